@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-
+
+.PHONY: setup demo check test test-all bench docs
+
+setup: $(STAMP)dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Striate needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP)demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable ".[demo]"
+	touch $@
+
+$(STAMP)dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable ".[test,check]"
+	touch $@ $(STAMP)demo
+
+demo: $(STAMP)demo
+	$(BIN)/striate fit sample:solar-cells --out runs/solar-cells --time 10m
+
+check: $(STAMP)dev
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+test: $(STAMP)dev
+	$(BIN)/python -m pytest -n 2
+
+test-all: $(STAMP)dev
+	$(BIN)/python -m pytest -n 2 -m ''
+
+bench: $(STAMP)demo
+	$(BIN)/python benchmarks/solar_cells.py
+
+docs: $(STAMP)dev
+	$(BIN)/python docs/build.py

@@ -1,0 +1,1 @@
+"""Convolutional networks for any grid: images, signals, volumes and graphs."""

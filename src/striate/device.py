@@ -1,0 +1,51 @@
+"""Where tensors are computed, and in which precision."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from striate.errors import ArgumentError, DeviceError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes a GPU where there is one.
+
+    Raises:
+        ArgumentError: no such name.
+        DeviceError: `cuda` was asked for and there is no GPU.
+    """
+    if name not in DEVICES and not name.startswith("cuda:"):
+        raise ArgumentError(f"device={name!r}", fix=f"choose one of {', '.join(DEVICES)}")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(
+            f"device {name!r} is not there",
+            why="torch sees no CUDA GPU",
+            fix="use --device cpu, or install a torch build and driver for the GPU",
+        )
+    return torch.device(name)
+
+
+@cache
+def fast_dtype(device_type: str) -> torch.dtype:
+    """bfloat16 where the device computes it in hardware, else float32."""
+    if device_type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = {"avx512_bf16", "amx_bf16"} & _cpu_flags()
+    return torch.bfloat16 if native else torch.float32
+
+
+def _cpu_flags() -> set[str]:
+    """The processor's feature flags; empty where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    flags = (line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features")))
+    return set(next(flags, "").split())

@@ -1,0 +1,57 @@
+"""A table of named things: adding twice raises, an unknown name suggests the nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from striate.errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A mapping from name to entry that only grows.
+
+    Args:
+        kind: what the entries are ("model", "source"), for error texts.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str, entry: T) -> T:
+        """Enter `entry` under `name` and return it.
+
+        Raises:
+            AssertionError: the name is taken.
+        """
+        assert name not in self._entries, f"{self.kind} {name!r} is registered twice"
+        self._entries[name] = entry
+        return entry
+
+    def get(self, name: str) -> T:
+        """The entry of that name.
+
+        Raises:
+            UnknownNameError: there is none; the message suggests the nearest.
+        """
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownNameError(self.kind, name, self._entries) from None
+
+    def names(self) -> list[str]:
+        """Every name, in the order of registration."""
+        return list(self._entries)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Pairs of name and entry, in the order of registration."""
+        return iter(self._entries.items())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)

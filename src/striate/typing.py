@@ -1,0 +1,17 @@
+"""Types that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["image", "signal", "volume", "graph"]
+"""What an item of a data set is."""
+
+Rank: TypeAlias = Literal[1, 2, 3]
+"""Number of spatial axes."""
+
+SplitName: TypeAlias = Literal["train", "val", "test"]
+"""The part of a data set an item belongs to."""
+
+PathLike: TypeAlias = str | os.PathLike[str]

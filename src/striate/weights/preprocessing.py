@@ -1,0 +1,38 @@
+"""How items must look before a network with given weights sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """The preparation that belongs to a set of weights.
+
+    Attributes:
+        mean: per channel, in units of a full scale of 1.
+        std: per channel, in units of a full scale of 1.
+        size: the shorter side the weights were trained at, in pixels.
+        crop_fraction: side of the evaluation crop over the resized shorter side.
+        interpolation: "bilinear" or "bicubic".
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int = 224
+    crop_fraction: float = 0.875
+    interpolation: str = "bilinear"
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """uint8 (N, C, *space) to float32 with the weights' mean and deviation."""
+        shape = (1, -1) + (1,) * (pixels.ndim - 2)
+        mean = torch.tensor(self.mean, device=pixels.device).view(shape)
+        std = torch.tensor(self.std, device=pixels.device).view(shape)
+        return (pixels.float() / 255 - mean) / std
+
+
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""torchvision's and most of timm's ImageNet preparation."""
