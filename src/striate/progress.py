@@ -114,8 +114,9 @@ def _bar(stream: TextIO, label: str, total: int | None, unit: str) -> Iterator[T
             def advance(self, count: int = 1, note: str = "") -> None:
                 done = rich.tasks[0].completed + count
                 rate = done / max(time.monotonic() - start, 1e-9)
-                fields = {"rate": f"{rate:.3g}/s"} | ({"note": note} if note else {})
-                rich.update(task, advance=count, **fields)
+                rich.update(task, advance=count, rate=f"{rate:.3g}/s")
+                if note:
+                    rich.update(task, note=note)
 
         yield Bar()
 
