@@ -1,0 +1,81 @@
+"""What a user can choose about a fit, checked once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, get_args
+
+from striate.errors import ArgumentError, UnknownNameError
+
+Method = Literal["auto", "probe", "finetune", "scratch"]
+
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """The options of `striate fit`.
+
+    Attributes:
+        model: name of a network; "auto" takes the offline default.
+        weights: "imagenet", a file, or None for a random start; "auto" follows `method`.
+        method: "probe" trains a linear head on frozen features, "finetune" goes on from there,
+            "scratch" starts from random weights, "auto" keeps the better of the first two.
+        time: seconds the whole fit may take.
+        epochs: number of epochs of fine-tuning; None plans them from `time`.
+        image_size: side of the network's input in pixels; None chooses from the data.
+        seed: of the split, the augmentation and the training.
+        device: "auto", "cpu" or "cuda".
+        workers: threads that prepare batches beside the training.
+
+    Raises:
+        ArgumentError: a value that is not allowed.
+    """
+
+    model: str = "auto"
+    weights: str | None = "auto"
+    method: Method = "auto"
+    time: float = 600.0
+    epochs: int | None = None
+    image_size: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise UnknownNameError("method", self.method, get_args(Method))
+        _at_least("time", self.time, 1)
+        _at_least("epochs", self.epochs, 1)
+        _at_least("image-size", self.image_size, 8)
+        _at_least("seed", self.seed, 0)
+        _at_least("workers", self.workers, 0)
+
+    def choices(self) -> dict[str, Any]:
+        """The options that decide the result: what a resumed run must share with its start."""
+        return {k: v for k, v in asdict(self).items() if k not in ("workers", "device")}
+
+
+def _at_least(option: str, value: float | None, least: float) -> None:
+    if value is not None and value < least:
+        raise ArgumentError(f"--{option} {value}", why=f"it must be at least {least}")
+
+
+def parse_time(text: str | float) -> float:
+    """A duration in seconds, from `90s`, `10m`, `1.5h`, `1h30m` or a number of seconds.
+
+    Raises:
+        ArgumentError: the text is no duration.
+
+    >>> parse_time("10m"), parse_time("1h30m"), parse_time(45)
+    (600.0, 5400.0, 45.0)
+    """
+    if isinstance(text, int | float):
+        return float(text)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ArgumentError(f"--time {text!r}", why="it is no duration", fix="write 90s, 10m or 1h")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
