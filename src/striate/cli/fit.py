@@ -1,0 +1,61 @@
+"""`striate fit`: from labelled data to a trained, evaluated, explained classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def fit(
+    data: Annotated[
+        str,
+        Argument(
+            help="A folder of class folders, a CSV or Parquet manifest, an array file, an IDX "
+            "pair, or sample:NAME."
+        ),
+    ],
+    out: Annotated[
+        Path | None, Option(help="Run folder to write (default: runs/NAME-1, -2, ...).")
+    ] = None,
+    model: Annotated[str, Option(help="Network; see `striate models`.")] = "auto",
+    weights: Annotated[
+        str, Option(help="Start from imagenet, a checkpoint file, or none.")
+    ] = "auto",
+    method: Annotated[str, Option(help="auto, probe, finetune or scratch.")] = "auto",
+    time: Annotated[str, Option(help="Time for the whole fit: 90s, 10m, 1h.")] = "10m",
+    epochs: Annotated[
+        int | None, Option(help="Epochs of training (default: planned from --time).")
+    ] = None,
+    image_size: Annotated[
+        int | None, Option(help="Side of the network's input in pixels (default: from the data).")
+    ] = None,
+    seed: Annotated[int, Option(help="Seed of split, augmentation and training.")] = 0,
+    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, Option(help="Threads that prepare batches beside the training.")] = 0,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with an interrupted run in --out.")
+    ] = False,
+) -> int:
+    """Train, evaluate and explain a classifier for DATA; print where the report is."""
+    from striate.progress import Progress
+    from striate.recipes.fit import fit as run_fit
+
+    run = run_fit(
+        data,
+        out=out,
+        model=model,
+        weights=None if weights == "none" else weights,
+        method=method,
+        time=time,
+        epochs=epochs,
+        image_size=image_size,
+        seed=seed,
+        device=device,
+        workers=workers,
+        resume=resume,
+        progress=Progress(),
+    )
+    print(run.summary())
+    return 0

@@ -1,0 +1,36 @@
+"""`striate predict`: labels and calibrated probabilities for new items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def predict(
+    run: Annotated[Path, Argument(help="Run folder of a finished fit.")],
+    inputs: Annotated[list[str], Argument(metavar="INPUT...", help="Files, folders, array files.")],
+    csv: Annotated[
+        Path | None, Option(help="Write every class's probability to this CSV file.")
+    ] = None,
+    top: Annotated[int, Option(help="Show the K most probable classes.", min=1)] = 1,
+    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
+) -> int:
+    """Say what each INPUT is, with the calibrated probability."""
+    from striate.progress import Progress
+    from striate.recipes.trained import load
+    from striate.run import csv_text, write_atomic
+
+    trained = load(run, device=device)
+    predictions = trained.predict(inputs, progress=Progress())
+    if csv is not None:
+        rows = [(p.id, p.label, *(f"{v:.9g}" for v in p.probabilities)) for p in predictions]
+        text = csv_text(["item", "prediction", *trained.classes], rows)
+        write_atomic(csv, text.encode())
+        print(f"{len(predictions)} predictions written to {csv}")
+        return 0
+    for prediction in predictions:
+        best = ", ".join(f"{label} {p:.1%}" for label, p in prediction.top(top))
+        print(f"{prediction.display_id}: {best}")
+    return 0

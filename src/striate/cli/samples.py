@@ -1,0 +1,15 @@
+"""`striate samples`: data sets that installed packages ship."""
+
+from __future__ import annotations
+
+
+def samples() -> int:
+    """List the samples with kind, size and licence."""
+    from striate.cli.models import table
+    from striate.data.sources import SAMPLES
+
+    rows = [("name", "kind", "items", "licence", "what")]
+    for name, sample in SAMPLES.items():
+        rows.append((f"sample:{name}", sample.kind, str(sample.size), sample.licence, sample.what))
+    print(table(rows))
+    return 0
