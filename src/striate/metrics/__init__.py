@@ -1,0 +1,21 @@
+from striate.metrics.bootstrap import resampling_weights
+from striate.metrics.calibration import fit_temperature, softmax
+from striate.metrics.confusion import confusion_matrix
+from striate.metrics.evaluation import METRICS, ClassFigures, Evaluation, evaluate, metric_values
+from striate.metrics.intervals import Estimate
+from striate.metrics.reliability import ReliabilityBins, reliability_bins
+
+__all__ = [
+    "METRICS",
+    "ClassFigures",
+    "Estimate",
+    "Evaluation",
+    "ReliabilityBins",
+    "confusion_matrix",
+    "evaluate",
+    "fit_temperature",
+    "metric_values",
+    "reliability_bins",
+    "resampling_weights",
+    "softmax",
+]
