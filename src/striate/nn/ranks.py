@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from torch import nn
 
@@ -30,6 +30,9 @@ _LAYERS: Final = {
     2: RankLayers(2, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
     3: RankLayers(3, nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d),
 }  # fmt: skip
+
+Conv: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
+BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 CONV_TYPES: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORM_TYPES: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

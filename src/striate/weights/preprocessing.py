@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,16 @@ class Preprocessing:
         mean = torch.tensor(self.mean, device=pixels.device).view(shape)
         std = torch.tensor(self.std, device=pixels.device).view(shape)
         return (pixels.float() / 255 - mean) / std
+
+    def for_channels(self, num_channels: int) -> Preprocessing:
+        """The same for another number of channels: averaged for one, repeated in turn for more."""
+
+        def spread(values: tuple[float, ...]) -> tuple[float, ...]:
+            if num_channels == 1:
+                return (sum(values) / len(values),)
+            return tuple(values[channel % len(values)] for channel in range(num_channels))
+
+        return replace(self, mean=spread(self.mean), std=spread(self.std))
 
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

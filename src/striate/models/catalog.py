@@ -1,0 +1,88 @@
+"""Every network by name, and what there is to know of it without computing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import torch
+
+from striate.errors import UnknownNameError
+from striate.models.network import Network, NetworkConfig
+from striate.registry import Registry
+from striate.weights.manifest import sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One named network.
+
+    Attributes:
+        family: names the weights' manifest too.
+        config: of rank 2, without weights.
+        build: makes the network from a configuration of this type.
+    """
+
+    family: str
+    config: NetworkConfig
+    build: Callable[[Any], Network]
+
+
+MODELS: Final[Registry[Variant]] = Registry("model")
+
+
+def register(
+    family: str, variants: Mapping[str, NetworkConfig], build: Callable[[Any], Network]
+) -> None:
+    """Enter the variants of a family."""
+    for name, config in variants.items():
+        MODELS.add(name, Variant(family=family, config=config, build=build))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A row of the table of networks.
+
+    Attributes:
+        name: what `create_model` takes.
+        family: the architecture it is a size of.
+        parameters: count, at rank 2 with three channels and 1000 classes.
+        input_size: side it was designed for.
+        weights: names of pretrained weights, the preferred first.
+    """
+
+    name: str
+    family: str
+    parameters: int
+    input_size: int
+    weights: tuple[str, ...]
+
+
+def describe(pattern: str = "*") -> list[Description]:
+    """Networks whose name matches, with `*` and `?` as wildcards.
+
+    Raises:
+        UnknownNameError: none matches.
+    """
+    found = [(name, v) for name, v in MODELS.items() if fnmatchcase(name, pattern)]
+    if not found:
+        raise UnknownNameError("model", pattern, MODELS.names())
+    return [
+        Description(
+            name=name,
+            family=variant.family,
+            parameters=count_parameters(variant),
+            input_size=variant.config.input_size,
+            weights=tuple(source.name for source in sources(variant.family, name)),
+        )
+        for name, variant in found
+    ]
+
+
+def count_parameters(variant: Variant) -> int:
+    """Parameters of the variant as registered; nothing is allocated."""
+    with torch.device("meta"):
+        network = variant.build(variant.config)
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,107 @@
+"""Making a network by name, with or without pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+import torch
+
+from striate.errors import UnknownNameError, WeightsError
+from striate.models.catalog import MODELS
+from striate.models.network import Network, NetworkConfig
+from striate.typing import PathLike
+from striate.weights.checkpoint import Checkpoint, load_checkpoint
+from striate.weights.layout import check_shapes
+from striate.weights.reshape import adapt_channels, inflate
+
+STEM_WEIGHT: Final = "stem.conv.weight"
+HEAD_WEIGHT: Final = "head.linear.weight"
+
+
+def create_model(
+    name: str,
+    *,
+    rank: int = 2,
+    in_channels: int = 3,
+    num_classes: int | None = None,
+    weights: PathLike | None = None,
+    **options: Any,
+) -> Network:
+    """Make a network.
+
+    Weights of images fit every rank and number of channels: filters are inflated or collapsed
+    (see `striate.weights.inflate`), the first one is summed or shared over channels. Where
+    `num_classes` is not the number that the weights have, the head starts afresh.
+
+    Args:
+        name: one of `striate models`.
+        rank: number of spatial axes: 1 (series), 2 (images), 3 (volumes).
+        in_channels: of the input.
+        num_classes: logits; by default as many as the weights give, or 1000 without weights.
+        weights: `imagenet` (the first source that can be had), the name of a source, or a file
+            (safetensors, or a .pt with tensors only) with the keys of Striate, torchvision, timm
+            or efficientnet_pytorch.
+        options: fields of the network's configuration, over the variant's and the weights' own.
+            `create_model(name, **asdict(network.config))` makes the same network again.
+
+    Raises:
+        UnknownNameError: no such network, weights or option.
+        ArgumentError: a value is out of range.
+        WeightsError: the file cannot be read, or is of another network.
+        WeightsUnavailableError: neither on this machine nor to be had from the network.
+    """
+    variant = MODELS.get(name)
+    asked = {**options, "rank": rank, "in_channels": in_channels}
+    if num_classes is not None:
+        asked["num_classes"] = num_classes
+    config = configure(name, variant.config, asked)
+    if weights is None:
+        return variant.build(config)
+    with torch.device("meta"):
+        keys = list(variant.build(variant.config).state_dict())
+    checkpoint = load_checkpoint(variant.family, name, weights, keys)
+    found = {"num_classes": len(checkpoint.state[HEAD_WEIGHT]), **checkpoint.config}
+    network = variant.build(configure(name, variant.config, {**found, **asked}))
+    _load(network, checkpoint, weights)
+    return network
+
+
+def configure(name: str, base: NetworkConfig, options: Mapping[str, Any]) -> NetworkConfig:
+    """A variant's configuration with some of its fields changed.
+
+    Args:
+        name: of the variant, for messages.
+        base: the variant's own.
+        options: new values; lists (from JSON) stand for tuples.
+
+    Raises:
+        UnknownNameError: the configuration has no such field.
+        ArgumentError: a value is out of range.
+    """
+    known = [field.name for field in fields(base)]
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(f"option of {name}", option, known)
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return replace(base, **values)
+
+
+def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
+    """Put a checkpoint of rank 2 into a network of any rank, channels and classes."""
+    config = network.config
+    expected = network.state_dict()
+    state = dict(checkpoint.state)
+    if state[STEM_WEIGHT].ndim == 4:
+        state = inflate(state, config.rank)
+    state[STEM_WEIGHT] = adapt_channels(state[STEM_WEIGHT], config.in_channels)
+    if len(state[HEAD_WEIGHT]) != config.num_classes:
+        state = {key: tensor for key, tensor in state.items() if not key.startswith("head.")}
+    try:
+        check_shapes(state, expected)
+    except WeightsError as error:
+        raise WeightsError(f"{weights}: {error.what}", why=error.why, fix=error.fix) from None
+    network.load_state_dict({**expected, **state})
+    if checkpoint.preprocessing is not None:
+        network.preprocessing = checkpoint.preprocessing.for_channels(config.in_channels)

@@ -1,0 +1,82 @@
+"""Convolution of any rank, with padding by name: torch's layers, made to pad as TensorFlow does.
+
+Every convolution of Striate's networks is made here, so that a faster operator for one kind of
+convolution is switched on in one place. Each is an instance of torch's own layer of its rank.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError
+from striate.geometry import same_padding
+from striate.nn.ranks import Conv, layers
+
+PaddingStyle: TypeAlias = Literal["symmetric", "same"]
+"""`symmetric`: half the kernel at both ends. `same`: TensorFlow's rule, ceil(size / stride) outputs
+and the greater half of an odd total at the end. They differ where the stride is more than one."""
+
+PADDING_STYLES: Final = ("symmetric", "same")
+
+
+class _DynamicPadding(nn.Module):
+    """Mixed in before torch's layer: pads by the size of the input, then convolves."""
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def padding_for(self, space: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """Padding (low, high) of each axis of an input with these sizes."""
+        axes = zip(space, self.kernel_size, self.stride, self.dilation, strict=True)
+        return tuple(same_padding(*axis) for axis in axes)
+
+    def forward(self, x: Tensor) -> Any:
+        """Convolve."""
+        # F.pad wants the last axis first.
+        pads = [end for axis in reversed(self.padding_for(tuple(x.shape[2:]))) for end in axis]
+        return super().forward(F.pad(x, pads))
+
+
+def _padding_by_size(rank: int) -> type[Any]:
+    base = layers(rank).conv
+    return type(f"Same{base.__name__}", (_DynamicPadding, base), {"__doc__": base.__doc__})
+
+
+_SAME_CONV: Final = {rank: _padding_by_size(rank) for rank in (1, 2, 3)}
+
+
+def convolution(
+    rank: int,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    padding: PaddingStyle = "symmetric",
+) -> Conv:
+    """A convolution of that rank, with an odd kernel, equal along every axis.
+
+    Raises:
+        ArgumentError: the rank or the padding style is unknown.
+    """
+    if padding not in PADDING_STYLES:
+        raise ArgumentError(f"padding={padding!r}", fix=f"choose {' or '.join(PADDING_STYLES)}")
+    # With a stride of one an odd kernel needs the same at both ends, whatever the size.
+    by_size = padding == "same" and stride > 1
+    conv = _SAME_CONV[rank] if by_size else layers(rank).conv
+    made: Conv = conv(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=0 if by_size else kernel_size // 2,
+        groups=groups,
+        bias=bias,
+    )
+    return made

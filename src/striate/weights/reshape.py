@@ -1,0 +1,80 @@
+"""Pretrained weights for another number of spatial axes or of input channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from striate.errors import ArgumentError
+from striate.nn.ranks import layers
+
+InflationMode: TypeAlias = Literal["center", "average"]
+
+DEFAULT_MODES: Final[Mapping[int, InflationMode]] = {1: "average", 2: "center", 3: "center"}
+"""What `inflate` does by rank. A slice of a volume then gives exactly what it gives as an image; a
+series what it gives as an image whose rows are all alike (away from the borders)."""
+
+
+def inflate(
+    state: Mapping[str, Tensor], rank: int, mode: InflationMode | None = None
+) -> dict[str, Tensor]:
+    """Weights of images made to fit series or volumes.
+
+    To three axes, `center` puts a filter in the middle slice of a cube and `average` spreads it
+    over all slices (Carreira and Zisserman 2017, arXiv:1705.07750); an input without change along
+    the new axis gives the same response. To one axis, `center` takes the middle row and `average`
+    sums the rows: the response to an image of one row, and to one of equal rows.
+
+    Args:
+        state: of a network of rank 2; only filters (tensors of four axes) are changed.
+        rank: spatial axes wanted.
+        mode: by default the one of `DEFAULT_MODES`.
+
+    Raises:
+        ArgumentError: the rank or the mode is unknown.
+    """
+    layers(rank)
+    mode = mode or DEFAULT_MODES[rank]
+    if mode not in ("center", "average"):
+        raise ArgumentError(f"mode={mode!r}", fix="choose center or average")
+    if rank == 2:
+        return dict(state)
+    change = _to_series if rank == 1 else _to_volume
+    return {key: change(w, mode) if w.ndim == 4 else w for key, w in state.items()}
+
+
+def _to_series(weight: Tensor, mode: InflationMode) -> Tensor:
+    rows = weight.shape[2]
+    return weight.sum(2) if mode == "average" else weight[:, :, rows // 2].clone()
+
+
+def _to_volume(weight: Tensor, mode: InflationMode) -> Tensor:
+    depth = weight.shape[2]
+    slices = weight.unsqueeze(2).expand(-1, -1, depth, -1, -1)
+    if mode == "average":
+        return slices / depth
+    middle = torch.arange(depth, device=weight.device) == depth // 2
+    return slices * middle.view(-1, 1, 1).to(weight.dtype)
+
+
+def adapt_channels(weight: Tensor, in_channels: int) -> Tensor:
+    """The first filter for another number of input channels.
+
+    Fewer channels get sums of the old ones, more get shares of them in turn: an input that is
+    equal in all channels gives the same response as before.
+
+    Args:
+        weight: (out_channels, channels, *kernel).
+        in_channels: channels wanted.
+    """
+    channels = weight.shape[1]
+    if in_channels == channels:
+        return weight
+    pairs = torch.arange(max(channels, in_channels))
+    shares = torch.zeros(in_channels, channels)
+    shares[pairs % in_channels, pairs % channels] = 1
+    shares /= shares.sum(0)
+    return torch.einsum("oi...,ji->oj...", weight, shares.to(weight))
