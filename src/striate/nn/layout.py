@@ -1,0 +1,21 @@
+"""Channels-last memory layout, the fast one for 2-D and 3-D convolutions on CPU and GPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """The same numbers with channels innermost; other than 4 and 5 axes stay as they are."""
+    memory_format = _FORMATS.get(tensor.ndim)
+    return tensor if memory_format is None else tensor.contiguous(memory_format=memory_format)
+
+
+def channels_last_module(module: nn.Module) -> nn.Module:
+    """Lay out the module's weights with channels innermost, in place, and return it."""
+    for parameter in module.parameters():
+        parameter.data = channels_last(parameter.data)
+    return module
