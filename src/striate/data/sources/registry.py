@@ -1,0 +1,63 @@
+"""The kinds of data that can be opened, and the choice among them.
+
+A new kind is one file in this folder that adds a `SourceFormat` to `SOURCES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from striate.data.scan import existing_path
+from striate.data.source import Source
+from striate.errors import DataError
+from striate.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFormat:
+    """One way in which data lies on the disk.
+
+    Attributes:
+        layout: what it looks like, in a few words, for messages and the documentation.
+        matches: whether a DATA argument is of this format; at most one format says yes.
+        open: the source, with its listing made.
+    """
+
+    layout: str
+    matches: Callable[[str], bool]
+    open: Callable[[str], Source]
+
+
+SOURCES: Registry[SourceFormat] = Registry("kind of data")
+
+
+@cache
+def load_formats() -> None:
+    """Import every file of this folder, so that `SOURCES` is complete."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+
+
+def open_source(data: str | Path) -> Source:
+    """The source that a DATA argument names.
+
+    Args:
+        data: a folder of class folders, a manifest, an array file, an IDX pair, `sample:NAME`.
+
+    Raises:
+        DataError: there is nothing of that name, or nothing that can be trained on.
+        UnknownNameError: no such sample.
+    """
+    load_formats()
+    name = str(data)
+    for _, source_format in SOURCES.items():
+        if source_format.matches(name):
+            return source_format.open(name)
+    existing_path(Path(name))
+    layouts = ", ".join(source_format.layout for _, source_format in SOURCES.items())
+    raise DataError(f"{name} is a file of no known kind", why="data is one of", fix=layouts)
