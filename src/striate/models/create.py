@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
-import torch
-
 from striate.errors import UnknownNameError, WeightsError
 from striate.models.catalog import MODELS
 from striate.models.network import Network, NetworkConfig
@@ -56,14 +54,14 @@ def create_model(
     asked = {**options, "rank": rank, "in_channels": in_channels}
     if num_classes is not None:
         asked["num_classes"] = num_classes
-    config = configure(name, variant.config, asked)
+    network = variant.build(configure(name, variant.config, asked))
     if weights is None:
-        return variant.build(config)
-    with torch.device("meta"):
-        keys = list(variant.build(variant.config).state_dict())
-    checkpoint = load_checkpoint(variant.family, name, weights, keys)
+        return network
+    checkpoint = load_checkpoint(variant.family, name, weights, list(network.state_dict()))
     found = {"num_classes": len(checkpoint.state[HEAD_WEIGHT]), **checkpoint.config}
-    network = variant.build(configure(name, variant.config, {**found, **asked}))
+    config = configure(name, variant.config, {**found, **asked})
+    if config != network.config:
+        network = variant.build(config)
     _load(network, checkpoint, weights)
     return network
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -46,7 +45,7 @@ class NetworkConfig:
             raise ArgumentError(f"dropout={self.dropout!r}", why="it must be at least 0, below 1")
 
 
-class Network(nn.Module, ABC):
+class Network(nn.Module):
     """A classifier that can be cut after every block.
 
     A family builds the parts and hands them here; the order of computation is the same for all:

@@ -162,6 +162,8 @@ def init_convolution(conv: nn.Module) -> None:
     """
     weight = conv.weight
     assert isinstance(weight, Tensor) and isinstance(conv.groups, int)
+    if weight.is_meta:  # nothing to fill, and drawing there makes torch load its compiler
+        return
     fan_out = weight[:, 0].numel() / conv.groups
     nn.init.normal_(weight, std=(2 / fan_out) ** 0.5)
     if isinstance(conv.bias, Tensor):

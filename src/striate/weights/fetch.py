@@ -29,10 +29,10 @@ def fetch_first(name: str, candidates: Sequence[Source]) -> tuple[Source, Path]:
         try:
             return source, fetch(source)
         except (MissingExtraError, WeightsUnavailableError) as error:
-            reasons.append(str(error))
+            reasons.append(f"{error.what}, {error.why}" if error.why else error.what)
     raise WeightsUnavailableError(
         f"no pretrained weights of {name} can be had",
-        why="; ".join(reasons),
+        why=" and ".join(reasons),
         fix=f"get them with: {candidates[0].command}",
     )
 
@@ -62,7 +62,7 @@ def _in_package(source: Source) -> Path:
 
 def _on_hub(source: Source) -> Path:
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
         from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "hub") from error
@@ -71,11 +71,13 @@ def _on_hub(source: Source) -> Path:
     except LocalEntryNotFoundError:
         pass
     try:
+        # Asked first, as a download without a network is tried again for half a minute.
+        get_hf_file_metadata(hf_hub_url(source.location, source.file), timeout=TIMEOUT)
         return Path(hf_hub_download(source.location, source.file, etag_timeout=TIMEOUT))
     # The client lets the errors of its HTTP library through, which differ between its versions.
     except Exception as error:
         raise WeightsUnavailableError(
             f"{source.location} is not cached",
-            why=f"the hub did not give it ({type(error).__name__})",
+            why=f"the hub did not answer ({type(error).__name__})",
             fix=f"with a network, get it with: {source.command}",
         ) from error
