@@ -1,0 +1,151 @@
+"""Depthwise convolution, one filter a channel, in one, two and three dimensions.
+
+The same call everywhere: the kernels that were measured to be faster than torch's own convolution
+on such shapes compute it, forward or backward, and torch's convolution does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from striate.errors import ArgumentError
+from striate.geometry import Padding, plan_windows
+from striate.kernels import vendor
+from striate.kernels.dispatch import choose
+from striate.kernels.problem import MEMORY_FORMATS, Problem
+
+
+def depthwise(
+    x: Float[Tensor, "n c *space"],
+    weight: Float[Tensor, "c 1 *kernel"],
+    bias: Float[Tensor, " c"] | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "same",
+    dilation: int | Sequence[int] = 1,
+    *,
+    implementation: str | None = None,
+) -> Float[Tensor, "n c *out"]:
+    """Convolve every channel with a filter of its own.
+
+    Args:
+        x: the input, with 1, 2 or 3 spatial axes.
+        weight: one filter for each channel.
+        bias: added to each channel.
+        stride: positions from one output to the next, for all axes or for each.
+        padding: `same`, `same_lower`, `valid`, `causal`, a number, or for each axis a name, a
+            number or (low, high); see `striate.geometry.plan_windows`.
+        dilation: distance between taps, for all axes or for each.
+        implementation: the kernels that must compute it (`striate kernels` lists them); None takes
+            the fastest that is known.
+
+    Raises:
+        ArgumentError: shapes do not fit, or the implementation cannot compute this.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight = x.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    problem = _problem(
+        tuple(x.shape), tuple(weight.shape), _hashable(stride), _hashable(padding),
+        _hashable(dilation), x.dtype, x.device.type, _is_channels_last(x),
+    )  # fmt: skip
+    if torch.compiler.is_compiling():
+        return vendor.forward(x, weight, bias, problem)
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        result: Tensor = _Depthwise.apply(x, weight, bias, problem, implementation)
+        return result
+    y: Tensor = choose("forward", problem, implementation).run(x, weight, bias, problem)
+    return y
+
+
+class _Depthwise(torch.autograd.Function):
+    """Forward and gradients, each by the kernel chosen for it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        problem: Problem,
+        implementation: str | None,
+    ) -> Tensor:
+        ctx.problem, ctx.implementation = problem, implementation
+        ctx.save_for_backward(x if weight.requires_grad else None, weight)
+        y: Tensor = choose("forward", problem, implementation).run(x, weight, bias, problem)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        problem, implementation = ctx.problem, ctx.implementation
+        grad = grad.contiguous(memory_format=problem.memory_format)
+        grad_x = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            kernel = choose("input_gradient", problem, implementation)
+            grad_x = kernel.run(grad, weight, problem)
+        if ctx.needs_input_grad[1]:
+            kernel = choose("weight_gradient", problem, implementation)
+            grad_weight = kernel.run(grad, x, problem)
+        if ctx.needs_input_grad[2]:
+            grad_bias = vendor.bias_gradient(grad)
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+@lru_cache(maxsize=4096)
+def _problem(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: int | tuple[int, ...],
+    padding: Padding,
+    dilation: int | tuple[int, ...],
+    dtype: torch.dtype,
+    device_type: str,
+    channels_last: bool,
+) -> Problem:
+    """The problem of a call, checked.
+
+    Raises:
+        ArgumentError: shapes do not fit.
+    """
+    rank = len(x_shape) - 2
+    if rank not in (1, 2, 3):
+        raise ArgumentError(
+            f"an input of shape {x_shape}", why="it must be (items, channels, 1 to 3 spatial axes)"
+        )
+    if len(weight_shape) != len(x_shape) or weight_shape[:2] != (x_shape[1], 1):
+        raise ArgumentError(
+            f"a weight of shape {weight_shape} for an input of shape {x_shape}",
+            why=f"a depthwise weight is (channels={x_shape[1]}, 1, {rank} kernel sizes)",
+        )
+    space, kernel_size = x_shape[2:], weight_shape[2:]
+    windows = plan_windows(space, kernel_size, stride=stride, padding=padding, dilation=dilation)
+    problem = Problem(
+        batch=x_shape[0],
+        channels=x_shape[1],
+        space=space,
+        windows=windows,
+        dtype=dtype,
+        device_type=device_type,
+        channels_last=channels_last,
+    )
+    assert min(problem.out_space) > 0
+    return problem
+
+
+def _hashable(value: Any) -> Any:
+    """Lists as tuples, so that a call can be looked up."""
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    memory_format = MEMORY_FORMATS.get(x.ndim - 2)
+    return memory_format is not None and x.is_contiguous(memory_format=memory_format)
