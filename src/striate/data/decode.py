@@ -331,7 +331,8 @@ def _grey_to_uint8(values: NDArray[np.generic], notes: list[Note]) -> NDArray[np
         )
     message = f"{values.dtype.itemsize * 8}-bit grey, 0..{scale:g} scaled to 0..255"
     notes.append(Note(code="deep-grey", message=message, severity="info"))
-    return np.rint(values.astype(np.float32) * np.float32(255 / scale)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(values.astype(np.float32) * (255 / scale)).astype(np.uint8)
+    return levels
 
 
 def _reduce(image: Image.Image, size: int) -> Image.Image:
