@@ -308,8 +308,9 @@ class Field:
             size: input positions.
             output_size: positions of the feature map.
         """
-        past = self.start + self.size + (output_size - 1) * self.jump - size
-        low, high = ceil(-self.start / Fraction(self.jump)), ceil(past / Fraction(self.jump))
+        last = self.start + self.size - 1 + (output_size - 1) * self.jump
+        low = floor((-1 - self.start) / Fraction(self.jump)) + 1
+        high = floor((last - size) / Fraction(self.jump)) + 1
         return min(max(low, 0), output_size), min(max(high, 0), output_size)
 
 
