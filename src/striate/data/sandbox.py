@@ -206,7 +206,7 @@ class _Decoder:
         try:
             self._requests.write(_REQUEST.pack(len(name), size or 0) + name)
             self._requests.flush()
-            head_length, pixel_length = _ANSWER.unpack(self._receive(_ANSWER.size))
+            head_length, pixel_length = _ANSWER.unpack(self._receive(_ANSWER.size).tobytes())
             head = json.loads(self._receive(head_length).tobytes())
             pixels = self._receive(pixel_length)
         except (OSError, EOFError):

@@ -73,6 +73,8 @@ def existing_path(path: Path) -> Path:
     """
     try:
         path.stat()
+    except ValueError:
+        raise DataError(f"cannot read {path}", why="not a file name") from None
     except OSError as error:
         near = nearest(path.name, _names_in(path.parent))
         fix = f"did you mean {' or '.join(repr(str(path.parent / n)) for n in near)}?"
@@ -80,6 +82,11 @@ def existing_path(path: Path) -> Path:
             f"cannot read {path}", why=os_reason(error), fix=fix if near else ""
         ) from None
     return path
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of that name; False for a name that no file can have."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on over-long names
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -1,5 +1,17 @@
 """The kinds of data that Striate reads, one file each."""
 
+from striate.data.sources.arrays import ArraySource
+from striate.data.sources.inputs import Inputs, open_inputs
 from striate.data.sources.registry import SOURCES, SourceFormat, open_source
+from striate.data.sources.sample import SAMPLES, Sample
 
-__all__ = ["SOURCES", "SourceFormat", "open_source"]
+__all__ = [
+    "SAMPLES",
+    "SOURCES",
+    "ArraySource",
+    "Inputs",
+    "Sample",
+    "SourceFormat",
+    "open_inputs",
+    "open_source",
+]

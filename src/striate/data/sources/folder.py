@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from striate.data.scan import (
     display_name,
     existing_path,
     few,
+    is_folder,
     unique_ids,
     walk,
     walk_notes,
@@ -144,5 +144,6 @@ def _no_images(root: Path, found: Found) -> DataError:
 
 
 SOURCES.add(
-    "folder", SourceFormat(layout=f"a folder ({LAYOUT})", matches=os.path.isdir, open=open_folder)
+    "folder",
+    SourceFormat(layout=f"a folder ({LAYOUT})", matches=is_folder, open=open_folder, last=True),
 )

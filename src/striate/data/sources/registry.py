@@ -24,13 +24,15 @@ class SourceFormat:
 
     Attributes:
         layout: what it looks like, in a few words, for messages and the documentation.
-        matches: whether a DATA argument is of this format; at most one format says yes.
+        matches: whether a DATA argument is of this format.
         open: the source, with its listing made.
+        last: to be asked after the others, for it matches what they match as well.
     """
 
     layout: str
     matches: Callable[[str], bool]
     open: Callable[[str], Source]
+    last: bool = False
 
 
 SOURCES: Registry[SourceFormat] = Registry("kind of data")
@@ -55,9 +57,10 @@ def open_source(data: str | Path) -> Source:
     """
     load_formats()
     name = str(data)
-    for _, source_format in SOURCES.items():
+    formats = sorted((entry for _, entry in SOURCES.items()), key=lambda entry: entry.last)
+    for source_format in formats:
         if source_format.matches(name):
             return source_format.open(name)
     existing_path(Path(name))
-    layouts = ", ".join(source_format.layout for _, source_format in SOURCES.items())
+    layouts = ", ".join(source_format.layout for source_format in formats)
     raise DataError(f"{name} is a file of no known kind", why="data is one of", fix=layouts)

@@ -1,0 +1,187 @@
+"""A table of items: CSV or Parquet with the columns path, label and, if wanted, split and group."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from striate.data.scan import check_classes, existing_path, few, is_folder, unique_ids
+from striate.data.source import Item, Listing, Note, Source
+from striate.data.sources.folder import SPLIT_NAMES
+from striate.data.sources.image_files import ImageFiles
+from striate.data.sources.registry import SOURCES, SourceFormat
+from striate.errors import DataError, MissingExtraError, nearest
+
+REQUIRED_COLUMNS: Final = ("path", "label")
+OPTIONAL_COLUMNS: Final = ("split", "group")
+SUFFIXES: Final = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One line of a manifest: where it stands, and what it says."""
+
+    line: str
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+
+
+def open_manifest(path: str | Path) -> Source:
+    """The images that a manifest lists; their paths are relative to its folder.
+
+    Raises:
+        DataError: no such file, columns missing, rows that do not make sense (named by line),
+            fewer than two classes.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    path = existing_path(Path(path))
+    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
+    _check_rows(path, rows)
+    kept = list({(row.path, row.label, row.split): row for row in reversed(rows)}.values())[::-1]
+    ids = unique_ids(row.path for row in kept)
+    items = tuple(
+        Item(
+            id=item_id,
+            label=row.label,
+            split=SPLIT_NAMES[row.split] if row.split else None,
+            group=row.group or None,
+        )
+        for item_id, row in zip(ids, kept, strict=True)
+    )
+    notes = check_classes(items, str(path))
+    if len(kept) < len(rows):
+        message = f"{len(rows) - len(kept)} rows repeat an earlier one"
+        notes.append(Note(code="repeated-row", message=message, severity="info"))
+    return ImageFiles(
+        name=str(path),
+        listing=Listing(items=items, notes=tuple(notes)),
+        paths={item_id: path.parent / row.path for item_id, row in zip(ids, kept, strict=True)},
+    )
+
+
+def _csv_rows(path: Path) -> list[Row]:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"cannot read {path}", why=f"line {line} is not UTF-8", fix="save it as UTF-8"
+        ) from None
+    header = text.partition("\n")[0]
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=";" if header.count(";") > header.count(",") else ",",
+        strict=True,
+    )
+    try:
+        columns = _columns(path, next(reader, []))
+        rows, ragged = [], []
+        for fields in reader:
+            if not any(fields):
+                continue
+            line = f"line {reader.line_num}"
+            if len(fields) == len(columns):
+                rows.append(_row(line, dict(zip(columns, fields, strict=True))))
+            else:
+                ragged.append(f"{line} has {len(fields)}")
+    except csv.Error as error:
+        raise DataError(f"cannot read {path}", why=f"line {reader.line_num}: {error}") from None
+    if ragged:
+        raise DataError(
+            f"rows of {path} do not have the header's {len(columns)} fields",
+            why=few(ragged),
+            fix="put fields that hold the delimiter in double quotes",
+        )
+    return rows
+
+
+def _parquet_rows(path: Path) -> list[Row]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtraError("pyarrow", "parquet") from None
+    try:
+        names = pq.read_schema(path).names
+        columns = dict(zip(_columns(path, names), names, strict=True))
+        wanted = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if name in columns]
+        table = pq.read_table(path, columns=[columns[name] for name in wanted])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read {path}", why=str(error)) from error
+    values = [table.column(columns[name]).to_pylist() for name in wanted]
+    return [
+        _row(f"row {number}", dict(zip(wanted, map(_text, row), strict=True)))
+        for number, row in enumerate(zip(*values, strict=True), start=1)
+    ]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _columns(path: Path, header: Sequence[str]) -> list[str]:
+    """The column names as they are meant: trimmed, in lower case."""
+    columns = [name.strip().lower() for name in header]
+    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+    if missing:
+        near = [found for name in missing for found in nearest(name, columns, count=1)]
+        raise DataError(
+            f"{path} has no column {' and none '.join(missing)}",
+            why=f"its columns are {', '.join(header) or 'none'}"
+            + (f" (is it {' and '.join(near)}?)" if near else ""),
+            fix="the first line must name path and label, and may name split and group",
+        )
+    repeated = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if columns.count(name) > 1]
+    if repeated:
+        raise DataError(f"{path} has two columns {repeated[0]}", fix="rename one of them")
+    return columns
+
+
+def _row(line: str, fields: dict[str, str]) -> Row:
+    return Row(
+        line=line,
+        path=fields["path"],  # a file's name may begin or end with a space
+        label=fields["label"].strip(),
+        split=fields.get("split", "").strip().lower(),
+        group=fields.get("group", "").strip(),
+    )
+
+
+def _check_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Refuse a table with rows that say nothing or nonsense, naming them."""
+    if not rows:
+        raise DataError(f"{path} lists no items", fix="add a line path,label for each")
+    bad = list(_complaints(rows))
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(rows)} rows of {path} cannot be used",
+            why=few(bad),
+            fix=f"a split is one of {', '.join(SPLIT_NAMES)}, or empty",
+        )
+
+
+def _complaints(rows: Iterable[Row]) -> Iterable[str]:
+    for row in rows:
+        if not row.path.strip():
+            yield f"{row.line} has no path"
+        elif not row.label:
+            yield f"{row.line} has no label"
+        elif row.split and row.split not in SPLIT_NAMES:
+            yield f"{row.line} has the split {row.split!r}"
+
+
+SOURCES.add(
+    "manifest",
+    SourceFormat(
+        layout="a CSV or Parquet file with the columns path and label",
+        matches=lambda data: Path(data).suffix.lower() in SUFFIXES and not is_folder(data),
+        open=open_manifest,
+    ),
+)
