@@ -1,8 +1,10 @@
 """Copies and near copies of an item, found so that they stay on one side of a split.
 
-A near copy is the same picture stored again: scaled, compressed anew, a little brighter. Two
-pictures of things that look alike are none. So a perceptual hash proposes pairs and two
-correlations decide: of the pictures, and of their fine detail, in which look-alikes differ.
+A near copy is the same picture stored again: scaled, compressed anew, a little brighter. Things
+that merely look alike are none, and in some data (textures, parts from one line) all look alike. So
+a hash proposes pairs, a correlation of thumbnails confirms them, and a second correlation looks
+only at what is particular to the pictures: what is left when the components in which pictures of
+this data set usually differ are taken away.
 """
 
 from __future__ import annotations
@@ -30,15 +32,19 @@ MAX_DISTANCE: Final = 8
 MIN_CORRELATION: Final = 0.98
 """Of two near copies' thumbnails."""
 
-MIN_DETAIL_CORRELATION: Final = 0.9
-"""Of the thumbnails less their own blur."""
+MIN_PARTICULAR: Final = 0.9
+"""Correlation of what is particular to each of two near copies."""
 
 MIN_CONTRAST: Final = 4.0
 """Standard deviation, in grey levels, under which a thumbnail is too plain to be told."""
 
 _BANDS: Final = 6
 _CHUNK: Final = 1 << 20
+_PAIRS_AT_ONCE: Final = 1 << 13
 _FREQUENCIES: Final = 8
+_MAX_COMPONENTS: Final = 256
+_ITEMS_PER_COMPONENT: Final = 8
+_MAX_SAMPLE: Final = 4096
 
 
 def duplicate_groups(
@@ -68,27 +74,51 @@ def grey_thumbnails(store: PixelStore) -> UInt8[Tensor, "n 32 32"]:
 
 def near_pairs(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.int64]:
     """(pairs, 2) positions of near copies, each pair once, ascending."""
-    pixels = thumbnails.float()
-    contrasted = np.flatnonzero(pixels.std((1, 2)).numpy() >= MIN_CONTRAST)
-    if len(contrasted) < 2:
-        return np.empty((0, 2), np.int64)
-    pixels = pixels[torch.from_numpy(contrasted)]
-    hashes = perceptual_hashes(pixels)
-    whole, detail = _unit(pixels), _unit(pixels - _blurred(pixels))
-    found = []
-    for i, j in _candidates(hashes):
-        alike = ((whole[i] * whole[j]).sum(1) >= MIN_CORRELATION) & (
-            (detail[i] * detail[j]).sum(1) >= MIN_DETAIL_CORRELATION
-        )
-        keep = alike.numpy()
-        found.append(np.stack([i[keep], j[keep]], 1))
-    if not found:
-        return np.empty((0, 2), np.int64)
-    pairs = np.sort(contrasted[np.concatenate(found)], axis=1)
-    return np.unique(pairs, axis=0)
+    contrast = torch.cat([chunk.float().std((1, 2)) for chunk in thumbnails.split(_PAIRS_AT_ONCE)])
+    told = np.flatnonzero(contrast.numpy() >= MIN_CONTRAST)
+    pictures = thumbnails[torch.from_numpy(told)]
+    hashes = np.concatenate([perceptual_hashes(c) for c in pictures.split(_PAIRS_AT_ONCE)])
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *_candidates(hashes)])
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    pairs = pairs[_correlations(pictures, pairs) >= MIN_CORRELATION]
+    if len(pairs):
+        # One of each cluster, so that many copies of a picture do not make it the usual one.
+        ones = np.unique(join(len(pictures), pairs), return_index=True)[1]
+        usual = _components(pictures[torch.from_numpy(ones)])
+        pairs = pairs[_correlations(pictures, pairs, usual) >= MIN_PARTICULAR]
+    return told[pairs]
 
 
-def perceptual_hashes(pixels: Tensor) -> NDArray[np.uint64]:
+def _components(pictures: UInt8[Tensor, "n 32 32"]) -> tuple[Tensor, Tensor]:
+    """The mean of the pictures and the orthonormal components (rows) in which they differ most."""
+    sample = _unit(pictures[:: -(-len(pictures) // _MAX_SAMPLE)])
+    mean = sample.mean(0)
+    count = min(_MAX_COMPONENTS, len(sample) // _ITEMS_PER_COMPONENT)
+    _, vectors = torch.linalg.eigh((sample - mean).T @ (sample - mean))
+    return mean, vectors.T[vectors.shape[1] - count :]
+
+
+def _correlations(
+    pictures: UInt8[Tensor, "n 32 32"],
+    pairs: NDArray[np.int64],
+    usual: tuple[Tensor, Tensor] | None = None,
+) -> NDArray[np.float32]:
+    """(pairs,) the correlation of two thumbnails each, less the `usual` mean and components."""
+    found = [np.empty(0, np.float32)]
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        sides = []
+        for side in torch.from_numpy(pairs[start : start + _PAIRS_AT_ONCE]).unbind(1):
+            flat = _unit(pictures[side])
+            if usual is not None:
+                mean, components = usual
+                flat = flat - mean
+                flat = flat - (flat @ components.T) @ components
+            sides.append(flat)
+        found.append(F.cosine_similarity(*sides).numpy())
+    return np.concatenate(found)
+
+
+def perceptual_hashes(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.uint64]:
     """(items,) 64 bits: the signs of the lowest frequencies about their median.
 
     Source: the DCT hash of C. Zauner, "Implementation and benchmarking of perceptual image hash
@@ -97,7 +127,7 @@ def perceptual_hashes(pixels: Tensor) -> NDArray[np.uint64]:
     side = torch.arange(THUMBNAIL) + 0.5
     frequency = torch.arange(1, _FREQUENCIES + 1)
     cosines = torch.cos(torch.pi / THUMBNAIL * frequency[:, None] * side)
-    coefficients = (cosines @ pixels @ cosines.T).flatten(1)
+    coefficients = (cosines @ thumbnails.float() @ cosines.T).flatten(1)
     bits = coefficients > coefficients.median(1, keepdim=True).values
     packed = np.packbits(bits.numpy(), axis=1)
     return np.ascontiguousarray(packed).view(">u8")[:, 0].astype(np.uint64)
@@ -173,8 +203,8 @@ def _listing(items: Sequence[Item], groups: Sequence[NDArray[np.int64]]) -> str:
     return shown if len(groups) <= 5 else f"{shown}; and {len(groups) - 5} more"
 
 
-def _candidates(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], ...]]:
-    """Chunks of pairs (i, j) of which some band of bits agrees and at most MAX_DISTANCE differ.
+def _candidates(hashes: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
+    """Chunks (pairs, 2) of which some band of bits agrees and at most MAX_DISTANCE differ.
 
     Six bands: hashes that differ in up to five bits agree in one at least (pigeonhole), and most
     that differ in a few more do; a band of 10 bits cuts the work by a factor of 1,000.
@@ -189,7 +219,7 @@ def _candidates(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64],
 
 def _pairs_in_runs(
     hashes: NDArray[np.uint64], order: NDArray[np.int64], ends: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], ...]]:
+) -> Iterator[NDArray[np.int64]]:
     """Pairs inside runs of equal bands; position p of `order` pairs with p+1 .. ends[p]-1."""
     partners = ends - np.arange(len(order)) - 1
     total = np.cumsum(partners)
@@ -202,17 +232,11 @@ def _pairs_in_runs(
         offset = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
         i, j = order[first], order[first + offset + 1]
         near = np.bitwise_count(hashes[i] ^ hashes[j]) <= MAX_DISTANCE
-        yield i[near], j[near]
+        yield np.stack([i[near], j[near]], 1)
         start = stop
 
 
-def _blurred(pixels: Tensor) -> Tensor:
-    """The mean of each pixel's 5x5 surroundings."""
-    padded = F.pad(pixels[:, None], (2, 2, 2, 2), mode="reflect")
-    return F.avg_pool2d(padded, 5, stride=1)[:, 0]
-
-
-def _unit(pixels: Tensor) -> Tensor:
-    """(items, pixels) centred and of length 1, so that a product is a correlation."""
-    flat = pixels.flatten(1)
+def _unit(thumbnails: UInt8[Tensor, "n 32 32"]) -> Tensor:
+    """(items, pixels) centred and of length 1."""
+    flat = thumbnails.flatten(1).float()
     return F.normalize(flat - flat.mean(1, keepdim=True))
