@@ -138,7 +138,9 @@ class GlobalAveragePool(nn.Module):
 class ClassifierHead(nn.Sequential):
     """Dropout and a linear layer: `dropout`, `linear`.
 
-    The bias starts at zero, the weights uniform in plus and minus 1 / sqrt(num_classes).
+    The bias starts at zero, the weights uniform within 1 / sqrt(num_features): the logits are then
+    small, whatever the number of classes. (EfficientNet's own 1 / sqrt(num_classes) is the same at
+    a thousand classes, and at three starts from a loss of ten.)
 
     Args:
         num_features: of the pooled input.
@@ -150,7 +152,7 @@ class ClassifierHead(nn.Sequential):
 
     def __init__(self, num_features: int, num_classes: int, dropout: float = 0.0) -> None:
         linear = nn.Linear(num_features, num_classes)
-        nn.init.uniform_(linear.weight, -(num_classes**-0.5), num_classes**-0.5)
+        nn.init.uniform_(linear.weight, -(num_features**-0.5), num_features**-0.5)
         nn.init.zeros_(linear.bias)
         super().__init__(OrderedDict(dropout=nn.Dropout(dropout), linear=linear))
 
