@@ -1,0 +1,175 @@
+"""Small charts as SVG elements; colours and fonts come from the page's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from striate.report.schema import Figure, Reliability
+
+_WIDTH, _HEIGHT = 360, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a chart.
+
+    Attributes:
+        name: for the legend.
+        points: (x, y), in order; a y of None leaves a gap.
+        style: number of its colour and dash in the style sheet.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float | None]]
+    style: int
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A linear map from values to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 2)
+
+
+def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
+    """Lines over a shared axis, such as a loss over the epochs."""
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points if y is not None]
+    x_ticks = [tick for tick in ticks(min(xs), max(xs)) if tick == int(tick)]
+    y_ticks = ticks(min(ys), max(ys))
+    x = _Scale(min(xs), max(max(xs), min(xs) + 1), _LEFT, _WIDTH - _RIGHT)
+    y = _Scale(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    svg = _frame(title, x, y, x_ticks, y_ticks, x_label)
+    for line in lines:
+        for run in _runs(line.points):
+            path = " ".join(f"{x(px)},{y(py)}" for px, py in run)
+            SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
+            if len(run) == 1:
+                _dot(svg, x(run[0][0]), y(run[0][1]), 3, f"dot s{line.style}", line.name)
+    return tostring(svg, encoding="unicode")
+
+
+def reliability_chart(before: Reliability, after: Reliability) -> str:
+    """Confidence against accuracy before and after calibration; a dot's area is its items."""
+    x = _Scale(0, 1, _LEFT, _WIDTH - _RIGHT)
+    y = _Scale(0, 1, _HEIGHT - _BOTTOM, _TOP)
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    svg = _frame(
+        "Reliability diagram: stated probability against the share that is right",
+        x, y, shares, shares, "stated probability", as_percent=True,
+    )  # fmt: skip
+    SubElement(svg, "line", _ends("diagonal", x(0), y(0), x(1), y(1)))
+    for style, bins in ((2, before), (1, after)):
+        total = sum(bins.count)
+        filled = [
+            (count, confidence, accuracy)
+            for count, confidence, accuracy in zip(
+                bins.count, bins.confidence, bins.accuracy, strict=True
+            )
+            if confidence is not None and accuracy is not None
+        ]
+        path = " ".join(f"{x(c)},{y(a)}" for _, c, a in filled)
+        SubElement(svg, "polyline", {"class": f"line s{style}", "points": path})
+        for count, confidence, accuracy in filled:
+            radius = 2 + 9 * (count / total) ** 0.5
+            text = f"stated {confidence:.0%}, right {accuracy:.0%}, {count} items"
+            _dot(svg, x(confidence), y(accuracy), radius, f"dot s{style}", text)
+    return tostring(svg, encoding="unicode")
+
+
+def interval_bar(figure: Figure, *, low: float = 0.0, label: str) -> str:
+    """A share as a dot on a track from `low` to 1, with its interval as a thick line."""
+    width, height, margin = 140, 18, 6
+    svg = Element(
+        "svg",
+        {"class": "bar", "viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": label},
+    )
+    scale = _Scale(low, 1, margin, width - margin)
+    middle = height / 2
+    SubElement(svg, "line", _ends("track", scale(low), middle, scale(1), middle))
+    if figure.ci95 is not None:
+        ends = [scale(max(limit, low)) for limit in figure.ci95]
+        SubElement(svg, "line", _ends("interval", ends[0], middle, ends[1], middle))
+    if figure.value is not None:
+        _dot(svg, scale(max(figure.value, low)), middle, 4, "dot s1", label)
+    return tostring(svg, encoding="unicode")
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers, about `count` steps of 1, 2 or 5 times a power of ten, around both values.
+
+    >>> ticks(0.13, 0.68)
+    [0.0, 0.2, 0.4, 0.6, 0.8]
+    >>> ticks(3, 3)
+    [3.0, 4.0]
+    """
+    if high <= low:
+        return [float(low), float(low) + 1]
+    raw = (high - low) / count
+    power = 10.0 ** int(f"{raw:e}".split("e")[1])
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first, last = int(low // step), -int(-high // step)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _frame(
+    title: str, x: _Scale, y: _Scale, x_ticks: Sequence[float], y_ticks: Sequence[float],
+    x_label: str, *, as_percent: bool = False,
+) -> Element:  # fmt: skip
+    """Grid, axes and labels; the chart is as good as its title for those who cannot see it."""
+    svg = Element(
+        "svg",
+        {
+            "class": "chart",
+            "viewBox": f"0 0 {_WIDTH} {_HEIGHT}",
+            "role": "img",
+            "aria-label": title,
+        },
+    )
+
+    def text(value: float) -> str:
+        return f"{value:.0%}" if as_percent else f"{value:g}"
+
+    for value in y_ticks:
+        SubElement(svg, "line", _ends("grid", _LEFT, y(value), _WIDTH - _RIGHT, y(value)))
+        _label(svg, _LEFT - 6, y(value) + 4, "end", text(value))
+    for value in x_ticks:
+        if x.low <= value <= x.high:
+            _label(svg, x(value), _HEIGHT - _BOTTOM + 16, "middle", text(value))
+    _label(svg, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, "middle", x_label)
+    return svg
+
+
+def _label(svg: Element, x: float, y: float, anchor: str, text: str) -> None:
+    at = {"class": "label", "x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor}
+    SubElement(svg, "text", at).text = text
+
+
+def _dot(svg: Element, x: float, y: float, radius: float, style: str, text: str) -> None:
+    at = {"class": style, "cx": f"{x:g}", "cy": f"{y:g}", "r": f"{radius:.1f}"}
+    SubElement(SubElement(svg, "circle", at), "title").text = text
+
+
+def _ends(style: str, x1: float, y1: float, x2: float, y2: float) -> dict[str, str]:
+    return {"class": style, "x1": f"{x1:g}", "y1": f"{y1:g}", "x2": f"{x2:g}", "y2": f"{y2:g}"}
+
+
+def _runs(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float, float]]]:
+    """Stretches of points without a gap."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if y is None:
+            runs.append([])
+        else:
+            runs[-1].append((x, y))
+    return [run for run in runs if run]
