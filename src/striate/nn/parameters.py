@@ -1,0 +1,46 @@
+"""Parameters in groups that share a learning rate and a weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that are trained alike.
+
+    Attributes:
+        name: for messages ("stem", "stages.2, no decay").
+        parameters: each belongs to one group only.
+        rate_scale: factor on the schedule's learning rate.
+        weight_decay: of AdamW, decoupled.
+    """
+
+    name: str
+    parameters: tuple[nn.Parameter, ...]
+    rate_scale: float = 1.0
+    weight_decay: float = 0.0
+
+
+def decay_groups(
+    name: str, modules: Iterable[nn.Module], *, rate_scale: float, weight_decay: float
+) -> list[ParameterGroup]:
+    """Groups of the trainable parameters: weights decay, biases and norms (one axis) do not."""
+    unique = {id(p): p for module in modules for p in module.parameters() if p.requires_grad}
+    weights = tuple(p for p in unique.values() if p.ndim > 1)
+    others = tuple(p for p in unique.values() if p.ndim <= 1)
+    groups = (
+        ParameterGroup(
+            name=name, parameters=weights, rate_scale=rate_scale, weight_decay=weight_decay
+        ),
+        ParameterGroup(name=f"{name}, no decay", parameters=others, rate_scale=rate_scale),
+    )
+    return [group for group in groups if group.parameters]
+
+
+def plain_groups(network: nn.Module, weight_decay: float) -> list[ParameterGroup]:
+    """All trainable parameters at one learning rate."""
+    return decay_groups("network", [network], rate_scale=1.0, weight_decay=weight_decay)

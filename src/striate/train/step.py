@@ -1,0 +1,148 @@
+"""One training step: the gradient of a batch, in parts where memory is short."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+
+from striate.errors import DeviceError
+from striate.nn.ranks import BATCH_NORM_TYPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Cross entropy of class numbers (n,) or of probabilities (n, classes).
+
+    Attributes:
+        label_smoothing: share of each target spread evenly over the classes.
+        class_weights: (classes,) factor on each class's part of the loss.
+    """
+
+    label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
+
+    def total(self, logits: Float[Tensor, "n classes"], targets: Shaped[Tensor, "n ..."]) -> Tensor:
+        """The sum over the items, in float32."""
+        return F.cross_entropy(
+            logits.float(),
+            targets,
+            weight=self.class_weights,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+
+    def weight(self, targets: Shaped[Tensor, "n ..."]) -> Tensor | int:
+        """What the sum is divided by for a mean: the targets' class weights, summed."""
+        if self.class_weights is None:
+            return len(targets)
+        if targets.is_floating_point():
+            return (targets * self.class_weights).sum()
+        return self.class_weights[targets].sum()
+
+
+def balanced_weights(counts: Int64[Tensor, " classes"]) -> Float[Tensor, " classes"]:
+    """Weights that let each class that occurs weigh the same, 1 on an average item.
+
+    >>> balanced_weights(torch.tensor([10, 30]))
+    tensor([2.0000, 0.6667])
+    """
+    present = (counts > 0).sum()
+    return counts.sum() / (present * counts.clamp(min=1)).float()
+
+
+def accumulate_gradient(
+    network: nn.Module,
+    inputs: Float[Tensor, "n c *space"],
+    targets: Shaped[Tensor, "n ..."],
+    loss: Loss,
+    *,
+    dtype: torch.dtype,
+    micro_batch: int,
+) -> Tensor:
+    """Add the gradient of the batch's mean loss to the parameters and return that loss.
+
+    The batch is computed in equal parts of at most `micro_batch` items; the sum of their gradients
+    is that of the whole batch, but for batch norms, which see one part at a time.
+    """
+    weight = loss.weight(targets)
+    parts = -(-len(inputs) // micro_batch)
+    mean = torch.zeros((), device=inputs.device)
+    for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+        with (
+            _single_item(network, alone=len(x) == 1),
+            torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32),
+        ):
+            logits = network(x)
+        part = loss.total(logits, y) / weight
+        part.backward()  # type: ignore[no-untyped-call]
+        mean += part.detach()
+    return mean
+
+
+def gradient_within_memory(
+    network: nn.Module,
+    inputs: Float[Tensor, "n c *space"],
+    targets: Shaped[Tensor, "n ..."],
+    loss: Loss,
+    *,
+    dtype: torch.dtype,
+    micro_batch: int,
+    seed: int,
+) -> tuple[Tensor, int]:
+    """The loss, with the gradient left in the parameters, and the micro-batch that fitted.
+
+    Where memory runs out the micro-batch is halved and the batch computed again with the same
+    random numbers. (Batch norm statistics then have seen some items twice, which does no harm.)
+
+    Raises:
+        DeviceError: a single item is too large.
+    """
+    micro_batch = min(micro_batch, len(inputs))
+    while True:
+        torch.manual_seed(seed)
+        network.zero_grad(set_to_none=True)
+        try:
+            mean = accumulate_gradient(
+                network, inputs, targets, loss, dtype=dtype, micro_batch=micro_batch
+            )
+            return mean, micro_batch
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if micro_batch == 1:
+                raise DeviceError(
+                    "out of memory with a single item",
+                    fix="use a smaller --image-size or a smaller --model",
+                ) from None
+        # Outside of the handler, whose traceback keeps the activations alive.
+        micro_batch = (micro_batch + 1) // 2
+        gc.collect()
+        if inputs.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate, on a GPU or on the CPU."""
+    cpu = ("can't allocate memory", "not enough memory")  # of torch's CPU allocator
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in cpu)
+
+
+@contextmanager
+def _single_item(network: nn.Module, *, alone: bool) -> Iterator[None]:
+    """Batch norms use their running statistics while an item is alone: it has no variance."""
+    modules = network.modules() if alone else ()
+    norms = [m for m in modules if isinstance(m, BATCH_NORM_TYPES) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
