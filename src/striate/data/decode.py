@@ -189,27 +189,33 @@ def decode_image(
 def read_file(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file.
 
-    Opened without blocking and looked at before it is read: a FIFO or a device that took the
-    place of a file does not hang.
+    A FIFO or a device is not opened, and one that takes the place of a file just then does not
+    hang, for files are opened without blocking.
 
     Raises:
         UnreadableItem: it cannot be read, or it holds more than `max_bytes`.
     """
     try:
+        _check_regular(os.stat(path), max_bytes)  # noqa: PTH116 - beside os.open and os.fstat
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise UnreadableItem("a folder, not a file")
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableItem("not a regular file")
-            if status.st_size > max_bytes:
-                raise UnreadableItem(f"{status.st_size} bytes, over the limit of {max_bytes}")
+            _check_regular(os.fstat(descriptor), max_bytes)
             return file.read()
     except OSError as error:
         raise UnreadableItem(os_reason(error)) from error
+    except UnreadableItem:
+        raise
     except ValueError as error:  # a NUL in the path
         raise UnreadableItem("not a file name") from error
+
+
+def _check_regular(status: os.stat_result, max_bytes: int) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableItem("a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableItem("not a regular file")
+    if status.st_size > max_bytes:
+        raise UnreadableItem(f"{status.st_size} bytes, over the limit of {max_bytes}")
 
 
 def os_reason(error: OSError) -> str:

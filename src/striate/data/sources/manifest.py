@@ -70,9 +70,9 @@ def _csv_rows(path: Path) -> list[Row]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        number = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"cannot read {path}", why=f"line {line} is not UTF-8", fix="save it as UTF-8"
+            f"cannot read {path}", why=f"line {number} is not UTF-8", fix="save it as UTF-8"
         ) from None
     header = text.partition("\n")[0]
     reader = csv.reader(
