@@ -35,7 +35,7 @@ _OF_PROBABILITIES: dict[str, Callable[..., Float[np.ndarray, " b"]]] = {
 METRICS = (*_OF_COUNTS, *_OF_PROBABILITIES)
 """The names of the metrics, in the order of a report."""
 
-_MAX_WORK = 4 * 10**9
+_MAX_WORK = 10**9
 _MIN_RESAMPLES = 100
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from striate.metrics.confusion import sum_by
-
 
 def binary_roc_auc(
     scores: Float[np.ndarray, " n"],
@@ -16,13 +14,20 @@ def binary_roc_auc(
     """The chance that a positive item scores above a negative one; a tie counts one half.
 
     NaN where the weights leave no positive or no negative item.
+
+    What a positive item beats among all items is read off one running sum; the pairs of two
+    positives among them win half of their weight, whatever the scores.
     """
-    levels, level = np.unique(scores, return_inverse=True)
-    positives = sum_by(weights * positive[:, None], level, len(levels))
-    negatives = sum_by(weights * ~positive[:, None], level, len(levels))
-    beaten = np.cumsum(negatives, axis=0) - negatives / 2
-    pairs = positives.sum(0) * negatives.sum(0)
-    wins = np.einsum("ub,ub->b", positives, beaten)
+    order = np.argsort(scores)
+    running = np.zeros((len(scores) + 1, weights.shape[1]))
+    np.cumsum(weights[order], axis=0, out=running[1:])
+    ascending, found = scores[order], scores[positive]
+    below = running[np.searchsorted(ascending, found, side="left")]
+    not_above = running[np.searchsorted(ascending, found, side="right")]
+    of_positives = weights[positive]
+    num_positives = of_positives.sum(0)
+    wins = np.einsum("pb,pb->b", of_positives, below + not_above) / 2 - num_positives**2 / 2
+    pairs = num_positives * (running[-1] - num_positives)
     undefined = np.full_like(wins, np.nan)
     return np.asarray(np.divide(wins, pairs, out=undefined, where=pairs > 0))
 
