@@ -7,15 +7,16 @@ torch's own convolution where there is none.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import torch
 
-from striate.errors import ArgumentError
-from striate.kernels import rearranged, vendor
+from striate.errors import ArgumentError, UnknownNameError
+from striate.kernels import cpu_numba, cpu_rearranged, vendor
 from striate.kernels.problem import Operator, Problem
 from striate.registry import Registry
 
@@ -81,64 +82,90 @@ class Kernel:
         run: `forward(x, weight, bias, problem)`, `input_gradient(grad, weight, problem)` or
             `weight_gradient(grad, x, problem)`.
         limits: where it is right.
+        packages: what must be installed beside torch.
         gains: where it was measured to be faster than torch, in any of these.
     """
 
     name: str
     operator: Operator
     run: Callable[..., Any]
-    limits: Limits
+    limits: Limits = Limits()
+    packages: tuple[str, ...] = ()
     gains: tuple[Limits, ...] = (Limits(),)
 
     def unsupported_reasons(self, problem: Problem) -> list[str]:
-        """Why this kernel cannot compute the problem; empty where it can."""
-        return self.limits.unmet(problem)
+        """Why this kernel cannot compute the problem here; empty where it can."""
+        missing = [f"{name} is not installed" for name in self.packages if not installed(name)]
+        return missing + self.limits.unmet(problem)
 
     def is_faster(self, problem: Problem) -> bool:
         """Whether it was measured to be faster than torch on problems like this one."""
         return any(not gain.unmet(problem) for gain in self.gains)
 
 
+CPU: Final = ("cpu",)
+BF16: Final = (torch.bfloat16,)
+FP32: Final = (torch.float32,)
+ANY: Final = 1 << 31
+
 KERNELS: Final[Registry[Kernel]] = Registry("kernel")
+"""Every kernel, under "name.operator"; of those that are faster, the first is taken."""
 
-
-def _add(kernel: Kernel) -> None:
-    KERNELS.add(f"{kernel.name}.{kernel.operator}", kernel)
-
-
-_CPU: Final = Limits(ranks=(2,), device_types=("cpu",), dtypes=FLOATS)
-
-_add(
+for _kernel in (
     Kernel(
-        name="rearranged",
-        operator="input_gradient",
-        run=rearranged.input_gradient,
-        limits=_CPU,
-        gains=(
-            Limits(strides=(1, 1)),
-            Limits(strides=(2, 2), dtypes=(torch.bfloat16,)),
-        ),
-    )
-)
-_add(
-    Kernel(
-        name="rearranged",
+        name="cpu-numba",
         operator="weight_gradient",
-        run=rearranged.weight_gradient,
-        limits=_CPU,
-        gains=(Limits(taps=(4, 1 << 31)),),
-    )
-)
+        run=cpu_numba.weight_gradient,
+        limits=Limits(device_types=CPU, dtypes=FP32 + BF16),
+        packages=("numba",),
+        gains=(
+            Limits(ranks=(1,), taps=(5, ANY)),
+            Limits(ranks=(1,), taps=(3, 4), dtypes=BF16),
+            Limits(ranks=(2,), taps=(5, ANY), dtypes=FP32, channels_last=True),
+            Limits(ranks=(3,), taps=(3, ANY)),
+        ),
+    ),
+    Kernel(
+        name="cpu-rearranged",
+        operator="forward",
+        run=cpu_rearranged.forward,
+        limits=Limits(ranks=(1,), device_types=CPU, dtypes=FLOATS, strides=(1, 1)),
+        gains=(Limits(taps=(15, ANY)),),
+    ),
+    Kernel(
+        name="cpu-rearranged",
+        operator="input_gradient",
+        run=cpu_rearranged.input_gradient,
+        limits=Limits(device_types=CPU, dtypes=FLOATS),
+        gains=(
+            Limits(ranks=(1,), strides=(2, 2), dtypes=BF16),
+            Limits(ranks=(2,), strides=(1, 1), channels_last=True),
+            Limits(ranks=(2,), strides=(1, 1), taps=(5, ANY)),
+            Limits(ranks=(2,), strides=(2, 2), dtypes=BF16),
+            Limits(ranks=(3,), taps=(3, ANY)),
+        ),
+    ),
+    Kernel(
+        name="cpu-rearranged",
+        operator="weight_gradient",
+        run=cpu_rearranged.weight_gradient,
+        limits=Limits(device_types=CPU, dtypes=FLOATS),
+        gains=(
+            Limits(ranks=(1,), taps=(5, ANY)),
+            Limits(ranks=(2,), taps=(4, ANY)),
+            Limits(ranks=(3,), taps=(3, ANY), strides=(1, 1)),
+            Limits(ranks=(3,), taps=(3, ANY), strides=(2, 2), dtypes=BF16),
+        ),
+    ),
+):
+    KERNELS.add(f"{_kernel.name}.{_kernel.operator}", _kernel)
 
 TORCH: Final[dict[Operator, Kernel]] = {
-    "forward": Kernel(name="torch", operator="forward", run=vendor.forward, limits=Limits()),
-    "input_gradient": Kernel(
-        name="torch", operator="input_gradient", run=vendor.input_gradient, limits=Limits()
-    ),
-    "weight_gradient": Kernel(
-        name="torch", operator="weight_gradient", run=vendor.weight_gradient, limits=Limits()
-    ),
+    "forward": Kernel(name="torch", operator="forward", run=vendor.forward),
+    "input_gradient": Kernel(name="torch", operator="input_gradient", run=vendor.input_gradient),
+    "weight_gradient": Kernel(name="torch", operator="weight_gradient", run=vendor.weight_gradient),
 }
+"""torch's own convolution, which computes everything."""
 
 
 @lru_cache(maxsize=4096)
@@ -148,17 +175,39 @@ def choose(operator: Operator, problem: Problem, implementation: str | None = No
     Args:
         operator: what is to be computed.
         problem: on what.
-        implementation: the name of the one that must; None takes the fastest known.
+        implementation: the name of the one that must, where it has this operator (torch computes
+            what it has not); None takes the fastest known.
 
     Raises:
-        ArgumentError: the implementation asked for cannot; the message says why.
+        UnknownNameError: there is no implementation of that name.
+        ArgumentError: it cannot compute this; the message says why.
     """
-    for _, kernel in KERNELS.items():
-        if kernel.operator != operator or implementation not in (None, kernel.name):
-            continue
-        reasons = kernel.unsupported_reasons(problem)
-        if implementation is not None and reasons:
-            raise ArgumentError(f"implementation={implementation!r}", why="; ".join(reasons))
-        if not reasons and (implementation is not None or kernel.is_faster(problem)):
+    candidates = [kernel for _, kernel in KERNELS.items() if kernel.operator == operator]
+    if implementation is None:
+        faster = (
+            kernel
+            for kernel in candidates
+            if kernel.is_faster(problem) and not kernel.unsupported_reasons(problem)
+        )
+        return next(faster, TORCH[operator])
+    if implementation not in implementations():
+        raise UnknownNameError("implementation", implementation, implementations())
+    for kernel in candidates:
+        if kernel.name == implementation:
+            if reasons := kernel.unsupported_reasons(problem):
+                raise ArgumentError(
+                    f"implementation={implementation!r}", why=f"{operator}: {'; '.join(reasons)}"
+                )
             return kernel
     return TORCH[operator]
+
+
+def implementations() -> list[str]:
+    """The names that can be asked for."""
+    return [*dict.fromkeys(kernel.name for _, kernel in KERNELS.items()), "torch"]
+
+
+@cache
+def installed(package: str) -> bool:
+    """Whether an optional package can be imported."""
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,141 @@
+"""The gradient of a depthwise weight on the CPU in machine code, on the threads of torch itself.
+
+A second pool of threads would compete with torch's own, which spins for milliseconds after each
+of its operators; so the work is handed to the OpenMP runtime that torch has loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.kernels.problem import Problem
+
+MANY_TASKS: Final = 32
+"""Tasks to aim at, for up to as many threads; more would only add partial sums."""
+
+BAND: Final = 64
+"""Vectors of the gradient that all taps pass over before the next: they stay in the first cache."""
+
+
+def weight_gradient(
+    grad: Float[Tensor, "n c *out"], x: Float[Tensor, "n c *space"], problem: Problem
+) -> Float[Tensor, "c 1 *kernel"]:
+    """The sum over items and positions of the input times the gradient, for each tap."""
+    from striate.kernels import cpu_taps
+
+    x = x.contiguous(memory_format=problem.memory_format)
+    grad = grad.contiguous(memory_format=problem.memory_format)
+    sizes = _sizes(problem)
+    lanes = cpu_taps.LANES
+    offsets = np.array(_offsets(problem, sizes), np.int64)
+    ticket = np.zeros(1, np.int64)
+    tasks = sizes["tasks"]
+    sums = torch.zeros(tasks, len(offsets), lanes)
+    job = np.zeros(1, cpu_taps.JOB)
+    for name, value in sizes.items():
+        job[name] = value
+    job["x"], job["g"], job["sums"] = x.data_ptr(), grad.data_ptr(), sums.data_ptr()
+    job["offsets"], job["ticket"] = offsets.ctypes.data, ticket.ctypes.data
+    _run_on_threads(cpu_taps.work, job.ctypes.data, min(tasks, torch.get_num_threads()))
+    partial = sums.view(-1, sizes["blocks"], len(offsets), lanes).sum(0)
+    total = partial.sum(-1) if sizes["lanes"] == 1 else partial.transpose(1, 2).flatten(0, 1)
+    return total[: problem.channels].to(x.dtype).reshape(problem.weight_shape)
+
+
+def _sizes(problem: Problem) -> dict[str, int]:
+    """The numbers of a job, with axes of size one put before those of the problem."""
+    missing = 3 - problem.rank
+    names = ("depth", "height", "width")
+    space = (1,) * missing + problem.space
+    out = (1,) * missing + problem.out_space
+    stride = (1,) * missing + problem.stride
+    low = (0,) * missing + tuple(window.low for window in problem.windows)
+    extents = (1,) * missing + tuple(window.extent for window in problem.windows)
+    # Positions that the windows reach, in one of `stride` phases.
+    phase = [o - 1 + -(-e // s) for o, s, e in zip(out, stride, extents, strict=True)]
+    lanes = 16 if problem.channels_last else 1
+    pitch = phase[2] if lanes == 1 else out[2]
+    g_plane = ((out[1] - 1) * pitch + out[2]) * lanes
+    g_plane += -g_plane % 16
+    blocks = -(-problem.channels // lanes)
+    items_per_task = -(-problem.batch // max(1, min(problem.batch, MANY_TASKS // blocks)))
+    named: dict[str, int] = {}
+    for prefix, values in (
+        ("", space),
+        ("out_", out),
+        ("s_", stride),
+        ("low_", low),
+        ("q_", phase),
+    ):
+        named |= {prefix + name: value for name, value in zip(names, values, strict=True)}
+    return named | {
+        "size": problem.dtype.itemsize,
+        "lanes": lanes,
+        "items": problem.batch,
+        "channels": problem.channels,
+        "taps": prod(problem.kernel_size),
+        "blocks": blocks,
+        "items_per_task": items_per_task,
+        "tasks": blocks * -(-problem.batch // items_per_task),
+        "band": BAND if lanes == 1 else -(-BAND // out[2]),
+        "g_plane": g_plane,
+        # The last vector of a plane may reach past the end of the input.
+        "x_floats": prod(stride) * prod(phase) * lanes + 16,
+        "g_floats": out[0] * g_plane,
+    }
+
+
+def _offsets(problem: Problem, sizes: dict[str, int]) -> list[int]:
+    """Bytes from an output's place in the first phase to what each tap reads."""
+    missing = 3 - problem.rank
+    windows = (None,) * missing + problem.windows
+    axes = [
+        [(t * w.dilation % w.stride, t * w.dilation // w.stride) for t in range(w.kernel_size)]
+        if w else [(0, 0)]
+        for w in windows
+    ]  # fmt: skip
+    plane = sizes["q_depth"] * sizes["q_height"] * sizes["q_width"]
+    offsets = []
+    for (pz, z), (py, y), (px, x) in product(*axes):
+        phase = (pz * sizes["s_height"] + py) * sizes["s_width"] + px
+        row = z * sizes["q_height"] + y
+        offsets.append(4 * sizes["lanes"] * (phase * plane + row * sizes["q_width"] + x))
+    return offsets
+
+
+def _run_on_threads(work: Any, job: int, threads: int) -> None:
+    """Run `work(job)` once on each of so many threads."""
+    parallel = _openmp_parallel()
+    if parallel is not None:
+        parallel(work.address, job, threads, 0)
+    elif threads == 1:
+        work.ctypes(job)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work.ctypes, [job] * threads))
+
+
+@cache
+def _openmp_parallel() -> Callable[[int, int, int, int], None] | None:
+    """`GOMP_parallel` of the runtime that torch is linked with; None where it has another."""
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        parallel = ctypes.CDLL(str(library)).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    parallel.restype = None
+    run: Callable[[int, int, int, int], None] = parallel
+    return run
