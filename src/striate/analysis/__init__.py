@@ -1,0 +1,18 @@
+"""What a network holds, computes and sees, for any module in one to three dimensions."""
+
+from striate.analysis.diagram import diagram
+from striate.analysis.effective import EffectiveField, effective_field
+from striate.analysis.summary import Stage, Summary, receptive_field, summary
+from striate.analysis.walk import Layer, least_input_side
+
+__all__ = [
+    "EffectiveField",
+    "Layer",
+    "Stage",
+    "Summary",
+    "diagram",
+    "effective_field",
+    "least_input_side",
+    "receptive_field",
+    "summary",
+]

@@ -1,0 +1,462 @@
+"""What each of torch's operators does to what a tensor sees: one row an operator.
+
+The operators are those that remain below torch's layers and functions (`aten`), so a network is
+understood the same however it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, prod
+from typing import Any, Final, TypeAlias
+
+from torch import Tensor
+
+from striate.analysis import seen as algebra
+from striate.analysis.seen import ANY, NONE, Atom, Seen
+from striate.geometry import Field, Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of an operator on tensors that see the input.
+
+    Attributes:
+        name: of the operator (`convolution`).
+        arguments: by the names of torch's schema, defaults filled in.
+        inputs: what the tensors among the arguments see, in order; None for a constant.
+        seen: what a tensor among the arguments sees; None for a constant.
+        shapes: of the tensors that come out.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    inputs: tuple[Seen | None, ...]
+    seen: Callable[[Tensor], Seen | None]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def tracked(self) -> tuple[Seen, ...]:
+        """What the tensors see that depend on the input."""
+        return tuple(seen for seen in self.inputs if seen is not None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the first tensor that comes out."""
+        return self.shapes[0]
+
+    @property
+    def subject(self) -> Seen:
+        """What the operator's first tensor sees; everything where it is a constant."""
+        if self.inputs[0] is not None:
+            return self.inputs[0]
+        return algebra.everything(self.shape, len(self.tracked[0].fields))
+
+    def alone(self) -> bool:
+        """Whether only the first tensor depends on the input."""
+        return self.inputs[0] is not None and len(self.tracked) == 1
+
+
+Rule: TypeAlias = Callable[[Call], Seen | list[Seen]]
+"""What the first tensor that comes out sees, or each of a list."""
+
+
+def pointwise(call: Call) -> Seen:
+    """Each place from the same place of every input."""
+    return algebra.merge(call.tracked, call.shape)
+
+
+def unknown(call: Call) -> Seen:
+    """Everything; the axes are kept where the shape is."""
+    rank = len(call.tracked[0].fields)
+    for seen in call.tracked:
+        if _shape(seen) == call.shape:
+            return algebra.everything(call.shape, rank, like=seen)
+    return algebra.everything(call.shape, rank)
+
+
+def _shape(seen: Seen) -> tuple[int, ...]:
+    return tuple(prod(atom.size for atom in axis) for axis in seen.axes)
+
+
+def _convolution(call: Call) -> Seen:
+    if not call.alone():
+        return unknown(call)
+    at = call.arguments
+    taps = at["weight"].shape[2:]
+    windows = [
+        Window(kernel_size=k, stride=s, dilation=d)
+        for k, s, d in zip(
+            taps, _each(at["stride"], taps), _each(at["dilation"], taps), strict=True
+        )
+    ]
+    low = _each(at["padding"], taps)
+    mixed = algebra.with_axis(algebra.contract(call.subject, 1), 1, algebra.plain(call.shape[1]))
+    if at["transposed"]:
+        return algebra.slide(
+            mixed,
+            2,
+            call.shape[2:],
+            lambda i, f: _shifted(f.then_transposed(windows[i]), low[i], windows[i].stride, f),
+        )
+    return algebra.slide(
+        mixed, 2, call.shape[2:], lambda i, f: _shifted(f.then(windows[i]), -low[i], 1, f)
+    )
+
+
+def _shifted(after: Field, places: int, stride: int, before: Field) -> Field:
+    return Field(after.size, after.jump, after.start + Fraction(places * before.jump, stride))
+
+
+def _pool(call: Call) -> Seen:
+    at = call.arguments
+    rank = int(call.name.split("pool")[1][0])
+    sizes = call.shape[-rank:]
+    kernel = _each(at["kernel_size"], sizes)
+    stride = _each(at["stride"] or kernel, sizes)
+    padding = _each(at["padding"], sizes)
+    dilation = _each(at.get("dilation", 1), sizes)
+    windows = [
+        Window(kernel_size=k, stride=s, low=p, dilation=d)
+        for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True)
+    ]
+    first = len(call.shape) - rank
+    return algebra.slide(call.subject, first, sizes, lambda i, f: f.then(windows[i]))
+
+
+def _adaptive_pool(call: Call) -> Seen:
+    """Output o of m pools the places from floor(o n / m) to ceil((o + 1) n / m) - 1 of n."""
+    rank = int(call.name.split("pool")[1][0])
+    before, sizes = _shape(call.subject)[-rank:], call.shape[-rank:]
+
+    def move(number: int, field: Field) -> Field | None:
+        n, m = before[number], sizes[number]
+        if m == 1:
+            return None
+        ratio = Fraction(n, m)
+        uneven = Fraction(m // gcd(n, m) - 1, m // gcd(n, m))
+        return algebra.resample(field, ratio, Fraction(0), uneven, ratio - 1 + uneven)
+
+    return algebra.slide(call.subject, len(call.shape) - rank, sizes, move)
+
+
+def _upsample(call: Call) -> Seen:
+    before, sizes = _shape(call.subject)[2:], call.shape[2:]
+    nearest, exact = "nearest" in call.name, "exact" in call.name
+    align = bool(call.arguments.get("align_corners"))
+    # Taps at floor(place) + 1 - taps to floor(place) + taps.
+    taps = 2 if "cubic" in call.name else 1
+
+    def move(number: int, field: Field) -> Field | None:
+        n, m = before[number], sizes[number]
+        ratio = Fraction(n - 1, max(m - 1, 1)) if align else Fraction(n, m)
+        grain = 1 - Fraction(1, ratio.denominator)
+        if nearest:
+            offset = ratio / 2 if exact else Fraction(0)
+            grain = 1 - Fraction(1, offset.denominator * ratio.denominator) if exact else grain
+            return algebra.resample(field, ratio, offset, grain, Fraction(0))
+        offset = Fraction(0) if align else ratio / 2 - Fraction(1, 2)
+        grain = 1 - Fraction(1, ratio.denominator if align else 2 * ratio.denominator)
+        return algebra.resample(field, ratio, offset, grain + taps - 1, grain + taps - 1)
+
+    return algebra.slide(call.subject, 2, sizes, move)
+
+
+def _shuffle_up(call: Call) -> Seen:
+    factor = call.arguments["upscale_factor"]
+    window = Window(kernel_size=factor, stride=factor)
+    return _reshuffled(call, lambda _, field: field.then_transposed(window))
+
+
+def _shuffle_down(call: Call) -> Seen:
+    factor = call.arguments["downscale_factor"]
+    window = Window(kernel_size=factor, stride=factor)
+    return _reshuffled(call, lambda _, field: field.then(window))
+
+
+def _reshuffled(call: Call, move: Callable[[int, Field], Field | None]) -> Seen:
+    channels = algebra.plain(call.shape[1])
+    mixed = algebra.with_axis(algebra.contract(call.subject, 1), 1, channels)
+    return algebra.slide(mixed, 2, call.shape[2:], move)
+
+
+def _pad(call: Call) -> Seen:
+    widths = call.arguments.get("pad") or call.arguments["padding"]
+    seen = call.subject
+    for number in range(len(widths) // 2):
+        index = len(call.shape) - 1 - number
+        seen = algebra.crop(seen, index, -widths[2 * number], 1, call.shape[index])
+    return seen
+
+
+def _slice(call: Call) -> Seen:
+    at = call.arguments
+    index = at["dim"] % len(call.shape)
+    before = _shape(call.subject)[index]
+    start = range(before)[at["start"] or 0 :].start
+    return algebra.crop(call.subject, index, start, at["step"], call.shape[index])
+
+
+def _split(call: Call) -> list[Seen]:
+    index = call.arguments["dim"] % len(call.shape)
+    parts, start = [], 0
+    for shape in call.shapes:
+        parts.append(algebra.crop(call.subject, index, start, 1, shape[index]))
+        start += shape[index]
+    return parts
+
+
+def _select(call: Call) -> Seen:
+    index, position = call.arguments["dim"], call.arguments["index"]
+    return _selected(call.subject, index % len(call.subject.axes), position)
+
+
+def _unbind(call: Call) -> list[Seen]:
+    index = call.arguments["dim"] % len(call.subject.axes)
+    return [_selected(call.subject, index, i) for i in range(len(call.shapes))]
+
+
+def _selected(seen: Seen, index: int, position: int) -> Seen:
+    position %= max(_shape(seen)[index], 1)
+    return _drop(algebra.select(seen, index, position), [index])
+
+
+def _drop(seen: Seen, indices: Sequence[int]) -> Seen:
+    axes = tuple(axis for i, axis in enumerate(seen.axes) if i not in indices)
+    return Seen(axes, seen.fields)
+
+
+def _cat(call: Call) -> Seen:
+    index = call.arguments["dim"] % len(call.shape)
+    size = call.shape[index]
+    follows = [any(a.axis != NONE for a in seen.axes[index]) for seen in call.tracked]
+    if not any(follows):
+        parts = [algebra.with_axis(seen, index, algebra.plain(size)) for seen in call.tracked]
+        return algebra.merge(parts, call.shape)
+    if len(call.tracked) == 1:
+        before = 0
+        for tensor in call.arguments["tensors"]:
+            if call.seen(tensor) is not None:
+                break
+            before += tensor.shape[index]
+        return algebra.crop(call.tracked[0], index, -before, 1, size)
+    mixed = [algebra.mix(seen, [index]) for seen in call.tracked]
+    parts = [algebra.with_axis(seen, index, (Atom(ANY, size),)) for seen in mixed]
+    return algebra.merge(parts, call.shape)
+
+
+def _stack(call: Call) -> Seen:
+    index = call.arguments["dim"] % len(call.shape)
+    parts = [_insert(seen, index, algebra.plain(call.shape[index])) for seen in call.tracked]
+    return algebra.merge(parts, call.shape)
+
+
+def _insert(seen: Seen, index: int, axis: algebra.Axis) -> Seen:
+    return Seen((*seen.axes[:index], axis, *seen.axes[index:]), seen.fields)
+
+
+def _view(call: Call) -> Seen:
+    return algebra.reshape(call.subject, call.shape)
+
+
+def _keep(call: Call) -> Seen:
+    return call.subject
+
+
+def _permute(call: Call) -> Seen:
+    rank = len(call.shape)
+    return algebra.permute(call.subject, [d % rank for d in call.arguments["dims"]])
+
+
+def _transpose(call: Call) -> Seen:
+    rank = len(call.shape)
+    order = list(range(rank))
+    i, j = call.arguments.get("dim0", 0) % rank, call.arguments.get("dim1", rank - 1) % rank
+    order[i], order[j] = order[j], order[i]
+    return algebra.permute(call.subject, order)
+
+
+def _unsqueeze(call: Call) -> Seen:
+    return _insert(call.subject, call.arguments["dim"] % len(call.shape), ())
+
+
+def _squeeze(call: Call) -> Seen:
+    """An axis of size 1 that follows space goes with its atom: one position is all there is."""
+    seen = call.subject
+    dims = call.arguments.get("dim", range(len(seen.axes)))
+    dims = [dims] if isinstance(dims, int) else dims
+    sizes = _shape(seen)
+    gone = [d % len(sizes) for d in dims if sizes[d % len(sizes)] == 1]
+    for index in gone:
+        seen = algebra.contract(seen, index)
+    return _drop(seen, gone)
+
+
+def _reduce(call: Call) -> Seen:
+    seen, at = call.subject, call.arguments
+    dims = at.get("dim")
+    dims = range(len(seen.axes)) if dims is None or dims == [] else dims
+    dims = [dims] if isinstance(dims, int) else dims
+    indices = [d % len(seen.axes) for d in dims]
+    for index in indices:
+        seen = algebra.contract(seen, index)
+    return seen if at.get("keepdim") else _drop(seen, indices)
+
+
+def _softmax(call: Call) -> Seen:
+    return algebra.mix(call.subject, [call.arguments["dim"] % len(call.shape)])
+
+
+def _layer_norm(call: Call) -> Seen:
+    rank, last = len(call.shape), len(call.arguments["normalized_shape"])
+    return algebra.mix(call.subject, range(rank - last, rank))
+
+
+def _group_norm(call: Call) -> Seen:
+    return algebra.mix(call.subject, range(1, len(call.shape)))
+
+
+def _batch_norm(call: Call) -> Seen:
+    if call.arguments.get("training"):
+        return algebra.forget(call.subject, [ANY])
+    return call.subject
+
+
+def _matrix_product(call: Call) -> Seen:
+    """(..., n, k) by (..., k, m), and what is added to it."""
+    names = FACTORS[call.name]
+    left, right = (call.seen(call.arguments[name]) for name in names)
+    parts = []
+    if left is not None:
+        parts.append(algebra.contract(left, len(left.axes) - 1))
+    if right is not None:
+        parts.append(algebra.contract(right, len(right.axes) - 2))
+    added = None if "self" in names else call.seen(call.arguments["self"])
+    if added is not None:
+        parts.append(added)
+    return algebra.merge(parts, call.shape)
+
+
+def _strided(call: Call) -> Seen:
+    return call.subject if _shape(call.subject) == call.shape else unknown(call)
+
+
+def _each(value: int | Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * len(axes) if len(values) == 1 else values
+
+
+CONSTANTS: Final = frozenset(
+    {
+        "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
+        "rand_like", "randn_like", "zeros_like",
+    }
+)  # fmt: skip
+"""Operators that take a tensor for its shape and type alone."""
+
+FACTORS: Final = {
+    "mm": ("self", "mat2"),
+    "addmm": ("mat1", "mat2"),
+    "bmm": ("self", "mat2"),
+    "baddbmm": ("batch1", "batch2"),
+}
+"""The two factors of each matrix product, by their names in torch's schema."""
+
+RULES: Final[dict[str, Rule]] = {
+    "convolution": _convolution,
+    **dict.fromkeys(
+        (
+            "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices",
+            "max_pool3d_with_indices",
+        ),
+        _pool,
+    ),
+    **dict.fromkeys(
+        (
+            "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d",
+            "adaptive_max_pool3d",
+        ),
+        _adaptive_pool,
+    ),
+    **dict.fromkeys(
+        (
+            "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+            "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
+            "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d",
+            "upsample_bicubic2d",
+        ),
+        _upsample,
+    ),
+    "pixel_shuffle": _shuffle_up,
+    "pixel_unshuffle": _shuffle_down,
+    **dict.fromkeys(
+        (
+            "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
+            "replication_pad1d", "replication_pad2d", "replication_pad3d",
+        ),
+        _pad,
+    ),
+    "slice": _slice,
+    **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
+    "select": _select,
+    "unbind": _unbind,
+    "cat": _cat,
+    "stack": _stack,
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), _view),
+    **dict.fromkeys(
+        (
+            "alias", "detach", "contiguous", "_to_copy", "native_dropout", "channel_shuffle",
+            "lift_fresh",
+        ),
+        _keep,
+    ),
+    "as_strided": _strided,
+    "permute": _permute,
+    **dict.fromkeys(("transpose", "t"), _transpose),
+    "unsqueeze": _unsqueeze,
+    "squeeze": _squeeze,
+    "expand": pointwise,
+    "copy": pointwise,
+    **dict.fromkeys(
+        (
+            "mean", "sum", "amax", "amin", "prod", "var", "std", "logsumexp", "linalg_vector_norm",
+            "norm", "any", "all",
+        ),
+        _reduce,
+    ),
+    **dict.fromkeys(
+        ("_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod"), _softmax
+    ),
+    "native_layer_norm": _layer_norm,
+    "_fused_rms_norm": _layer_norm,
+    "native_group_norm": _group_norm,
+    **dict.fromkeys(
+        ("native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training"),
+        _batch_norm,
+    ),
+    **dict.fromkeys(FACTORS, _matrix_product),
+    **dict.fromkeys(("hardswish", "_prelu_kernel", "prelu"), pointwise),
+}  # fmt: skip
+"""Operators that are more than pointwise, by the name without namespace, overload and `_`."""
+
+
+def multiply_adds(name: str, arguments: Mapping[str, Any], shape: Sequence[int]) -> int:
+    """Products summed by one call; 0 for operators that are not sums of products.
+
+    Args:
+        name: of the operator.
+        arguments: by the names of torch's schema.
+        shape: of the first tensor that comes out.
+    """
+    if name == "convolution":
+        weight, x = arguments["weight"], arguments["input"]
+        space = x.shape[2:] if arguments["transposed"] else shape[2:]
+        return int(x.shape[0] * weight.numel() * prod(space))
+    if name in FACTORS:
+        return int(prod(shape) * arguments[FACTORS[name][0]].shape[-1])
+    if name.startswith("_scaled_dot_product"):
+        query, key, value = (arguments[n] for n in ("query", "key", "value"))
+        return int(query.numel() * key.shape[-2] + prod(query.shape[:-1]) * value[0, 0].numel())
+    return 0

@@ -1,0 +1,433 @@
+"""One pass through a network without computing anything: what each layer makes, holds and sees.
+
+The network runs on torch's meta device, which knows shapes and no values, under a mode that meets
+every operator below torch's layers. So functional calls count as layers do, and a network of any
+size takes no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor, prod
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from striate.analysis import seen as algebra
+from striate.analysis.rules import CONSTANTS, RULES, Call, multiply_adds, pointwise, unknown
+from striate.analysis.seen import Seen
+from striate.errors import ArgumentError
+from striate.geometry import Field, Number, dense_cost
+
+GREATEST_SIDE: Final = 1024
+"""Where the search for a side that a network takes ends."""
+
+_KINDS: Final = {"addmm": "linear", "mm": "matmul", "bmm": "matmul", "baddbmm": "matmul"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One call of a layer, or of a function outside the layers, for one item.
+
+    Attributes:
+        name: path of the module in the network; a function's name behind its module's.
+        kind: class of the module, or name of the function.
+        output_shape: (channels, *space), without the batch.
+        parameters: that this call is the first to use.
+        multiply_adds: products summed.
+        dense_parameters: weights of dense layers in place of its convolutions; 0 without any.
+        memory: bytes of the output.
+        space: positions of the output along each spatial axis of the input; None where they can
+            no longer be told apart.
+        fields: for each spatial axis of the input, what a position of the output sees of it;
+            None is 'everything'.
+        borders: for each axis, positions of the output at the start and at the end that see
+            padding; None where every position sees everything.
+        is_spatial: positions of the input can still be told apart, in whatever order.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    dense_parameters: int
+    memory: int
+    space: tuple[int, ...] | None
+    fields: tuple[Field | None, ...]
+    borders: tuple[tuple[int, int] | None, ...]
+    is_spatial: bool
+
+    @property
+    def receptive_field(self) -> tuple[int | None, ...] | None:
+        """Positions of the input seen along each axis; None is 'everything'."""
+        return _per_axis([None if f is None else floor(f.size) for f in self.fields])
+
+    @property
+    def jump(self) -> tuple[float | None, ...] | None:
+        """Positions of the input from one output to the next; None where everything is seen."""
+        return _per_axis([None if f is None else _number(f.jump) for f in self.fields])
+
+    @property
+    def start(self) -> tuple[float | None, ...] | None:
+        """First position that output 0 sees, negative in the padding."""
+        return _per_axis([None if f is None else _number(f.start) for f in self.fields])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """What one pass through a network found.
+
+    Attributes:
+        layers: in the order of their calls.
+        unknown: operators without a rule; their output is taken to see everything.
+    """
+
+    layers: tuple[Layer, ...]
+    unknown: tuple[str, ...]
+
+
+def walk(model: nn.Module, input_shape: Sequence[int]) -> Walk:
+    """Follow one item through `model` in evaluation mode; the model is left as it was.
+
+    Args:
+        model: any module that takes one tensor (items, channels, *space).
+        input_shape: (channels, *space) of the item.
+
+    Raises:
+        ArgumentError: the network does not take such an input.
+    """
+    names = {module: name for name, module in model.named_modules()}
+    interpreter = _Interpreter(names)
+    _forward(model, input_shape, interpreter)
+    return Walk(layers=tuple(interpreter.layers), unknown=tuple(sorted(interpreter.unknown)))
+
+
+def least_input_side(model: nn.Module, in_channels: int, rank: int) -> int | None:
+    """The least side, alike on every axis, that `model` takes; None where none was found."""
+
+    def takes(side: int) -> bool:
+        try:
+            _run(model, (in_channels, *(side,) * rank), None)
+        except (RuntimeError, ValueError, IndexError):
+            return False
+        return True
+
+    high = 1
+    while not takes(high):
+        high *= 2
+        if high > GREATEST_SIDE:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if takes(middle) else (middle, high)
+    return high
+
+
+def _forward(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpreter) -> None:
+    if len(input_shape) < 2 or min(input_shape) < 1:
+        raise ArgumentError(
+            f"input={tuple(input_shape)}",
+            why="it must be (channels, *space) with positive sizes",
+            fix="for example 3,224,224",
+        )
+    try:
+        _run(model, input_shape, interpreter)
+    except NotImplementedError as error:
+        raise ArgumentError(
+            f"{type(model).__name__} cannot be followed without values", why=str(error)
+        ) from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        least = least_input_side(model, input_shape[0], len(input_shape) - 1)
+        small = least is not None and min(input_shape[1:]) < least
+        raise ArgumentError(
+            f"{type(model).__name__} does not take an input of {_sizes(input_shape)}",
+            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix=f"the least side is {least}" if small else "",
+        ) from error
+
+
+def _run(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpreter | None) -> None:
+    """Run `model` on the meta device, under `interpreter` where there is one."""
+    tensors = {n: torch.empty_like(p, device="meta") for n, p in model.named_parameters()}
+    parameters = dict(tensors)
+    tensors |= {n: torch.empty_like(b, device="meta") for n, b in model.named_buffers()}
+    floats = [t.dtype for t in parameters.values() if t.is_floating_point()]
+    x = torch.empty(1, *input_shape, device="meta", dtype=floats[0] if floats else torch.float32)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(evaluating(model))
+        if interpreter is not None:
+            interpreter.begin(x, parameters)
+            stack.enter_context(interpreter.hooked())
+            stack.enter_context(interpreter)
+        functional_call(model, tensors, (x,))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """`model` in evaluation mode, and without torch's fused attention, which hides the operators."""
+    training = [module for module in model.modules() if module.training]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for module in training:
+            module.training = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cost:
+    """What a call costs, as the fields of Layer."""
+
+    parameters: int = 0
+    multiply_adds: int = 0
+    dense_parameters: int = 0
+
+    def __add__(self, other: _Cost) -> _Cost:
+        return _Cost(
+            parameters=self.parameters + other.parameters,
+            multiply_adds=self.multiply_adds + other.multiply_adds,
+            dense_parameters=self.dense_parameters + other.dense_parameters,
+        )
+
+
+@dataclass
+class _Frame:
+    """A module being run, and the number of rows there were when it began."""
+
+    name: str
+    kind: str
+    first: int
+    has_calls: bool = False
+    cost: _Cost = _Cost()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A tensor met on the way, kept so that its id stays its own."""
+
+    tensor: Tensor
+    seen: Seen | None
+    parameters: frozenset[str] = field(default=frozenset())
+
+
+class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
+    """Meets every operator, keeps what each tensor sees, and makes the rows."""
+
+    def __init__(self, names: Mapping[nn.Module, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names = names
+        self.layers: list[Layer] = []
+        self.unknown: set[str] = set()
+        self._frames: list[_Frame] = []
+        self._known: dict[int, _Known] = {}
+        self._scattered: dict[int, Any] = {}
+        self._counts: dict[str, int] = {}
+
+    def begin(self, x: Tensor, parameters: Mapping[str, Tensor]) -> None:
+        """Start at the input `x` with these parameters, none of them counted yet."""
+        self._input = x
+        self._rank = x.ndim - 2
+        self._counts = {name: p.numel() for name, p in parameters.items()}
+        for name, parameter in parameters.items():
+            self._known[id(parameter)] = _Known(parameter, None, frozenset([name]))
+        self._known[id(x)] = _Known(x, algebra.of_input(x.shape))
+
+    @contextmanager
+    def hooked(self) -> Iterator[None]:
+        """Know which module is being run."""
+        handles = []
+        for module in self.names:
+            handles.append(module.register_forward_pre_hook(self._enter))
+            handles.append(module.register_forward_hook(self._leave))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, module: nn.Module, _: Any) -> None:
+        if self._frames:
+            self._frames[-1].has_calls = True
+        frame = _Frame(self.names[module], type(module).__name__, len(self.layers))
+        self._frames.append(frame)
+
+    def _leave(self, _: nn.Module, __: Any, output: Any) -> None:
+        """A module that called no other is one row, in place of those of its functions."""
+        frame = self._frames.pop()
+        is_root = not self._frames
+        if frame.has_calls or (is_root and len(self.layers) - frame.first > 1):
+            return
+        del self.layers[frame.first :]
+        tensor = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
+        seen = None if tensor is None else self._seen(tensor)
+        if tensor is not None and seen is not None:
+            self.layers.append(self._layer(frame.name, frame.kind, tensor, seen, frame.cost))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one operator and note what it did."""
+        kwargs = kwargs or {}
+        tensors = _tensors((args, kwargs))
+        if any(t.is_meta for t in tensors):
+            args, kwargs = tree_map_only(Tensor, _to_meta, (args, kwargs))
+        output = func(*args, **kwargs)
+        made = _tensors(output)
+        known = [self._find(t) for t in tensors]
+        used = frozenset[str]().union(*(k.parameters for k in known))
+        constant = func.overloadpacket.__name__ in CONSTANTS
+        if made and not constant and any(k.seen is not None for k in known):
+            self._follow(func, args, kwargs, known, made, used)
+        else:
+            for tensor in made:
+                self._known[id(tensor)] = _Known(tensor, None, used)
+        return output
+
+    def _follow(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        known: Sequence[_Known],
+        made: Sequence[Tensor],
+        used: frozenset[str],
+    ) -> None:
+        """Apply the operator's rule, and count what it cost."""
+        name = func.overloadpacket.__name__.removesuffix("_")
+        call = Call(
+            name=name,
+            arguments=_bind(func, args, kwargs),
+            inputs=tuple(k.seen for k in known),
+            seen=self._seen,
+            shapes=tuple(tuple(t.shape) for t in made),
+        )
+        rule = RULES.get(name)
+        if rule is None:
+            rule = pointwise if torch.Tag.pointwise in func.tags else unknown
+        if rule is unknown:
+            self.unknown.add(f"{func.namespace}.{name}")
+        result = rule(call)
+        seens = result if isinstance(result, list) else self._for_each(result, made)
+        for tensor, seen in zip(made, seens, strict=True):
+            self._known[id(tensor)] = _Known(tensor, seen)
+        if func._schema.is_mutable and _is_part(made[0]):
+            storage = made[0].untyped_storage()
+            self._scattered[storage._cdata] = storage
+        self._count(call, made[0], seens[0], used)
+
+    def _for_each(self, first: Seen, made: Sequence[Tensor]) -> list[Seen]:
+        """What several outputs see: those of the first one's shape the same, others everything."""
+        return [
+            first if t.shape == made[0].shape else algebra.everything(t.shape, self._rank)
+            for t in made
+        ]
+
+    def _count(self, call: Call, output: Tensor, seen: Seen, used: frozenset[str]) -> None:
+        """Add the cost to the module being run; a row where a function does what layers do."""
+        cost = _Cost(
+            parameters=sum(self._counts.pop(name, 0) for name in used),
+            multiply_adds=multiply_adds(call.name, call.arguments, output.shape),
+            dense_parameters=_as_dense(call, output),
+        )
+        if not self._frames:
+            return
+        frame = self._frames[-1]
+        frame.cost += cost
+        changes = all(s.fields != seen.fields for s in call.tracked)
+        if cost != _Cost() or changes or len(call.tracked) > 1:
+            kind = _KINDS.get(call.name, call.name)
+            path = f"{frame.name}.{kind}" if frame.name else kind
+            self.layers.append(self._layer(path, kind, output, seen, cost))
+
+    def _layer(self, name: str, kind: str, tensor: Tensor, seen: Seen, cost: _Cost) -> Layer:
+        axes = range(self._rank)
+        space = tuple(prod(atom.size for _, atom in seen.at(axis)) for axis in axes)
+        return Layer(
+            name=name,
+            kind=kind,
+            output_shape=tuple(tensor.shape[1:]),
+            parameters=cost.parameters,
+            multiply_adds=cost.multiply_adds,
+            dense_parameters=cost.dense_parameters,
+            memory=tensor.numel() * tensor.element_size(),
+            space=space if all(seen.at(axis) for axis in axes) else None,
+            fields=seen.fields,
+            borders=tuple(self._border(seen, axis) for axis in axes),
+            is_spatial=seen.is_spatial,
+        )
+
+    def _border(self, seen: Seen, axis: int) -> tuple[int, int] | None:
+        field = seen.fields[axis]
+        if field is None:
+            return None
+        positions = prod(atom.size for _, atom in seen.at(axis))
+        return field.border(self._input.shape[2 + axis], positions)
+
+    def _find(self, tensor: Tensor) -> _Known:
+        known = self._known.get(id(tensor), _Known(tensor, None))
+        if tensor.untyped_storage()._cdata in self._scattered:
+            return _Known(tensor, algebra.everything(tensor.shape, self._rank, like=known.seen))
+        return known
+
+    def _seen(self, tensor: Tensor) -> Seen | None:
+        return self._find(tensor).seen
+
+
+def _as_dense(call: Call, output: Tensor) -> int:
+    if call.name != "convolution":
+        return 0
+    x = call.arguments["input"]
+    return dense_cost(x[0].numel(), output[0].numel(), bias=False).parameters
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _to_meta(tensor: Tensor) -> Tensor:
+    """Constants that a module made on another device, without their values."""
+    return tensor if tensor.is_meta or tensor.ndim == 0 else tensor.to("meta")
+
+
+def _bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by the names of the operator's schema, defaults filled in."""
+    schema = func._schema.arguments
+    bound = {a.name: a.default_value for a in schema if a.has_default_value()}
+    bound.update(zip((a.name for a in schema), args, strict=False))
+    bound.update(kwargs)
+    return bound
+
+
+def _is_part(tensor: Tensor) -> bool:
+    """Whether the tensor is a view of a part of a larger one."""
+    return tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size()
+
+
+def _per_axis(values: Iterable[Any]) -> tuple[Any, ...] | None:
+    """The values; None where every axis has none."""
+    listed = tuple(values)
+    return None if all(value is None for value in listed) else listed
+
+
+def _number(number: Number) -> float:
+    """A whole number where it is one."""
+    whole = Fraction(number)
+    return whole.numerator if whole.denominator == 1 else float(whole)
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
