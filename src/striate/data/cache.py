@@ -403,7 +403,7 @@ def _require_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise StorageError(
             f"{folder}: the decoded pixels do not fit",
-            why=f"needs {_gigabytes(needed)}, {_gigabytes(free)} free",
+            why=f"needs {_size(needed)}, {_size(free)} free",
             fix="free some space, or set STRIATE_CACHE to a folder on another disk",
         )
 
@@ -411,7 +411,7 @@ def _require_space(folder: Path, needed: int) -> None:
 def _storage_error(folder: Path, error: OSError) -> StorageError:
     why = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        why = f"disk full, {_gigabytes(shutil.disk_usage(folder).free)} free"
+        why = f"disk full, {_size(shutil.disk_usage(folder).free)} free"
     return StorageError(
         f"{folder}: cannot write the decoded pixels",
         why=why,
@@ -419,5 +419,7 @@ def _storage_error(folder: Path, error: OSError) -> StorageError:
     )
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"
+def _size(count: int) -> str:
+    """Bytes as a person writes them."""
+    power = next(p for p in (3, 2, 1) if count >= 1000**p or p == 1)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"

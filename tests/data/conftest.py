@@ -1,8 +1,9 @@
-"""A source of images in memory, for the tests of this room."""
+"""Images in memory, for the tests of this room."""
 
 import hashlib
 
 import numpy as np
+import pytest
 
 from striate.data.source import Item, Listing, Reading, Source, UnreadableItem
 
@@ -25,7 +26,7 @@ class ArraySource(Source):
         return Reading(array=array, sha256=hashlib.sha256(array.tobytes()).hexdigest())
 
 
-def photographs(count, height=40, width=48, seed=0):
+def _photographs(count, height=40, width=48, seed=0):
     """Smooth random pictures, (3, height, width) uint8 each, no two alike."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(0, 255, (count, 3, 8, 8))
@@ -38,3 +39,13 @@ def photographs(count, height=40, width=48, seed=0):
         + coarse[:, :, top + 1][..., left + 1] * right
     )
     return (upper * (1 - down) + lower * down).astype(np.uint8)
+
+
+@pytest.fixture
+def array_source():
+    return ArraySource
+
+
+@pytest.fixture
+def photographs():
+    return _photographs
