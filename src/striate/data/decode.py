@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from striate.data.source import Note, Reading, UnreadableItem
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, one_line
 
 FORMATS: Final = {
     "AVIF": (".avif", ".avifs"),
@@ -118,6 +118,9 @@ _TRANSPOSE: Final = {
 
 _PILLOW_MAX_PIXELS: Final = 178_956_970
 """Where Pillow itself refuses an image (twice its MAX_IMAGE_PIXELS)."""
+
+_MAX_REASON: Final = 200
+"""Characters of a decoder's message that are kept."""
 
 _WARNINGS_LOCK = threading.Lock()
 
@@ -365,7 +368,7 @@ def _reason(error: Exception, content: bytes) -> str:
         if name is None:
             return "not an image"
         return f"damaged {name} file" if name in FORMATS else f"format not supported: {name}"
-    message = str(error) or type(error).__name__
+    message = one_line(str(error) or type(error).__name__)[:_MAX_REASON]
     if "truncated" in message.lower():
         return "truncated file"
     return f"damaged {name or 'image'} file: {message}"

@@ -43,7 +43,10 @@ def open_manifest(path: str | Path) -> Source:
     path = existing_path(Path(path))
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
     _check_rows(path, rows)
-    kept = list({(row.path, row.label, row.split): row for row in reversed(rows)}.values())[::-1]
+    first: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        first.setdefault((row.path, row.label, row.split), row)
+    kept = list(first.values())
     ids = unique_ids(row.path for row in kept)
     items = tuple(
         Item(

@@ -1,0 +1,134 @@
+"""Reading through child processes: order, cleanliness, and calls from anywhere."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.data import sandbox
+from striate.data.decode import DecodeLimits
+from striate.data.sandbox import DecoderPool, read_all
+from striate.data.source import Reading, Skip
+from striate.data.sources import ArraySource, open_inputs
+from striate.errors import MachineError
+
+
+def images(folder: Path, count: int) -> list[Path]:
+    paths = []
+    for number in range(count):
+        paths.append(folder / f"{number:03}.png")
+        Image.new("L", (8 + number, 8), number).save(paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_answers_come_in_order_and_equal_reading_in_process(tmp_path: Path, workers: int) -> None:
+    paths = images(tmp_path, 30)
+    paths[11].write_bytes(b"no image")
+    source = open_inputs(paths)
+    answers = list(read_all(source, source.listing.items, 4, workers))
+    assert [item for item, _ in answers] == list(source.listing.items)
+    for number, (item, answer) in enumerate(answers):
+        if number == 11:
+            assert answer == Skip(id=item.id, reason="not an image")
+            continue
+        here = source.read(item, 4)
+        assert isinstance(answer, Reading)
+        np.testing.assert_array_equal(answer.array, here.array)
+        assert (answer.sha256, answer.notes) == (here.sha256, here.notes)
+
+
+def test_notes_name_their_item(tmp_path: Path) -> None:
+    (path,) = images(tmp_path, 1)
+    path.rename(path.with_suffix(".jpg"))
+    source = open_inputs([path.with_suffix(".jpg")])
+    ((item, answer),) = read_all(source, source.listing.items, None, 1)
+    assert isinstance(answer, Reading)
+    assert [(note.code, note.ids) for note in answer.notes] == [("format-mismatch", (item.id,))]
+
+
+def test_arrays_are_read_without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    arrays = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
+    source = ArraySource(arrays, [0, 1, 0, 1])
+    for number, (_, answer) in enumerate(read_all(source, source.listing.items, None, 2)):
+        assert isinstance(answer, Reading)
+        np.testing.assert_array_equal(answer.array[0], arrays[number])
+
+
+def children() -> set[int]:
+    """Live child processes of this one."""
+    pids = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(pid) for path in pids for pid in path.read_text().split()}
+
+
+def test_no_process_and_no_thread_is_left(tmp_path: Path) -> None:
+    source = open_inputs(images(tmp_path, 30))
+    before, threads = children(), threading.active_count()
+    answers = read_all(source, source.listing.items, None, 2)
+    next(answers)
+    assert len(children() - before) == 2
+    answers.close()  # the consumer gave up in the middle
+    assert children() == before
+    assert len(list(read_all(source, source.listing.items, None, 2))) == 30
+    assert children() == before
+    assert threading.active_count() <= threads + 2  # watches that are about to notice the end
+
+
+def test_a_child_that_cannot_start_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_PROGRAM", "import sys; sys.exit(3)")
+    source = open_inputs(images(tmp_path, 1))
+    with pytest.raises(MachineError, match=r"did not start.*exit status 3"):
+        list(read_all(source, source.listing.items, None, 1))
+
+
+def test_a_stopped_decoder_is_replaced(tmp_path: Path) -> None:
+    import signal
+
+    from striate.data.source import UnreadableItem
+
+    (path,) = images(tmp_path, 1)
+    pool = DecoderPool(DecodeLimits(seconds=0.5))
+    try:
+        pool.decode(path)
+        os.kill(pool._idle[0]._process.pid, signal.SIGSTOP)
+        with pytest.raises(UnreadableItem, match=r"took over 0\.5 s"):
+            pool.decode(path)
+        assert pool.decode(path).array.shape == (3, 8, 8)
+    finally:
+        pool.close()
+
+
+SCRIPT = """
+from pathlib import Path
+from striate.data.sandbox import read_all
+from striate.data.sources import open_inputs
+print("script runs")
+source = open_inputs([Path("pictures")])
+print([type(answer).__name__ for _, answer in read_all(source, source.listing.items, None, 2)])
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "stdin", "-c"])
+def test_called_without_a_main_guard_or_a_main_module(tmp_path: Path, how: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    images(tmp_path / "pictures", 3)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    arguments = {"script": ["script.py"], "stdin": ["-"], "-c": ["-c", SCRIPT]}[how]
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        input=SCRIPT if how == "stdin" else None,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"script runs\n{['Reading'] * 3}\n"
+    assert done.stderr == ""
