@@ -54,7 +54,7 @@ def test_the_network_stays_as_it_is(network, pixels) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
     extract(network, [pixels])
-    assert network.training
+    assert all(module.training for module in network.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ class BlockNetwork(Protocol):
 
     def blocks(self) -> Sequence[tuple[str, nn.Module]]:
         """Names and modules, in order; their composition is the network without pool and head."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters."""
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits of normalized inputs."""

@@ -57,27 +57,25 @@ def extract(
     batches: Iterable[UInt8[Tensor, "n c *space"]],
     *,
     stages: Sequence[str] = (),
-    device: torch.device | None = None,
     dtype: torch.dtype | None = None,
     tracker: Tracker | None = None,
 ) -> Float[Tensor, "n features"]:
     """Frozen features of every item, float32 on the CPU, in the order of the batches.
 
     Args:
-        network: pretrained; stays as it is.
+        network: pretrained, on the device to compute on; stays as it is.
         batches: pixels, in batches of any size.
         stages: blocks whose averaged maps are added (see `FeatureExtractor`).
-        device: where to compute; the CPU by default.
         dtype: precision; by default the device's fast one.
         tracker: advanced by the items done.
 
     Raises:
         UnknownNameError: no block has the name of a stage.
     """
-    device = device or torch.device("cpu")
+    device = next(network.parameters()).device
     dtype = dtype or fast_dtype(device.type)
     size = MICRO_BATCH.get(device.type, 32)
-    extractor: nn.Module = FeatureExtractor(network, stages).to(device).eval()
+    extractor: nn.Module = FeatureExtractor(network, stages)
     features: list[Tensor] = []
     frozen: nn.Module | None = None
     for batch in batches:
