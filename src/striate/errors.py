@@ -3,6 +3,7 @@
 The tree (the exit code of the command line in brackets)::
 
     StriateError
+    ├── StoppedError [130]                 asked to stop; everything is saved
     ├── UserError [2], a ValueError        the user can mend it
     │   ├── DataError                      a folder, a file, a manifest, a split
     │   ├── ArgumentError                  an option, an argument, a name
@@ -40,6 +41,15 @@ class StriateError(Exception):
         self.what, self.why, self.fix = what, why, fix
         line = what + (f": {why}" if why else "") + (f"; {fix}" if fix else "")
         super().__init__(one_line(line))
+
+
+class StoppedError(StriateError):
+    """The work was asked to stop, and everything done so far is saved."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("stopped; go on with the same command and --resume")
 
 
 class UserError(StriateError, ValueError):

@@ -33,28 +33,37 @@ FORMAT: Final = 1
 
 
 class ModelRecord(BaseModel):
-    """Which network the weights belong to: the arguments of `create_model`."""
+    """Which network the weights belong to.
+
+    Attributes:
+        name: what `create_model` takes.
+        options: its further arguments.
+        sha256: of the file of the weights.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    rank: int
-    in_channels: int
-    num_classes: int
-    options: dict[str, Any] = {}
+    options: dict[str, Any]
     sha256: str
 
 
 class PreprocessingRecord(BaseModel):
-    """How an item becomes the network's input."""
+    """How an item becomes the network's input.
+
+    Attributes:
+        mean: per channel, in units of a full scale of 1.
+        std: likewise.
+        image_size: the shorter side is resized to this, and the central square taken.
+        symmetry: the set of symmetries whose logits are averaged.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     image_size: int
-    store_size: int
-    views: str
+    symmetry: str
 
 
 class RunRecord(BaseModel):

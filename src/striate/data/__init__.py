@@ -1,0 +1,1 @@
+"""From files, folders and arrays to checked, split and decoded items."""

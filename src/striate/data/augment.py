@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.data.randomness import uniforms
+from striate.data.symmetry import apply_symmetry
 from striate.errors import ArgumentError
 
 _GREY: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
@@ -110,7 +111,7 @@ def augment(
     symmetry = _symmetries(policy, draws)
     for n, image in enumerate(pixels):
         crop = _crop(image, policy, {name: column[n] for name, column in draws.items()})
-        out[n] = _apply_symmetry(_resized(crop, out_size), int(symmetry[n]))
+        out[n] = apply_symmetry(_resized(crop, out_size), int(symmetry[n]))
     if policy.rotation:
         out = _rotated(out, (2 * draws["angle"] - 1) * policy.rotation)
     if policy.brightness or policy.contrast or policy.saturation:
@@ -156,18 +157,12 @@ def _resized(crop: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c size s
 
 
 def _symmetries(policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]) -> NDArray[np.int64]:
-    """(n,) bit 0: mirror left and right; bit 1: mirror top and bottom; bit 2: then transpose."""
+    """(n,) numbers of symmetries, as in `striate.data.symmetry`."""
     if policy.dihedral:
         return (draws["symmetry"] * 8).astype(np.int64)
     horizontal = policy.horizontal_flip & (draws["horizontal"] < 0.5)
     vertical = policy.vertical_flip & (draws["vertical"] < 0.5)
     return horizontal + 2 * vertical.astype(np.int64)
-
-
-def _apply_symmetry(image: UInt8[Tensor, "c s s"], symmetry: int) -> UInt8[Tensor, "c s s"]:
-    axes = [axis for axis, bit in ((2, 1), (1, 2)) if symmetry & bit]
-    image = image.flip(axes) if axes else image
-    return image.transpose(1, 2) if symmetry & 4 else image
 
 
 def _rotated(

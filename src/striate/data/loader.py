@@ -96,13 +96,20 @@ class Loader:
 
         Closing the iterator, or letting go of it, ends the workers.
         """
-        config = self.config
-        count = len(self.indices)
-        order = epoch_order(config.seed, epoch, count) if config.shuffle else np.arange(count)
+        order = self._order(epoch)
         chosen = [order[low:high] for low, high in self._bounds[start:]]
-        if not config.workers:
+        if not self.config.workers:
             return (self._batch(positions, epoch) for positions in chosen)
         return self._prefetched(chosen, epoch)
+
+    def indices_of(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Positions in the data set of the items of one batch."""
+        low, high = self._bounds[step]
+        return self.indices[self._order(epoch)[low:high]]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        count = len(self.indices)
+        return epoch_order(self.config.seed, epoch, count) if self.config.shuffle else np.arange(count)
 
     def _prefetched(self, chosen: Sequence[NDArray[np.int64]], epoch: int) -> Iterator[Batch]:
         waiting: deque[Future[Batch]] = deque()

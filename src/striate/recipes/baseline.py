@@ -1,0 +1,124 @@
+"""Frozen features and the linear probe on them: a baseline within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.data.dataset import Dataset
+from striate.data.symmetry import apply_symmetry
+from striate.errors import StoppedError
+from striate.models import Network
+from striate.progress import Progress, Tracker
+from striate.recipes.ledger import Ledger
+from striate.transfer.features import extract
+from striate.transfer.probe import LinearProbe, ProbeConfig, fit_probe
+
+READ: Final = 64
+"""Items read from the store at a time."""
+
+TRANSFORMED: Final = {"mirror": 1, "upside down": 2, "transposed": 4}
+"""The symmetries that generate all eight, by what they do to an image."""
+
+_LOOKS: Final = 256
+"""Validation items that are looked at transformed."""
+
+
+def crops(
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    size: int,
+    symmetry: int = 0,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[Tensor]:
+    """Batches of the items' central squares, uint8, under a symmetry.
+
+    Raises:
+        StoppedError: `stop` said so.
+    """
+    for start in range(0, len(indices), READ):
+        if stop is not None and stop():
+            raise StoppedError
+        pixels = dataset.pixels.center_crops(indices[start : start + READ], size)
+        yield apply_symmetry(pixels, symmetry)
+
+
+def features_of(
+    network: Network,
+    dataset: Dataset,
+    size: int,
+    device: torch.device,
+    ledger: Ledger,
+    progress: Progress,
+    stop: Callable[[], bool] | None,
+) -> Tensor:
+    """(items, features) frozen features of every item."""
+
+    def make() -> dict[str, Tensor]:
+        everything = np.arange(len(dataset.items))
+        with progress.track("features", len(everything), "items") as tracker:
+            return {"features": _extract(network, dataset, everything, size, device, tracker, stop)}
+
+    return ledger.tensors("features", make)["features"]
+
+
+def probe_of(dataset: Dataset, features: Tensor, seed: int, ledger: Ledger) -> LinearProbe:
+    """A probe fitted to the training items, its strength chosen by cross-validation in them."""
+
+    def make() -> dict[str, Tensor]:
+        train = dataset.indices("train")
+        probe = fit_probe(
+            features[train],
+            torch.from_numpy(dataset.labels[train]),
+            len(dataset.classes),
+            config=ProbeConfig(seed=seed),
+            groups=dataset.duplicate_groups[train],
+        )
+        strength = torch.tensor(probe.strength, dtype=torch.float64)
+        return {"weight": probe.weight, "bias": probe.bias, "strength": strength}
+
+    stored = ledger.tensors("probe", make)
+    return LinearProbe(
+        weight=stored["weight"],
+        bias=stored["bias"],
+        strength=stored["strength"].item(),
+        scores={},
+    )
+
+
+def transformed_logits(
+    network: Network,
+    probe: LinearProbe,
+    features: Tensor,
+    dataset: Dataset,
+    size: int,
+    device: torch.device,
+    stop: Callable[[], bool] | None,
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
+    """The probe's logits of some validation items as they are and transformed, and their labels."""
+    looks = dataset.indices("val")[:: max(1, len(dataset.indices("val")) // _LOOKS)]
+    logits = {"identity": probe.logits(features[looks]).numpy()}
+    for name, symmetry in TRANSFORMED.items():
+        batches = crops(dataset, looks, size, symmetry, stop)
+        seen = extract(network, batches, device=device)
+        logits[name] = probe.logits(seen).numpy()
+    return logits, dataset.labels[looks]
+
+
+def _extract(
+    network: Network,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    size: int,
+    device: torch.device,
+    tracker: Tracker,
+    stop: Callable[[], bool] | None,
+) -> Tensor:
+    return extract(
+        network, crops(dataset, indices, size, stop=stop), device=device, tracker=tracker
+    )

@@ -1,0 +1,420 @@
+"""Fine-tuning: the late blocks learn from stored maps of the early ones, which stay frozen."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate.data.augment import POLICIES, AugmentPolicy, augment
+from striate.data.dataset import Dataset
+from striate.data.loader import Loader, LoaderConfig
+from striate.data.randomness import item_keys
+from striate.data.symmetry import SYMMETRIES, apply_symmetry
+from striate.errors import StoppedError
+from striate.metrics import softmax
+from striate.models import Network
+from striate.nn.layout import channels_last
+from striate.nn.parameters import ParameterGroup, plain_groups
+from striate.progress import Progress
+from striate.recipes.baseline import READ, crops
+from striate.run import CHECKPOINTS, RunFolder
+from striate.train.checkpoint import CheckpointStore
+from striate.train.loop import Batches, EpochRow, TrainResult, measure_rate, train
+from striate.train.plan import Deadline, TrainPlan, affordable_epochs
+from striate.transfer.frozen import FrozenBatches, FrozenPrefix, MapStore, Tail
+from striate.transfer.groups import freeze_prefix, layer_groups
+
+NUM_VARIANTS: Final = 8
+"""Augmented variants of each item whose maps are stored."""
+
+MAP_BYTES: Final = 8 * 10**9
+"""The most that stored maps may take; fewer variants where it is not enough."""
+
+FROZEN_STRIDE: Final = 12
+"""Blocks whose maps are finer than one position in so many pixels stay frozen."""
+
+MAX_EPOCHS: Final = 40
+
+METRICS: Final = ("log_loss", "accuracy")
+
+BALANCE_FROM: Final = 3.0
+"""Ratio of the largest to the smallest class from which the loss weighs classes alike."""
+
+VALIDATION_BATCH: Final = 8
+VALIDATION_SPEED_UP: Final = 2.5
+"""How much faster an item is validated than trained on: no gradients."""
+
+_POLICY_NAMES: Final = {
+    "identity": "upright",
+    "mirror": "natural",
+    "flips": "dihedral",
+    "dihedral": "dihedral",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """How fast the parts of a network learn.
+
+    Attributes:
+        learning_rate: of the last block.
+        head_scale: of the head, over that.
+        depth_decay: of a block, over that of the block behind it.
+        weight_decay: of AdamW.
+    """
+
+    learning_rate: float
+    head_scale: float = 1.0
+    depth_decay: float = 1.0
+    weight_decay: float = 0.02
+
+
+FINE_TUNING: Final = Rates(learning_rate=5e-4, head_scale=2.0, depth_decay=0.95)
+FROM_SCRATCH: Final = Rates(learning_rate=2e-3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Everything a training needs, made before its first step.
+
+    Attributes:
+        network: whose parameters are trained.
+        trainee: what the loop calls: the network, or its tail behind the frozen blocks.
+        batches: for the trainee.
+        validation: inputs for the trainee, in order.
+        labels: (items,) of the validation.
+        groups: of the trained parameters.
+    """
+
+    network: Network
+    trainee: nn.Module
+    batches: Batches
+    validation: Callable[[], Iterator[Tensor]]
+    labels: NDArray[np.int64]
+    groups: Sequence[ParameterGroup]
+    class_counts: Tensor
+
+
+def frozen_blocks(network: Network, size: int) -> int:
+    """Number of early blocks that stay frozen: those that work on fine maps.
+
+    Args:
+        network: of any rank.
+        size: side of its input, in pixels.
+    """
+    shadow = copy.deepcopy(network).to("meta").eval()
+    config = network.config
+    maps = torch.zeros(1, config.in_channels, *[size] * config.rank, device="meta")
+    modules = [module for _, module in shadow.blocks()]
+    count = 0
+    with torch.no_grad():
+        for module in modules[:-1]:
+            maps = module(maps)
+            if maps.shape[-1] * FROZEN_STRIDE < size:
+                break
+            count += 1
+    return count
+
+
+def tail_training(
+    network: Network,
+    dataset: Dataset,
+    *,
+    size: int,
+    symmetry: str,
+    seed: int,
+    batch_size: int,
+    folder: RunFolder,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> Training:
+    """Training of the late blocks from stored maps; the maps are computed here.
+
+    Raises:
+        StorageError: the maps do not fit on the disk.
+        StoppedError: `stop` said so.
+    """
+    device = next(network.parameters()).device
+    cut = frozen_blocks(network, size)
+    freeze_prefix(network, cut)
+    prefix = FrozenPrefix(network, cut, device=device)
+    shape = (network.config.in_channels, size, size)
+    train_items, val_items = dataset.indices("train"), dataset.indices("val")
+    variants = NUM_VARIANTS
+    while variants > 1 and prefix.required_bytes(shape, len(train_items), variants) > MAP_BYTES:
+        variants //= 2
+
+    def store(name: str, indices: NDArray[np.int64], num_variants: int) -> MapStore:
+        label = f"maps of {cut} frozen blocks, {name}"
+        with progress.track(label, len(indices), "items") as tracker:
+            return prefix.store(
+                variants_of(dataset, indices, size, symmetry, num_variants, seed, stop),
+                pixel_shape=shape,
+                num_items=len(indices),
+                num_views=num_variants,
+                data_key=_data_key(dataset, indices, size, symmetry, num_variants, seed),
+                folder=folder.path / CHECKPOINTS,
+                budget_bytes=2 * MAP_BYTES,
+                tracker=tracker,
+            )
+
+    training_maps = store("training", train_items, variants)
+    validation_maps = store("validation", val_items, 1)
+    labels = torch.from_numpy(dataset.labels)
+    return Training(
+        network=network,
+        trainee=Tail(network, cut),
+        batches=FrozenBatches(
+            training_maps,
+            labels[train_items],
+            dataset.ids(train_items),
+            batch_size=batch_size,
+            seed=seed,
+        ),
+        validation=lambda: validation_maps.batches(READ),
+        labels=dataset.labels[val_items],
+        groups=layer_groups(
+            network,
+            depth_decay=FINE_TUNING.depth_decay,
+            head_scale=FINE_TUNING.head_scale,
+            weight_decay=FINE_TUNING.weight_decay,
+        ),
+        class_counts=torch.bincount(labels[train_items], minlength=len(dataset.classes)),
+    )
+
+
+def full_training(
+    network: Network,
+    dataset: Dataset,
+    *,
+    size: int,
+    symmetry: str,
+    seed: int,
+    batch_size: int,
+    workers: int,
+) -> Training:
+    """Training of the whole network, from augmented pixels."""
+    train_items, val_items = dataset.indices("train"), dataset.indices("val")
+    policy = policy_for(symmetry)
+    config = LoaderConfig(
+        batch_size=batch_size, size=size, policy=policy, seed=seed, workers=workers
+    )
+    labels = torch.from_numpy(dataset.labels[train_items])
+    return Training(
+        network=network,
+        trainee=network,
+        batches=_PixelBatches(Loader(dataset, train_items, config), network, dataset),
+        validation=lambda: map(
+            network.preprocessing.normalize, crops(dataset, val_items, size)
+        ),
+        labels=dataset.labels[val_items],
+        groups=plain_groups(network, FROM_SCRATCH.weight_decay),
+        class_counts=torch.bincount(labels, minlength=len(dataset.classes)),
+    )
+
+
+def variants_of(
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    size: int,
+    symmetry: str,
+    num_variants: int,
+    seed: int,
+    stop: Callable[[], bool],
+) -> Iterator[Tensor]:
+    """Batches (n, variants, c, size, size) of the items, the first variant the plain one.
+
+    The variants go through the symmetries in turn, each with its own crop and colours.
+
+    Raises:
+        StoppedError: `stop` said so.
+    """
+    keys = item_keys(dataset.ids(indices))
+    policy = replace(policy_for(symmetry), dihedral=False, horizontal_flip=False, vertical_flip=False)
+    numbers = SYMMETRIES[symmetry]
+    for start in range(0, len(indices), READ):
+        if stop():
+            raise StoppedError
+        chosen = slice(start, start + READ)
+        variants = [dataset.pixels.center_crops(indices[chosen], size)]
+        views = [dataset.pixels.view(int(i)) for i in indices[chosen]]
+        for number in range(1, num_variants):
+            pixels = augment(views, keys[chosen], policy, size, seed=seed, epoch=number)
+            variants.append(apply_symmetry(pixels, numbers[number % len(numbers)]))
+        yield torch.stack(variants, dim=1)
+
+
+def policy_for(symmetry: str) -> AugmentPolicy:
+    """The augmentation that suits a set of symmetries."""
+    return POLICIES[_POLICY_NAMES[symmetry]]
+
+
+def plan_training(
+    training: Training,
+    *,
+    epochs: int | None,
+    seconds: float,
+    batch_size: int,
+    rates: Rates,
+    seed: int,
+) -> TrainPlan:
+    """The plan for the time there is; its epochs follow from a measured rate.
+
+    Args:
+        training: what is to be trained.
+        epochs: asked for; None plans them.
+        seconds: for training and its validations.
+        batch_size: items in an update.
+        rates: of learning.
+        seed: of the steps.
+    """
+    plan = TrainPlan(
+        epochs=epochs or 1,
+        batch_size=batch_size,
+        learning_rate=rates.learning_rate,
+        weight_decay=rates.weight_decay,
+        label_smoothing=0.05,
+        ema_decay=0.99,
+        warmup_epochs=0.5,
+        class_weights="balanced" if _imbalance(training.class_counts) > BALANCE_FROM else None,
+        seed=seed,
+    )
+    if epochs is not None:
+        return plan
+    rate = measure_rate(
+        training.trainee,
+        training.batches,
+        plan,
+        training.groups,
+        class_counts=training.class_counts,
+    )
+    samples = int(training.class_counts.sum())
+    validation = len(training.labels) / (VALIDATION_SPEED_UP * rate)
+    planned = affordable_epochs(seconds, rate, samples, seconds_per_validation=validation)
+    return replace(plan, epochs=min(planned, MAX_EPOCHS))
+
+
+def run_training(
+    training: Training,
+    plan: TrainPlan,
+    *,
+    folder: RunFolder,
+    deadline: Deadline | None,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> TrainResult:
+    """Train, going on from the last checkpoint of the run folder.
+
+    Raises:
+        StoppedError: `stop` said so; a checkpoint is written.
+        DivergedError: see `striate.train.loop.train`.
+        StorageError: likewise.
+    """
+
+    def validate(network: nn.Module) -> Mapping[str, float]:
+        return validation_metrics(network, training, plan)
+
+    def tell(row: EpochRow) -> None:
+        figures = ", ".join(f"{name} {row.metrics[name]:.4f}" for name in METRICS)
+        progress.say(
+            f"epoch {row.epoch}/{plan.epochs}: loss {row.train_loss:.4f}, validation {figures}, "
+            f"{row.samples_per_second:.0f} items/s"
+        )
+
+    result = train(
+        training.trainee,
+        training.batches,
+        validate,
+        plan,
+        training.groups,
+        CheckpointStore(folder.path / CHECKPOINTS, progress.say),
+        progress,
+        on_epoch=tell,
+        stop=stop,
+        deadline=deadline,
+        class_counts=training.class_counts,
+    )
+    if result.stopped == "signal":
+        raise StoppedError
+    return result
+
+
+def validation_metrics(
+    network: nn.Module, training: Training, plan: TrainPlan
+) -> dict[str, float]:
+    """Log loss and accuracy of the validation items, in the training's precision."""
+    device = next(network.parameters()).device
+    dtype = plan.dtype(device)
+    outputs = []
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        for batch in training.validation():
+            inputs = channels_last(batch.to(device, torch.float32))
+            outputs += [network(part).float().cpu() for part in inputs.split(VALIDATION_BATCH)]
+    probabilities = softmax(torch.cat(outputs).numpy())
+    right = probabilities[np.arange(len(training.labels)), training.labels]
+    return {
+        "log_loss": float(-np.log(np.maximum(right, 1e-12)).mean()),
+        "accuracy": float((probabilities.argmax(1) == training.labels).mean()),
+    }
+
+
+def history_rows(history: Sequence[EpochRow]) -> list[dict[str, float]]:
+    """The history as rows of numbers, for `history.csv` and the report."""
+    return [
+        {
+            "epoch": row.epoch,
+            "train_loss": row.train_loss,
+            **{f"val_{name}": value for name, value in row.metrics.items()},
+            "learning_rate": row.learning_rate,
+            "seconds": row.seconds,
+            "samples_per_second": row.samples_per_second,
+        }
+        for row in history
+    ]
+
+
+class _PixelBatches:
+    """A loader's batches as the training loop wants them: normalized, with targets."""
+
+    def __init__(self, loader: Loader, network: Network, dataset: Dataset) -> None:
+        self._loader, self._network, self._dataset = loader, network, dataset
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self._loader.steps_per_epoch
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self._loader.epoch(epoch, start_step):
+            yield self._network.preprocessing.normalize(batch.pixels), batch.labels
+
+    def ids(self, epoch: int, step: int) -> list[str]:
+        return self._dataset.ids(self._loader.indices_of(epoch, step))
+
+
+def _imbalance(counts: Tensor) -> float:
+    """Items of the largest class over those of the smallest."""
+    return float(counts.max() / counts.min().clamp(min=1))
+
+
+def _data_key(
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    size: int,
+    symmetry: str,
+    num_variants: int,
+    seed: int,
+) -> str:
+    """A digest of everything that the variants' pixels depend on."""
+    policy = asdict(policy_for(symmetry))
+    digest = hashlib.sha256(repr((size, symmetry, num_variants, seed, policy)).encode())
+    for index in indices:
+        digest.update(f"{dataset.items[index].id}\0{dataset.sha256[index]}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
