@@ -11,15 +11,18 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from striate.errors import ArgumentError
 from striate.geometry import Padding, plan_windows
-from striate.kernels import vendor
-from striate.kernels.dispatch import choose
-from striate.kernels.problem import MEMORY_FORMATS, Problem
+from striate.kernels import operators, vendor
+from striate.kernels.dispatch import TORCH, choose
+from striate.kernels.operators import is_channels_last
+from striate.kernels.problem import OPERATORS, Problem
 
 
 def depthwise(
@@ -52,16 +55,47 @@ def depthwise(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
+    if torch.compiler.is_compiling():
+        return _traced(x, weight, bias, stride, padding, dilation, implementation)
     problem = _problem(
         tuple(x.shape), tuple(weight.shape), _hashable(stride), _hashable(padding),
-        _hashable(dilation), x.dtype, x.device.type, _is_channels_last(x),
+        _hashable(dilation), x.dtype, x.device.type, is_channels_last(x),
     )  # fmt: skip
-    if torch.compiler.is_compiling():
+    if implementation is None and (_is_left_to_torch(problem) or not _is_plain(x, weight)):
         return vendor.forward(x, weight, bias, problem)
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    if torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (x, weight, bias)
+    ):
         result: Tensor = _Depthwise.apply(x, weight, bias, problem, implementation)
         return result
     y: Tensor = choose("forward", problem, implementation).run(x, weight, bias, problem)
+    return y
+
+
+def _traced(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | Sequence[int],
+    padding: Padding,
+    dilation: int | Sequence[int],
+    implementation: str | None,
+) -> Tensor:
+    """The convolution as torch.compile sees it: an operator of ours; torch's own for an export."""
+    kernel_size = tuple(weight.shape[2:])
+    windows = plan_windows(
+        tuple(x.shape[2:]), kernel_size, stride=stride, padding=padding, dilation=dilation
+    )
+    stride_ = [window.stride for window in windows]
+    low, high = [window.low for window in windows], [window.high for window in windows]
+    dilation_ = [window.dilation for window in windows]
+    if torch.compiler.is_exporting():
+        # A file for other engines must not name operators that only Striate has.
+        x = F.pad(
+            x, [end for pair in zip(reversed(low), reversed(high), strict=True) for end in pair]
+        )
+        return vendor.convolve(x, weight, bias, stride_, (0,) * len(windows), dilation_)
+    y: Tensor = operators.depthwise(x, weight, bias, stride_, low, high, dilation_, implementation)
     return y
 
 
@@ -137,7 +171,7 @@ def _problem(
         device_type=device_type,
         channels_last=channels_last,
     )
-    assert min(problem.out_space) > 0
+    problem.out_space  # noqa: B018  (raises where no window fits)
     return problem
 
 
@@ -146,6 +180,12 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    memory_format = MEMORY_FORMATS.get(x.ndim - 2)
-    return memory_format is not None and x.is_contiguous(memory_format=memory_format)
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether kernels may read the memory: no subclass, and no transform of torch.func at work."""
+    plain = all(type(tensor) in (Tensor, Parameter) for tensor in tensors)
+    return plain and not torch._C._are_functorch_transforms_active()
+
+
+@lru_cache(maxsize=4096)
+def _is_left_to_torch(problem: Problem) -> bool:
+    return all(choose(operator, problem) is TORCH[operator] for operator in OPERATORS)
