@@ -184,7 +184,7 @@ def _data_issues(facts: RunFacts) -> tuple[DataIssue, ...]:
         DataIssue(
             code="skipped",
             severity="warning",
-            message=f"left out: {reason}",
+            message=f"Left out: {reason}",
             count=len(ids),
             ids=tuple(ids[:_NUM_IDS]),
         )

@@ -87,21 +87,21 @@ def reliability_chart(before: Reliability, after: Reliability) -> str:
     return tostring(svg, encoding="unicode")
 
 
-def interval_bar(figure: Figure, *, low: float = 0.0, label: str) -> str:
-    """A share as a dot on a track from `low` to 1, with its interval as a thick line."""
+def interval_bar(figure: Figure, *, label: str) -> str:
+    """A share as a dot on a track from 0 to 1, with its interval as a thick line."""
     width, height, margin = 140, 18, 6
     svg = Element(
         "svg",
         {"class": "bar", "viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": label},
     )
-    scale = _Scale(low, 1, margin, width - margin)
+    scale = _Scale(0, 1, margin, width - margin)
     middle = height / 2
-    SubElement(svg, "line", _ends("track", scale(low), middle, scale(1), middle))
+    SubElement(svg, "line", _ends("track", scale(0), middle, scale(1), middle))
     if figure.ci95 is not None:
-        ends = [scale(max(limit, low)) for limit in figure.ci95]
+        ends = [scale(limit) for limit in figure.ci95]
         SubElement(svg, "line", _ends("interval", ends[0], middle, ends[1], middle))
     if figure.value is not None:
-        _dot(svg, scale(max(figure.value, low)), middle, 4, "dot s1", label)
+        _dot(svg, scale(figure.value), middle, 4, "dot s1", label)
     return tostring(svg, encoding="unicode")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -17,7 +17,7 @@ from striate.errors import one_line
 from striate.progress import duration
 from striate.report.charts import Line, interval_bar, line_chart, reliability_chart
 from striate.report.schema import BaselineFigures, Figure, Report
-from striate.report.verdict import NOUNS, interval_text, percent, verdict
+from striate.report.verdict import NOUNS, PERCENT, interval_text, percent, verdict
 from striate.run import REPORT_HTML, REPORT_JSON, write_atomic
 
 MAX_MATRIX_CLASSES = 20
@@ -38,32 +38,26 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Metric:
-    """How a metric is shown: its name, what it means, and its value as text."""
+    """How a metric is shown: its name, what it means, and its unit."""
 
     name: str
     meaning: str
-    text: Callable[[float], str]
+    scale: float = 1.0
+    decimals: int = 3
+    unit: str = ""
 
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _three_decimals(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.1f} points"
+    def text(self, *values: float) -> str:
+        """Values with the unit behind the last."""
+        return " to ".join(f"{self.scale * v:.{self.decimals}f}" for v in values) + self.unit
 
 
 _METRICS = {
-    "accuracy": _Metric("Accuracy", "share classified correctly", _share),
-    "balanced_accuracy": _Metric("Balanced accuracy", "the same, each class counting equally", _share),
-    "macro_f1": _Metric("Macro F1", "mean of the classes' F1: finding them without false alarms", _three_decimals),
-    "roc_auc": _Metric("ROC AUC", "chance that a member of a class is ranked above a non-member", _three_decimals),
-    "log_loss": _Metric("Log loss", "surprise at the true class, in nats; lower is better", _three_decimals),
-    "ece": _Metric("Calibration error", "distance of stated and true probability; lower is better", _points),
+    "accuracy": _Metric("Accuracy", "share classified correctly", 100, 1, PERCENT),
+    "balanced_accuracy": _Metric("Balanced accuracy", "the same, each class counting equally", 100, 1, PERCENT),
+    "macro_f1": _Metric("Macro F1", "mean of the classes' F1: finding them without false alarms"),
+    "roc_auc": _Metric("ROC AUC", "chance that a member of a class is ranked above a non-member"),
+    "log_loss": _Metric("Log loss", "surprise at the true class, in nats; lower is better"),
+    "ece": _Metric("Calibration error", "distance of stated and true probability; lower is better", 100, 1, " points"),
 }  # fmt: skip
 
 _CHARTS = {
@@ -146,9 +140,7 @@ def _metric_rows(report: Report) -> list[dict[str, object]]:
                 "name": metric.name,
                 "meaning": metric.meaning,
                 "value": _text(metric, figure),
-                "interval": ""
-                if figure.ci95 is None
-                else " to ".join(map(metric.text, figure.ci95)),
+                "interval": "" if figure.ci95 is None else metric.text(*figure.ci95),
                 "reason": figure.reason,
                 "probe": _of_baseline(metric, report.baselines.probe, key),
                 "majority": _of_baseline(metric, report.baselines.majority, key),

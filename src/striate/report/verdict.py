@@ -15,6 +15,9 @@ NOUNS: dict[Kind, tuple[str, str]] = {
 }
 """One item and several of them, for each kind."""
 
+PERCENT = "\u00a0%"
+"""The sign with the space before it, which never ends a line."""
+
 _FEW_ITEMS = 100
 _FEW_CLASS_ITEMS = 10
 
@@ -53,28 +56,28 @@ def verdict(report: Report) -> Verdict:
 
 
 def percent(share: float | None) -> str:
-    """A share as a percentage, with a decimal where rounding would hide what matters.
+    r"""A share as a percentage, with a decimal where rounding would hide what matters.
 
     >>> percent(0.883), percent(0.9973), percent(1.0), percent(None)
-    ('88 %', '99.7 %', '100 %', '–')
+    ('88\xa0%', '99.7\xa0%', '100\xa0%', '–')
     """
     if share is None:
         return "–"
     edge = 0 < share < 0.01 or 0.99 < share < 1
-    return f"{100 * share:.{1 if edge else 0}f} %"
+    return f"{100 * share:.{1 if edge else 0}f}{PERCENT}"
 
 
 def interval_text(figure: Figure) -> str:
-    """The limits of a share, `85 to 90 %`; empty where there are none."""
+    """The limits of a share, "85 to 90 %"; empty where there are none."""
     if figure.ci95 is None:
         return ""
-    return f"{percent(figure.ci95[0]).removesuffix(' %')} to {percent(figure.ci95[1])}"
+    return f"{percent(figure.ci95[0]).removesuffix(PERCENT)} to {percent(figure.ci95[1])}"
 
 
 def _headline(report: Report) -> str:
     value = report.test.accuracy.value
     assert value is not None, "an evaluated report has an accuracy"
-    right = percent(value).removesuffix(" %")
+    right = percent(value).removesuffix(PERCENT)
     one, many = NOUNS[report.kind]
     if right == "100":
         return f"It classified every one of the {report.split_sizes['test']} test {many} correctly"

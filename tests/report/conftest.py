@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from striate.data.source import Note, Skip
+from striate.report import Choice, RunFacts, Seconds, TestItems
+
+
+@pytest.fixture
+def make_inputs():
+    """Facts and test items of a made-up run; keyword arguments replace fields of the facts."""
+
+    def make(classes=("cat", "dog"), num_items=120, signal=2.0, test=None, **facts):
+        rng = np.random.default_rng(0)
+        labels = np.arange(num_items) % len(classes)
+        logits = rng.normal(size=(num_items, len(classes)))
+        logits[np.arange(num_items), labels] += signal
+        values = {
+            "striate": "0.1.0", "task": "pets", "kind": "image", "run": "runs/pets 1", "classes": classes,
+            "class_counts": [30] * (len(classes) - 1) + [10], "method": "finetune", "model": "resnet18",
+            "split_sizes": {"train": 200, "val": 50, "test": num_items},
+            "model_details": {"parameters": "11.2 million"},
+            "seconds": Seconds(total=65.0, features=5.0, train=55.0, evaluate=5.0),
+            "notes": [
+                Note(code="format", message="all are JPEG", severity="info"),
+                Note(code="label-conflict", message="one image, two labels", ids=("a.jpg", "b.jpg")),
+            ],
+            "skipped": [Skip(id="c.jpg", reason="empty file"), Skip(id="d.jpg", reason="empty file")],
+            "choices": [Choice(topic="method", choice="fine-tuning", why="better on validation.")],
+            "history": [{"epoch": i, "train_loss": 1 / i, "val_accuracy": 0.9} for i in (1, 2, 3)],
+            "throughput": {"training": 12.0},
+        }  # fmt: skip
+        items = {
+            "ids": [f"{classes[label]}/{i}.jpg" for i, label in enumerate(labels)],
+            "labels": labels, "logits": logits * 2, "temperature": 2.0,
+        }  # fmt: skip
+        return RunFacts(**(values | facts)), TestItems(**(items | (test or {})))
+
+    return make
