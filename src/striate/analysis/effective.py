@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,18 +65,19 @@ def effective_field(
     Raises:
         ArgumentError: the features are no map of the input's rank, or no gradient comes back.
     """
-    run: Callable[[Tensor], Tensor] = features or getattr(model, "forward_features", model)
+    run: Any = features or getattr(model, "forward_features", model)
     x = inputs.detach().clone().requires_grad_(True)
     with evaluating(model), torch.enable_grad():
-        y = run(x)
+        y: Tensor = run(x)
         if y.ndim != x.ndim:
             raise ArgumentError(
                 f"features of {y.ndim} axes for an input of {x.ndim}",
                 why="the effective field is that of the middle of a feature map",
                 fix="pass features=, a function that gives the map",
             )
-        middle = (slice(None), slice(None), *(n // 2 for n in y.shape[2:]))
-        (gradient,) = torch.autograd.grad(y[middle].sum(), x)
+        probe = torch.zeros_like(y[0, 0])
+        probe[tuple(n // 2 for n in probe.shape)] = 1
+        (gradient,) = torch.autograd.grad((y * probe).sum(), x)
     weight = gradient.abs().double().mean(dim=(0, 1)).cpu().numpy()
     if not weight.sum() > 0:
         raise ArgumentError("no gradient reaches the input", fix="use other weights or inputs")

@@ -1,6 +1,7 @@
 """Pure functions on tensors of any rank: convolution, pooling, and their steps one by one."""
 
 from striate.ops.convolve import convolve, convolve_transposed
+from striate.ops.filter import NAMED_KERNELS, filter_picture
 from striate.ops.pool import (
     avg_pool,
     global_avg_pool,
@@ -12,11 +13,13 @@ from striate.ops.pool import (
 from striate.ops.trace import Step, Trace, trace
 
 __all__ = [
+    "NAMED_KERNELS",
     "Step",
     "Trace",
     "avg_pool",
     "convolve",
     "convolve_transposed",
+    "filter_picture",
     "global_avg_pool",
     "global_max_pool",
     "lp_pool",

@@ -1,0 +1,147 @@
+"""`striate inspect`: what a network holds, computes and sees, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from striate.analysis import Layer, Summary
+    from striate.models import Network
+
+
+def inspect(
+    model: Annotated[
+        str, Argument(help="Name of a network, or a run folder.", metavar="MODEL|RUN")
+    ],
+    input_shape: Annotated[
+        str | None, Option("--input", help="CHANNELS,SIZE,... of an item, as in 3,224,224.")
+    ] = None,
+    rank: Annotated[
+        int, Option(help="Spatial axes of a network by name: 1, 2 or 3.", min=1, max=3)
+    ] = 2,
+    as_json: Annotated[bool, Option("--json", help="Print one JSON document.")] = False,
+    svg: Annotated[Path | None, Option(help="Draw the network into this SVG file.")] = None,
+) -> int:
+    """Show layers, parameters, multiply-adds and receptive fields."""
+    import json
+
+    from striate.analysis import diagram, summary
+    from striate.run import write_atomic
+
+    shape = None if input_shape is None else _parse_shape(input_shape)
+    network = load_network(model, rank, None if shape is None else shape[0])
+    found = summary(network, shape or _usual_shape(network))
+    if svg is not None:
+        write_atomic(svg, diagram(found).encode())
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+        return 0
+    print(_text(found, network))
+    if svg is not None:
+        print(f"drawn in {svg}")
+    return 0
+
+
+def load_network(name: str, rank: int = 2, in_channels: int | None = None) -> Network:
+    """The network of a run folder, or one by name without values for its weights.
+
+    Args:
+        name: a folder with a run, or one of `striate models`.
+        rank: spatial axes of a network by name.
+        in_channels: of a network by name; None is 3.
+
+    Raises:
+        RunError: the folder holds no finished run.
+        UnknownNameError: there is no such network.
+    """
+    import torch
+
+    from striate.models import create_model
+
+    if Path(name).is_dir():
+        from striate.recipes.trained import load
+
+        return load(name, device="cpu").model
+    with torch.device("meta"):
+        return create_model(name, rank=rank, in_channels=in_channels or 3)
+
+
+def _usual_shape(network: Network) -> tuple[int, ...]:
+    config = network.config
+    return (config.in_channels, *(network.preprocessing.size,) * config.rank)
+
+
+def _parse_shape(text: str) -> tuple[int, ...]:
+    from striate.errors import ArgumentError
+
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise ArgumentError(
+            f"--input {text!r}", why="it must be CHANNELS,SIZE,...", fix="for example 3,224,224"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _text(found: Summary, network: Network) -> str:
+    from striate.cli.models import table
+
+    head = (
+        "layer", "kind", "output", "parameters", "as dense", "multiply-adds", "field", "jump",
+        "memory",
+    )  # fmt: skip
+    rows = [head, *map(_row, found.layers)]
+    field = _axes(found.receptive_field)
+    lines = [
+        table(rows),
+        "",
+        f"{found.name} on {_times(found.input_shape)}",
+        f"  parameters       {found.parameters:,}",
+        f"  multiply-adds    {found.multiply_adds:,}",
+        f"  receptive field  {field} (last feature map)",
+        f"  activations      {_bytes(sum(layer.memory for layer in found.layers))}",
+    ]
+    first = next((layer for layer in found.layers if layer.dense_parameters), None)
+    if first is not None:
+        lines.append(
+            f"  shared weights   {first.name} has {first.parameters:,} parameters; a dense layer "
+            f"between the same maps would have {first.dense_parameters:,}"
+        )
+    return "\n".join([*lines, *(f"  note: {line}" for line in found.advice())])
+
+
+def _row(layer: Layer) -> tuple[str, ...]:
+    return (
+        layer.name or layer.kind,
+        layer.kind,
+        _times(layer.output_shape),
+        f"{layer.parameters:,}",
+        f"{layer.dense_parameters:,}" if layer.dense_parameters else "",
+        f"{layer.multiply_adds:,}",
+        _axes(layer.receptive_field),
+        _axes(layer.jump),
+        _bytes(layer.memory),
+    )
+
+
+def _axes(values: tuple[Any, ...] | None) -> str:
+    """A number an axis; one where they are alike."""
+    if values is None:
+        return "all"
+    texts = ["all" if value is None else f"{value:g}" for value in values]
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
