@@ -1,8 +1,9 @@
 from striate.metrics.bootstrap import resampling_weights
-from striate.metrics.calibration import fit_temperature, softmax
+from striate.metrics.calibration import fit_temperature, negative_log_likelihood, softmax
 from striate.metrics.confusion import confusion_matrix
 from striate.metrics.evaluation import METRICS, ClassFigures, Evaluation, evaluate, metric_values
 from striate.metrics.intervals import Estimate
+from striate.metrics.paired import PairedComparison, compare
 from striate.metrics.reliability import ReliabilityBins, reliability_bins
 
 __all__ = [
@@ -10,11 +11,14 @@ __all__ = [
     "ClassFigures",
     "Estimate",
     "Evaluation",
+    "PairedComparison",
     "ReliabilityBins",
+    "compare",
     "confusion_matrix",
     "evaluate",
     "fit_temperature",
     "metric_values",
+    "negative_log_likelihood",
     "reliability_bins",
     "resampling_weights",
     "softmax",

@@ -31,13 +31,20 @@ def fit_temperature(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " 
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        log_probabilities = _log_softmax(logits, float(np.exp(log_temperature)))
-        return -float(np.take_along_axis(log_probabilities, labels[:, None], axis=1).mean())
+        return negative_log_likelihood(logits, labels, float(np.exp(log_temperature)))
 
     # The loss is convex in 1 / temperature, hence has one minimum in its logarithm too.
     bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
     best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(best.x)) if best.fun < loss(0.0) else 1.0
+
+
+def negative_log_likelihood(
+    logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], temperature: float = 1.0
+) -> float:
+    """Mean over the items, of logits divided by a temperature, in nats."""
+    log_probabilities = _log_softmax(logits, temperature)
+    return -float(np.take_along_axis(log_probabilities, labels[:, None], axis=1).mean())
 
 
 def _log_softmax(logits: Float[np.ndarray, "n c"], temperature: float) -> Float[np.ndarray, "n c"]:
