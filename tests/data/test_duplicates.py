@@ -65,7 +65,7 @@ def test_things_of_one_design_are_not_taken_for_copies(thumbnails_of):
     plate = np.full((64, 64), 180.0)
     plate[12:16] = plate[30:34] = plate[48:52] = 20
     marks = rng.normal(0, 1, (60, 8, 8)).repeat(8, 1).repeat(8, 2)
-    cells = np.clip(plate + 4 * marks, 0, 255).astype(np.uint8)
+    cells = np.clip(plate + 6 * marks, 0, 255).astype(np.uint8)
     thumbnails = thumbnails_of([np.stack([cell] * 3) for cell in cells])
     flat = thumbnails.flatten(1).double().numpy()
     assert np.quantile(np.corrcoef(flat), 0.01) > 0.98

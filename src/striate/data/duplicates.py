@@ -75,10 +75,12 @@ def near_pairs(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.int64]:
     """(pairs, 2) positions of near copies, each pair once, ascending."""
     if len(thumbnails) < 2:
         return np.empty((0, 2), np.int64)
-    contrast = torch.cat([chunk.float().std((1, 2)) for chunk in thumbnails.split(_PAIRS_AT_ONCE)])
+    contrast = torch.cat(
+        [chunk.float().std((1, 2)) for chunk in torch.split(thumbnails, _PAIRS_AT_ONCE)]
+    )
     told = np.flatnonzero(contrast.numpy() >= MIN_CONTRAST)
     pictures = thumbnails[torch.from_numpy(told)]
-    hashes = np.concatenate([perceptual_hashes(c) for c in pictures.split(_PAIRS_AT_ONCE)])
+    hashes = np.concatenate([perceptual_hashes(c) for c in torch.split(pictures, _PAIRS_AT_ONCE)])
     pairs = np.concatenate([np.empty((0, 2), np.int64), *_candidates(hashes)])
     pairs = np.unique(pairs, axis=0)
     pairs = pairs[_correlations(pictures, pairs) >= MIN_CORRELATION]
@@ -87,7 +89,8 @@ def near_pairs(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.int64]:
         ones = np.unique(join(len(pictures), pairs), return_index=True)[1]
         usual = _components(pictures[torch.from_numpy(ones)])
         pairs = pairs[_correlations(pictures, pairs, usual) >= MIN_PARTICULAR]
-    return told[pairs]
+    copies: NDArray[np.int64] = told[pairs]
+    return copies
 
 
 def _components(pictures: UInt8[Tensor, "n 32 32"]) -> tuple[Tensor, Tensor]:
@@ -115,7 +118,7 @@ def _correlations(
                 flat = flat - mean
                 flat = flat - (flat @ components.T) @ components
             sides.append(flat)
-        found.append(F.cosine_similarity(*sides).numpy())
+        found.append(F.cosine_similarity(sides[0], sides[1]).numpy())
     return np.concatenate(found)
 
 
