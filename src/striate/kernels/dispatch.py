@@ -20,6 +20,9 @@ from striate.kernels import cpu_numba, cpu_rearranged, vendor
 from striate.kernels.problem import Operator, Problem
 from striate.registry import Registry
 
+ANY: Final = 1 << 31
+"""No upper limit."""
+
 FLOATS: Final = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -40,9 +43,9 @@ class Limits:
     ranks: tuple[int, ...] = ()
     device_types: tuple[str, ...] = ()
     dtypes: tuple[torch.dtype, ...] = ()
-    taps: tuple[int, int] = (1, 1 << 31)
-    strides: tuple[int, int] = (1, 1 << 31)
-    dilation: int = 1 << 31
+    taps: tuple[int, int] = (1, ANY)
+    strides: tuple[int, int] = (1, ANY)
+    dilation: int = ANY
     channels_last: bool | None = None
 
     def unmet(self, problem: Problem) -> list[str]:
@@ -95,8 +98,12 @@ class Kernel:
 
     def unsupported_reasons(self, problem: Problem) -> list[str]:
         """Why this kernel cannot compute the problem here; empty where it can."""
-        missing = [f"{name} is not installed" for name in self.packages if not installed(name)]
-        return missing + self.limits.unmet(problem)
+        empty = [] if problem.batch else ["there are no items"]
+        return self.missing_packages() + empty + self.limits.unmet(problem)
+
+    def missing_packages(self) -> list[str]:
+        """What would have to be installed."""
+        return [f"{name} is not installed" for name in self.packages if not installed(name)]
 
     def is_faster(self, problem: Problem) -> bool:
         """Whether it was measured to be faster than torch on problems like this one."""
@@ -106,7 +113,6 @@ class Kernel:
 CPU: Final = ("cpu",)
 BF16: Final = (torch.bfloat16,)
 FP32: Final = (torch.float32,)
-ANY: Final = 1 << 31
 
 KERNELS: Final[Registry[Kernel]] = Registry("kernel")
 """Every kernel, under "name.operator"; of those that are faster, the first is taken."""

@@ -51,15 +51,16 @@ def depthwise(
     Raises:
         ArgumentError: shapes do not fit, or the implementation cannot compute this.
     """
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, weight = x.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
+    device_type = x.device.type
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
+        dtype = torch.get_autocast_dtype(device_type)
+        x, weight = _cast(x, dtype), _cast(weight, dtype)
+        bias = None if bias is None else _cast(bias, dtype)
     if torch.compiler.is_compiling():
         return _traced(x, weight, bias, stride, padding, dilation, implementation)
     problem = _problem(
         tuple(x.shape), tuple(weight.shape), _hashable(stride), _hashable(padding),
-        _hashable(dilation), x.dtype, x.device.type, is_channels_last(x),
+        _hashable(dilation), x.dtype, device_type, is_channels_last(x),
     )  # fmt: skip
     if implementation is None and (_is_left_to_torch(problem) or not _is_plain(x, weight)):
         return vendor.forward(x, weight, bias, problem)
@@ -178,6 +179,11 @@ def _problem(
 def _hashable(value: Any) -> Any:
     """Lists as tuples, so that a call can be looked up."""
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """What autocast does before a convolution: float64 stays."""
+    return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
 
 
 def _is_plain(*tensors: Tensor) -> bool:
