@@ -35,7 +35,8 @@ _OF_PROBABILITIES: dict[str, Callable[..., Float[np.ndarray, " b"]]] = {
 METRICS = (*_OF_COUNTS, *_OF_PROBABILITIES)
 """The names of the metrics, in the order of a report."""
 
-_MAX_WORK = 10**9
+_MAX_WORK = 3 * 10**8
+"""Items times classes times draws: some seconds for a thousand classes."""
 _MIN_RESAMPLES = 100
 
 
