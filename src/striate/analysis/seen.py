@@ -178,7 +178,7 @@ def contract(seen: Seen, index: int) -> Seen:
     for atom in atoms:
         if atom.axis >= 0:
             seen = _widen(seen, atom.axis, (atom.size - 1) * atom.step)
-    return seen
+    return _rescaled(seen)
 
 
 def select(seen: Seen, index: int, position: int) -> Seen:
@@ -188,8 +188,8 @@ def select(seen: Seen, index: int, position: int) -> Seen:
     for atom in reversed(atoms):
         position, here = divmod(position, atom.size)
         if atom.axis >= 0:
-            seen = _shift(_widen(seen, atom.axis, 0), atom.axis, here * atom.step)
-    return seen
+            seen = _widen(_shift(seen, atom.axis, here * atom.step), atom.axis, 0)
+    return _rescaled(seen)
 
 
 def _widen(seen: Seen, axis: int, places: int) -> Seen:
@@ -227,6 +227,12 @@ def _rescale(seen: Seen, axis: int) -> Seen:
     return _with_field(replace(seen, axes=axes), axis, replace(field, jump=field.jump * common))
 
 
+def _rescaled(seen: Seen) -> Seen:
+    for axis in range(len(seen.fields)):
+        seen = _rescale(seen, axis)
+    return seen
+
+
 def crop(seen: Seen, index: int, start: int, step: int, size: int) -> Seen:
     """Every `step`-th place from `start` of one axis of the tensor; a negative start pads.
 
@@ -243,7 +249,8 @@ def crop(seen: Seen, index: int, start: int, step: int, size: int) -> Seen:
     if len(atoms) == 1 and atoms[0].axis >= 0:
         atom = atoms[0]
         seen = _shift(seen, atom.axis, start * atom.step)
-        return with_axis(seen, index, (Atom(atom.axis, size, atom.step * step),))
+        seen = with_axis(seen, index, (Atom(atom.axis, size, atom.step * step),))
+        return _rescale(seen, atom.axis)
     followed = {atom.axis for atom in atoms} - {NONE}
     return with_axis(mix(seen, [index]), index, (Atom(ANY if followed else NONE, size),))
 
@@ -301,8 +308,7 @@ def merge(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
     rank = len(parts[0].fields)
     padded = [replace(p, axes=((),) * (len(shape) - len(p.axes)) + p.axes) for p in parts]
     if len(parts) > 1:
-        for axis in range(rank):
-            padded = [_rescale(part, axis) for part in padded]
+        padded = [_rescaled(part) for part in padded]
     axes = tuple(
         _broadcast(max((p.axes[i] for p in padded), key=_weight), size)
         for i, size in enumerate(shape)

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from striate.cli.inspect import inspect
+from striate.errors import UserError
+from striate.models import create_model
+
+
+def test_json_is_one_document(capsys):
+    assert inspect("resnet50", as_json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["parameters"] == 25_557_032
+    assert document["multiply_adds"] == 4_089_184_256
+    assert document["receptive_field"] == [427, 427]
+
+
+def test_a_table_the_totals_and_a_drawing(tmp_path, capsys):
+    svg = tmp_path / "network.svg"
+    assert inspect("resnet18", input_shape="1,32,32,32", rank=3, svg=svg) == 0
+    out = capsys.readouterr().out
+    assert "ResNet on 1x32x32x32" in out
+    model = create_model("resnet18", rank=3, in_channels=1)
+    assert f"parameters       {sum(p.numel() for p in model.parameters()):,}\n" in out
+    assert "receptive field  435 (last feature map)" in out
+    assert "note: at 32 px the last 5 stages see beyond the image" in out
+    assert svg.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "resnet51"}, "did you mean"),
+        ({"model": "resnet18", "input_shape": "3,big"}, "CHANNELS,SIZE"),
+        ({"model": "resnet18", "input_shape": "3,64"}, "does not take an input of 3 x 64"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(UserError, match=message):
+        inspect(**arguments)
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(UserError, match="no finished run"):
+        inspect(str(tmp_path))
