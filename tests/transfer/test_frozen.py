@@ -6,36 +6,34 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from striate.errors import StorageError, UnknownNameError
-from striate.transfer.frozen import VIEWS, FrozenBatches, FrozenPrefix, MapStore, Tail
+from striate.errors import StorageError
+from striate.transfer.frozen import FrozenBatches, FrozenPrefix, MapStore, Tail
 
 
 def store_of(prefix: FrozenPrefix, pixels: torch.Tensor, folder: Path, **changed) -> MapStore:
+    views = torch.stack([pixels, pixels.flip(-1)], dim=1)
     arguments = {
         "pixel_shape": pixels.shape[1:],
         "num_items": len(pixels),
+        "num_views": 2,
         "data_key": "cells",
         "folder": folder,
         "budget_bytes": 1 << 30,
     }
-    return prefix.store([pixels[:10], pixels[10:]], **{**arguments, **changed})
+    return prefix.store([views[:10], views[10:]], **{**arguments, **changed})
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tail_after_prefix_is_the_network(network, pixels, tmp_path, cut, dtype) -> None:
-    prefix = FrozenPrefix(network, cut, views="dihedral", dtype=dtype)
+    prefix = FrozenPrefix(network, cut, dtype=dtype)
     store = store_of(prefix, pixels, tmp_path)
     tail = Tail(network, cut).eval()
     inputs = network.preprocessing.normalize(pixels)
-    # Where numpy turns and mirrors: an independent account of the views.
-    for number, (turns, mirrored) in enumerate(VIEWS["dihedral"]):
-        view = inputs.numpy()[..., ::-1] if mirrored else inputs.numpy()
-        view = torch.from_numpy(np.rot90(view, turns, (2, 3)).copy())
+    for number, view in enumerate([inputs, inputs.flip(-1)]):
         with torch.no_grad():
             expected = network(view)
             maps = store.read(torch.arange(len(pixels)), number)
@@ -59,23 +57,23 @@ def test_maps_computed_before_are_found(network, pixels, tmp_path) -> None:
         iter(()),
         pixel_shape=pixels.shape[1:],
         num_items=len(pixels),
+        num_views=2,
         data_key="cells",
         folder=tmp_path,
         budget_bytes=1 << 30,
     )
     assert again.path == first.path
     assert torch.equal(again.maps, first.maps)
-    assert first.path.stat().st_size == prefix.required_bytes(pixels.shape[1:], len(pixels))
+    assert first.path.stat().st_size == prefix.required_bytes(pixels.shape[1:], 2 * len(pixels))
     assert [path.name for path in tmp_path.iterdir()] == [first.path.name]
 
 
-def test_other_weights_views_or_data_have_other_files(network, pixels, tmp_path) -> None:
+def test_other_weights_or_data_have_other_files(network, pixels, tmp_path) -> None:
     paths = [store_of(FrozenPrefix(network, 1), pixels, tmp_path).path]
-    paths.append(store_of(FrozenPrefix(network, 1, views="none"), pixels, tmp_path).path)
     paths.append(store_of(FrozenPrefix(network, 1), pixels, tmp_path, data_key="other").path)
     network.stem.conv.weight.data[0, 0, 0, 0] += 1
     paths.append(store_of(FrozenPrefix(network, 1), pixels, tmp_path).path)
-    assert len(set(paths)) == 4
+    assert len(set(paths)) == 3
 
 
 def test_a_truncated_file_is_made_again(network, pixels, tmp_path) -> None:
@@ -96,11 +94,6 @@ def test_the_free_space_is_checked_first(network, pixels, tmp_path, monkeypatch)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(StorageError, match="are free"):
         store_of(FrozenPrefix(network, 1), pixels, tmp_path)
-
-
-def test_unknown_views(network) -> None:
-    with pytest.raises(UnknownNameError, match="unknown views 'flips'; did you mean 'flip'"):
-        FrozenPrefix(network, 1, views="flips")
 
 
 def test_computing_leaves_the_network_in_its_mode(network, pixels, tmp_path) -> None:
