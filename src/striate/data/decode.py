@@ -255,12 +255,8 @@ def _load(content: bytes, size: int | None, limits: DecodeLimits, notes: list[No
     image.load()
     with _pillow_warnings() as late_messages:
         transpose = _TRANSPOSE.get(_orientation(image, late_messages))
-    if messages or late_messages:
-        notes.append(
-            Note(
-                code="broken-metadata", message=f"broken metadata: {(messages + late_messages)[0]}"
-            )
-        )
+    for message in (messages + late_messages)[:1]:
+        notes.append(Note(code="broken-metadata", message=f"broken metadata: {one_line(message)}"))
     return image if transpose is None else image.transpose(transpose)
 
 
