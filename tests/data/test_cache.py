@@ -1,5 +1,8 @@
 import errno
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -229,3 +232,23 @@ def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
     assert user_cache_folder() == tmp_path / "striate"
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "mine"))
     assert user_cache_folder() == tmp_path / "mine"
+
+
+def test_builds_of_one_cache_at_the_same_time_agree(files, tmp_path):
+    folder = tmp_path / "cache"
+    with ThreadPoolExecutor(3) as pool:
+        builds = list(pool.map(lambda _: build(files, folder), range(3)))
+    assert [path.name for path in folder.iterdir()] == [builds[0].store.path.name]
+    for n in range(4):
+        for other in builds[1:]:
+            np.testing.assert_array_equal(other.store[n], builds[0].store[n])
+
+
+def test_what_killed_builds_left_is_removed_after_a_day(files, tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for name, age in (("old.partial", 90_000), ("going-on.partial", 60)):
+        (folder / name).write_bytes(b"")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    build(files, folder)
+    assert {path.name for path in folder.glob("*.partial")} == {"going-on.partial"}

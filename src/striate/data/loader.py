@@ -109,7 +109,9 @@ class Loader:
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         count = len(self.indices)
-        return epoch_order(self.config.seed, epoch, count) if self.config.shuffle else np.arange(count)
+        return (
+            epoch_order(self.config.seed, epoch, count) if self.config.shuffle else np.arange(count)
+        )
 
     def _prefetched(self, chosen: Sequence[NDArray[np.int64]], epoch: int) -> Iterator[Batch]:
         waiting: deque[Future[Batch]] = deque()
