@@ -411,7 +411,7 @@ def test_sample_solar_cells() -> None:
     source = open_source("sample:solar-cells")
     sample = SAMPLES.get("solar-cells")
     items = source.listing.items
-    assert len(items) == sample.size == 2624 and source.kind == sample.kind
+    assert len(items) == sample.num_items == 2624 and source.kind == sample.kind
     # Deitsch et al. 2019: 1,508 + 295 cells below a probability of 0.5, 106 + 715 above.
     counts = {
         name: sum(item.label == name for item in items) for name in ("functional", "defective")

@@ -24,14 +24,14 @@ class Sample:
 
     Attributes:
         kind: what each item is.
-        size: how many items there are.
+        num_items: how many there are.
         licence: its licence, as an SPDX identifier.
         description: what it shows and what the classes mean, in a line.
         open: the source.
     """
 
     kind: Kind
-    size: int
+    num_items: int
     licence: str
     description: str
     open: Callable[[], Source]
@@ -72,7 +72,7 @@ SAMPLES.add(
     "solar-cells",
     Sample(
         kind="image",
-        size=2624,
+        num_items=2624,
         licence="CC-BY-NC-SA-4.0",
         description="solar cells by electroluminescence, 300x300 grey: functional or defective",
         open=_solar_cells,
