@@ -10,6 +10,14 @@ def samples() -> int:
 
     rows = [("name", "kind", "items", "licence", "what")]
     for name, sample in SAMPLES.items():
-        rows.append((f"sample:{name}", sample.kind, str(sample.size), sample.licence, sample.what))
+        rows.append(
+            (
+                f"sample:{name}",
+                sample.kind,
+                str(sample.num_items),
+                sample.licence,
+                sample.description,
+            )
+        )
     print(table(rows))
     return 0

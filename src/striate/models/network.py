@@ -141,6 +141,13 @@ class Network(nn.Module):
         """
         return self.forward_head(self.forward_features(x))
 
+    @property
+    def classifier(self) -> nn.Linear:
+        """The last layer, from pooled features to logits."""
+        linear = self.head.get_submodule("linear")
+        assert isinstance(linear, nn.Linear)
+        return linear
+
     def replace_head(self, num_classes: int) -> None:
         """Put a fresh head for `num_classes` in place, on the device of the old one.
 

@@ -14,7 +14,7 @@ from striate.data.dataset import Dataset
 from striate.data.symmetry import apply_symmetry
 from striate.errors import StoppedError
 from striate.models import Network
-from striate.progress import Progress, Tracker
+from striate.progress import Progress
 from striate.recipes.ledger import Ledger
 from striate.transfer.features import extract
 from striate.transfer.probe import LinearProbe, ProbeConfig, fit_probe
@@ -52,7 +52,6 @@ def features_of(
     network: Network,
     dataset: Dataset,
     size: int,
-    device: torch.device,
     ledger: Ledger,
     progress: Progress,
     stop: Callable[[], bool] | None,
@@ -62,7 +61,8 @@ def features_of(
     def make() -> dict[str, Tensor]:
         everything = np.arange(len(dataset.items))
         with progress.track("features", len(everything), "items") as tracker:
-            return {"features": _extract(network, dataset, everything, size, device, tracker, stop)}
+            batches = crops(dataset, everything, size, stop=stop)
+            return {"features": extract(network, batches, tracker=tracker)}
 
     return ledger.tensors("features", make)["features"]
 
@@ -97,7 +97,6 @@ def transformed_logits(
     features: Tensor,
     dataset: Dataset,
     size: int,
-    device: torch.device,
     stop: Callable[[], bool] | None,
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     """The probe's logits of some validation items as they are and transformed, and their labels."""
@@ -105,20 +104,6 @@ def transformed_logits(
     logits = {"identity": probe.logits(features[looks]).numpy()}
     for name, symmetry in TRANSFORMED.items():
         batches = crops(dataset, looks, size, symmetry, stop)
-        seen = extract(network, batches, device=device)
+        seen = extract(network, batches)
         logits[name] = probe.logits(seen).numpy()
     return logits, dataset.labels[looks]
-
-
-def _extract(
-    network: Network,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    size: int,
-    device: torch.device,
-    tracker: Tracker,
-    stop: Callable[[], bool] | None,
-) -> Tensor:
-    return extract(
-        network, crops(dataset, indices, size, stop=stop), device=device, tracker=tracker
-    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from striate.data.source import Source, UnreadableItem
 from striate.errors import DataError
-from striate.metrics import softmax
+from striate.metrics import negative_log_likelihood
 from striate.report import Choice
 
 SMALLEST_INPUT: Final = 128
@@ -69,7 +69,7 @@ def choose_symmetry(
     """
     shares = np.bincount(labels) / len(labels)
     ignorance = float(-np.sum(shares[shares > 0] * np.log(shares[shares > 0])))
-    loss = {name: _log_loss(values, labels) for name, values in logits.items()}
+    loss = {name: negative_log_likelihood(values, labels) for name, values in logits.items()}
     knowledge = max(ignorance - loss["identity"], 1e-9)
     lost = {name: (value - loss["identity"]) / knowledge for name, value in loss.items()}
     kept = {name: value <= TOLERATED_LOSS for name, value in lost.items()}
@@ -82,8 +82,3 @@ def choose_symmetry(
     figures = ", ".join(f"{lost[key]:+.0%} {text}" for key, text in names)
     why = f"log loss of the probe on validation items, relative to what it has learnt: {figures}"
     return symmetry, Choice(topic="symmetry", choice=symmetry, why=why)
-
-
-def _log_loss(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    probabilities = softmax(logits)[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(probabilities, 1e-12)).mean())

@@ -19,7 +19,7 @@ from striate.data.loader import Loader, LoaderConfig
 from striate.data.randomness import item_keys
 from striate.data.symmetry import SYMMETRIES, apply_symmetry
 from striate.errors import StoppedError
-from striate.metrics import softmax
+from striate.metrics import negative_log_likelihood
 from striate.models import Network
 from striate.nn.layout import channels_last
 from striate.nn.parameters import ParameterGroup, plain_groups
@@ -142,14 +142,13 @@ def tail_training(
         StorageError: the maps do not fit on the disk.
         StoppedError: `stop` said so.
     """
-    device = next(network.parameters()).device
     cut = frozen_blocks(network, size)
     freeze_prefix(network, cut)
-    prefix = FrozenPrefix(network, cut, device=device)
+    prefix = FrozenPrefix(network, cut)
     shape = (network.config.in_channels, size, size)
     train_items, val_items = dataset.indices("train"), dataset.indices("val")
     variants = NUM_VARIANTS
-    while variants > 1 and prefix.required_bytes(shape, len(train_items), variants) > MAP_BYTES:
+    while variants > 1 and prefix.required_bytes(shape, len(train_items) * variants) > MAP_BYTES:
         variants //= 2
 
     def store(name: str, indices: NDArray[np.int64], num_variants: int) -> MapStore:
@@ -212,9 +211,7 @@ def full_training(
         network=network,
         trainee=network,
         batches=_PixelBatches(Loader(dataset, train_items, config), network, dataset),
-        validation=lambda: map(
-            network.preprocessing.normalize, crops(dataset, val_items, size)
-        ),
+        validation=lambda: map(network.preprocessing.normalize, crops(dataset, val_items, size)),
         labels=dataset.labels[val_items],
         groups=plain_groups(network, FROM_SCRATCH.weight_decay),
         class_counts=torch.bincount(labels, minlength=len(dataset.classes)),
@@ -238,7 +235,9 @@ def variants_of(
         StoppedError: `stop` said so.
     """
     keys = item_keys(dataset.ids(indices))
-    policy = replace(policy_for(symmetry), dihedral=False, horizontal_flip=False, vertical_flip=False)
+    policy = replace(
+        policy_for(symmetry), dihedral=False, horizontal_flip=False, vertical_flip=False
+    )
     numbers = SYMMETRIES[symmetry]
     for start in range(0, len(indices), READ):
         if stop():
@@ -335,7 +334,7 @@ def run_training(
         validate,
         plan,
         training.groups,
-        CheckpointStore(folder.path / CHECKPOINTS, progress.say),
+        CheckpointStore(folder.path / CHECKPOINTS, say=progress.say),
         progress,
         on_epoch=tell,
         stop=stop,
@@ -347,9 +346,7 @@ def run_training(
     return result
 
 
-def validation_metrics(
-    network: nn.Module, training: Training, plan: TrainPlan
-) -> dict[str, float]:
+def validation_metrics(network: nn.Module, training: Training, plan: TrainPlan) -> dict[str, float]:
     """Log loss and accuracy of the validation items, in the training's precision."""
     device = next(network.parameters()).device
     dtype = plan.dtype(device)
@@ -357,12 +354,13 @@ def validation_metrics(
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in training.validation():
             inputs = channels_last(batch.to(device, torch.float32))
-            outputs += [network(part).float().cpu() for part in inputs.split(VALIDATION_BATCH)]
-    probabilities = softmax(torch.cat(outputs).numpy())
-    right = probabilities[np.arange(len(training.labels)), training.labels]
+            outputs += [
+                network(part).float().cpu() for part in torch.split(inputs, VALIDATION_BATCH)
+            ]
+    logits = torch.cat(outputs).numpy()
     return {
-        "log_loss": float(-np.log(np.maximum(right, 1e-12)).mean()),
-        "accuracy": float((probabilities.argmax(1) == training.labels).mean()),
+        "log_loss": negative_log_likelihood(logits, training.labels),
+        "accuracy": float((logits.argmax(1) == training.labels).mean()),
     }
 
 
@@ -416,5 +414,7 @@ def _data_key(
     policy = asdict(policy_for(symmetry))
     digest = hashlib.sha256(repr((size, symmetry, num_variants, seed, policy)).encode())
     for index in indices:
-        digest.update(f"{dataset.items[index].id}\0{dataset.sha256[index]}\0".encode(errors="surrogateescape"))
+        digest.update(
+            f"{dataset.items[index].id}\0{dataset.sha256[index]}\0".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()

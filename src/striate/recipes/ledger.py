@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-
 from safetensors.torch import load, save
 from torch import Tensor
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import torch
 from jaxtyping import Float, UInt8
@@ -37,12 +39,20 @@ class Predictor:
     def logits(self, pixels: UInt8[Tensor, "n c s s"]) -> Float[Tensor, "n classes"]:
         """Uncalibrated logits, in float32: the mean over the symmetries."""
         outputs = []
-        for part in pixels.split(BATCH_SIZE):
+        for part in torch.split(pixels, BATCH_SIZE):
             inputs = self.network.preprocessing.normalize(_filled(part).to(self.device))
             with torch.inference_mode():
                 views = [self._folded(channels_last(v)) for v in views_of(inputs, self.symmetry)]
                 outputs.append(torch.stack(views).mean(0)[: len(part)].cpu())
         return torch.cat(outputs)
+
+    def stream(self, pixels: Iterable[UInt8[Tensor, "c s s"]]) -> Float[Tensor, "n classes"]:
+        """Uncalibrated logits of items that come one by one."""
+        outputs = []
+        items = iter(pixels)
+        while batch := list(islice(items, BATCH_SIZE)):
+            outputs.append(self.logits(torch.stack(batch)))
+        return torch.cat(outputs) if outputs else torch.empty(0, self.network.config.num_classes)
 
     def probabilities(self, logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Calibrated probabilities, in float64."""
@@ -53,7 +63,9 @@ class Predictor:
         """The network with its batch norms folded, which changes nothing but rounding."""
         config = self.network.config
         side = max(self.network.least_size, 32)
-        example = torch.zeros(1, config.in_channels, *[side] * config.rank, device=self.device)
+        generator = torch.Generator().manual_seed(0)
+        shape = (1, config.in_channels, *[side] * config.rank)
+        example = torch.randn(shape, generator=generator).to(self.device)
         return prepare(self.network, example, torch.float32)
 
 

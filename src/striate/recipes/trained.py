@@ -20,7 +20,7 @@ from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError, WeightsError, one_line
 from striate.models import Network, create_model
 from striate.progress import Progress
-from striate.recipes.predictor import BATCH_SIZE, Predictor
+from striate.recipes.predictor import Predictor
 from striate.report import Report
 from striate.run import MODEL, REPORT_HTML, REPORT_JSON, RunFolder, RunRecord, sha256_file
 from striate.typing import PathLike
@@ -143,24 +143,21 @@ class Run:
         source = open_inputs(given)
         kept: list[Item] = []
         skipped = list(source.listing.skipped)
-        pending: list[Tensor] = []
-        logits: list[Tensor] = []
-        for item, pixels in read_square(source, source.listing.items, self.image_size):
-            if isinstance(pixels, Skip):
-                skipped.append(pixels)
-                continue
-            kept.append(item)
-            pending.append(pixels)
-            if len(pending) == BATCH_SIZE:
-                logits.append(self.predictor.logits(torch.stack(pending)))
-                pending = []
-        if pending:
-            logits.append(self.predictor.logits(torch.stack(pending)))
+
+        def squares() -> Iterator[Tensor]:
+            for item, pixels in read_square(source, source.listing.items, self.image_size):
+                if isinstance(pixels, Skip):
+                    skipped.append(pixels)
+                else:
+                    kept.append(item)
+                    yield pixels
+
+        logits = self.predictor.stream(squares())
         for skip in skipped:
             progress.say(f"skipped {one_line(skip.id)}: {one_line(skip.reason)}")
         if not kept:
             raise DataError("not one input can be read", why=skipped[0].reason)
-        probabilities = self.predictor.probabilities(torch.cat(logits)).numpy()
+        probabilities = self.predictor.probabilities(logits).numpy()
         return [
             Prediction(id=item.id, classes=self.classes, probabilities=row)
             for item, row in zip(kept, probabilities, strict=True)
@@ -193,8 +190,9 @@ def read_square(
         if isinstance(reading, Skip):
             yield item, reading
         else:
-            square = center_crop(torch.from_numpy(resize_shorter(reading.array, size)), size)
-            yield item, square
+            assert reading.array.dtype == np.uint8, "images are read as uint8"
+            pixels = resize_shorter(reading.array.view(np.uint8), size)
+            yield item, center_crop(torch.from_numpy(pixels), size)
 
 
 def load(path: PathLike, *, device: str = "auto") -> Run:

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
@@ -25,19 +24,12 @@ from torch import Tensor, nn
 from striate.data.loader import batch_bounds
 from striate.data.randomness import epoch_order, item_keys, uniforms
 from striate.device import fast_dtype
-from striate.errors import StorageError, UnknownNameError
+from striate.errors import StorageError
 from striate.nn.layout import channels_last
 from striate.progress import Tracker
 from striate.transfer.blocks import BlockNetwork, block_modules
 from striate.transfer.features import MICRO_BATCH, prepare
 from striate.transfer.groups import check_cut
-
-VIEWS: Final = {
-    "none": ((0, False),),
-    "flip": ((0, False), (0, True)),
-    "dihedral": tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
-}
-"""Quarter turns, and whether mirrored left to right before; the first view is the item itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +67,10 @@ class FrozenPrefix:
     Args:
         network: its blocks are copied; on the device to compute on.
         cut: number of blocks.
-        views: "none", "flip" or "dihedral" (square items only).
         dtype: of the stored maps; bfloat16 is computed as such only where that is fast.
 
     Raises:
         ArgumentError: the network has fewer blocks.
-        UnknownNameError: no such views.
     """
 
     def __init__(
@@ -88,13 +78,9 @@ class FrozenPrefix:
         network: BlockNetwork,
         cut: int,
         *,
-        views: str = "flip",
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         check_cut(network, cut)
-        if views not in VIEWS:
-            raise UnknownNameError("views", views, VIEWS)
-        self.views = VIEWS[views]
         self.device = next(network.parameters()).device
         self.dtype = dtype
         self._compute_dtype = dtype if dtype == torch.float32 else fast_dtype(self.device.type)
@@ -107,17 +93,17 @@ class FrozenPrefix:
             maps = self._blocks(torch.zeros(1, *pixel_shape, device=self.device))
         return tuple(maps.movedim(1, -1).shape[1:])
 
-    def required_bytes(self, pixel_shape: Sequence[int], num_items: int) -> int:
-        """What storing the maps of so many items takes."""
-        numbers = int(np.prod(self.map_shape(pixel_shape)))
-        return num_items * len(self.views) * numbers * self.dtype.itemsize
+    def required_bytes(self, pixel_shape: Sequence[int], num_maps: int) -> int:
+        """What storing so many maps (items times views) takes."""
+        return num_maps * int(np.prod(self.map_shape(pixel_shape))) * self.dtype.itemsize
 
     def store(
         self,
-        batches: Iterable[UInt8[Tensor, "n c *space"]],
+        batches: Iterable[UInt8[Tensor, "n views c *space"]],
         *,
         pixel_shape: Sequence[int],
         num_items: int,
+        num_views: int,
         data_key: str,
         folder: Path,
         budget_bytes: int,
@@ -126,10 +112,12 @@ class FrozenPrefix:
         """Compute the maps of all items and views, or find them computed before.
 
         Args:
-            batches: pixels of all items, in batches of any size.
-            pixel_shape: of an item, channels first.
+            batches: views of all items, in batches of any size; the first view of an item is the
+                item itself, the others are what training is to see of it.
+            pixel_shape: of a view, channels first.
             num_items: in all batches together.
-            data_key: names the items and their order (a digest of their contents).
+            num_views: of each item.
+            data_key: names the views and their order (a digest of their contents).
             folder: of the file; its name follows from blocks, views, data and precision.
             budget_bytes: the most that the file may take.
             tracker: advanced by the items done.
@@ -137,8 +125,8 @@ class FrozenPrefix:
         Raises:
             StorageError: the maps exceed the budget or the free space, or cannot be written.
         """
-        shape = (num_items, len(self.views), *self.map_shape(pixel_shape))
-        needed = self.required_bytes(pixel_shape, num_items)
+        shape = (num_items, num_views, *self.map_shape(pixel_shape))
+        needed = self.required_bytes(pixel_shape, num_items * num_views)
         path = folder / f"maps-{self._key(data_key, shape)}.bin"
         if not path.exists() or path.stat().st_size != needed:
             _check_space(folder, needed, budget_bytes)
@@ -181,20 +169,20 @@ class FrozenPrefix:
         size = MICRO_BATCH.get(self.device.type, 32)
         frozen: nn.Module | None = None
         for batch in batches:
-            for pixels in torch.split(batch, size):
+            parts = []
+            for pixels in torch.split(batch.flatten(0, 1), size):
                 inputs = self._preprocessing.normalize(pixels.to(self.device))
                 frozen = frozen or prepare(self._blocks, inputs, self._compute_dtype)
-                inputs = inputs.to(self._compute_dtype)
                 with torch.inference_mode():
-                    views = [frozen(channels_last(_view(inputs, *v))) for v in self.views]
-                maps = torch.stack([v.movedim(1, -1) for v in views], dim=1)
-                yield maps.to(self.dtype).cpu().contiguous()
-                if tracker is not None:
-                    tracker.advance(len(pixels))
+                    maps = frozen(channels_last(inputs.to(self._compute_dtype)))
+                parts.append(maps.movedim(1, -1).to(self.dtype).cpu())
+            yield torch.unflatten(torch.cat(parts), 0, batch.shape[:2]).contiguous()
+            if tracker is not None:
+                tracker.advance(len(batch))
 
     def _key(self, data_key: str, shape: Sequence[int]) -> str:
         """A digest of everything that the maps depend on."""
-        what = (data_key, list(shape), self.views, str(self.dtype), str(self._compute_dtype))
+        what = (data_key, list(shape), str(self.dtype), str(self._compute_dtype))
         digest = hashlib.sha256(repr((what, self._preprocessing, repr(self._blocks))).encode())
         for value in self._blocks.state_dict().values():
             digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -270,12 +258,6 @@ class FrozenBatches:
     def _items(self, epoch: int, step: int) -> NDArray[np.int64]:
         start, stop = self._bounds[step]
         return epoch_order(self._seed, epoch, len(self._ids))[start:stop]
-
-
-def _view(inputs: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """One of the symmetries of the square."""
-    inputs = inputs.flip(-1) if mirrored else inputs
-    return torch.rot90(inputs, turns, (-2, -1)) if turns else inputs
 
 
 def _check_space(folder: Path, needed: int, budget: int) -> None:

@@ -1,0 +1,135 @@
+"""`evaluate`: how good a finished run is, on its own test items or on new labelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from striate.data.source import Skip
+from striate.data.sources import open_source
+from striate.errors import DataError, one_line
+from striate.metrics import Estimate
+from striate.metrics import evaluate as evaluate_items
+from striate.progress import Progress
+from striate.recipes.trained import Run, read_square
+from striate.typing import PathLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Metrics of a run on some items.
+
+    Attributes:
+        data: name of the data.
+        num_items: evaluated.
+        num_skipped: left out, as they could not be read or have no label.
+        metrics: value and 95 % interval, by name.
+    """
+
+    data: str
+    num_items: int
+    num_skipped: int
+    metrics: dict[str, Estimate]
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `striate eval --json`."""
+        metrics = {
+            name: {"value": estimate.value, "ci95": estimate.ci95}
+            for name, estimate in self.metrics.items()
+        }
+        return {
+            "data": self.data,
+            "items": self.num_items,
+            "skipped": self.num_skipped,
+            "metrics": metrics,
+        }
+
+    def as_text(self) -> str:
+        """A line a metric."""
+        skipped = f", {self.num_skipped} left out" if self.num_skipped else ""
+        lines = [f"{self.num_items} items of {self.data}{skipped}"]
+        for name, estimate in self.metrics.items():
+            lines.append(f"{name:18} {_text(estimate)}")
+        return "\n".join(lines)
+
+
+def evaluate(
+    run: PathLike,
+    data: PathLike | None = None,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Evaluated:
+    """Evaluate a finished run.
+
+    Args:
+        run: its folder.
+        data: labelled items; without it the figures of the run's own test items are given.
+        device: where to compute.
+        progress: is told of the work.
+
+    Raises:
+        RunError: there is no finished run.
+        DataError: the data cannot be used, or has classes that the model does not know.
+    """
+    trained = Run(run, device=device)
+    if data is None:
+        metrics = {
+            name: Estimate(value=figure.value, ci95=figure.ci95, reason=figure.reason)
+            for name, figure in trained.report.test
+        }
+        size = trained.report.split_sizes["test"]
+        return Evaluated(
+            data=f"the test part of {trained.record.data}",
+            num_items=size,
+            num_skipped=0,
+            metrics=metrics,
+        )
+    return _on_new_data(trained, data, progress or Progress(quiet=True))
+
+
+def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
+    source = open_source(str(data))
+    labelled = [item for item in source.listing.items if item.label is not None]
+    number = {name: k for k, name in enumerate(trained.classes)}
+    unknown = sorted({str(item.label) for item in labelled} - set(number))
+    if unknown:
+        raise DataError(
+            f"{source.name} has classes the model does not know: {', '.join(unknown[:8])}",
+            why=f"it was trained on {', '.join(trained.classes[:8])}",
+            fix="rename or remove them",
+        )
+    labels: list[int] = []
+
+    def squares() -> Iterator[Tensor]:
+        with progress.track("evaluating", len(labelled), "items") as tracker:
+            for item, pixels in read_square(source, labelled, trained.image_size):
+                tracker.advance()
+                if isinstance(pixels, Skip):
+                    progress.say(f"skipped {one_line(pixels.id)}: {one_line(pixels.reason)}")
+                else:
+                    labels.append(number[str(item.label)])
+                    yield pixels
+
+    logits = trained.predictor.stream(squares())
+    if not labels:
+        raise DataError(f"{source.name}: not one item can be read")
+    probabilities = trained.predictor.probabilities(logits).numpy()
+    return Evaluated(
+        data=source.name,
+        num_items=len(labels),
+        num_skipped=len(source.listing.items) + len(source.listing.skipped) - len(labels),
+        metrics=evaluate_items(probabilities, np.array(labels)).metrics,
+    )
+
+
+def _text(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return f"undefined ({estimate.reason})"
+    if estimate.ci95 is None:
+        return f"{estimate.value:.4f}"
+    return f"{estimate.value:.4f} (95 % interval {estimate.ci95[0]:.4f} to {estimate.ci95[1]:.4f})"
