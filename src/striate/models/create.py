@@ -14,7 +14,6 @@ from striate.weights.checkpoint import Checkpoint, load_checkpoint
 from striate.weights.layout import check_shapes
 from striate.weights.reshape import adapt_channels, inflate
 
-STEM_WEIGHT: Final = "stem.conv.weight"
 HEAD_WEIGHT: Final = "head.linear.weight"
 
 
@@ -91,9 +90,10 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
     config = network.config
     expected = network.state_dict()
     state = dict(checkpoint.state)
-    if state[STEM_WEIGHT].ndim == 4:
+    first = next(key for key in state if key.startswith("stem.") and key.endswith(".weight"))
+    if state[first].ndim == 4:
         state = inflate(state, config.rank)
-    state[STEM_WEIGHT] = adapt_channels(state[STEM_WEIGHT], config.in_channels)
+    state[first] = adapt_channels(state[first], config.in_channels)
     if len(state[HEAD_WEIGHT]) != config.num_classes:
         state = {key: tensor for key, tensor in state.items() if not key.startswith("head.")}
     try:

@@ -179,6 +179,7 @@ def _lite(width: float, depth: float, size: int, dropout: float) -> EfficientNet
     )
 
 
+# The eps of B0 to B7 is that of torchvision's checkpoints.
 VARIANTS: Final = {
     "efficientnet_b0": _b(1.0, 1.0, 224, 0.2, 1e-5),
     "efficientnet_b1": _b(1.0, 1.1, 240, 0.2, 1e-5),

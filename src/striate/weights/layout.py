@@ -74,9 +74,10 @@ def rename(state: Mapping[str, Tensor], known: Sequence[str], layout: Layout) ->
         WeightsError: keys are missing or left over.
     """
     theirs = their_keys(known, layout)
+    named = set(theirs.values())
     missing = [theirs.get(key, key) for key in known if theirs.get(key) not in state]
     missing = [key for key in missing if not key.endswith(COUNTER)]
-    unexpected = [key for key in state if key not in set(theirs.values())]
+    unexpected = [key for key in state if key not in named]
     if missing or unexpected:
         reasons = [
             f"{len(keys)} keys are {what} ({_first(keys)})"

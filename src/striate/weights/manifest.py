@@ -46,7 +46,6 @@ class Source:
         licence: of the weights, as an SPDX identifier.
         layout: how the tensors are named.
         preprocessing: of inputs.
-        num_classes: logits the weights give.
         config: options of the network's configuration, over the layout's.
     """
 
@@ -57,7 +56,6 @@ class Source:
     licence: str
     layout: str
     preprocessing: Preprocessing
-    num_classes: int = 1000
     config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
