@@ -1,0 +1,112 @@
+"""A scikit-learn estimator on arrays of images."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from striate.data.sources import ArraySource
+from striate.errors import DataError
+from striate.recipes.fit import fit
+from striate.recipes.trained import Run
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """`striate.fit` as a scikit-learn estimator.
+
+    It works in a `Pipeline`, in `cross_val_score` and in `GridSearchCV`. Fitting holds out a part
+    of the items for calibration and for an evaluation, as every fit does.
+
+    Args:
+        model: see `striate.fit`, as for all that follow.
+        method: likewise.
+        weights: likewise.
+        time: likewise.
+        epochs: likewise.
+        image_size: likewise.
+        seed: likewise.
+        device: likewise.
+        out: run folder to keep; by default a temporary one that lives as long as the estimator.
+
+    Attributes:
+        classes_: (classes,) the labels, sorted.
+        run_: the finished run.
+    """
+
+    def __init__(
+        self,
+        model: str = "auto",
+        *,
+        method: str = "auto",
+        weights: str | None = "auto",
+        time: str | float = "10m",
+        epochs: int | None = None,
+        image_size: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        out: str | None = None,
+    ) -> None:
+        self.model = model
+        self.method = method
+        self.weights = weights
+        self.time = time
+        self.epochs = epochs
+        self.image_size = image_size
+        self.seed = seed
+        self.device = device
+        self.out = out
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Classifier:
+        """Train on images.
+
+        Args:
+            X: (n, height, width), (n, channels, height, width) or (n, height, width, channels);
+                uint8, or floats from 0 to 1.
+            y: (n,) labels of any kind.
+
+        Raises:
+            DataError: shapes do not fit, or there are too few items or classes.
+        """
+        images, labels = np.asarray(X), np.asarray(y)
+        if len(images) != len(labels):
+            raise DataError(f"{len(images)} items with {len(labels)} labels", fix="give one each")
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        # Class names sort as their numbers do, so that columns keep scikit-learn's order.
+        width = len(str(len(self.classes_)))
+        names = [f"{number:0{width}d}" for number in numbers]
+        if self.out is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="striate-")
+        target = Path(self._folder.name) / "run" if self.out is None else Path(self.out)
+        self.run_: Run = fit(
+            ArraySource(images, names),
+            out=target,
+            model=self.model,
+            method=self.method,
+            weights=self.weights,
+            time=self.time,
+            epochs=self.epochs,
+            image_size=self.image_size,
+            seed=self.seed,
+            device=self.device,
+        )
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """(n, classes) calibrated probabilities, columns in the order of `classes_`."""
+        check_is_fitted(self, "run_")
+        images = np.asarray(X)
+        if not len(images):
+            return np.empty((0, len(self.classes_)))
+        predictions = self.run_.predict([images])
+        return np.stack([prediction.probabilities for prediction in predictions])
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """(n,) the most probable label of each item."""
+        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return labels
