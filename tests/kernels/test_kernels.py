@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -62,7 +64,10 @@ def arguments(operator, x, weight, grad, problem):
     }[operator]
 
 
-@pytest.mark.parametrize("name", [*KERNELS.names(), *(f"torch.{o}" for o in TORCH)])
+ON_CPU = [name for name, kernel in KERNELS.items() if kernel.limits.device_types == ("cpu",)]
+
+
+@pytest.mark.parametrize("name", [*ON_CPU, *(f"torch.{o}" for o in TORCH)])
 def test_kernel_equals_the_reference(name):
     kernel = KERNELS.get(name) if name in KERNELS else TORCH[name.removeprefix("torch.")]
 
@@ -122,7 +127,7 @@ def test_machine_code_repeats_bit_for_bit_on_any_number_of_threads(monkeypatch):
         torch.set_num_threads(before)
     # Without torch's OpenMP runtime, on Python's threads.
     monkeypatch.setattr(cpu_numba, "_openmp_parallel", lambda: None)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(cpu_numba.torch, "get_num_threads", lambda: 2)
     results.append(cpu_numba.weight_gradient(grad, x, problem))
     assert all(torch.equal(results[0], other) for other in results[1:])
 
@@ -142,6 +147,27 @@ def test_without_numba_another_kernel_gives_the_same(monkeypatch):
     x, _, grad = random_tensors(problem)
     expected = reference.weight_gradient(grad, x, problem)
     torch.testing.assert_close(kernel.run(grad, x, problem), expected, rtol=1e-5, atol=1e-4)
+
+
+BARE = """
+import sys
+sys.modules.update({name: None for name in ("numba", "llvmlite", "triton")})
+import torch
+from striate.ops.depthwise import depthwise
+x = torch.randn(2, 4, 5, 6, 7)
+weight = torch.randn(4, 1, 3, 3, 3, requires_grad=True)
+gradients = []
+for implementation in (None, "torch"):
+    y = depthwise(x, weight, implementation=implementation)
+    gradients += torch.autograd.grad(y.square().sum(), weight)
+torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-3)
+print("equal")
+"""
+
+
+def test_neither_numba_nor_triton_is_needed():
+    run = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "equal", run.stderr[-2000:]
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -193,6 +219,8 @@ def test_command_prints_the_table_and_the_verdicts(capsys):
         "input_gradient": "cpu-rearranged",
         "weight_gradient": "cpu-rearranged",
     }
+    why = "rank 2 is not 1; device cpu is not cuda"
+    assert why in next(row["verdict"] for row in rows if row["kernel"] == "triton-banded")
     assert {"operator": "forward", "kernel": "cpu-rearranged", "verdict": "rank 2 is not 1"} in rows
 
 

@@ -61,9 +61,16 @@ _I64, _FLOAT = ir.IntType(64), ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 
 
-def _compiled(signature: Any) -> Any:
-    """Compile at import, or read what an earlier process compiled."""
-    return njit(signature, nogil=True, cache=True)
+def _compiled(signature: Any, decorator: Any = njit, **options: Any) -> Any:
+    """Compile at import, or read what an earlier process compiled, where a folder can be written."""
+
+    def compile(function: Any) -> Any:
+        try:
+            return decorator(signature, cache=True, **options)(function)
+        except RuntimeError:
+            return decorator(signature, **options)(function)
+
+    return compile
 
 
 @intrinsic
@@ -279,7 +286,7 @@ def _run_task(job: Any, task: int, x: int, g: int) -> None:
                     )
 
 
-@cfunc(types.void(types.CPointer(_JOB)), nopython=True, cache=True)
+@_compiled(types.void(types.CPointer(_JOB)), cfunc)
 def work(pointer: Any) -> None:
     """What each thread runs: take tasks until there are none left."""
     job = carray(pointer, 1)[0]

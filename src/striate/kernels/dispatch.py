@@ -16,8 +16,8 @@ from typing import Any, Final
 import torch
 
 from striate.errors import ArgumentError, UnknownNameError
-from striate.kernels import cpu_numba, cpu_rearranged, vendor
-from striate.kernels.problem import Operator, Problem
+from striate.kernels import cpu_numba, cpu_rearranged, triton_1d, vendor
+from striate.kernels.problem import OPERATORS, Operator, Problem
 from striate.registry import Registry
 
 ANY: Final = 1 << 31
@@ -117,6 +117,16 @@ FP32: Final = (torch.float32,)
 KERNELS: Final[Registry[Kernel]] = Registry("kernel")
 """Every kernel, under "name.operator"; of those that are faster, the first is taken."""
 
+_BANDED: Final = Limits(
+    ranks=(1,),
+    device_types=("cuda",),
+    dtypes=FLOATS,
+    taps=(1, triton_1d.MOST_TAPS),
+    strides=(1, 1),
+    dilation=1,
+)
+"""Not chosen unless asked for, until it is measured on a GPU: its kernels have no gains."""
+
 for _kernel in (
     Kernel(
         name="cpu-numba",
@@ -162,6 +172,17 @@ for _kernel in (
             Limits(ranks=(3,), taps=(3, ANY), strides=(1, 1)),
             Limits(ranks=(3,), taps=(3, ANY), strides=(2, 2), dtypes=BF16),
         ),
+    ),
+    *(
+        Kernel(
+            name="triton-banded",
+            operator=operator,
+            run=getattr(triton_1d, operator),
+            limits=_BANDED,
+            packages=("triton",),
+            gains=(),
+        )
+        for operator in OPERATORS
     ),
 ):
     KERNELS.add(f"{_kernel.name}.{_kernel.operator}", _kernel)

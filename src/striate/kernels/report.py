@@ -20,8 +20,8 @@ def describe() -> list[dict[str, str]]:
             "kernel": kernel.name,
             "operator": kernel.operator,
             "limits": _limits(kernel.limits),
-            "faster where": " | ".join(map(_limits, kernel.gains)),
-            "here": "; ".join(kernel.missing_packages()) or "yes",
+            "faster where": " | ".join(map(_limits, kernel.gains)) or "not measured",
+            "missing": "; ".join(kernel.missing_packages()) or "-",
         }
         for kernel in kernels
     ]

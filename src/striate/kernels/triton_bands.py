@@ -1,0 +1,66 @@
+"""Triton code of the 1-D convolution as a product with a banded matrix.
+
+A row of length L is cut into segments of SEGMENT outputs. With x[m, j] the input that segment m
+reads at its position j, and band[j, o] = w[j - o], the outputs are x @ band: a small matrix product
+on the tensor cores, of which all but the band is zero. The gradient of the weight is x.T @ g, whose
+diagonals add up to its taps.
+"""
+
+# Triton's decorator and its language carry no types.
+# mypy: disable-error-code="untyped-decorator, no-untyped-call, no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def convolve(
+    x_ptr, w_ptr, y_ptr, channels, length, out_length, low, flip,
+    TAPS: tl.constexpr, SEGMENT: tl.constexpr, READ: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """ROWS segments of one item's channel; `flip` takes the taps in reverse order."""
+    row = tl.program_id(0).to(tl.int64)
+    channel = row % channels
+    segment = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    j = tl.arange(0, READ)
+    o = tl.arange(0, SEGMENT)
+    position = segment[:, None] * SEGMENT + j[None, :] - low
+    inside = (position >= 0) & (position < length) & (j[None, :] < SEGMENT + TAPS - 1)
+    x = tl.load(x_ptr + row * length + position, mask=inside, other=0.0)
+    tap = j[:, None] - o[None, :]
+    in_band = (tap >= 0) & (tap < TAPS)
+    tap = tl.where(flip, TAPS - 1 - tap, tap)
+    band = tl.load(w_ptr + channel * TAPS + tap, mask=in_band, other=0.0)
+    y = tl.dot(x, band, input_precision="ieee")
+    at = segment[:, None] * SEGMENT + o[None, :]
+    y_at = y_ptr + row * out_length + at
+    tl.store(y_at, y.to(y_ptr.dtype.element_ty), mask=at < out_length)
+
+
+@triton.jit
+def correlate(
+    x_ptr, g_ptr, sums_ptr, items, channels, length, out_length, low,
+    TAPS: tl.constexpr, SEGMENT: tl.constexpr, READ: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """One channel's share of the gradient of the weight, over every PARTS-th of its items."""
+    channel = tl.program_id(0).to(tl.int64)
+    part, parts = tl.program_id(1), tl.num_programs(1)
+    j = tl.arange(0, READ)
+    o = tl.arange(0, SEGMENT)
+    total = tl.zeros((READ, SEGMENT), tl.float32)
+    for item in range(part, items, parts):
+        row = item * channels + channel
+        for first in range(0, tl.cdiv(out_length, SEGMENT), ROWS):
+            segment = first + tl.arange(0, ROWS)
+            position = segment[None, :] * SEGMENT + j[:, None] - low
+            inside = (position >= 0) & (position < length)
+            x = tl.load(x_ptr + row * length + position, mask=inside, other=0.0)
+            at = segment[:, None] * SEGMENT + o[None, :]
+            g = tl.load(g_ptr + row * out_length + at, mask=at < out_length, other=0.0)
+            total += tl.dot(x, g, input_precision="ieee")
+    diagonal = j[:, None] - o[None, :]
+    for tap in range(TAPS):
+        value = tl.sum(tl.sum(tl.where(diagonal == tap, total, 0.0), axis=1), axis=0)
+        tl.store(sums_ptr + (part * channels + channel) * TAPS + tap, value)
