@@ -9,13 +9,15 @@ from striate.nn.ranks import layers
 
 
 def make_linear(model, rank):
-    """Positive weights and no max pooling, so that no gradient cancels; ReLU then passes all."""
+    """Positive weights and no max pooling, no ReLU: no gradient cancels or stops."""
     generator = torch.Generator().manual_seed(0)
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, layers(rank).max_pool):
                 arguments = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
                 setattr(parent, name, layers(rank).avg_pool(*arguments))
+            elif isinstance(child, nn.ReLU | nn.ReLU6):  # the latter has no gradient above 6
+                setattr(parent, name, nn.Identity())
     for parameter in model.parameters():
         fan_in = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 1
         values = torch.rand(parameter.shape, generator=generator, dtype=torch.double) + 0.5
@@ -49,7 +51,7 @@ def inside(field, size, output_size):
 
 def room(field):
     """A side at which some output's field lies inside the input."""
-    return math.ceil(field.size + 2 * field.jump - min(field.start, 0))
+    return math.ceil(field.size + 3 * field.jump - min(field.start, 0))
 
 
 class Branches(nn.Module):

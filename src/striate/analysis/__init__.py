@@ -2,8 +2,9 @@
 
 from striate.analysis.diagram import diagram
 from striate.analysis.effective import EffectiveField, effective_field
+from striate.analysis.layer import Layer
 from striate.analysis.summary import Stage, Summary, receptive_field, summary
-from striate.analysis.walk import Layer, least_input_side
+from striate.analysis.walk import least_input_side
 
 __all__ = [
     "EffectiveField",

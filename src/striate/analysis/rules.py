@@ -85,45 +85,32 @@ def _convolution(call: Call) -> Seen:
     if not call.alone():
         return unknown(call)
     at = call.arguments
-    taps = at["weight"].shape[2:]
-    windows = [
-        Window(kernel_size=k, stride=s, dilation=d)
-        for k, s, d in zip(
-            taps, _each(at["stride"], taps), _each(at["dilation"], taps), strict=True
-        )
-    ]
-    low = _each(at["padding"], taps)
-    mixed = algebra.with_axis(algebra.contract(call.subject, 1), 1, algebra.plain(call.shape[1]))
-    if at["transposed"]:
-        return algebra.slide(
-            mixed,
-            2,
-            call.shape[2:],
-            lambda i, f: _shifted(f.then_transposed(windows[i]), low[i], windows[i].stride, f),
-        )
-    return algebra.slide(
-        mixed, 2, call.shape[2:], lambda i, f: _shifted(f.then(windows[i]), -low[i], 1, f)
-    )
-
-
-def _shifted(after: Field, places: int, stride: int, before: Field) -> Field:
-    return Field(after.size, after.jump, after.start + Fraction(places * before.jump, stride))
+    windows = _windows(at, at["weight"].shape[2:], at["stride"])
+    move = Field.then_transposed if at["transposed"] else Field.then
+    channels = algebra.plain(call.shape[1])
+    mixed = algebra.with_axis(algebra.contract(call.subject, 1), 1, channels)
+    return algebra.slide(mixed, 2, call.shape[2:], lambda i, field: move(field, windows[i]))
 
 
 def _pool(call: Call) -> Seen:
     at = call.arguments
     rank = int(call.name.split("pool")[1][0])
-    sizes = call.shape[-rank:]
-    kernel = _each(at["kernel_size"], sizes)
-    stride = _each(at["stride"] or kernel, sizes)
-    padding = _each(at["padding"], sizes)
-    dilation = _each(at.get("dilation", 1), sizes)
-    windows = [
-        Window(kernel_size=k, stride=s, low=p, dilation=d)
-        for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True)
-    ]
+    kernel = _each(at["kernel_size"], rank)
+    windows = _windows(at, kernel, at["stride"] or kernel)
     first = len(call.shape) - rank
-    return algebra.slide(call.subject, first, sizes, lambda i, f: f.then(windows[i]))
+    return algebra.slide(call.subject, first, call.shape[first:], lambda i, f: f.then(windows[i]))
+
+
+def _windows(
+    at: Mapping[str, Any], kernel: Sequence[int], stride: int | Sequence[int]
+) -> tuple[Window, ...]:
+    rank = len(kernel)
+    strides, paddings = _each(stride, rank), _each(at["padding"], rank)
+    dilations = _each(at.get("dilation", 1), rank)
+    return tuple(
+        Window(kernel_size=k, stride=s, dilation=d, low=p, high=p)
+        for k, s, p, d in zip(kernel, strides, paddings, dilations, strict=True)
+    )
 
 
 def _adaptive_pool(call: Call) -> Seen:
@@ -343,9 +330,9 @@ def _strided(call: Call) -> Seen:
     return call.subject if _shape(call.subject) == call.shape else unknown(call)
 
 
-def _each(value: int | Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
+def _each(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
     values = (value,) if isinstance(value, int) else tuple(value)
-    return values * len(axes) if len(values) == 1 else values
+    return values * rank if len(values) == 1 else values
 
 
 CONSTANTS: Final = frozenset(

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from striate.analysis.walk import Layer, walk
+from striate.analysis.layer import Layer
+from striate.analysis.walk import walk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,10 @@ size takes no memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
-from math import floor, prod
+from math import prod
 from typing import Any, Final
 
 import torch
@@ -21,64 +20,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from striate.analysis import seen as algebra
+from striate.analysis.layer import Layer
 from striate.analysis.rules import CONSTANTS, RULES, Call, multiply_adds, pointwise, unknown
 from striate.analysis.seen import Seen
-from striate.errors import ArgumentError
-from striate.geometry import Field, Number, dense_cost
+from striate.errors import ArgumentError, UserError
+from striate.geometry import dense_cost
 
 GREATEST_SIDE: Final = 1024
 """Where the search for a side that a network takes ends."""
 
 _KINDS: Final = {"addmm": "linear", "mm": "matmul", "bmm": "matmul", "baddbmm": "matmul"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One call of a layer, or of a function outside the layers, for one item.
-
-    Attributes:
-        name: path of the module in the network; a function's name behind its module's.
-        kind: class of the module, or name of the function.
-        output_shape: (channels, *space), without the batch.
-        parameters: that this call is the first to use.
-        multiply_adds: products summed.
-        dense_parameters: weights of dense layers in place of its convolutions; 0 without any.
-        memory: bytes of the output.
-        space: positions of the output along each spatial axis of the input; None where they can
-            no longer be told apart.
-        fields: for each spatial axis of the input, what a position of the output sees of it;
-            None is 'everything'.
-        borders: for each axis, positions of the output at the start and at the end that see
-            padding; None where every position sees everything.
-        is_spatial: positions of the input can still be told apart, in whatever order.
-    """
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    parameters: int
-    multiply_adds: int
-    dense_parameters: int
-    memory: int
-    space: tuple[int, ...] | None
-    fields: tuple[Field | None, ...]
-    borders: tuple[tuple[int, int] | None, ...]
-    is_spatial: bool
-
-    @property
-    def receptive_field(self) -> tuple[int | None, ...] | None:
-        """Positions of the input seen along each axis; None is 'everything'."""
-        return _per_axis([None if f is None else floor(f.size) for f in self.fields])
-
-    @property
-    def jump(self) -> tuple[float | None, ...] | None:
-        """Positions of the input from one output to the next; None where everything is seen."""
-        return _per_axis([None if f is None else _number(f.jump) for f in self.fields])
-
-    @property
-    def start(self) -> tuple[float | None, ...] | None:
-        """First position that output 0 sees, negative in the padding."""
-        return _per_axis([None if f is None else _number(f.start) for f in self.fields])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +92,8 @@ def _forward(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpr
         )
     try:
         _run(model, input_shape, interpreter)
+    except UserError:  # the network's own word on its input
+        raise
     except NotImplementedError as error:
         raise ArgumentError(
             f"{type(model).__name__} cannot be followed without values", why=str(error)
@@ -415,18 +368,6 @@ def _bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str
 def _is_part(tensor: Tensor) -> bool:
     """Whether the tensor is a view of a part of a larger one."""
     return tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size()
-
-
-def _per_axis(values: Iterable[Any]) -> tuple[Any, ...] | None:
-    """The values; None where every axis has none."""
-    listed = tuple(values)
-    return None if all(value is None for value in listed) else listed
-
-
-def _number(number: Number) -> float:
-    """A whole number where it is one."""
-    whole = Fraction(number)
-    return whole.numerator if whole.denominator == 1 else float(whole)
 
 
 def _sizes(shape: Sequence[int]) -> str:
