@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.geometry import same_padding
 from striate.nn.ranks import Conv, layers
+from striate.ops.depthwise import depthwise
 
 PaddingStyle: TypeAlias = Literal["symmetric", "same"]
 """`symmetric`: half the kernel at both ends. `same`: TensorFlow's rule, ceil(size / stride) outputs
@@ -41,12 +42,33 @@ class _DynamicPadding(nn.Module):
         return super().forward(F.pad(x, pads))
 
 
-def _padding_by_size(rank: int) -> type[Any]:
+class _FastDepthwise(nn.Module):
+    """Mixed in before torch's layer: one filter a channel, by the fastest kernels there are."""
+
+    weight: Tensor
+    bias: Tensor | None
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pads_by_size: bool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        padding = "same" if self.pads_by_size else tuple(k // 2 for k in self.kernel_size)
+        return depthwise(x, self.weight, self.bias, self.stride, padding, self.dilation)
+
+
+def _mixed(mixin: type[nn.Module], rank: int, **attributes: bool) -> type[Any]:
+    """Torch's layer of that rank with a forward of ours; checkpoints and hooks see no difference."""
     base = layers(rank).conv
-    return type(f"Same{base.__name__}", (_DynamicPadding, base), {"__doc__": base.__doc__})
+    return type(base.__name__, (mixin, base), {"__doc__": base.__doc__, **attributes})
 
 
-_SAME_CONV: Final = {rank: _padding_by_size(rank) for rank in (1, 2, 3)}
+_SAME: Final = {rank: _mixed(_DynamicPadding, rank) for rank in (1, 2, 3)}
+_DEPTHWISE: Final = {
+    by_size: {rank: _mixed(_FastDepthwise, rank, pads_by_size=by_size) for rank in (1, 2, 3)}
+    for by_size in (False, True)
+}
 
 
 def convolution(
@@ -69,7 +91,10 @@ def convolution(
         raise ArgumentError(f"padding={padding!r}", fix=f"choose {' or '.join(PADDING_STYLES)}")
     # With a stride of one an odd kernel needs the same at both ends, whatever the size.
     by_size = padding == "same" and stride > 1
-    conv = _SAME_CONV[rank] if by_size else layers(rank).conv
+    if groups == in_channels == out_channels and groups > 1:
+        conv = _DEPTHWISE[by_size][rank]
+    else:
+        conv = _SAME[rank] if by_size else layers(rank).conv
     made: Conv = conv(
         in_channels,
         out_channels,
