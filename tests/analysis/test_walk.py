@@ -107,20 +107,20 @@ def test_resnet18_in_every_rank(rank):
         check_against_gradients(make_linear(model, rank), rank, 1, short=33)
 
 
+VOLUMES = ("resnet18", "efficientnet_lite0")
+"""Variants whose gradient is computed in rank 3 too; for the others it takes too long."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS.names())
 def test_every_variant_of_finite_field(name):
-    for rank in (1, 2, 3):
+    for rank in (1, 2, 3) if name in VOLUMES else (1, 2):
         with torch.device("meta"):
             model = Features(create_model(name, rank=rank, in_channels=1))
-        field = last_map(model, (1, *(64,) * rank)).receptive_field
-        if field is None:
+        if last_map(model, (1, *(64,) * rank)).receptive_field is None:
             pytest.skip("sees everything")
-        if rank == 1:
-            model = Features(create_model(name, rank=rank, in_channels=1))
-            check_against_gradients(make_linear(model, rank), rank, 1, short=64)
-        else:
-            assert len(set(field)) == 1
+        model = Features(create_model(name, rank=rank, in_channels=1))
+        check_against_gradients(make_linear(model, rank), rank, 1, short=33)
 
 
 def test_reshapes_that_move_space_are_followed():
