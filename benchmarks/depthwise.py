@@ -4,7 +4,7 @@
 
 On the CPU with one thread, in processor time, so that other work on the machine disturbs little:
 medians in milliseconds of torch's better layout and of what `striate.ops.depthwise` chooses.
-About five minutes on one core of a Zen 4; `--quick` takes a shape of each rank.
+About two minutes on one core of a Zen 4; `--quick` takes a shape of each rank.
 """
 
 from __future__ import annotations

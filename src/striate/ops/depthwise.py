@@ -37,6 +37,8 @@ def depthwise(
 ) -> Float[Tensor, "n c *out"]:
     """Convolve every channel with a filter of its own.
 
+    Where a kernel other than torch's computes it, it can be differentiated once.
+
     Args:
         x: the input, with 1, 2 or 3 spatial axes.
         weight: one filter for each channel.
