@@ -187,6 +187,11 @@ for _kernel in (
 ):
     KERNELS.add(f"{_kernel.name}.{_kernel.operator}", _kernel)
 
+ACCELERATED: Final = frozenset(
+    device for _, kernel in KERNELS.items() if kernel.gains for device in kernel.limits.device_types
+)
+"""Devices on which some kernel was measured to be faster than torch."""
+
 TORCH: Final[dict[Operator, Kernel]] = {
     "forward": Kernel(name="torch", operator="forward", run=vendor.forward),
     "input_gradient": Kernel(name="torch", operator="input_gradient", run=vendor.input_gradient),

@@ -20,7 +20,7 @@ from torch.nn import Parameter
 from striate.errors import ArgumentError
 from striate.geometry import Padding, plan_windows
 from striate.kernels import operators, vendor
-from striate.kernels.dispatch import TORCH, choose
+from striate.kernels.dispatch import ACCELERATED, TORCH, choose
 from striate.kernels.operators import is_channels_last
 from striate.kernels.problem import OPERATORS, Problem
 
@@ -84,22 +84,25 @@ def _traced(
     dilation: int | Sequence[int],
     implementation: str | None,
 ) -> Tensor:
-    """The convolution as torch.compile sees it: an operator of ours; torch's own for an export."""
+    """The convolution as a compiler sees it: an operator of ours where it may be faster, or torch's."""
     kernel_size = tuple(weight.shape[2:])
     windows = plan_windows(
         tuple(x.shape[2:]), kernel_size, stride=stride, padding=padding, dilation=dilation
     )
-    stride_ = [window.stride for window in windows]
+    strides = [window.stride for window in windows]
     low, high = [window.low for window in windows], [window.high for window in windows]
-    dilation_ = [window.dilation for window in windows]
-    if torch.compiler.is_exporting():
-        # A file for other engines must not name operators that only Striate has.
-        x = F.pad(
-            x, [end for pair in zip(reversed(low), reversed(high), strict=True) for end in pair]
+    dilations = [window.dilation for window in windows]
+    gains = x.device.type in ACCELERATED or implementation is not None
+    # A file for other engines must not name operators that only Striate has.
+    if gains and not torch.compiler.is_exporting():
+        y: Tensor = operators.depthwise(
+            x, weight, bias, strides, low, high, dilations, implementation
         )
-        return vendor.convolve(x, weight, bias, stride_, (0,) * len(windows), dilation_)
-    y: Tensor = operators.depthwise(x, weight, bias, stride_, low, high, dilation_, implementation)
-    return y
+        return y
+    if low == high:
+        return vendor.convolve(x, weight, bias, strides, low, dilations)
+    ends = [end for pair in zip(reversed(low), reversed(high), strict=True) for end in pair]
+    return vendor.convolve(F.pad(x, ends), weight, bias, strides, (0,) * len(low), dilations)
 
 
 class _Depthwise(torch.autograd.Function):
