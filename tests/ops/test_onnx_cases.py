@@ -145,5 +145,5 @@ def test_every_case_passes():
             for ours, theirs in zip(outputs, expected, strict=True):
                 assert ours.numpy().dtype == theirs.dtype, case.name
                 np.testing.assert_allclose(
-                    ours.numpy(), theirs, rtol=case.rtol, atol=1e-6, err_msg=case.name
+                    ours.numpy(), theirs, rtol=case.rtol, atol=case.atol, err_msg=case.name
                 )
