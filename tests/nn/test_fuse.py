@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from striate.nn.fuse import fold_batch_norm
+from striate.nn.fuse import fold_batch_norm, unfold_batch_norm
 from striate.nn.ranks import BATCH_NORM_TYPES, layers
 
 
@@ -101,3 +101,26 @@ def test_norms_without_statistics_are_left() -> None:
     folded = fold_batch_norm(network, x)
     assert num_norms(folded) == 1
     assert_same(network, x, folded)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_trained_copy_unfolds_into_the_network(affine: bool, bias: bool) -> None:
+    torch.manual_seed(0)
+    kit = layers(2)
+    network = randomize(
+        nn.Sequential(
+            kit.conv(3, 6, 3, bias=bias),
+            kit.batch_norm(6, affine=affine),
+            nn.ReLU(),
+            kit.conv(6, 4, 3),
+        )
+    )
+    x = torch.randn(2, 3, 9, 9)
+    folded = fold_batch_norm(network, x)
+    with torch.no_grad():
+        for parameter in folded.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    unfold_batch_norm(folded, network, x)
+    assert num_norms(network) == 1
+    assert_same(folded, torch.randn_like(x), network)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from striate.errors import ArgumentError
-from striate.transfer.groups import freeze_prefix, layer_groups
+from striate.transfer.frozen import Tail
+from striate.transfer.groups import freeze_prefix, layer_groups, relative_groups
 
 
 def test_rates_fall_from_the_head_to_the_stem(network) -> None:
@@ -58,3 +59,16 @@ def test_a_copy_stays_frozen(network, pixels) -> None:
 def test_a_cut_out_of_range(network, cut: int) -> None:
     with pytest.raises(ArgumentError, match=f"cut={cut}: the network has 3 blocks"):
         freeze_prefix(network, cut)
+
+
+def test_relative_rates_follow_the_size_of_the_pretrained_values(network) -> None:
+    tail = Tail(network, 1)
+    with torch.no_grad():
+        for parameter in tail.parameters():
+            parameter.fill_(2.0 if parameter.ndim > 1 else 0.0)
+    groups = relative_groups(tail, tail.head, head_rate=3.0)
+    rates = {id(p): g.rate_scale for g in groups for p in g.parameters}
+    assert set(rates) == {id(p) for p in tail.parameters()}
+    for parameter in tail.blocks.parameters():
+        assert rates[id(parameter)] == pytest.approx(2.0 if parameter.ndim > 1 else 0.01)
+    assert {rates[id(p)] for p in tail.head.parameters()} == {3.0}

@@ -18,7 +18,9 @@ SYMMETRIES: Final = {
 """Numbers by set. Bit 0: mirror left and right; bit 1: top and bottom; bit 2: then transpose."""
 
 
-def apply_symmetry(images: Shaped[Tensor, "*batch s s"], number: int) -> Shaped[Tensor, "*batch s s"]:
+def apply_symmetry(
+    images: Shaped[Tensor, "*batch s s"], number: int
+) -> Shaped[Tensor, "*batch s s"]:
     """The images under symmetry `number` (0 to 7); an exact index operation."""
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if number & bit]
     images = images.flip(axes) if axes else images

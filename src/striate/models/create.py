@@ -12,7 +12,7 @@ from striate.models.network import Network, NetworkConfig
 from striate.typing import PathLike
 from striate.weights.checkpoint import Checkpoint, load_checkpoint
 from striate.weights.layout import check_shapes
-from striate.weights.reshape import adapt_channels, inflate
+from striate.weights.reshape import adapt_channels, inflate, match_unit_axes
 
 HEAD_WEIGHT: Final = "head.linear.weight"
 
@@ -96,6 +96,7 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
     state[first] = adapt_channels(state[first], config.in_channels)
     if len(state[HEAD_WEIGHT]) != config.num_classes:
         state = {key: tensor for key, tensor in state.items() if not key.startswith("head.")}
+    state = match_unit_axes(state, expected)
     try:
         check_shapes(state, expected)
     except WeightsError as error:

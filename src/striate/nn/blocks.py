@@ -170,3 +170,17 @@ def init_convolution(conv: nn.Module) -> None:
     nn.init.normal_(weight, std=(2 / fan_out) ** 0.5)
     if isinstance(conv.bias, Tensor):
         nn.init.zeros_(conv.bias)
+
+
+def init_truncated_normal(module: nn.Module) -> None:
+    """Weights from a normal of deviation 0.02, cut at two; zero biases.
+
+    For convolutions and linear layers; on the meta device nothing is drawn.
+    """
+    weight, bias = module.weight, module.bias
+    assert isinstance(weight, Tensor)
+    if weight.is_meta:
+        return
+    nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04)
+    if isinstance(bias, Tensor):
+        nn.init.zeros_(bias)

@@ -105,3 +105,12 @@ def convolution(
         bias=bias,
     )
     return made
+
+
+def patch_convolution(rank: int, in_channels: int, out_channels: int, size: int) -> Conv:
+    """A convolution with a bias whose windows tile the input; what is left at the end is not seen.
+
+    Raises:
+        ArgumentError: the rank is unknown.
+    """
+    return layers(rank).conv(in_channels, out_channels, size, stride=size)

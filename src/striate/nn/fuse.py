@@ -7,6 +7,7 @@ scale goes into the convolution's filters and its shift into the bias.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -42,6 +43,45 @@ def fold_batch_norm(network: nn.Module, example: Float[Tensor, "n c *space"]) ->
     return folded if bool(agree) else plain
 
 
+def unfold_batch_norm(
+    folded: nn.Module, network: nn.Module, example: Float[Tensor, "n c *space"]
+) -> None:
+    """Give a network the function of its folded copy, after the copy was trained.
+
+    A norm that the copy has no more becomes a mere shift, by the bias that its convolution had in
+    the copy; everything else is taken as it is.
+
+    Args:
+        folded: a trained copy from `fold_batch_norm`.
+        network: the one it was made from; changed in place.
+        example: as given to `fold_batch_norm`.
+    """
+    names = {module: name for name, module in network.named_modules()}
+    was_training = network.training
+    pairs = _pairs(network.eval(), example)
+    network.train(was_training)
+    state = dict(folded.state_dict())
+    with torch.no_grad():
+        for conv, norm in pairs:
+            if names[norm] and isinstance(folded.get_submodule(names[norm]), nn.Identity):
+                bias = state.pop(f"{names[conv]}.bias")
+                if conv.bias is not None:
+                    state[f"{names[conv]}.bias"] = torch.zeros_like(bias)
+                state |= {f"{names[norm]}.{key}": value for key, value in _shift(norm, bias)}
+    network.load_state_dict({**network.state_dict(), **state})
+
+
+def _shift(norm: _BatchNorm, bias: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The state of a norm that only adds `bias`."""
+    yield "running_var", torch.full_like(bias, 1 - norm.eps)
+    if norm.affine:
+        yield "running_mean", torch.zeros_like(bias)
+        yield "weight", torch.ones_like(bias)
+        yield "bias", bias
+    else:
+        yield "running_mean", -bias
+
+
 def _pairs(network: nn.Module, example: Tensor) -> list[tuple[_ConvNd, _BatchNorm]]:
     """Convolutions and batch norms that each run once, the norm on the convolution's output."""
     outputs: dict[int, tuple[_ConvNd, Tensor]] = {}
@@ -59,7 +99,8 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[_ConvNd, _BatchNor
     watched = (m for m in network.modules() if isinstance(m, CONV_TYPES) or _is_affine(m))
     handles = [module.register_forward_hook(watch) for module in watched]
     try:
-        network(example)
+        with torch.no_grad():
+            network(example)
     finally:
         for handle in handles:
             handle.remove()

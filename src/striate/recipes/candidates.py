@@ -187,7 +187,7 @@ def _fine_tuned(
             stop=job.stop,
         ),
     )
-    history = _train(job, training, finetune.FINE_TUNING, deadline)
+    history = _train(job, training, deadline)
     return _candidate(job, dataset, size, "finetune", network, views, history)
 
 
@@ -204,13 +204,11 @@ def _from_scratch(job: Job, dataset: Dataset, size: int) -> Candidate:
         workers=job.config.workers,
     )
     deadline = time.monotonic() + (1 - _EVALUATION_SHARE) * job.seconds_left() - _REPORTING
-    history = _train(job, training, finetune.FROM_SCRATCH, deadline)
+    history = _train(job, training, deadline)
     return _candidate(job, dataset, size, "scratch", network, "identity", history)
 
 
-def _train(
-    job: Job, training: finetune.Training, rates: finetune.Rates, end: float
-) -> list[dict[str, float]]:
+def _train(job: Job, training: finetune.Training, end: float) -> list[dict[str, float]]:
     """Train to the moment `end`, or for the epochs asked for; a row an epoch."""
     asked = job.config.epochs
 
@@ -220,7 +218,6 @@ def _train(
             epochs=asked,
             seconds=end - time.monotonic(),
             batch_size=BATCH_SIZE,
-            rates=rates,
             seed=job.config.seed,
         ).to_json()
 

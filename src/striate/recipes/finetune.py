@@ -21,6 +21,7 @@ from striate.data.symmetry import SYMMETRIES, apply_symmetry
 from striate.errors import StoppedError
 from striate.metrics import negative_log_likelihood
 from striate.models import Network
+from striate.nn.fuse import fold_batch_norm, unfold_batch_norm
 from striate.nn.layout import channels_last
 from striate.nn.parameters import ParameterGroup, plain_groups
 from striate.progress import Progress
@@ -30,7 +31,7 @@ from striate.train.checkpoint import CheckpointStore
 from striate.train.loop import Batches, EpochRow, TrainResult, measure_rate, train
 from striate.train.plan import Deadline, TrainPlan, affordable_epochs
 from striate.transfer.frozen import FrozenBatches, FrozenPrefix, MapStore, Tail
-from striate.transfer.groups import freeze_prefix, layer_groups
+from striate.transfer.groups import relative_groups
 
 NUM_VARIANTS: Final = 8
 """Augmented variants of each item whose maps are stored."""
@@ -60,25 +61,14 @@ _POLICY_NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rates:
-    """How fast the parts of a network learn.
+RELATIVE_RATE: Final = 1.2e-3
+"""Of fine-tuning: a step changes a tensor by this share of its size, at the schedule's peak."""
 
-    Attributes:
-        learning_rate: of the last block.
-        head_scale: of the head, over that.
-        depth_decay: of a block, over that of the block behind it.
-        weight_decay: of AdamW.
-    """
+HEAD_RATE: Final = 2.5
+"""The head's learning rate over `RELATIVE_RATE`; not relative, for the head is fresh."""
 
-    learning_rate: float
-    head_scale: float = 1.0
-    depth_decay: float = 1.0
-    weight_decay: float = 0.02
-
-
-FINE_TUNING: Final = Rates(learning_rate=5e-4, head_scale=2.0, depth_decay=0.95)
-FROM_SCRATCH: Final = Rates(learning_rate=2e-3)
+RATE_FROM_SCRATCH: Final = 2e-3
+DECAY_FROM_SCRATCH: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +76,24 @@ class Training:
     """Everything a training needs, made before its first step.
 
     Attributes:
-        network: whose parameters are trained.
         trainee: what the loop calls: the network, or its tail behind the frozen blocks.
+        learning_rate: at the peak of the schedule.
         batches: for the trainee.
         validation: inputs for the trainee, in order.
         labels: (items,) of the validation.
         groups: of the trained parameters.
+        class_counts: training items of each class.
+        finish: puts what was learnt into the network.
     """
 
-    network: Network
     trainee: nn.Module
+    learning_rate: float
     batches: Batches
     validation: Callable[[], Iterator[Tensor]]
     labels: NDArray[np.int64]
     groups: Sequence[ParameterGroup]
     class_counts: Tensor
+    finish: Callable[[], None] = lambda: None
 
 
 def frozen_blocks(network: Network, size: int) -> int:
@@ -142,8 +135,8 @@ def tail_training(
         StorageError: the maps do not fit on the disk.
         StoppedError: `stop` said so.
     """
+    device = next(network.parameters()).device
     cut = frozen_blocks(network, size)
-    freeze_prefix(network, cut)
     prefix = FrozenPrefix(network, cut)
     shape = (network.config.in_channels, size, size)
     train_items, val_items = dataset.indices("train"), dataset.indices("val")
@@ -168,9 +161,14 @@ def tail_training(
     training_maps = store("training", train_items, variants)
     validation_maps = store("validation", val_items, 1)
     labels = torch.from_numpy(dataset.labels)
+    tail = Tail(network, cut)
+    # Without batch norms a step takes less time, and their statistics, made from a million
+    # photographs, cannot be spoilt by a few small batches.
+    example = next(validation_maps.batches(1)).to(device, torch.float32)
+    folded = fold_batch_norm(tail, example).requires_grad_(True)
     return Training(
-        network=network,
-        trainee=Tail(network, cut),
+        trainee=folded,
+        learning_rate=RELATIVE_RATE,
         batches=FrozenBatches(
             training_maps,
             labels[train_items],
@@ -180,13 +178,9 @@ def tail_training(
         ),
         validation=lambda: validation_maps.batches(READ),
         labels=dataset.labels[val_items],
-        groups=layer_groups(
-            network,
-            depth_decay=FINE_TUNING.depth_decay,
-            head_scale=FINE_TUNING.head_scale,
-            weight_decay=FINE_TUNING.weight_decay,
-        ),
+        groups=relative_groups(folded, folded.get_submodule("head"), head_rate=HEAD_RATE),
         class_counts=torch.bincount(labels[train_items], minlength=len(dataset.classes)),
+        finish=lambda: unfold_batch_norm(folded, tail, example),
     )
 
 
@@ -208,12 +202,12 @@ def full_training(
     )
     labels = torch.from_numpy(dataset.labels[train_items])
     return Training(
-        network=network,
         trainee=network,
+        learning_rate=RATE_FROM_SCRATCH,
         batches=_PixelBatches(Loader(dataset, train_items, config), network, dataset),
         validation=lambda: map(network.preprocessing.normalize, crops(dataset, val_items, size)),
         labels=dataset.labels[val_items],
-        groups=plain_groups(network, FROM_SCRATCH.weight_decay),
+        groups=plain_groups(network, DECAY_FROM_SCRATCH),
         class_counts=torch.bincount(labels, minlength=len(dataset.classes)),
     )
 
@@ -262,7 +256,6 @@ def plan_training(
     epochs: int | None,
     seconds: float,
     batch_size: int,
-    rates: Rates,
     seed: int,
 ) -> TrainPlan:
     """The plan for the time there is; its epochs follow from a measured rate.
@@ -272,17 +265,16 @@ def plan_training(
         epochs: asked for; None plans them.
         seconds: for training and its validations.
         batch_size: items in an update.
-        rates: of learning.
         seed: of the steps.
     """
     plan = TrainPlan(
         epochs=epochs or 1,
         batch_size=batch_size,
-        learning_rate=rates.learning_rate,
-        weight_decay=rates.weight_decay,
+        learning_rate=training.learning_rate,
         label_smoothing=0.05,
         ema_decay=0.99,
-        warmup_epochs=0.5,
+        warmup_epochs=1.0,
+        clip_norm=None,
         class_weights="balanced" if _imbalance(training.class_counts) > BALANCE_FROM else None,
         seed=seed,
     )
@@ -343,6 +335,7 @@ def run_training(
     )
     if result.stopped == "signal":
         raise StoppedError
+    training.finish()
     return result
 
 

@@ -112,6 +112,7 @@ class Session:
         self.optimizer = torch.optim.AdamW(
             [{"params": g.parameters, "weight_decay": g.weight_decay} for g in groups],
             lr=plan.learning_rate,
+            betas=(0.9, 0.99),  # a run has hundreds of steps: 0.999 would remember all of them
             fused=self.device.type == "cuda",
         )
         self.position = Position(micro_batch=plan.batch_size)

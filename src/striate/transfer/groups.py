@@ -40,6 +40,48 @@ def layer_groups(
     return groups + decay_groups("head", head, rate_scale=head_scale, weight_decay=weight_decay)
 
 
+def relative_groups(
+    tail: nn.Module, head: nn.Module, *, head_rate: float, bias_share: float = 0.1
+) -> list[ParameterGroup]:
+    """A group for each parameter, its rate in proportion to the size of its values.
+
+    Adam moves every number by about its learning rate, whatever the numbers' size. In a pretrained
+    network whose norms are folded, tensors differ in size by orders of magnitude, and one rate
+    would wreck the small ones before it moves the large ones. With these groups, the schedule's
+    rate is the relative change of a tensor in a step.
+
+    Args:
+        tail: the pretrained layers; frozen parameters are left out.
+        head: a part of the tail that is fresh, at a rate of its own.
+        head_rate: the head's rate over the schedule's, not relative.
+        bias_share: of the relative rate, for biases.
+
+    Source: the layer-wise trust ratio of LARS (You, Gitman, Ginsburg 2017, arXiv:1708.03888),
+    taken once, from the pretrained values.
+    """
+    fresh = {id(parameter) for parameter in head.parameters()}
+    groups = [
+        ParameterGroup(
+            name=name,
+            parameters=(parameter,),
+            rate_scale=_size(parameter) * (1 if parameter.ndim > 1 else bias_share),
+        )
+        for name, parameter in tail.named_parameters()
+        if parameter.requires_grad and id(parameter) not in fresh
+    ]
+    return [*groups, *decay_groups("head", [head], rate_scale=head_rate, weight_decay=0.0)]
+
+
+_LEAST_SIZE = 0.1
+"""Biases may be all zero; they are then moved as if they were of this size."""
+
+
+def _size(parameter: nn.Parameter) -> float:
+    """Root mean square of the values."""
+    size = float(parameter.detach().square().mean().sqrt())
+    return size if parameter.ndim > 1 else max(size, _LEAST_SIZE)
+
+
 def freeze_prefix(network: BlockNetwork, cut: int) -> None:
     """Freeze the first `cut` blocks: no gradients, and evaluation mode whatever `.train()` says.
 

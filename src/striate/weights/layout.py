@@ -30,11 +30,12 @@ def their_keys(keys: Sequence[str], layout: Layout) -> dict[str, str]:
     found = {}
     for key in keys:
         path, _, leaf = key.rpartition(".")
-        template = _template(path, layout)
-        if template is not None:
+        whole, template = _template(key, layout), _template(path, layout)
+        if whole is None and template is not None:
+            whole = f"{template}.{leaf}"
+        if whole is not None:
             match = _BLOCK.match(key)
-            fields = numbers[match.group()] if match else {}
-            found[key] = f"{template.format(**fields)}.{leaf}"
+            found[key] = whole.format(**(numbers[match.group()] if match else {}))
     return found
 
 
@@ -112,7 +113,7 @@ def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
 
 
 def _template(path: str, layout: Layout) -> str | None:
-    """The layout's template for a module of ours; one for a certain stage goes first."""
+    """The layout's template for a path of ours; one for a certain stage goes first."""
     any_block = re.sub(r"^(stages\.\d+)\.\d+", r"\1.{block}", path)
     any_stage = re.sub(r"^stages\.\d+\.\d+", "stages.{stage}.{block}", path)
     return next((layout.keys[p] for p in (path, any_block, any_stage) if p in layout.keys), None)

@@ -23,7 +23,8 @@ class Layout:
     """How the tensors of a checkpoint are named.
 
     Attributes:
-        keys: our module's path to theirs, as templates; empty where both are the same.
+        keys: our module's path to theirs, as templates, or a tensor's where its own name differs
+            too; empty where both are the same.
         config: options of the network's configuration.
     """
 

@@ -78,3 +78,22 @@ def adapt_channels(weight: Tensor, in_channels: int) -> Tensor:
     shares[pairs % in_channels, pairs % channels] = 1
     shares /= shares.sum(0)
     return torch.einsum("oi...,ji->oj...", weight, shares.to(weight))
+
+
+def match_unit_axes(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Tensors in the expected shape where the two differ only by axes of one place.
+
+    A linear layer is a convolution of size one: some write it as the one, some as the other.
+    """
+    return {
+        key: tensor.reshape(expected[key].shape)
+        if key in expected and _without_units(tensor) == _without_units(expected[key])
+        else tensor
+        for key, tensor in state.items()
+    }
+
+
+def _without_units(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(size for size in tensor.shape if size != 1)
