@@ -12,7 +12,7 @@ from striate.models.network import Network, NetworkConfig
 from striate.typing import PathLike
 from striate.weights.checkpoint import Checkpoint, load_checkpoint
 from striate.weights.layout import check_shapes
-from striate.weights.reshape import adapt_channels, inflate, match_unit_axes
+from striate.weights.reshape import adapt_channels, as_filters, inflate, match_unit_axes
 
 HEAD_WEIGHT: Final = "head.linear.weight"
 
@@ -89,13 +89,14 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
     """Put a checkpoint of rank 2 into a network of any rank, channels and classes."""
     config = network.config
     expected = network.state_dict()
-    state = dict(checkpoint.state)
+    state = as_filters(checkpoint.state, expected)
     first = next(key for key in state if key.startswith("stem.") and key.endswith(".weight"))
     if state[first].ndim == 4:
         state = inflate(state, config.rank)
     state[first] = adapt_channels(state[first], config.in_channels)
     if len(state[HEAD_WEIGHT]) != config.num_classes:
-        state = {key: tensor for key, tensor in state.items() if not key.startswith("head.")}
+        fresh = ("head.", "auxiliary.")
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(fresh)}
     state = match_unit_axes(state, expected)
     try:
         check_shapes(state, expected)

@@ -13,6 +13,11 @@ from striate.weights.manifest import OWN_LAYOUT, Layout
 
 _BLOCK: Final = re.compile(r"stages\.(\d+)\.(\d+)\.")
 
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+
+TRAINING_ONLY: Final = "auxiliary."
+"""Starts the names of heads that only training uses: a checkpoint may be without them."""
+
 COUNTER: Final = "num_batches_tracked"
 """Batch norm's count of batches: old checkpoints have none, and none of our norms reads it."""
 
@@ -76,7 +81,8 @@ def rename(state: Mapping[str, Tensor], known: Sequence[str], layout: Layout) ->
     """
     theirs = their_keys(known, layout)
     named = set(theirs.values())
-    missing = [theirs.get(key, key) for key in known if theirs.get(key) not in state]
+    needed = [key for key in known if not key.startswith(TRAINING_ONLY)]
+    missing = [theirs.get(key, key) for key in needed if theirs.get(key) not in state]
     missing = [key for key in missing if not key.endswith(COUNTER)]
     unexpected = [key for key in state if key not in named]
     if missing or unexpected:
@@ -119,13 +125,20 @@ def _template(path: str, layout: Layout) -> str | None:
     return next((layout.keys[p] for p in (path, any_block, any_stage) if p in layout.keys), None)
 
 
-def _block_numbers(keys: Sequence[str]) -> dict[str, dict[str, int]]:
-    """For each block's prefix the numbers that templates may name."""
+def _block_numbers(keys: Sequence[str]) -> dict[str, dict[str, int | str]]:
+    """For each block's prefix the numbers, and its letter, that templates may name."""
     found = {match.group(): match for key in keys if (match := _BLOCK.match(key))}
     numbers = {}
     for index, (prefix, match) in enumerate(found.items()):
         stage, block = map(int, match.groups())
-        numbers[prefix] = {"stage": stage, "stage1": stage + 1, "block": block, "index": index}
+        numbers[prefix] = {
+            "stage": stage,
+            "stage1": stage + 1,
+            "block": block,
+            "block1": block + 1,
+            "letter": LETTERS[block % len(LETTERS)],
+            "index": index,
+        }
     return numbers
 
 

@@ -18,6 +18,27 @@ DEFAULT_MODES: Final[Mapping[int, InflationMode]] = {1: "average", 2: "center", 
 series what it gives as an image whose rows are all alike (away from the borders)."""
 
 
+def as_filters(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Weights of linear layers over flattened maps as filters, where the network has filters.
+
+    A convolution as large as its input computes the same as flattening and a linear layer.
+
+    Args:
+        state: of a network of rank 2.
+        expected: the network's own, of any rank; its filters tell the side of the maps.
+    """
+
+    def reshape(key: str, weight: Tensor) -> Tensor:
+        shape = expected[key].shape
+        if weight.ndim != 2 or len(shape) < 3 or weight[0].numel() != shape[1] * shape[2] ** 2:
+            return weight
+        return weight.view(len(weight), shape[1], shape[2], shape[2])
+
+    return {key: reshape(key, tensor) for key, tensor in state.items()}
+
+
 def inflate(
     state: Mapping[str, Tensor], rank: int, mode: InflationMode | None = None
 ) -> dict[str, Tensor]:
