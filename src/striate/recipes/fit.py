@@ -39,6 +39,7 @@ from striate.recipes.results import (
 from striate.recipes.trained import Run
 from striate.report import Choice, Report, RunFacts, Seconds, TestItems, build_report, write_report
 from striate.run import (
+    CHECKPOINTS,
     LOCK,
     MODEL,
     ModelRecord,
@@ -163,6 +164,9 @@ def _run(job: Job) -> None:
     pictures = mistake_pictures(report, chosen.predictor, dataset, size)
     job.folder.write_record(_record(job, dataset, size, chosen, weights_hash))
     write_report(report, pictures, job.folder.path)
+    for name in ("maps-*.bin", "features.safetensors"):  # large, and of no use any more
+        for path in (job.folder.path / CHECKPOINTS).glob(name):
+            path.unlink()
 
 
 def _image_size(job: Job) -> tuple[str, Choice]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from statistics import median
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
@@ -140,16 +141,19 @@ def measure_rate(
     plan: TrainPlan,
     groups: Sequence[ParameterGroup] | None = None,
     *,
-    steps: int = 3,
+    steps: int = 8,
     class_counts: Int64[Tensor, " classes"] | None = None,
 ) -> float:
-    """Training items a second, from a few steps that leave no trace; the first does not count."""
+    """Training items a second, the median of some steps that leave no trace.
+
+    The first step, which allocates and compiles, does not count where there are others.
+    """
     groups = plain_groups(network, plan.weight_decay) if groups is None else groups
     session = Session(
         network, plan, groups, steps_per_epoch=batches.steps_per_epoch, class_counts=class_counts
     )
     before = session.capture({})
-    samples, seconds = 0, 0.0
+    rates = []
     with _own_random_numbers(session.device):
         session.training_mode()
         start = perf_counter()
@@ -161,10 +165,10 @@ def measure_rate(
                 raise _diverged(trouble, batches) from None
             now = perf_counter()
             if number > 0 or batches.steps_per_epoch == 1:
-                samples, seconds = samples + len(inputs), seconds + now - start
+                rates.append(len(inputs) / max(now - start, 1e-9))
             start = now
     session.restore(before)
-    return samples / max(seconds, 1e-9)
+    return median(rates)
 
 
 class _Loop:

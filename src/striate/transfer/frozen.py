@@ -157,8 +157,6 @@ class FrozenPrefix:
             with os.fdopen(handle, "wb") as file:
                 for maps in self._maps(batches, tracker):
                     file.write(maps.view(torch.uint8).numpy().data)
-                file.flush()
-                os.fsync(file.fileno())
             assert temporary.stat().st_size == needed, "the batches hold another number of items"
             temporary.replace(path)
         finally:
@@ -181,8 +179,12 @@ class FrozenPrefix:
                 tracker.advance(len(batch))
 
     def _key(self, data_key: str, shape: Sequence[int]) -> str:
-        """A digest of everything that the maps depend on."""
-        what = (data_key, list(shape), str(self.dtype), str(self._compute_dtype))
+        """A digest of everything that the maps depend on.
+
+        The boot is a part of it: nothing waits for gigabytes to reach the disk, so when the machine
+        goes down, a file may stay behind that has its full length and not all of its content.
+        """
+        what = (_boot(), data_key, list(shape), str(self.dtype), str(self._compute_dtype))
         digest = hashlib.sha256(repr((what, self._preprocessing, repr(self._blocks))).encode())
         for value in self._blocks.state_dict().values():
             digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -258,6 +260,14 @@ class FrozenBatches:
     def _items(self, epoch: int, step: int) -> NDArray[np.int64]:
         start, stop = self._bounds[step]
         return epoch_order(self._seed, epoch, len(self._ids))[start:stop]
+
+
+def _boot() -> str:
+    """Names the time since the machine was started; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return ""
 
 
 def _check_space(folder: Path, needed: int, budget: int) -> None:
