@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,8 +29,25 @@ def smallest_of_each_family() -> list[str]:
 
 
 SMALL = smallest_of_each_family()
-each_rank = pytest.mark.parametrize("rank", [1, 2, 3])
+HEAVY = ("vgg11", "alexnet", "inception_v3")
+"""Their volumes take seconds."""
+
 each_family = pytest.mark.parametrize("name", SMALL)
+each_family_and_rank = pytest.mark.parametrize(
+    ("name", "rank"),
+    [
+        pytest.param(name, rank, marks=pytest.mark.slow if rank == 3 and name in HEAVY else ())
+        for name in SMALL
+        for rank in (1, 2, 3)
+    ],
+)
+
+
+def build(name: str, **options: Any) -> Network:
+    """The network, its hidden layers narrow where it has any: they would hold most weights."""
+    if hasattr(MODELS.get(name).config, "hidden_features"):
+        options = {"hidden_features": (32, 16), **options}
+    return create_model(name, **options)
 
 
 def inputs(network: Network, channels: int = 3, sides: dict[int, int] = SIDES) -> torch.Tensor:
@@ -39,13 +57,12 @@ def inputs(network: Network, channels: int = 3, sides: dict[int, int] = SIDES) -
     return torch.randn(4, channels, *[side] * rank, generator=draw)
 
 
-@each_rank
-@each_family
+@each_family_and_rank
 def test_a_step_of_training_reaches_every_parameter(name: str, rank: int) -> None:
     torch.manual_seed(0)
     drops = hasattr(MODELS.get(name).config, "stochastic_depth")
     options = {"stochastic_depth": 0.0} if drops else {}
-    network = create_model(name, rank=rank, in_channels=2, num_classes=3, dropout=0.0, **options)
+    network = build(name, rank=rank, in_channels=2, num_classes=3, dropout=0.0, **options)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
     images, labels = inputs(network, 2, TRAINING_SIDES), torch.tensor([0, 1, 2, 0])
     losses = []
@@ -60,10 +77,9 @@ def test_a_step_of_training_reaches_every_parameter(name: str, rank: int) -> Non
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key
 
 
-@each_rank
-@each_family
+@each_family_and_rank
 def test_saved_weights_give_equal_outputs(name: str, rank: int, tmp_path: Path) -> None:
-    network = create_model(name, rank=rank, in_channels=2, num_classes=3).eval()
+    network = build(name, rank=rank, in_channels=2, num_classes=3).eval()
     path = tmp_path / "model.safetensors"
     save_file(network.state_dict(), path)
     again = create_model(name, weights=path, **asdict(network.config)).eval()
@@ -72,10 +88,9 @@ def test_saved_weights_give_equal_outputs(name: str, rank: int, tmp_path: Path) 
         assert torch.equal(network(inputs(network, 2)), again(inputs(network, 2)))
 
 
-@each_rank
-@each_family
+@each_family_and_rank
 def test_blocks_in_order_are_the_features(name: str, rank: int) -> None:
-    network = create_model(name, rank=rank).eval()
+    network = build(name, rank=rank).eval()
     images = inputs(network)
     with torch.inference_mode():
         features = images
@@ -92,7 +107,7 @@ def test_blocks_in_order_are_the_features(name: str, rank: int) -> None:
 def test_channels_last_stays(name: str) -> None:
     # In three dimensions torch's own depthwise convolution does not keep it on the CPU.
     layout = torch.channels_last
-    network = create_model(name).eval().to(memory_format=layout)
+    network = build(name).eval().to(memory_format=layout)
     maps = inputs(network).to(memory_format=layout)
     with torch.inference_mode():
         for key, block in network.blocks():
@@ -103,7 +118,7 @@ def test_channels_last_stays(name: str) -> None:
 
 @each_family
 def test_a_new_head_is_the_only_change(name: str) -> None:
-    network = create_model(name, num_classes=4).eval()
+    network = build(name, num_classes=4).eval()
     features = network.forward_features(inputs(network))
     network.replace_head(7)
     assert torch.equal(network.forward_features(inputs(network)), features)
@@ -155,7 +170,7 @@ def test_bad_arguments_give_one_line(options: dict[str, object], message: str) -
 @each_family
 def test_bad_inputs_give_one_line(name: str, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        create_model(name)(torch.zeros(shape))
+        build(name)(torch.zeros(shape))
 
 
 def test_descriptions_match_a_pattern() -> None:

@@ -22,9 +22,9 @@ def measure(name: str, rank: int) -> dict[str, Any]:
     """Facts of a network, from the meta device: nothing is computed."""
     variant = MODELS.get(name)
     config = type(variant.config)(**{**vars(variant.config), "rank": rank})
-    size = config.input_size if rank < 3 else VOLUME_SIZE
     with torch.device("meta"):
         network = variant.build(config).eval()
+        size = config.input_size if rank < 3 else max(VOLUME_SIZE, network.least_size)
         images = torch.empty(1, 3, *[size] * rank)
     maps = network.multi_scale(images)
     features = images

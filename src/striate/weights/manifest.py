@@ -2,8 +2,9 @@
 
 `manifests/FAMILY.json` holds two tables. `layouts`: for each way of naming, a template of their
 name for each of ours (`{stage}` and `{block}` count from 0, `{stage1}` and `{block1}` from 1,
-`{letter}` is the block's from a, `{index}` counts blocks through all stages), and the options of the configuration that checkpoints so named want.
-`variants`: for each network its sources, the preferred first.
+`{letter}` is the block's from a, `{index}` counts blocks through all stages), and the options of
+the configuration that checkpoints so named want. `variants`: for each network its sources, the
+preferred first.
 """
 
 from __future__ import annotations
