@@ -2,6 +2,8 @@
 
 He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016, arXiv:1512.03385,
 table 1. In a bottleneck the stride is in the 3x3 convolution, as in every checkpoint for PyTorch.
+ResNeXt: Xie et al., Aggregated Residual Transformations for Deep Neural Networks, CVPR 2017,
+arXiv:1611.05431. Wide: Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016, arXiv:1605.07146.
 
 Axes: (n, c, *space) throughout.
 """
@@ -15,6 +17,7 @@ from typing import Final, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.errors import ArgumentError
 from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
 from striate.nn.blocks import ConvNormAct, Style
@@ -30,12 +33,26 @@ class ResNetConfig(NetworkConfig):
     Attributes:
         block: `basic`, two 3x3 convolutions; `bottleneck`, 1x1, 3x3 and 1x1.
         num_blocks: of each stage.
+        groups: of a bottleneck's 3x3 convolution; ResNeXt's cardinality.
+        group_width: channels of such a group in the first stage.
         norm_eps: added to the variance in batch norm.
     """
 
     block: Literal["basic", "bottleneck"]
     num_blocks: tuple[int, ...]
+    groups: int = 1
+    group_width: int = STEM_CHANNELS
     norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wide = (self.groups, self.group_width) != (1, STEM_CHANNELS)
+        if self.block == "basic" and wide:
+            raise ArgumentError(
+                f"groups={self.groups!r} and group_width={self.group_width!r} with block='basic'",
+                why="only a bottleneck has groups",
+                fix="choose block='bottleneck'",
+            )
 
 
 class ResidualBlock(nn.Module):
@@ -44,7 +61,7 @@ class ResidualBlock(nn.Module):
     Args:
         config: the network's.
         in_channels: of the input.
-        width: channels inside.
+        width: channels inside, before groups and their width.
         stride: of the first 3x3 convolution.
     """
 
@@ -58,10 +75,11 @@ class ResidualBlock(nn.Module):
                 ConvNormAct(style, width, out_channels, 3, activate=False),
             )
         else:
+            inner = width // STEM_CHANNELS * config.groups * config.group_width
             self.branch = nn.Sequential(
-                ConvNormAct(style, in_channels, width),
-                ConvNormAct(style, width, width, 3, stride=stride),
-                ConvNormAct(style, width, out_channels, activate=False),
+                ConvNormAct(style, in_channels, inner),
+                ConvNormAct(style, inner, inner, 3, stride=stride, groups=config.groups),
+                ConvNormAct(style, inner, out_channels, activate=False),
             )
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or in_channels != out_channels:
@@ -104,12 +122,23 @@ class ResNet(Network):
         super().__init__(config, stem=stem, stages=stages, num_features=channels)
 
 
+def _grouped(num_blocks: tuple[int, ...], groups: int, group_width: int) -> ResNetConfig:
+    return ResNetConfig(
+        block="bottleneck", num_blocks=num_blocks, groups=groups, group_width=group_width
+    )
+
+
 VARIANTS: Final = {
     "resnet18": ResNetConfig(block="basic", num_blocks=(2, 2, 2, 2)),
     "resnet34": ResNetConfig(block="basic", num_blocks=(3, 4, 6, 3)),
     "resnet50": ResNetConfig(block="bottleneck", num_blocks=(3, 4, 6, 3)),
     "resnet101": ResNetConfig(block="bottleneck", num_blocks=(3, 4, 23, 3)),
     "resnet152": ResNetConfig(block="bottleneck", num_blocks=(3, 8, 36, 3)),
+    "resnext50_32x4d": _grouped((3, 4, 6, 3), groups=32, group_width=4),
+    "resnext101_32x8d": _grouped((3, 4, 23, 3), groups=32, group_width=8),
+    "resnext101_64x4d": _grouped((3, 4, 23, 3), groups=64, group_width=4),
+    "wide_resnet50_2": _grouped((3, 4, 6, 3), groups=1, group_width=128),
+    "wide_resnet101_2": _grouped((3, 4, 23, 3), groups=1, group_width=128),
 }
 
 register("resnet", VARIANTS, ResNet)

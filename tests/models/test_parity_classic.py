@@ -1,0 +1,124 @@
+"""The networks from before ResNet, and its variants, equal torchvision's on the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from striate.models import create_model
+
+VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
+RESNEXTS = [f"resnext{size}" for size in ("50_32x4d", "101_32x8d", "101_64x4d")]
+WIDE = [f"wide_resnet{depth}_2" for depth in (50, 101)]
+NARROW = {"hidden_features": (32, 16), "num_classes": 7}
+
+
+def narrow(name: str, inputs: int) -> nn.Module:
+    """torchvision's network with hidden layers of 32 and 16 features in place of 4096."""
+    torchvision = pytest.importorskip("torchvision")
+    with torch.device("meta"):
+        options = {"init_weights": False} if name.startswith("vgg") else {}
+        network: Any = torchvision.models.get_model(name, weights=None, **options)
+        linear = [m for m in network.classifier if isinstance(m, nn.Linear)]
+        sizes = (inputs, 32, 16, 7)
+        small = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        replaced = dict(zip(linear, small, strict=True))
+        network.classifier = nn.Sequential(*(replaced.get(m, m) for m in network.classifier))
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    return network
+
+
+@pytest.fixture
+def assert_equal_plain(tmp_path: Path, randomize: Callable[..., nn.Module]) -> Callable[..., None]:
+    """`assert_equal` for networks without norms, where large biases would drown the input."""
+
+    def check(
+        reference: nn.Module, name: str, *, size: tuple[int, int] = (66, 75), **options: object
+    ) -> None:
+        randomize(reference, size)
+        with torch.no_grad():
+            for key, parameter in reference.named_parameters():
+                if key.endswith("bias"):
+                    parameter.mul_(0.1)
+        save_file(reference.state_dict(), tmp_path / "weights.safetensors")
+        network = create_model(name, weights=tmp_path / "weights.safetensors", **options).eval()
+        images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            expected, got = reference(images), network(images)
+        # Depth makes inputs alike where nothing normalizes; this is 200 times the tolerance.
+        assert (expected[0] - expected[1]).abs().max() > 0.02 * expected.abs().max()
+        assert (got - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if "11" in n else pytest.mark.slow) for n in VGGS]
+)
+def test_vgg_equals_torchvision(name: str, assert_equal_plain: Callable[..., None]) -> None:
+    assert_equal_plain(narrow(name, 512 * 7**2), name, size=(33, 40), **NARROW)
+
+
+def test_alexnet_equals_torchvision(assert_equal_plain: Callable[..., None]) -> None:
+    assert_equal_plain(narrow("alexnet", 256 * 6**2), "alexnet", size=(63, 70), **NARROW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+def test_full_heads_equal_torchvision(name: str, assert_equal_plain: Callable[..., None]) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    assert_equal_plain(torchvision.models.get_model(name, weights=None), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VGGS)
+def test_vgg_equals_timm(name: str, assert_equal_plain: Callable[..., None]) -> None:
+    timm = pytest.importorskip("timm")
+    assert_equal_plain(timm.create_model(name, num_classes=7), name, num_classes=7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if "50_32" in n else pytest.mark.slow) for n in RESNEXTS + WIDE],
+)
+def test_resnet_variants_equal_torchvision(name: str, assert_equal: Callable[..., None]) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    reference = torchvision.models.get_model(name, weights=None, num_classes=7)
+    assert_equal(reference, name, num_classes=7)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_hidden_layers_keep_their_outputs_in_another_rank(
+    rank: int, randomize: Callable[..., nn.Module], tmp_path: Path
+) -> None:
+    """An image of equal rows is a series; a volume of equal slices is an image."""
+    reference = randomize(create_model("alexnet", **NARROW), (63, 63))
+    path = tmp_path / "alexnet.pt"
+    torch.save(reference.state_dict(), path)
+    network = create_model("alexnet", weights=path, rank=rank, **NARROW)
+    draw = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 256, *[6] * min(rank, 2), generator=draw)
+    image = maps[:, :, None].expand(-1, -1, 6, -1) if rank == 1 else maps
+    other = maps if rank == 1 else maps[:, :, None].expand(-1, -1, 6, -1, -1)
+    with torch.inference_mode():
+        expected, got = reference.pool(image), network.pool.eval()(other)
+    assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_too_small_an_image_says_the_least_size() -> None:
+    for name, least in (("vgg11", 32), ("alexnet", 63)):
+        with torch.device("meta"):
+            network = create_model(name, hidden_features=(4, 4)).eval()
+            assert network(torch.empty(1, 3, least, least)).shape == (1, 1000)
+            with pytest.raises(ValueError, match=f"least size along each axis is {least}"):
+                network(torch.empty(1, 3, least, least - 1))
