@@ -293,6 +293,14 @@ def next_folder(parent: Path, name: str) -> Path:
     return parent / f"{name}-{number}"
 
 
+def last_folder(parent: Path, name: str) -> Path:
+    """The last of `name-1`, `name-2`, ... that is there; the first where there is none."""
+    number = 1
+    while (parent / f"{name}-{number + 1}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
 def _suggestion(path: Path) -> str:
     if (path / CHECKPOINTS).is_dir():
         return "it was interrupted: go on with the same `striate fit` command and --resume"

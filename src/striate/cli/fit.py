@@ -35,27 +35,37 @@ def fit(
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, Option(help="Threads that prepare batches beside the training.")] = 0,
     resume: Annotated[
-        bool, Option("--resume", help="Go on with an interrupted run in --out.")
+        bool,
+        Option("--resume", help="Go on with the interrupted run in --out, or the last in runs/."),
     ] = False,
 ) -> int:
     """Train, evaluate and explain a classifier for DATA; print where the report is."""
+    from striate.errors import StoppedError
     from striate.progress import Progress
     from striate.recipes.fit import fit as run_fit
+    from striate.train.interrupt import Interrupt
 
-    run = run_fit(
-        data,
-        out=out,
-        model=model,
-        weights=None if weights == "none" else weights,
-        method=method,
-        time=time,
-        epochs=epochs,
-        image_size=image_size,
-        seed=seed,
-        device=device,
-        workers=workers,
-        resume=resume,
-        progress=Progress(),
-    )
+    progress = Progress()
+    with Interrupt(progress.say) as interrupt:
+        try:
+            run = run_fit(
+                data,
+                out=out,
+                model=model,
+                weights=None if weights == "none" else weights,
+                method=method,
+                time=time,
+                epochs=epochs,
+                image_size=image_size,
+                seed=seed,
+                device=device,
+                workers=workers,
+                resume=resume,
+                progress=progress,
+                stop=interrupt,
+            )
+        except StoppedError as error:
+            error.exit_code = interrupt.exit_code
+            raise
     print(run.summary())
     return 0

@@ -46,6 +46,7 @@ from striate.run import (
     PreprocessingRecord,
     RunFolder,
     RunRecord,
+    last_folder,
     next_folder,
     sha256_file,
     write_atomic,
@@ -87,7 +88,7 @@ def fit(
         seed: likewise.
         device: likewise.
         workers: likewise.
-        resume: go on with an interrupted run in `out`.
+        resume: go on with an interrupted run in `out`, or in the last of the default folders.
         progress: is told of the work; silent by default.
         stop: asked now and then whether to save and stop.
 
@@ -114,7 +115,8 @@ def fit(
     target = choose_device(config.device)
     keep_freed_memory()
     source = data if isinstance(data, Source) else open_source(str(data))
-    folder = RunFolder.create(Path(out) if out else next_folder(Path("runs"), _stem(source.name)))
+    own_folder = last_folder if resume else next_folder
+    folder = RunFolder.create(Path(out) if out else own_folder(Path("runs"), _stem(source.name)))
     with folder.locked():
         if folder.finished():
             if not resume:
@@ -162,8 +164,9 @@ def _run(job: Job) -> None:
     write_history(job.folder, chosen.history)
     report = _report(job, dataset, size, chosen, baseline, logits)
     pictures = mistake_pictures(report, chosen.predictor, dataset, size)
-    job.folder.write_record(_record(job, dataset, size, chosen, weights_hash))
     write_report(report, pictures, job.folder.path)
+    # Last: where it is there, the run is whole.
+    job.folder.write_record(_record(job, dataset, size, chosen, weights_hash))
     for name in ("maps-*.bin", "features.safetensors"):  # large, and of no use any more
         for path in (job.folder.path / CHECKPOINTS).glob(name):
             path.unlink()
