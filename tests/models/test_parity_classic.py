@@ -17,6 +17,7 @@ from striate.models import create_model
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
 RESNEXTS = [f"resnext{size}" for size in ("50_32x4d", "101_32x8d", "101_64x4d")]
 WIDE = [f"wide_resnet{depth}_2" for depth in (50, 101)]
+DENSENETS = [f"densenet{depth}" for depth in (121, 161, 169, 201)]
 NARROW = {"hidden_features": (32, 16), "num_classes": 7}
 
 
@@ -97,6 +98,15 @@ def test_resnet_variants_equal_torchvision(name: str, assert_equal: Callable[...
     assert_equal(reference, name, num_classes=7)
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if "121" in n else pytest.mark.slow) for n in DENSENETS]
+)
+def test_densenet_equals_torchvision(name: str, assert_equal: Callable[..., None]) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    reference = torchvision.models.get_model(name, weights=None, num_classes=7)
+    assert_equal(reference, name, num_classes=7)
+
+
 @pytest.mark.parametrize("rank", [1, 3])
 def test_hidden_layers_keep_their_outputs_in_another_rank(
     rank: int, randomize: Callable[..., nn.Module], tmp_path: Path
@@ -116,9 +126,9 @@ def test_hidden_layers_keep_their_outputs_in_another_rank(
 
 
 def test_too_small_an_image_says_the_least_size() -> None:
-    for name, least in (("vgg11", 32), ("alexnet", 63)):
+    for name, least in (("vgg11", 32), ("alexnet", 63), ("densenet121", 29)):
         with torch.device("meta"):
-            network = create_model(name, hidden_features=(4, 4)).eval()
+            network = create_model(name).eval()
             assert network(torch.empty(1, 3, least, least)).shape == (1, 1000)
             with pytest.raises(ValueError, match=f"least size along each axis is {least}"):
                 network(torch.empty(1, 3, least, least - 1))
