@@ -10,31 +10,32 @@ Axes: (n, c, *space) throughout.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
-from striate.nn.blocks import ConvNormAct, SqueezeExcite, StochasticDepth, Style
+from striate.nn.blocks import ConvNormAct, SqueezeExcite, Style
 from striate.nn.conv import PaddingStyle
+from striate.nn.inverted import InvertedResidual
 
 STEM_CHANNELS: Final = 32
 FINAL_CHANNELS: Final = 1280
 
 
 class Stage(NamedTuple):
-    """A row of the paper's table 1."""
+    """A row of the paper's table 1; the second generation has fused blocks too."""
 
     num_blocks: int
     kernel_size: int
     stride: int
     expansion: int
     channels: int
+    fused: bool = False
 
 
 STAGES: Final = (
@@ -99,40 +100,51 @@ def scaled_stages(config: EfficientNetConfig) -> Iterator[Stage]:
         )
 
 
-class MBConv(nn.Module):
-    """Inverted residual: expand, convolve each channel, gate, project (the paper's section 4).
+def mbconv(
+    style: Style, gated: bool, in_channels: int, stage: Stage, drop_rate: float
+) -> InvertedResidual:
+    """A block of a stage: an inverted residual, gated unless Lite (the paper's section 4)."""
+    hidden = in_channels * stage.expansion
+    gate = None
+    if gated:
+        # The gate's width follows the block's input, not the expanded channels.
+        gate = SqueezeExcite(style.rank, hidden, in_channels // 4, style.activation)
+    return InvertedResidual(
+        style,
+        in_channels,
+        hidden,
+        stage.channels,
+        kernel_size=stage.kernel_size,
+        stride=stage.stride,
+        gate=gate,
+        drop_rate=drop_rate,
+    )
+
+
+def build_stages(
+    plan: Sequence[Stage],
+    channels: int,
+    stochastic_depth: float,
+    build: Callable[[int, Stage, float], nn.Module],
+) -> list[list[nn.Module]]:
+    """The blocks of each stage; only the first of a stage has its stride.
 
     Args:
-        config: the network's.
-        in_channels: of the input.
-        stage: kernel, stride, expansion and output channels.
-        drop_rate: of stochastic depth.
+        plan: the stages.
+        channels: of the stem.
+        stochastic_depth: what the rate of a block after the last would be; zero at the first.
+        build: makes a block from its input channels, its stage and its rate.
     """
-
-    def __init__(
-        self, config: EfficientNetConfig, in_channels: int, stage: Stage, drop_rate: float
-    ) -> None:
-        super().__init__()
-        style = config.style()
-        hidden = in_channels * stage.expansion
-        parts: OrderedDict[str, nn.Module] = OrderedDict()
-        if stage.expansion > 1:
-            parts["expand"] = ConvNormAct(style, in_channels, hidden)
-        parts["depthwise"] = ConvNormAct(
-            style, hidden, hidden, stage.kernel_size, stride=stage.stride, groups=hidden
-        )
-        if not config.lite:
-            # The gate's width follows the block's input, not the expanded channels.
-            parts["gate"] = SqueezeExcite(config.rank, hidden, in_channels // 4, style.activation)
-        parts["project"] = ConvNormAct(style, hidden, stage.channels, activate=False)
-        self.branch = nn.Sequential(parts)
-        self.residual = stage.stride == 1 and in_channels == stage.channels
-        self.drop = StochasticDepth(drop_rate if self.residual else 0.0)
-
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n d *reduced"]:
-        """The projected features, added to the input where the shapes are the same."""
-        y: Tensor = self.drop(self.branch(x))
-        return x + y if self.residual else y
+    total = sum(stage.num_blocks for stage in plan)
+    stages: list[list[nn.Module]] = []
+    index = 0
+    for stage in plan:
+        blocks = []
+        for _ in range(stage.num_blocks):
+            blocks.append(build(channels, stage, stochastic_depth * index / total))
+            channels, stage, index = stage.channels, stage._replace(stride=1), index + 1
+        stages.append(blocks)
+    return stages
 
 
 class EfficientNet(Network):
@@ -146,18 +158,10 @@ class EfficientNet(Network):
         channels = scale_channels(STEM_CHANNELS, width)
         stem = ConvNormAct(style, config.in_channels, channels, 3, stride=2)
         plan = list(scaled_stages(config))
-        total = sum(stage.num_blocks for stage in plan)
-        stages: list[list[MBConv]] = []
-        index = 0
-        for stage in plan:
-            blocks = []
-            for _ in range(stage.num_blocks):
-                rate = config.stochastic_depth * index / total
-                blocks.append(MBConv(config, channels, stage, rate))
-                channels, stage, index = stage.channels, stage._replace(stride=1), index + 1
-            stages.append(blocks)
+        build = partial(mbconv, style, not config.lite)
+        stages = build_stages(plan, channels, config.stochastic_depth, build)
         num_features = scale_channels(FINAL_CHANNELS, width)
-        final = ConvNormAct(style, channels, num_features)
+        final = ConvNormAct(style, plan[-1].channels, num_features)
         super().__init__(config, stem=stem, stages=stages, final=final, num_features=num_features)
 
 

@@ -80,6 +80,7 @@ class SqueezeExcite(nn.Module):
         channels: of the input and output.
         reduced_channels: of the layer between.
         activation: makes the activation of that layer.
+        squash: from the last layer to gates between 0 and 1.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class SqueezeExcite(nn.Module):
         channels: int,
         reduced_channels: int,
         activation: Callable[[], nn.Module],
+        squash: Callable[[Tensor], Tensor] = torch.sigmoid,
     ) -> None:
         super().__init__()
+        self.squash = squash
         self.reduce = convolution(rank, channels, reduced_channels, 1, bias=True)
         self.act = activation()
         self.expand = convolution(rank, reduced_channels, channels, 1, bias=True)
@@ -97,7 +100,7 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
         """Scale each channel by its gate."""
         means = x.mean(tuple(range(2, x.ndim)), keepdim=True)
-        gates: Tensor = self.expand(self.act(self.reduce(means))).sigmoid()
+        gates = self.squash(self.expand(self.act(self.reduce(means))))
         return x * gates
 
 

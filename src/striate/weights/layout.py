@@ -138,6 +138,7 @@ def _block_numbers(keys: Sequence[str]) -> dict[str, dict[str, int | str]]:
             "block1": block + 1,
             "letter": LETTERS[block % len(LETTERS)],
             "index": index,
+            "index1": index + 1,
         }
     return numbers
 
