@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from striate.cli.convolve import convolve
+from striate.cli.main import run
 from striate.errors import UserError
 
 IMAGE, KERNEL = "1 2 3 4; 5 6 7 8; 9 0 1 2", "1 0; 0 1"
@@ -16,6 +17,11 @@ def test_every_product_and_the_feature_map(capsys):
     assert "(0, 0): 1*1 + 2*0 + 5*0 + 6*1 = 7\n" in out
     assert "feature map\n 7  9 11\n 5  7  9\n" in out
     assert "(0, 0): max(7, 9, 5, 7) = 9\n" in out
+
+
+def test_a_kernel_may_start_with_a_minus_sign(capsys):
+    assert run(["convolve", IMAGE, "-1 0; 0 1", "--stride", "2"]) == 0
+    assert "(0, 0): 1*(-1) + 2*0 + 5*0 + 6*1 = 5\n" in capsys.readouterr().out
 
 
 def test_json_is_one_document(capsys):

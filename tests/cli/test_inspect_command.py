@@ -27,12 +27,25 @@ def test_a_table_the_totals_and_a_drawing(tmp_path, capsys):
     assert svg.read_text().startswith("<svg")
 
 
+def test_the_input_tells_the_rank(capsys):
+    assert inspect("resnet18", input_shape="1,64") == 0
+    assert "ResNet on 1x64\n" in capsys.readouterr().out
+
+
+def test_a_convolution_as_large_as_its_map_ends_the_feature_maps(capsys):
+    assert inspect("vgg16", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["receptive_field"] == [212, 212]
+    assert inspect("vgg16") == 0
+    assert "the last map has only" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"model": "resnet51"}, "did you mean"),
         ({"model": "resnet18", "input_shape": "3,big"}, "CHANNELS,SIZE"),
-        ({"model": "resnet18", "input_shape": "3,64"}, "an input with 3 axes"),
+        ({"model": "resnet18", "input_shape": "8"}, "CHANNELS,SIZE"),
+        ({"model": "resnet18", "input_shape": "3,64", "rank": 2}, "an input with 3 axes"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -10,7 +10,7 @@ HEAVY = ("torch", "numpy", "sklearn", "PIL", "pydantic", "jinja2", "rich")
 def test_help_lists_every_command(capsys):
     assert run(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("fit", "predict", "eval", "models", "samples"):
+    for command in ("fit", "predict", "eval", "inspect", "convolve", "models", "kernels"):
         assert f"  {command} " in out
 
 

@@ -57,12 +57,12 @@ class Summary:
     @property
     def receptive_field(self) -> tuple[int | None, ...] | None:
         """Of the last feature map before global pooling or flattening; None is 'everything'."""
-        spatial = [layer for layer in self.layers if layer.is_spatial]
-        return spatial[-1].receptive_field if spatial else None
+        maps = self._maps()
+        return maps[-1].receptive_field if maps else None
 
     def stages(self) -> tuple[Stage, ...]:
         """Runs of layers whose maps have the same size, up to the head."""
-        spatial = [layer for layer in self.layers if layer.space is not None]
+        spatial = [layer for layer in self._maps() if layer.space is not None]
         stages = []
         for space, group in groupby(spatial, key=lambda layer: layer.space or ()):
             layers = tuple(group)
@@ -82,6 +82,19 @@ class Summary:
         if self.unknown:
             lines.append(f"taken to see everything, having no rule: {', '.join(self.unknown)}")
         return tuple(line for line in lines if line)
+
+    def _maps(self) -> list[Layer]:
+        """Layers up to global pooling or flattening.
+
+        A convolution as large as its map ends them too: it is a flattening and a dense layer.
+        """
+        maps: list[Layer] = []
+        for layer in self.layers:
+            if layer.is_spatial:
+                if maps and _is_dense(layer) and prod(maps[-1].space or (1,)) > 1:
+                    break
+                maps.append(layer)
+        return maps
 
     def _global(self) -> str:
         layer = next((x for x in self.layers if x.is_spatial and x.receptive_field is None), None)
@@ -140,6 +153,11 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer
         ArgumentError: the network does not take such an input.
     """
     return walk(model, input_shape).layers
+
+
+def _is_dense(layer: Layer) -> bool:
+    """Whether it is a convolution that computes as much as a dense layer in its place."""
+    return layer.multiply_adds == layer.dense_parameters > 0
 
 
 def _beyond(stages: Sequence[Stage], space: Sequence[int], size: str) -> str:

@@ -141,7 +141,7 @@ def _text(traced: Trace) -> str:
     lines = []
     for step in traced.steps():
         products = " + ".join(
-            f"{_number(x)}*{_number(w)}"
+            f"{_factor(x)}*{_factor(w)}"
             for x, w in zip(step.window.flatten(), traced.kernel.flatten(), strict=True)
         )
         lines.append(f"{_place(step.position)}: {products} = {_number(step.total)}")
@@ -160,26 +160,39 @@ def _json(traced: Trace) -> str:
     import json
 
     document: dict[str, Any] = {
-        "feature_map": traced.feature_map.tolist(),
+        "feature_map": _values(traced.feature_map),
         "steps": [
             {
                 "position": list(step.position),
                 "origin": list(step.origin),
-                "window": step.window.tolist(),
-                "products": step.products.tolist(),
-                "sum": step.total,
+                "window": _values(step.window),
+                "products": _values(step.products),
+                "sum": _value(step.total),
             }
             for step in traced.steps()
         ],
-        "pooled": None if traced.pooled is None else traced.pooled.tolist(),
+        "pooled": None if traced.pooled is None else _values(traced.pooled),
     }
-    return json.dumps(document, indent=1)
+    return json.dumps(document)
+
+
+def _values(matrix: Tensor) -> list[list[float]]:
+    return [[_value(value) for value in row] for row in matrix.tolist()]
+
+
+def _value(number: float) -> float:
+    """A whole number without its point."""
+    return int(number) if number.is_integer() else number
 
 
 def _grid(matrix: Tensor) -> str:
     cells = [[_number(value) for value in row] for row in matrix]
     width = max(len(cell) for row in cells for cell in row)
     return "\n".join(" ".join(cell.rjust(width) for cell in row) for row in cells)
+
+
+def _factor(value: Tensor) -> str:
+    return f"({_number(value)})" if value < 0 else _number(value)
 
 
 def _number(value: Tensor | float) -> str:

@@ -20,8 +20,13 @@ def inspect(
         str | None, Option("--input", help="CHANNELS,SIZE,... of an item, as in 3,224,224.")
     ] = None,
     rank: Annotated[
-        int, Option(help="Spatial axes of a network by name: 1, 2 or 3.", min=1, max=3)
-    ] = 2,
+        int | None,
+        Option(
+            help="Spatial axes of a network by name: 1, 2 or 3; by default as --input has, or 2.",
+            min=1,
+            max=3,
+        ),
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print one JSON document.")] = False,
     svg: Annotated[Path | None, Option(help="Draw the network into this SVG file.")] = None,
 ) -> int:
@@ -32,6 +37,8 @@ def inspect(
     from striate.run import write_atomic
 
     shape = None if input_shape is None else _parse_shape(input_shape)
+    if shape is not None and rank is None:
+        rank = len(shape) - 1
     network = load_network(model, rank, None if shape is None else shape[0])
     found = summary(network, shape or _usual_shape(network))
     if svg is not None:
@@ -45,12 +52,12 @@ def inspect(
     return 0
 
 
-def load_network(name: str, rank: int = 2, in_channels: int | None = None) -> Network:
+def load_network(name: str, rank: int | None = None, in_channels: int | None = None) -> Network:
     """The network of a run folder, or one by name without values for its weights.
 
     Args:
         name: a folder with a run, or one of `striate models`.
-        rank: spatial axes of a network by name.
+        rank: spatial axes of a network by name; None is 2.
         in_channels: of a network by name; None is 3.
 
     Raises:
@@ -66,7 +73,7 @@ def load_network(name: str, rank: int = 2, in_channels: int | None = None) -> Ne
 
         return load(name, device="cpu").model
     with torch.device("meta"):
-        return create_model(name, rank=rank, in_channels=in_channels or 3)
+        return create_model(name, rank=rank or 2, in_channels=in_channels or 3)
 
 
 def _usual_shape(network: Network) -> tuple[int, ...]:
@@ -78,9 +85,11 @@ def _parse_shape(text: str) -> tuple[int, ...]:
     from striate.errors import ArgumentError
 
     parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdigit() for part in parts):
+    if not 2 <= len(parts) <= 4 or not all(part.strip().isdigit() for part in parts):
         raise ArgumentError(
-            f"--input {text!r}", why="it must be CHANNELS,SIZE,...", fix="for example 3,224,224"
+            f"--input {text!r}",
+            why="it must be CHANNELS,SIZE,... with 1 to 3 sizes",
+            fix="for example 3,224,224",
         )
     return tuple(int(part) for part in parts)
 

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 import typer
 
+from striate.cli.convolve import convolve
 from striate.cli.evaluate import evaluate
 from striate.cli.fit import fit
+from striate.cli.inspect import inspect
+from striate.cli.kernels import kernels
 from striate.cli.models import models
 from striate.cli.predict import predict
 from striate.cli.samples import samples
@@ -24,7 +27,11 @@ app = typer.Typer(
 app.command("fit")(fit)
 app.command("predict")(predict)
 app.command("eval")(evaluate)
+app.command("inspect")(inspect)
+# A kernel may start with a minus sign, which is then no option.
+app.command("convolve", context_settings={"ignore_unknown_options": True})(convolve)
 app.command("models")(models)
+app.command("kernels")(kernels)
 app.command("samples")(samples)
 
 
