@@ -91,6 +91,7 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
     expected = network.state_dict()
     state = as_filters(checkpoint.state, expected)
     first = next(key for key in state if key.startswith("stem.") and key.endswith(".weight"))
+    state = network.fit_weights(state)
     if state[first].ndim == 4:
         state = inflate(state, config.rank)
     state[first] = adapt_channels(state[first], config.in_channels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
@@ -158,6 +158,14 @@ class Network(nn.Module):
         like = next(self.head.parameters())
         head = ClassifierHead(self.num_features, num_classes, self.config.dropout)
         self.head = head.to(like.device, like.dtype).train(self.training)
+
+    def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What of other weights depends on rank or size of the input, filters aside, made to fit.
+
+        Args:
+            state: under our names, of any rank and size.
+        """
+        return dict(state)
 
     def _check_input(self, x: Tensor) -> None:
         rank, channels = self.config.rank, self.config.in_channels

@@ -43,4 +43,5 @@ class GlobalResponseNorm(nn.Module):
         """Scale each channel; channels come last here."""
         energy = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim - 1)), keepdim=True)
         share = energy / (energy.mean(-1, keepdim=True) + NORM_EPS)
-        return x + self.weight * (x * share) + self.bias
+        scaled: Tensor = self.weight * (x * share)
+        return x + scaled + self.bias

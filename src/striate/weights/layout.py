@@ -128,7 +128,7 @@ def _template(path: str, layout: Layout) -> str | None:
 def _block_numbers(keys: Sequence[str]) -> dict[str, dict[str, int | str]]:
     """For each block's prefix the numbers, and its letter, that templates may name."""
     found = {match.group(): match for key in keys if (match := _BLOCK.match(key))}
-    numbers = {}
+    numbers: dict[str, dict[str, int | str]] = {}
     for index, (prefix, match) in enumerate(found.items()):
         stage, block = map(int, match.groups())
         numbers[prefix] = {
