@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from striate.errors import ArgumentError, UnknownNameError
 from striate.models import MODELS, Network, create_model, describe
 from striate.models.catalog import count_parameters
+from striate.train.step import Loss
 
 SIDES = {1: 65, 2: 33, 3: 17}
 TRAINING_SIDES = {1: 256, 2: 65, 3: 33}
@@ -60,14 +61,14 @@ def inputs(network: Network, channels: int = 3, sides: dict[int, int] = SIDES) -
 @each_family_and_rank
 def test_a_step_of_training_reaches_every_parameter(name: str, rank: int) -> None:
     torch.manual_seed(0)
-    drops = hasattr(MODELS.get(name).config, "stochastic_depth")
-    options = {"stochastic_depth": 0.0} if drops else {}
-    network = build(name, rank=rank, in_channels=2, num_classes=3, dropout=0.0, **options)
+    rates = ("dropout", "stochastic_depth", "auxiliary_dropout")
+    options = {rate: 0.0 for rate in rates if hasattr(MODELS.get(name).config, rate)}
+    network = build(name, rank=rank, in_channels=2, num_classes=3, **options)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
     images, labels = inputs(network, 2, TRAINING_SIDES), torch.tensor([0, 1, 2, 0])
     losses = []
     for _ in range(2):
-        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        loss = Loss().total(network(images), labels) / len(labels)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()

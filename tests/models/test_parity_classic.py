@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from striate.models import create_model
+from striate.weights.preprocessing import IMAGENET
 
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
 RESNEXTS = [f"resnext{size}" for size in ("50_32x4d", "101_32x8d", "101_64x4d")]
@@ -107,6 +108,72 @@ def test_densenet_equals_torchvision(name: str, assert_equal: Callable[..., None
     assert_equal(reference, name, num_classes=7)
 
 
+INCEPTIONS = {"googlenet": ((33, 40), {"dropout_aux": 0.0})}
+"""A small input, and torchvision's options for training without chance."""
+
+OURS = {"googlenet": {"auxiliary_dropout": 0.0}}
+
+
+def inception(name: str, **options: Any) -> Any:
+    torchvision = pytest.importorskip("torchvision")
+    model = torchvision.models.get_model
+    return model(name, weights=None, num_classes=7, init_weights=False, **options)
+
+
+@pytest.mark.parametrize("name", INCEPTIONS)
+def test_inception_equals_torchvision(name: str, assert_equal: Callable[..., None]) -> None:
+    reference = inception(name, aux_logits=False)
+    assert_equal(reference, name, size=INCEPTIONS[name][0], num_classes=7)
+
+
+@pytest.mark.parametrize("name", INCEPTIONS)
+def test_the_transform_of_torchvision_is_the_preprocessing(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    size, _ = INCEPTIONS[name]
+    reference = inception(name, aux_logits=False, transform_input=True).eval()
+    save_file(reference.state_dict(), tmp_path / "weights.safetensors")
+    network = create_model(name, weights=tmp_path / "weights.safetensors", num_classes=7).eval()
+    pixels = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = reference(IMAGENET.normalize(pixels))
+        got = network(network.preprocessing.normalize(pixels))
+    assert (got - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "googlenet" else pytest.mark.slow) for n in INCEPTIONS],
+)
+def test_training_outputs_equal_torchvision(name: str, tmp_path: Path) -> None:
+    """The logits of all classifiers; with batch statistics, as in training."""
+    torch.manual_seed(0)
+    size, options = INCEPTIONS[name]
+    reference = inception(name, aux_logits=True, dropout=0.0, **options)
+    save_file(reference.state_dict(), tmp_path / "weights.safetensors")
+    network = create_model(
+        name, weights=tmp_path / "weights.safetensors", num_classes=7, dropout=0.0, **OURS[name]
+    ).train()
+    size = size if name == "googlenet" else (299, 299)
+    images = torch.randn(3, 3, *size)
+    with torch.no_grad():
+        last, *auxiliary = reference.train()(images)
+        got = network(images)
+    assert len(got.auxiliary) == len(auxiliary)
+    for ours, theirs in zip(
+        (got.logits, *got.auxiliary), (last, *reversed(auxiliary)), strict=True
+    ):
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("name", INCEPTIONS)
+def test_a_new_head_changes_all_classifiers(name: str) -> None:
+    with torch.device("meta"):
+        network = create_model(name)
+        network.replace_head(4)
+        outputs = network(torch.empty(2, 3, 80, 80))
+    assert all(each.shape == (2, 4) for each in (outputs.logits, *outputs.auxiliary))
+
+
 @pytest.mark.parametrize("rank", [1, 3])
 def test_hidden_layers_keep_their_outputs_in_another_rank(
     rank: int, randomize: Callable[..., nn.Module], tmp_path: Path
@@ -126,7 +193,7 @@ def test_hidden_layers_keep_their_outputs_in_another_rank(
 
 
 def test_too_small_an_image_says_the_least_size() -> None:
-    for name, least in (("vgg11", 32), ("alexnet", 63), ("densenet121", 29)):
+    for name, least in (("vgg11", 32), ("alexnet", 63), ("densenet121", 29), ("googlenet", 15)):
         with torch.device("meta"):
             network = create_model(name).eval()
             assert network(torch.empty(1, 3, least, least)).shape == (1, 1000)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from striate.errors import DeviceError
+from striate.nn.auxiliary import AUXILIARY_WEIGHT, AuxiliaryLogits
 from striate.nn.ranks import BATCH_NORM_TYPES
 
 
@@ -28,8 +29,13 @@ class Loss:
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
 
-    def total(self, logits: Float[Tensor, "n classes"], targets: Shaped[Tensor, "n ..."]) -> Tensor:
-        """The sum over the items, in float32."""
+    def total(
+        self, logits: Float[Tensor, "n classes"] | AuxiliaryLogits, targets: Shaped[Tensor, "n ..."]
+    ) -> Tensor:
+        """The sum over the items, in float32, with the weighted losses of classifiers on the way."""
+        if isinstance(logits, AuxiliaryLogits):
+            further = [AUXILIARY_WEIGHT * self.total(each, targets) for each in logits.auxiliary]
+            return sum(further, self.total(logits.logits, targets))
         return F.cross_entropy(
             logits.float(),
             targets,

@@ -31,7 +31,8 @@ class Preprocessing:
         shape = (1, -1) + (1,) * (pixels.ndim - 2)
         mean = torch.tensor(self.mean, device=pixels.device).view(shape)
         std = torch.tensor(self.std, device=pixels.device).view(shape)
-        return (pixels.float() / 255 - mean) / std
+        # (pixels / 255 - mean) / std, in two passes over memory in place of four.
+        return pixels.float().mul_(1 / (255 * std)).sub_(mean / std)
 
     def for_channels(self, num_channels: int) -> Preprocessing:
         """The same for another number of channels: averaged for one, repeated in turn for more."""
@@ -46,3 +47,6 @@ class Preprocessing:
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """torchvision's and most of timm's ImageNet preparation."""
+
+INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""From -1 to 1: that of GoogLeNet, Inception and other networks first trained by Google."""
