@@ -1,4 +1,74 @@
 import os
 
+import pytest
+
 # Two test processes share two cores: one thread each. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHAPES = ("disc", "square", "stripes")
+
+
+@pytest.fixture(scope="session")
+def own_cache(tmp_path_factory):
+    """A cache folder of this session's own, for all that follows."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("STRIATE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def draw():
+    """A function: a shape of random size, place and colour on noise, as (h, w, 3) uint8."""
+    import numpy as np
+
+    def image(shape, seed, height=64, width=64):
+        rng = np.random.default_rng([SHAPES.index(shape), seed])
+        y, x = np.mgrid[:height, :width]
+        row, column = rng.integers(20, 44, 2)
+        radius = rng.integers(8, 18)
+        where = {
+            "disc": (x - column) ** 2 + (y - row) ** 2 < radius**2,
+            "square": (abs(x - column) < radius) & (abs(y - row) < radius),
+            "stripes": (x + column) // 4 % 2 == 0,
+        }[shape]
+        pixels = rng.integers(0, 120, (height, width, 3)).astype(np.uint8)
+        pixels[where] = rng.integers(130, 255, 3)
+        return pixels
+
+    return image
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory, draw, own_cache):
+    """A folder of three classes with 20 images each: PNG and JPEG, square, tall and large."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("data") / "photos"
+    for shape in SHAPES:
+        (root / shape).mkdir(parents=True)
+        for number in range(20):
+            picture = Image.fromarray(draw(shape, number, *((64, 64) if number % 4 else (96, 70))))
+            if number % 5 == 0:
+                picture.resize((220, 280)).save(root / shape / f"{number:02d}.jpg", quality=95)
+            else:
+                picture.save(root / shape / f"{number:02d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def probe_run(photos, tmp_path_factory):
+    """A finished run by method probe."""
+    import striate
+
+    out = tmp_path_factory.mktemp("runs") / "probe"
+    return striate.fit(photos, out=out, method="probe", image_size=64, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tuned_run(photos, tmp_path_factory):
+    """A finished run by method finetune, of two epochs."""
+    import striate
+
+    out = tmp_path_factory.mktemp("runs") / "finetune"
+    return striate.fit(photos, out=out, method="finetune", image_size=64, epochs=2, device="cpu")
