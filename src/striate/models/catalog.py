@@ -41,6 +41,26 @@ def register(
         MODELS.add(name, Variant(family=family, config=config, build=build))
 
 
+_OPEN: Final[list[tuple[Callable[[str], bool], Callable[[str], Variant]]]] = []
+
+
+def register_open(matches: Callable[[str], bool], make: Callable[[str], Variant]) -> None:
+    """Enter a family without a list of names: `make` gives the variant of a name that matches."""
+    _OPEN.append((matches, make))
+
+
+def find(name: str) -> Variant:
+    """The variant of a name, listed or of an open family.
+
+    Raises:
+        UnknownNameError: there is none; the message suggests the nearest.
+    """
+    for matches, make in _OPEN:
+        if name not in MODELS and matches(name):
+            return make(name)
+    return MODELS.get(name)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """A row of the table of networks.

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, Final
 
 from striate.errors import UnknownNameError, WeightsError
-from striate.models.catalog import MODELS
+from striate.models.catalog import find
 from striate.models.network import Network, NetworkConfig
 from striate.typing import PathLike
 from striate.weights.checkpoint import Checkpoint, load_checkpoint
@@ -33,7 +33,8 @@ def create_model(
     `num_classes` is not the number that the weights have, the head starts afresh.
 
     Args:
-        name: one of `striate models`.
+        name: one of `striate models`, the layers of a plain network as text (see
+            `striate.models.text`), or `timm/NAME` for any network of timm.
         rank: number of spatial axes: 1 (series), 2 (images), 3 (volumes).
         in_channels: of the input.
         num_classes: logits; by default as many as the weights give, or 1000 without weights.
@@ -49,7 +50,7 @@ def create_model(
         WeightsError: the file cannot be read, or is of another network.
         WeightsUnavailableError: neither on this machine nor to be had from the network.
     """
-    variant = MODELS.get(name)
+    variant = find(name)
     asked = {**options, "rank": rank, "in_channels": in_channels}
     if num_classes is not None:
         asked["num_classes"] = num_classes

@@ -54,7 +54,8 @@ class _FastDepthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
-        padding = "same" if self.pads_by_size else tuple(k // 2 for k in self.kernel_size)
+        ends = zip(self.kernel_size, self.dilation, strict=True)
+        padding = "same" if self.pads_by_size else tuple(d * (k // 2) for k, d in ends)
         return depthwise(x, self.weight, self.bias, self.stride, padding, self.dilation)
 
 
@@ -78,6 +79,7 @@ def convolution(
     kernel_size: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
     groups: int = 1,
     bias: bool = False,
     padding: PaddingStyle = "symmetric",
@@ -100,7 +102,8 @@ def convolution(
         out_channels,
         kernel_size,
         stride=stride,
-        padding=0 if by_size else kernel_size // 2,
+        padding=0 if by_size else dilation * (kernel_size // 2),
+        dilation=dilation,
         groups=groups,
         bias=bias,
     )
