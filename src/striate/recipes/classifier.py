@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from pathlib import Path
+import weakref
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         # Class names sort as their numbers do, so that columns keep scikit-learn's order.
         width = len(str(len(self.classes_)))
         names = [f"{number:0{width}d}" for number in numbers]
-        if self.out is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="striate-")
-        target = Path(self._folder.name) / "run" if self.out is None else Path(self.out)
         self.run_: Run = fit(
             ArraySource(images, names),
-            out=target,
+            out=self._own_folder() if self.out is None else self.out,
             model=self.model,
             method=self.method,
             weights=self.weights,
@@ -110,3 +108,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """(n,) the most probable label of each item."""
         labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return labels
+
+    def _own_folder(self) -> str:
+        """A new folder that is removed with the estimator."""
+        folder = tempfile.mkdtemp(prefix="striate-")
+        # Not a TemporaryDirectory: it warns when it goes with its owner, and cannot be copied.
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
