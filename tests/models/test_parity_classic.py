@@ -108,10 +108,10 @@ def test_densenet_equals_torchvision(name: str, assert_equal: Callable[..., None
     assert_equal(reference, name, num_classes=7)
 
 
-INCEPTIONS = {"googlenet": ((33, 40), {"dropout_aux": 0.0})}
+INCEPTIONS = {"googlenet": ((33, 40), {"dropout_aux": 0.0}), "inception_v3": ((80, 90), {})}
 """A small input, and torchvision's options for training without chance."""
 
-OURS = {"googlenet": {"auxiliary_dropout": 0.0}}
+OURS = {"googlenet": {"auxiliary_dropout": 0.0}, "inception_v3": {}}
 
 
 def inception(name: str, **options: Any) -> Any:
@@ -193,7 +193,13 @@ def test_hidden_layers_keep_their_outputs_in_another_rank(
 
 
 def test_too_small_an_image_says_the_least_size() -> None:
-    for name, least in (("vgg11", 32), ("alexnet", 63), ("densenet121", 29), ("googlenet", 15)):
+    for name, least in (
+        ("vgg11", 32),
+        ("alexnet", 63),
+        ("densenet121", 29),
+        ("googlenet", 15),
+        ("inception_v3", 75),
+    ):
         with torch.device("meta"):
             network = create_model(name).eval()
             assert network(torch.empty(1, 3, least, least)).shape == (1, 1000)
