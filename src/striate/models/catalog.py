@@ -23,11 +23,13 @@ class Variant:
         family: names the weights' manifest too.
         config: of rank 2, without weights.
         build: makes the network from a configuration of this type.
+        pretrained: makes it with weights that another package keeps; None where ours are used.
     """
 
     family: str
     config: NetworkConfig
     build: Callable[[Any], Network]
+    pretrained: Callable[[Any], Network] | None = None
 
 
 MODELS: Final[Registry[Variant]] = Registry("model")

@@ -10,7 +10,7 @@ from striate.errors import UnknownNameError, WeightsError
 from striate.models.catalog import find
 from striate.models.network import Network, NetworkConfig
 from striate.typing import PathLike
-from striate.weights.checkpoint import Checkpoint, load_checkpoint
+from striate.weights.checkpoint import ANY_SOURCE, Checkpoint, load_checkpoint
 from striate.weights.layout import check_shapes
 from striate.weights.reshape import adapt_channels, as_filters, inflate, match_unit_axes
 
@@ -54,7 +54,10 @@ def create_model(
     asked = {**options, "rank": rank, "in_channels": in_channels}
     if num_classes is not None:
         asked["num_classes"] = num_classes
-    network = variant.build(configure(name, variant.config, asked))
+    config = configure(name, variant.config, asked)
+    if weights == ANY_SOURCE and variant.pretrained is not None:
+        return variant.pretrained(config)
+    network = variant.build(config)
     if weights is None:
         return network
     checkpoint = load_checkpoint(variant.family, name, weights, list(network.state_dict()))
