@@ -1,0 +1,66 @@
+import dataclasses
+
+import pytest
+import torch
+
+from striate.data.symmetry import views_of
+from striate.metrics import Calibration
+from striate.models import create_model
+from striate.recipes.predictor import BATCH_SIZE, Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    torch.manual_seed(0)
+    network = create_model("resnet18", num_classes=4).eval()
+    return Predictor(
+        network=network,
+        symmetry="flips",
+        calibration=Calibration(temperature=2.0),
+        device=torch.device("cpu"),
+    )
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (11, 3, 32, 32), dtype=torch.uint8, generator=generator)
+
+
+def test_logits_are_the_mean_over_the_symmetries(predictor, pixels):
+    normalized = predictor.network.preprocessing.normalize(pixels)
+    with torch.no_grad():
+        views = [predictor.network(view) for view in views_of(normalized, "flips")]
+    expected = torch.stack(views).mean(0)
+    torch.testing.assert_close(predictor.logits(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_item_does_not_depend_on_its_company(predictor, pixels):
+    together = predictor.logits(pixels)
+    assert together.shape == (11, 4)
+    for index in (0, BATCH_SIZE - 1, BATCH_SIZE, 10):
+        alone = predictor.logits(pixels[index : index + 1])
+        torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-6)
+    order = torch.arange(10, -1, -1)
+    torch.testing.assert_close(predictor.logits(pixels[order]), together[order], rtol=0, atol=1e-6)
+
+
+def test_a_stream_is_the_batch(predictor, pixels):
+    assert torch.equal(predictor.stream(iter(pixels)), predictor.logits(pixels))
+    assert predictor.stream([]).shape == (0, 4)
+
+
+def test_probabilities_are_calibrated(predictor, pixels):
+    logits = predictor.logits(pixels[:2])
+    probabilities = torch.from_numpy(predictor.probabilities(logits))
+    assert probabilities.dtype == torch.float64
+    torch.testing.assert_close(probabilities, torch.softmax(logits.double() / 2.0, 1))
+    sharper = dataclasses.replace(predictor, calibration=Calibration()).probabilities(logits)
+    assert (sharper.max(1) > probabilities.numpy().max(1)).all()
+
+
+def test_the_network_is_left_as_it_was(predictor, pixels):
+    before = {name: value.clone() for name, value in predictor.network.state_dict().items()}
+    predictor.logits(pixels[:1])
+    for name, value in predictor.network.state_dict().items():
+        assert torch.equal(value, before[name])
