@@ -67,7 +67,10 @@ class PreprocessingRecord(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """`run.json`: what is needed to use the model, and to know how it came to be."""
+    """`run.json`: what is needed to use the model, and to know how it came to be.
+
+    Probabilities are softmax(logits / temperature + bias), without the bias where it is empty.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -81,6 +84,7 @@ class RunRecord(BaseModel):
     preprocessing: PreprocessingRecord
     method: str
     temperature: float
+    bias: tuple[float, ...] = ()
     config: dict[str, Any]
     seed: int
     device: str

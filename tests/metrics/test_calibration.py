@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from scipy.special import softmax as scipy_softmax
 from sklearn.metrics import log_loss
 
-from striate.metrics import fit_temperature, softmax
+from striate.metrics import (
+    Calibration,
+    fit_calibration,
+    fit_temperature,
+    negative_log_likelihood,
+    softmax,
+)
 from striate.metrics.calibration import MIN_ITEMS
 
 
@@ -64,3 +70,50 @@ def test_temperature_keeps_the_predictions():
     logits, labels = logits_and_labels(2, temperature=3)
     calibrated = softmax(logits, fit_temperature(logits, labels))
     np.testing.assert_array_equal(calibrated.argmax(1), logits.argmax(1))
+
+
+def leaning(num_items: int, lean: float, seed: int = 0):
+    """Logits whose probabilities are right but for a shift towards class 0."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(num_items, 3)) * 2
+    labels = np.array([rng.choice(3, p=p) for p in softmax(logits)])
+    return logits + lean * np.array([1.0, 0.0, 0.0]), labels
+
+
+def test_a_lean_is_found_and_mended():
+    logits, labels = leaning(3000, lean=1.5)
+    fitted = fit_calibration(logits, labels)
+    shift = np.array(fitted.bias) - fitted.bias[1]
+    assert shift == pytest.approx([-1.5, 0, 0], abs=0.2)
+    assert fitted.temperature == pytest.approx(1, abs=0.1)
+    fresh, truth = leaning(3000, lean=1.5, seed=1)
+    before = negative_log_likelihood(fresh, truth)
+    assert negative_log_likelihood(fitted.scaled(fresh), truth) < before - 0.1
+
+
+def test_the_shifts_are_the_least_of_scikit_learns_loss():
+    from scipy.optimize import minimize
+    from sklearn.metrics import log_loss
+
+    logits, labels = leaning(400, lean=1.0)
+    fitted = fit_calibration(logits, labels)
+
+    def penalized(values):
+        scaled = softmax(logits / values[0] + values[1:])
+        return 400 * log_loss(labels, scaled) + 0.5 * values[1:] @ values[1:]
+
+    best = minimize(penalized, [1.0, 0, 0, 0], method="Nelder-Mead", options={"maxiter": 4000})
+    assert penalized(np.array([fitted.temperature, *fitted.bias])) <= best.fun + 1e-3
+
+
+def test_without_a_lean_or_with_few_items_there_is_only_a_temperature():
+    assert fit_calibration(*leaning(25, lean=1.0)).bias == ()
+    logits, labels = leaning(20_000, lean=0.0, seed=3)  # the shifts then deviate by about 0.03
+    shift = fit_calibration(logits, labels).bias
+    assert shift == () or np.ptp(shift) < 0.15
+
+
+def test_calibrated_probabilities_are_the_softmax_of_scaled_logits():
+    logits = np.array([[1.0, 2.0]])
+    calibration = Calibration(temperature=2.0, bias=(0.5, 0.0))
+    assert calibration.probabilities(logits) == pytest.approx(softmax(np.array([[1.0, 1.0]])))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from striate.data.source import Note, Skip
+from striate.metrics import Calibration
 from striate.report import Choice, RunFacts, Seconds, TestItems
 
 
@@ -31,7 +32,7 @@ def make_inputs():
         }  # fmt: skip
         items = {
             "ids": [f"{classes[label]}/{i}.jpg" for i, label in enumerate(labels)],
-            "labels": labels, "logits": logits * 2, "temperature": 2.0,
+            "labels": labels, "logits": logits * 2, "calibration": Calibration(temperature=2.0),
         }  # fmt: skip
         return RunFacts(**(values | facts)), TestItems(**(items | (test or {})))
 

@@ -47,7 +47,7 @@ def test_the_report_survives_json(make_inputs):
 def test_figures_are_those_of_the_calibrated_probabilities(make_inputs):
     facts, test = make_inputs(classes=("a", "b", "c"))
     report = build_report(facts, test)
-    probabilities = softmax(test.logits, test.temperature)
+    probabilities = test.calibration.probabilities(test.logits)
     assert report.test.log_loss.value == pytest.approx(
         sk.log_loss(test.labels, probabilities), abs=1e-12
     )
@@ -82,7 +82,7 @@ def test_the_worst_mistakes_come_surest_first(make_inputs):
     sureness = [mistake.probability for mistake in report.worst_mistakes]
     assert len(sureness) == 12
     assert sureness == sorted(sureness, reverse=True)
-    probabilities = softmax(test.logits, test.temperature)
+    probabilities = test.calibration.probabilities(test.logits)
     wrong = probabilities.argmax(1) != test.labels
     assert sureness[0] == probabilities.max(1)[wrong].max()
     for mistake in report.worst_mistakes:

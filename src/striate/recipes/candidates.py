@@ -14,7 +14,7 @@ from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.data.symmetry import SYMMETRIES
-from striate.metrics import fit_temperature, negative_log_likelihood
+from striate.metrics import Calibration, fit_calibration, negative_log_likelihood
 from striate.models import Network, create_model
 from striate.progress import duration
 from striate.recipes import finetune
@@ -93,7 +93,7 @@ def best_candidate(job: Job, dataset: Dataset, size: int) -> tuple[Candidate, Ba
     if method == "finetune":
         return tuned, baseline
     val = dataset.indices("val")
-    probe_loss = _calibrated_loss(baseline.probe.logits(baseline.features[val]), dataset)[1]
+    probe_loss = _calibrated(baseline.probe.logits(baseline.features[val]), dataset)[1]
     why = f"log loss on validation: {tuned.log_loss:.4f} fine-tuned, {probe_loss:.4f} probe"
     if tuned.log_loss <= probe_loss:
         job.tell(Choice(topic="method", choice="fine-tuning", why=why))
@@ -122,7 +122,7 @@ def _baseline(job: Job, dataset: Dataset, network: Network, size: int) -> Baseli
     accuracy = (logits.argmax(1).numpy() == dataset.labels[val]).mean()
     job.progress.say(
         f"baseline after {duration(job.seconds())}: linear probe on frozen features, "
-        f"validation accuracy {accuracy:.4f}, log loss {_calibrated_loss(logits, dataset)[1]:.4f}"
+        f"validation accuracy {accuracy:.4f}, log loss {_calibrated(logits, dataset)[1]:.4f}"
     )
     return Baseline(probe=probe, features=features)
 
@@ -140,7 +140,9 @@ def _views(
     job: Job, dataset: Dataset, size: int, network: Network, symmetry: str
 ) -> tuple[str, Choice]:
     """The symmetries averaged in prediction: as many as the time allows."""
-    predictor = Predictor(network=network, symmetry="identity", temperature=1.0, device=job.device)
+    predictor = Predictor(
+        network=network, symmetry="identity", calibration=Calibration(), device=job.device
+    )
     held_out = np.concatenate([dataset.indices("val"), dataset.indices("test")])
     pixels = dataset.pixels.center_crops(held_out[:BATCH_SIZE], size)
     predictor.logits(pixels)
@@ -249,7 +251,7 @@ def _candidate(
 ) -> Candidate:
     """The network as a calibrated predictor."""
     predictor = Predictor(
-        network=network.eval(), symmetry=views, temperature=1.0, device=job.device
+        network=network.eval(), symmetry=views, calibration=Calibration(), device=job.device
     )
     val = dataset.indices("val")
     logits = job.ledger.timed(
@@ -258,18 +260,18 @@ def _candidate(
             predictor, dataset, val, size, job.progress, "predicting validation", job.stop
         ),
     )
-    temperature, loss = _calibrated_loss(logits, dataset)
+    calibration, loss = _calibrated(logits, dataset)
     return Candidate(
         method=method,
-        predictor=replace(predictor, temperature=temperature),
+        predictor=replace(predictor, calibration=calibration),
         logits=logits,
         log_loss=loss,
         history=history,
     )
 
 
-def _calibrated_loss(logits: Tensor, dataset: Dataset) -> tuple[float, float]:
-    """The temperature that suits the validation items best, and their log loss under it."""
+def _calibrated(logits: Tensor, dataset: Dataset) -> tuple[Calibration, float]:
+    """The calibration that suits the validation items best, and their log loss under it."""
     labels = dataset.labels[dataset.indices("val")]
-    temperature = fit_temperature(logits.numpy(), labels)
-    return temperature, negative_log_likelihood(logits.numpy(), labels, temperature)
+    calibration = fit_calibration(logits.numpy(), labels)
+    return calibration, negative_log_likelihood(calibration.scaled(logits.numpy()), labels)

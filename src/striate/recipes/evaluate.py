@@ -118,7 +118,7 @@ def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
     logits = trained.predictor.stream(squares())
     if not labels:
         raise DataError(f"{source.name}: not one item can be read")
-    probabilities = trained.predictor.probabilities(logits).numpy()
+    probabilities = trained.predictor.probabilities(logits)
     return Evaluated(
         data=source.name,
         num_items=len(labels),

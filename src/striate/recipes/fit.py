@@ -154,7 +154,7 @@ def _run(job: Job) -> None:
     )
     weights_hash = _write_model(job, chosen)
     val_probabilities, test_probabilities = (
-        chosen.predictor.probabilities(part).numpy() for part in (chosen.logits, logits)
+        chosen.predictor.probabilities(part) for part in (chosen.logits, logits)
     )
     write_predictions(
         job.folder,
@@ -273,7 +273,7 @@ def _report(
         ids=dataset.ids(test),
         labels=dataset.labels[test],
         logits=logits.double().numpy(),
-        temperature=chosen.predictor.temperature,
+        calibration=chosen.predictor.calibration,
         groups=dataset.duplicate_groups[test],
         probe_probabilities=(
             None
@@ -317,7 +317,8 @@ def _record(
             symmetry=predictor.symmetry,
         ),
         method=chosen.method,
-        temperature=predictor.temperature,
+        temperature=predictor.calibration.temperature,
+        bias=predictor.calibration.bias,
         config=asdict(job.config),
         seed=job.config.seed,
         device=str(job.device),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from striate.data.symmetry import views_of
+from striate.metrics import Calibration
 from striate.models import Network
 from striate.nn.layout import channels_last
 from striate.transfer.features import prepare
@@ -27,13 +29,13 @@ class Predictor:
     Attributes:
         network: on its device, in float32 and evaluation mode.
         symmetry: name of the set of symmetries whose logits are averaged.
-        temperature: the logits are divided by it.
+        calibration: makes probabilities of logits.
         device: where to compute.
     """
 
     network: Network
     symmetry: str
-    temperature: float
+    calibration: Calibration
     device: torch.device
 
     def logits(self, pixels: UInt8[Tensor, "n c s s"]) -> Float[Tensor, "n classes"]:
@@ -54,9 +56,9 @@ class Predictor:
             outputs.append(self.logits(torch.stack(batch)))
         return torch.cat(outputs) if outputs else torch.empty(0, self.network.config.num_classes)
 
-    def probabilities(self, logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+    def probabilities(self, logits: Float[Tensor, "n classes"]) -> Float[np.ndarray, "n classes"]:
         """Calibrated probabilities, in float64."""
-        return (logits.double() / self.temperature).softmax(dim=1)
+        return self.calibration.probabilities(logits.numpy())
 
     @cached_property
     def _folded(self) -> nn.Module:

@@ -18,6 +18,7 @@ from striate.data.source import Item, Skip, Source
 from striate.data.sources.inputs import Input, open_inputs
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError, WeightsError, one_line
+from striate.metrics import Calibration
 from striate.models import Network, create_model
 from striate.progress import Progress
 from striate.recipes.predictor import Predictor
@@ -118,7 +119,7 @@ class Run:
         return Predictor(
             network=network.to(self.device).eval(),
             symmetry=record.preprocessing.symmetry,
-            temperature=record.temperature,
+            calibration=Calibration(temperature=record.temperature, bias=record.bias),
             device=self.device,
         )
 
@@ -157,7 +158,7 @@ class Run:
             progress.say(f"skipped {one_line(skip.id)}: {one_line(skip.reason)}")
         if not kept:
             raise DataError("not one input can be read", why=skipped[0].reason)
-        probabilities = self.predictor.probabilities(logits).numpy()
+        probabilities = self.predictor.probabilities(logits)
         return [
             Prediction(id=item.id, classes=self.classes, probabilities=row)
             for item, row in zip(kept, probabilities, strict=True)

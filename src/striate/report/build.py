@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from striate.data.source import Note, Skip
-from striate.metrics import Estimate, Evaluation, evaluate, reliability_bins, softmax
+from striate.metrics import Calibration, Estimate, Evaluation, evaluate, reliability_bins, softmax
 from striate.report.schema import (
     BaselineFigures,
     Baselines,
@@ -80,7 +80,7 @@ class TestItems:
         ids: of the items.
         labels: class numbers.
         logits: before calibration.
-        temperature: that calibrates them, fitted on the validation items.
+        calibration: of the logits, fitted on the validation items.
         groups: items of one number (copies) count as one fact; all apart where None.
         probe_probabilities: of the linear probe, where one was trained.
         leaked: items with a copy in another part; nothing leaked where None.
@@ -91,7 +91,7 @@ class TestItems:
     ids: Sequence[str]
     labels: Int[np.ndarray, " n"]
     logits: Float[np.ndarray, "n c"]
-    temperature: float = 1.0
+    calibration: Calibration = field(default_factory=Calibration)
     groups: Int[np.ndarray, " n"] | None = None
     probe_probabilities: Float[np.ndarray, "n c"] | None = None
     leaked: Bool[np.ndarray, " n"] | None = None
@@ -108,7 +108,7 @@ def build_report(facts: RunFacts, test: TestItems, *, seed: int = 0) -> Report:
     Raises:
         ArgumentError: no items, or arrays that do not fit together.
     """
-    probabilities = softmax(test.logits, test.temperature)
+    probabilities = test.calibration.probabilities(test.logits)
     uncalibrated = softmax(test.logits)
     result = evaluate(probabilities, test.labels, test.groups, seed=seed)
     before = evaluate(uncalibrated, test.labels, test.groups, seed=seed)
@@ -138,7 +138,8 @@ def build_report(facts: RunFacts, test: TestItems, *, seed: int = 0) -> Report:
         ),
         data_issues=_data_issues(facts),
         throughput=dict(facts.throughput),
-        temperature=test.temperature,
+        temperature=test.calibration.temperature,
+        bias=test.calibration.bias,
         reliability=_reliability(probabilities, test.labels),
         reliability_uncalibrated=_reliability(uncalibrated, test.labels),
         choices=tuple(facts.choices),

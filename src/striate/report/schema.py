@@ -138,6 +138,7 @@ class Report(Record):
         model_details: further facts on the model, for display.
         confusion: test items by class (row) and prediction (column).
         throughput: items per second, by what was done.
+        bias: shift of each class in the calibration; empty where there is none.
         history: a row an epoch, as in `history.csv`.
         worst_mistakes: the surest first.
         leaks: how the figures change without items that leaked; None where none did.
@@ -161,6 +162,7 @@ class Report(Record):
     data_issues: tuple[DataIssue, ...]
     throughput: dict[str, float]
     temperature: float
+    bias: tuple[float, ...] = ()
     reliability: Reliability
     reliability_uncalibrated: Reliability
     choices: tuple[Choice, ...]
