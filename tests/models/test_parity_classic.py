@@ -174,6 +174,30 @@ def test_a_new_head_changes_all_classifiers(name: str) -> None:
     assert all(each.shape == (2, 4) for each in (outputs.logits, *outputs.auxiliary))
 
 
+@pytest.mark.parametrize("name", [*VGGS, "alexnet", *RESNEXTS, *WIDE, *DENSENETS, *INCEPTIONS])
+def test_parameters_are_as_many_as_torchvision_has(name: str) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    options = {"init_weights": False} if name in INCEPTIONS else {}
+    with torch.device("meta"):
+        ours = create_model(name)
+        theirs = torchvision.models.get_model(name, weights=None, **options)
+    ours_count, theirs_count = (sum(p.numel() for p in n.parameters()) for n in (ours, theirs))
+    assert ours_count == theirs_count
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_weights_of_images_fit_other_ranks(rank: int, tmp_path: Path) -> None:
+    """Also with other channels and classes, where all classifiers start afresh."""
+    path = tmp_path / "weights.safetensors"
+    images = create_model("googlenet", num_classes=5)
+    save_file(images.state_dict(), path)
+    other = create_model("googlenet", rank=rank, in_channels=1, num_classes=3, weights=path)
+    heads = [each.get_submodule("head.linear") for each in other.auxiliary]
+    assert all(head.out_features == 3 for head in heads)
+    flat, volume = (n.stages[0][0].conv.weight.flatten(1) for n in (images, other))
+    assert torch.equal(flat, volume)
+
+
 @pytest.mark.parametrize("rank", [1, 3])
 def test_hidden_layers_keep_their_outputs_in_another_rank(
     rank: int, randomize: Callable[..., nn.Module], tmp_path: Path

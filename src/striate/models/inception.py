@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -131,9 +131,8 @@ class Parts:
         others, last = kernel if isinstance(kernel, tuple) else (kernel, kernel)
         size = (*[others] * (self.config.rank - 1), last)
         padding = tuple(side // 2 if padded else 0 for side in size)
-        conv = self.of_rank.conv(
-            in_channels, out_channels, size, stride=stride, padding=padding, bias=False
-        )
+        make: Any = self.of_rank.conv  # whose types want tuples of a length known beforehand
+        conv = make(in_channels, out_channels, size, stride=stride, padding=padding, bias=False)
         norm = self.of_rank.batch_norm(out_channels, eps=self.config.norm_eps)
         return nn.Sequential(OrderedDict(conv=conv, norm=norm, act=nn.ReLU()))
 

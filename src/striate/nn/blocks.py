@@ -151,6 +151,7 @@ class ClassifierHead(nn.Sequential):
         dropout: probability that a feature is dropped while training.
     """
 
+    dropout: nn.Dropout
     linear: nn.Linear
 
     def __init__(self, num_features: int, num_classes: int, dropout: float = 0.0) -> None:
