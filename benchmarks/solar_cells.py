@@ -19,10 +19,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import striate
 import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
+
+import striate
 from striate.data.sources import open_source
 from striate.device import fast_dtype
 from striate.progress import Progress
@@ -75,8 +76,9 @@ def plain_loop(manifest: Path, seed: int, target: float, limit: float) -> None:
     bfloat16 autocast, channels last, every layer trained, flips and transpositions, one-cycle AdamW.
     """
     from PIL import Image
-    from striate.models import create_model
     from torch import nn
+
+    from striate.models import create_model
 
     with manifest.open() as file:
         rows = list(csv.DictReader(file))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 import striate
 
 ROOT = Path(__file__).parent.parent
@@ -23,8 +24,9 @@ def options(command):
 
 
 def test_the_command_line_page_names_every_command_and_option():
-    from striate.cli.main import app
     from typer.main import get_command
+
+    from striate.cli.main import app
 
     page = (ROOT / "docs" / "command-line.md").read_text()
     for name, command in get_command(app).commands.items():

@@ -1,7 +1,14 @@
 import pytest
 
 from striate import errors
-from striate.errors import ArgumentError, MachineError, StoppedError, StriateError, UnknownNameError, UserError
+from striate.errors import (
+    ArgumentError,
+    MachineError,
+    StoppedError,
+    StriateError,
+    UnknownNameError,
+    UserError,
+)
 
 
 def test_message_is_one_line_of_what_why_and_fix():

@@ -81,7 +81,7 @@ def test_fault_66_two_runs_in_one_folder(tmp_path):
 def test_a_missing_run_suggests_the_nearest(tmp_path):
     (tmp_path / "photos-1").mkdir()
     (tmp_path / "photos-1" / "run.json").write_text("{}")
-    with pytest.raises(RunError, match="did you mean .*photos-1"):
+    with pytest.raises(RunError, match=r"did you mean .*photos-1"):
         RunFolder.open(tmp_path / "photos-2")
 
 

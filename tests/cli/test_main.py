@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from striate.cli.main import run
 
 HEAVY = ("torch", "numpy", "sklearn", "PIL", "pydantic", "jinja2", "rich")

@@ -19,7 +19,7 @@ from striate.data.loader import Loader, LoaderConfig
 from striate.data.randomness import item_keys
 from striate.data.symmetry import SYMMETRIES, apply_symmetry
 from striate.errors import StoppedError
-from striate.metrics import negative_log_likelihood
+from striate.metrics import fit_calibration, negative_log_likelihood
 from striate.models import Network
 from striate.nn.fuse import fold_batch_norm, unfold_batch_norm
 from striate.nn.layout import channels_last
@@ -340,7 +340,10 @@ def run_training(
 
 
 def validation_metrics(network: nn.Module, training: Training, plan: TrainPlan) -> dict[str, float]:
-    """Log loss and accuracy of the validation items, in the training's precision."""
+    """Log loss and accuracy of the validation items, in the training's precision.
+
+    Both are of calibrated probabilities, as the finished model gives them.
+    """
     device = next(network.parameters()).device
     dtype = plan.dtype(device)
     outputs = []
@@ -351,9 +354,10 @@ def validation_metrics(network: nn.Module, training: Training, plan: TrainPlan) 
                 network(part).float().cpu() for part in torch.split(inputs, VALIDATION_BATCH)
             ]
     logits = torch.cat(outputs).numpy()
+    scaled = fit_calibration(logits, training.labels).scaled(logits)
     return {
-        "log_loss": negative_log_likelihood(logits, training.labels),
-        "accuracy": float((logits.argmax(1) == training.labels).mean()),
+        "log_loss": negative_log_likelihood(scaled, training.labels),
+        "accuracy": float((scaled.argmax(1) == training.labels).mean()),
     }
 
 
