@@ -97,5 +97,5 @@ def mistake_pictures(
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    names = ("striate", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
+    names = ("striate", "torch", "numpy", "pillow", "scikit-learn")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
