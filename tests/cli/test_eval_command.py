@@ -1,0 +1,39 @@
+"""`striate eval`: text, one JSON document, and errors."""
+
+import json
+import shutil
+
+from striate.metrics import METRICS
+
+
+def test_of_the_runs_own_test_items(call, probe_run):
+    code, out, err = call("eval", probe_run.folder.path)
+    assert (code, err) == (0, "")
+    head, *lines = out.splitlines()
+    assert head == f"9 items of the test part of {probe_run.record.data}"
+    value = probe_run.metrics["accuracy"]
+    assert any(line.startswith("accuracy ") and f"{value:.4f}" in line for line in lines)
+
+
+def test_json_is_one_document_and_nothing_else(call, probe_run, photos):
+    for data in ((), (photos,)):
+        code, out, err = call("eval", probe_run.folder.path, *data, "--json")
+        assert (code, err) == (0, "")
+        document = json.loads(out)
+        assert set(document) == {"data", "items", "skipped", "metrics"}
+        assert set(METRICS) <= set(document["metrics"])
+        assert document["items"] == (60 if data else 9)
+        assert set(document["metrics"]["accuracy"]) == {"value", "ci95"}
+
+
+def test_a_class_the_model_does_not_know(refused, probe_run, photos, tmp_path):
+    for name, copy in (("disc", "disc"), ("square", "cube")):
+        shutil.copytree(photos / name, tmp_path / "new" / copy)
+    line = refused("eval", probe_run.folder.path, tmp_path / "new")
+    assert "classes the model does not know: cube" in line
+    assert "trained on disc, square, stripes" in line
+
+
+def test_no_run_and_no_data(refused, probe_run, tmp_path):
+    assert "no finished run" in refused("eval", tmp_path)
+    assert "file not found" in refused("eval", probe_run.folder.path, tmp_path / "no")

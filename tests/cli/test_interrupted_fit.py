@@ -1,0 +1,113 @@
+"""`striate fit` killed or interrupted at any moment and resumed: the same weights, bit for bit."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from striate.run import RunFolder
+
+FINETUNE = ("--method", "finetune", "--image-size", 64, "--epochs", 2)
+SCRATCH = ("--method", "scratch", "--model", "resnet18", "--image-size", 32, "--epochs", 4)
+
+
+@pytest.fixture
+def begin(launcher, photos):
+    """A function that begins a fit; its process id."""
+
+    def start(out, options):
+        return launcher.start(("fit", photos, "--out", out, "--device", "cpu", *options))
+
+    return start
+
+
+@pytest.fixture
+def finish(begin, launcher):
+    """A function that fits or resumes to the end; the SHA-256 of the weights."""
+
+    def end(out, options):
+        begin(out, (*options, "--resume"))
+        assert launcher.wait() == 0, launcher.text()
+        return RunFolder.open(out).record().model.sha256
+
+    return end
+
+
+@pytest.fixture
+def interrupt(launcher):
+    """A function that waits until a process has said something and signals it: its exit code."""
+
+    def send(process, number, line, delay=0.0):
+        while line not in launcher.text():
+            time.sleep(0.005)
+        time.sleep(delay)
+        os.kill(process, number)
+        return launcher.wait()
+
+    return send
+
+
+def test_fault_59_killed_twice(begin, finish, interrupt, tuned_run, tmp_path):
+    draws = random.Random(0)
+    for line in ("data: 60 items", "baseline after"):
+        process = begin(tmp_path / "run", (*FINETUNE, "--resume"))
+        code = interrupt(process, signal.SIGKILL, line, delay=draws.uniform(0, 0.3))
+        assert code == -signal.SIGKILL
+    assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256
+
+
+def test_fault_60_a_signal_saves_and_says_how_to_go_on(
+    begin, finish, interrupt, launcher, tuned_run, tmp_path
+):
+    stages = [(signal.SIGINT, 130, "image size"), (signal.SIGTERM, 143, "training 2 epochs")]
+    for number, code, line in stages:
+        process = begin(tmp_path / "run", (*FINETUNE, "--resume"))
+        assert interrupt(process, number, line) == code
+        said = launcher.text().splitlines()
+        assert f"{number.name}: saving, then stopping; once more to leave at once" in said
+        assert said[-1] == "striate: stopped; go on with the same command and --resume"
+        assert "Traceback" not in launcher.text()
+        assert not (tmp_path / "run" / "run.json").exists()
+    assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256
+
+
+def test_fault_60_a_second_signal_leaves_at_once(begin, launcher, tmp_path):
+    process = begin(tmp_path / "run", FINETUNE)
+    for line in ("image size", "SIGTERM: saving"):
+        while line not in launcher.text():
+            time.sleep(0.002)
+        os.kill(process, signal.SIGTERM)
+    assert launcher.wait() == -signal.SIGTERM
+    assert "--resume" not in launcher.text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [(FINETUNE, 0), (SCRATCH, 0), (SCRATCH, 2)],
+    ids=["finetune", "scratch", "scratch, 2 workers"],
+)
+def test_fault_59_killed_at_ten_random_moments(options, workers, begin, finish, launcher, tmp_path):
+    began = time.monotonic()
+    expected = finish(tmp_path / "whole", options)
+    seconds = time.monotonic() - began
+    draws = random.Random(workers)
+    options = (*options, "--workers", workers)
+    kills = runs = 0
+
+    def killed(out):
+        """Begin and kill at a random moment; whether it was not done before."""
+        process = begin(out, (*options, "--resume"))
+        time.sleep(draws.uniform(0.05, 0.5) * seconds)
+        os.kill(process, signal.SIGKILL)  # the number is no other's until it is waited for
+        return launcher.wait() == -signal.SIGKILL
+
+    while kills < 10:
+        out = tmp_path / f"run-{runs}"
+        while kills < 10 and killed(out):
+            kills += 1
+        assert finish(out, options) == expected
+        runs += 1
