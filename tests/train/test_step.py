@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import DeviceError
+from striate.nn.auxiliary import AuxiliaryLogits
 from striate.train.step import (
     Loss,
     accumulate_gradient,
@@ -161,3 +162,12 @@ def test_bfloat16_is_near(batches, make_network) -> None:
     ]
     assert means[0].item() == pytest.approx(means[1].item(), rel=1e-2)
     assert means[0] != means[1]
+
+
+def test_classifiers_on_the_way_weigh_three_tenths_each() -> None:
+    draw = torch.Generator().manual_seed(0)
+    last, early, middle = torch.randn(3, 8, 3, generator=draw)
+    labels = torch.arange(8) % 3
+    got = Loss().total(AuxiliaryLogits(last, (early, middle)), labels)
+    losses = [F.cross_entropy(each, labels, reduction="sum") for each in (last, early, middle)]
+    torch.testing.assert_close(got, losses[0] + 0.3 * losses[1] + 0.3 * losses[2])
