@@ -1,4 +1,4 @@
-"""AlexNet, in one, two or three dimensions.
+"""AlexNet: large filters first and ReLU throughout, in one, two or three dimensions.
 
 Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks,
 NIPS 2012, in the form for one device of Krizhevsky, One weird trick for parallelizing convolutional
