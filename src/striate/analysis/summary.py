@@ -75,7 +75,11 @@ class Summary:
         space = self.input_shape[1:]
         size = " x ".join(map(str, space)) if len(set(space)) > 1 else f"{space[0]} px"
         stages = self.stages()
-        lines = [_beyond(stages, space, size), _within(stages, space, size), self._global()]
+        lines = [
+            _beyond(stages, space, size),
+            _within(self.receptive_field, space, size),
+            self._global(),
+        ]
         if stages and prod(stages[-1].space) <= 4 and prod(space) > 4:
             places = " x ".join(map(str, stages[-1].space))
             lines.append(f"at {size} the last map has only {places} positions")
@@ -174,9 +178,8 @@ def _beyond(stages: Sequence[Stage], space: Sequence[int], size: str) -> str:
     return f"at {size} {which} beyond the image"
 
 
-def _within(stages: Sequence[Stage], space: Sequence[int], size: str) -> str:
+def _within(field: tuple[int | None, ...] | None, space: Sequence[int], size: str) -> str:
     """How little the last map sees, where that is less than the input."""
-    field = stages[-1].receptive_field if stages else None
     if field is None or not all(f is not None and f < n for f, n in zip(field, space, strict=True)):
         return ""
     seen = " x ".join(map(str, field)) if len(set(field)) > 1 else f"{field[0]} px"

@@ -37,7 +37,7 @@ def inspect(
     from striate.run import write_atomic
 
     shape = None if input_shape is None else _parse_shape(input_shape)
-    if shape is not None and rank is None:
+    if shape is not None and rank is None and not Path(model).is_dir():
         rank = len(shape) - 1
     network = load_network(model, rank, None if shape is None else shape[0])
     found = summary(network, shape or _usual_shape(network))
@@ -69,8 +69,11 @@ def load_network(name: str, rank: int | None = None, in_channels: int | None = N
     from striate.models import create_model
 
     if Path(name).is_dir():
+        from striate.errors import ArgumentError
         from striate.recipes.trained import load
 
+        if rank is not None:
+            raise ArgumentError("--rank", why="the network of a run has its own")
         return load(name, device="cpu").model
     with torch.device("meta"):
         return create_model(name, rank=rank or 2, in_channels=in_channels or 3)
