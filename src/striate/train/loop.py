@@ -196,10 +196,10 @@ class _Loop:
         session = self.session
         self._resume()
         self.good = self._capture()
-        total = session.plan.epochs * session.steps_per_epoch - session.steps_done
+        total = session.position.total_steps - session.steps_done
         stopped: Literal["signal", "deadline"] | None = None
         with self.progress.track("training", total, "steps") as tracker:
-            while stopped is None and session.position.epoch < session.plan.epochs:
+            while stopped is None and session.steps_done < session.position.total_steps:
                 try:
                     stopped = self._epoch(tracker)
                 except Trouble as trouble:
@@ -244,8 +244,8 @@ class _Loop:
             self.progress.say(f"stopped {at}; go on with --resume")
             return "signal"
         if self.deadline is not None and self.deadline.passed():
-            planned = self.session.plan.epochs * self.session.steps_per_epoch
-            self.progress.say(f"time is up {at} of {planned}; the best epoch so far is kept")
+            total = self.session.position.total_steps
+            self.progress.say(f"time is up {at} of {total}; the best epoch so far is kept")
             return "deadline"
         return None
 
@@ -253,8 +253,10 @@ class _Loop:
         """Validate, add a row to the history, and save."""
         session, position = self.session, self.session.position
         session.check()
+        began = perf_counter()
         metrics = self._validate()
         self._judge(metrics)
+        cost = position.seconds + perf_counter() - began
         row = EpochRow(
             epoch=position.epoch + 1,
             train_loss=position.loss_sum / session.steps_per_epoch,
@@ -266,9 +268,23 @@ class _Loop:
         self.history.append(row)
         position.epoch, position.step = position.epoch + 1, 0
         position.loss_sum, position.samples, position.seconds = 0.0, 0, 0.0
+        self._keep_to_time(cost)
         self._save()
         if self.on_epoch is not None:
             self.on_epoch(row)
+
+    def _keep_to_time(self, seconds_per_epoch: float) -> None:
+        """Plan fewer epochs where the machine turns out slower, so that the rate still reaches zero.
+
+        A run that is merely cut off keeps weights that were still moving fast.
+        """
+        session = self.session
+        left = (session.position.total_steps - session.steps_done) // session.steps_per_epoch
+        if self.deadline is None or left * seconds_per_epoch <= self.deadline.seconds_left():
+            return
+        affordable = max(0, int(self.deadline.seconds_left() / seconds_per_epoch))
+        session.shorten(affordable)
+        self.progress.say(f"the time allows {affordable} more epochs, not {left}")
 
     def _validate(self) -> dict[str, float]:
         session = self.session

@@ -102,4 +102,8 @@ class Deadline:
 
     def passed(self) -> bool:
         """Whether the moment has come."""
-        return self._clock() >= self._end
+        return self.seconds_left() <= 0
+
+    def seconds_left(self) -> float:
+        """Until the moment; negative when it has passed."""
+        return self._end - self._clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,9 @@ class Position:
     Attributes:
         epoch: in progress, from 0.
         step: done in this epoch.
+        total_steps: after which the run ends; fewer than planned where the time got short.
+        turn_step: at which the run was last shortened.
+        turn_place: place in the planned schedule at that step.
         rollbacks: times that training went back; each halved the learning rate.
         micro_batch: items that fit into memory together.
         first_loss: of the run's first step.
@@ -54,6 +57,9 @@ class Position:
 
     epoch: int = 0
     step: int = 0
+    total_steps: int
+    turn_step: int = 0
+    turn_place: float = 0.0
     rollbacks: int = 0
     micro_batch: int
     first_loss: float | None = None
@@ -115,7 +121,9 @@ class Session:
             betas=(0.9, 0.99),  # a run has hundreds of steps: 0.999 would remember all of them
             fused=self.device.type == "cuda",
         )
-        self.position = Position(micro_batch=plan.batch_size)
+        self.position = Position(
+            micro_batch=plan.batch_size, total_steps=plan.epochs * steps_per_epoch
+        )
         self.best: dict[str, Tensor] = {}
         self._pending: tuple[Position, float, Tensor] | None = None
 
@@ -132,11 +140,24 @@ class Session:
     def rate_at(self, step: int) -> float:
         """The learning rate of a step of the run, before the groups' factors."""
         share = warmup_cosine(
-            step,
+            self._place(step),
             total_steps=self.plan.epochs * self.steps_per_epoch,
             warmup_steps=round(self.plan.warmup_epochs * self.steps_per_epoch),
         )
         return self.plan.learning_rate * share * 0.5**self.position.rollbacks
+
+    def shorten(self, epochs: int) -> None:
+        """End the run after so many more epochs; what is left of the schedule is compressed."""
+        position = self.position
+        position.turn_place, position.turn_step = self._place(self.steps_done), self.steps_done
+        position.total_steps = self.steps_done + epochs * self.steps_per_epoch
+
+    def _place(self, step: int) -> float:
+        """Where in the planned schedule a step is."""
+        position = self.position
+        ahead = self.plan.epochs * self.steps_per_epoch - position.turn_place
+        left = max(1, position.total_steps - position.turn_step)
+        return position.turn_place + (step - position.turn_step) * ahead / left
 
     def training_mode(self) -> None:
         """Put the network into training mode, but for batch norms that keep their statistics."""
@@ -174,7 +195,7 @@ class Session:
         if self.average is not None:
             self.average.update(self.network)
         self.check()
-        at = Position(epoch=self.position.epoch, step=self.position.step, micro_batch=0)
+        at = replace(self.position)
         self._pending = (at, rate, torch.stack([mean, norm]))
         self.position.step += 1
         self.position.samples += len(inputs)

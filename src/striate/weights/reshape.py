@@ -18,9 +18,7 @@ DEFAULT_MODES: Final[Mapping[int, InflationMode]] = {1: "average", 2: "center", 
 series what it gives as an image whose rows are all alike (away from the borders)."""
 
 
-def as_filters(
-    state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def as_filters(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of linear layers over flattened maps as filters, where the network has filters.
 
     A convolution as large as its input computes the same as flattening and a linear layer.
