@@ -17,6 +17,7 @@ from torch import nn
 from striate.errors import ArgumentError, DivergedError, RunError, UnknownNameError
 from striate.nn.parameters import ParameterGroup, plain_groups
 from striate.progress import Progress
+from striate.train import loop
 from striate.train.checkpoint import CheckpointStore
 from striate.train.loop import TrainResult, measure_rate, train
 from striate.train.plan import Deadline, TrainPlan, affordable_epochs
@@ -164,6 +165,7 @@ folder, epochs = sys.argv[2], int(sys.argv[3])
 sys.path.insert(0, sys.argv[1])
 from conftest import TinyBatches, Validation, tiny_network
 from striate.train.checkpoint import CheckpointStore
+from striate.train import loop
 from striate.train.loop import train
 from striate.train.plan import TrainPlan
 batches, network = TinyBatches(), tiny_network()
@@ -293,8 +295,8 @@ def test_a_learning_rate_of_a_million_is_a_divergence(make_network, batches, val
 def test_the_deadline_stops_at_the_end_of_a_step(
     make_network, batches, validate, store, progress, told
 ) -> None:
-    ticks = iter(range(100))
-    deadline = Deadline(6, clock=lambda: next(ticks))
+    ticks = iter(range(100))  # one a look: after each step, and at the end of an epoch
+    deadline = Deadline(7, clock=lambda: next(ticks))
     network = make_network()
     result = train(
         network, batches, validate, PLAN, checkpoints=store, progress=progress, deadline=deadline
@@ -302,6 +304,31 @@ def test_the_deadline_stops_at_the_end_of_a_step(
     assert (result.stopped, result.steps, result.best_epoch) == ("deadline", 6, 1)
     assert "time is up after step 6 of 12; the best epoch so far is kept" in told.getvalue()
     assert validate(network)["log_loss"] == result.best_value
+
+
+def test_a_slower_machine_gets_fewer_epochs(
+    make_network, batches, validate, store, progress, told, monkeypatch
+) -> None:
+    seconds = iter(range(1000))
+    monkeypatch.setattr(loop, "perf_counter", lambda: float(next(seconds)))
+    deadline = Deadline(8, clock=lambda: 0.0)  # an epoch takes 6 s on the other clock
+    result = train(
+        make_network(),
+        batches,
+        validate,
+        PLAN,
+        checkpoints=store,
+        progress=progress,
+        deadline=deadline,
+    )
+    assert "the time allows 1 more epochs, not 2" in told.getvalue()
+    assert (result.stopped, result.steps, len(result.history)) == (None, 8, 2)
+    rates = [row.learning_rate for row in result.history]
+    full = train(make_network(), batches, validate, PLAN)
+    assert rates[0] == full.history[0].learning_rate
+    assert rates[1] < full.history[1].learning_rate  # compressed: on its way to zero
+    again = train(make_network(), batches, validate, PLAN, checkpoints=store, deadline=deadline)
+    assert again.steps == 8  # a resumed run knows that it was shortened
 
 
 def test_a_deadline_within_the_first_epoch_leaves_weights(make_network, batches, validate) -> None:
