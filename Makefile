@@ -20,11 +20,11 @@ $(STAMP)dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(STAMP)demo
 
 demo: $(STAMP)demo
-	$(BIN)/striate fit sample:solar-cells --out runs/solar-cells --time 10m
+	$(BIN)/striate fit sample:solar-cells --symmetry dihedral --time 10m
 
 check: $(STAMP)dev
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .

@@ -60,7 +60,15 @@ def fit_seed(
     manifest: Path, folder: Path, seed: int, time_limit: str
 ) -> tuple[float, float, float]:
     began = time.monotonic()
-    run = striate.fit(manifest, out=folder, seed=seed, time=time_limit, progress=Progress())
+    # A solar cell has no up or down, and nothing about it depends on a mirror.
+    run = striate.fit(
+        manifest,
+        out=folder,
+        seed=seed,
+        time=time_limit,
+        symmetry="dihedral",
+        progress=Progress(),
+    )
     seconds = time.monotonic() - began
     probe = run.report.baselines.probe
     print(

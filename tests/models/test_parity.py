@@ -11,7 +11,14 @@ TF = {"padding": "same", "norm_eps": 1e-3}
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 SCALED = [f"efficientnet_b{size}" for size in range(8)]
 LITE = [f"efficientnet_lite{size}" for size in range(5)]
-FAST = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet_b1", "efficientnet_lite0")
+FAST = (
+    "resnet18",
+    "resnet26",
+    "resnet50",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_lite0",
+)
 
 
 def cases(names: list[str]) -> list[object]:
@@ -24,7 +31,7 @@ def test_equals_torchvision(name: str, assert_equal: Callable[..., None]) -> Non
     assert_equal(torchvision.models.get_model(name, weights=None), name)
 
 
-@pytest.mark.parametrize("name", cases(RESNETS + SCALED))
+@pytest.mark.parametrize("name", cases([*RESNETS, "resnet26", *SCALED]))
 def test_equals_timm(name: str, assert_equal: Callable[..., None]) -> None:
     timm = pytest.importorskip("timm")
     assert_equal(timm.create_model(name), name)

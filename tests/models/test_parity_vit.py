@@ -15,9 +15,13 @@ from striate.models import create_model
 TIMM = {
     "vit_ti_16": "vit_tiny_patch16_224",
     "vit_s_16": "vit_small_patch16_224",
+    "vit_s_32": "vit_small_patch32_224",
+    "vit_b_8": "vit_base_patch8_224",
     "vit_b_16": "vit_base_patch16_224",
     "vit_b_32": "vit_base_patch32_224",
     "vit_l_16": "vit_large_patch16_224",
+    "vit_l_32": "vit_large_patch32_224",
+    "vit_h_14": "vit_huge_patch14_224",
 }
 SIDE = 64
 OPTIONS = {"size": (SIDE, SIDE), "input_size": SIDE}

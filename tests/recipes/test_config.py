@@ -35,3 +35,8 @@ def test_values_that_are_not_allowed(option, message):
 def test_unknown_method_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean 'finetune'"):
         FitConfig(method="finetuen")
+
+
+def test_unknown_symmetry_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'dihedral'"):
+        FitConfig(symmetry="dihedrall")

@@ -76,3 +76,15 @@ def test_fault_47_a_file_removed_after_the_listing_is_left_out_and_counted(
     lock = run.folder.read_json("data.lock.json")
     assert [skip["id"] for skip in lock["skipped"]] == ["disc/03.png"]
     assert any("disc/03.png" in found.ids for found in run.report.data_issues)
+
+
+def test_fault_34_a_class_of_one_image_goes_to_training_and_is_named(draw, own_cache, tmp_path):
+    for shape, count in (("disc", 12), ("square", 12), ("stripes", 1)):
+        (tmp_path / "data" / shape).mkdir(parents=True)
+        for number in range(count):
+            image = Image.fromarray(draw(shape, number))
+            image.save(tmp_path / "data" / shape / f"{number}.png")
+    run = striate.fit(tmp_path / "data", out=tmp_path / "run", **OPTIONS)
+    assert "stripes" in issue(run, "single-item-class").message
+    lock = run.folder.read_json("data.lock.json")["items"]
+    assert [item["split"] for item in lock if item["label"] == "stripes"] == ["train"]

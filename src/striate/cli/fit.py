@@ -28,6 +28,13 @@ def fit(
     epochs: Annotated[
         int | None, Option(help="Epochs of training (default: planned from --time).")
     ] = None,
+    symmetry: Annotated[
+        str,
+        Option(
+            help="Turns and mirrors that leave a label as it is: identity, mirror, flips (both "
+            "axes), dihedral (quarter turns too), or auto."
+        ),
+    ] = "auto",
     image_size: Annotated[
         int | None, Option(help="Side of the network's input in pixels (default: from the data).")
     ] = None,
@@ -56,6 +63,7 @@ def fit(
                 method=method,
                 time=time,
                 epochs=epochs,
+                symmetry=symmetry,
                 image_size=image_size,
                 seed=seed,
                 device=device,

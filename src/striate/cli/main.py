@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import typer
 
+from striate.cli.check import check
+from striate.cli.compare import compare
 from striate.cli.convolve import convolve
 from striate.cli.evaluate import evaluate
 from striate.cli.fit import fit
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command("fit")(fit)
 app.command("predict")(predict)
 app.command("eval")(evaluate)
+app.command("check")(check)
+app.command("compare")(compare)
 app.command("inspect")(inspect)
 # A kernel may start with a minus sign, which is then no option.
 app.command("convolve", context_settings={"ignore_unknown_options": True})(convolve)

@@ -25,6 +25,16 @@ class Estimate:
     ci95: tuple[float, float] | None = None
     reason: str = ""
 
+    def as_text(self, *, signed: bool = False) -> str:
+        """The figure and its interval for a person; `signed` shows a plus too."""
+        sign = "+" if signed else ""
+        if self.value is None:
+            return f"undefined ({self.reason})"
+        if self.ci95 is None:
+            return f"{self.value:{sign}.4f}"
+        low, high = self.ci95
+        return f"{self.value:{sign}.4f} (95 % interval {low:{sign}.4f} to {high:{sign}.4f})"
+
 
 def percentile_interval(draws: Float[np.ndarray, " b"]) -> tuple[float, float] | None:
     """The middle 95 % of the draws that are defined; None where they do not vary.

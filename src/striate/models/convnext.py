@@ -143,6 +143,7 @@ VARIANTS: Final = {
     "convnext_small": _v1(27, 96, 0.4),
     "convnext_base": _v1(27, 128, 0.5),
     "convnext_large": _v1(27, 192, 0.5),
+    "convnext_xlarge": _v1(27, 256, 0.5),
     "convnextv2_atto": _v2((2, 2, 6, 2), 40, 0.1),
     "convnextv2_femto": _v2((2, 2, 6, 2), 48, 0.1),
     "convnextv2_pico": _v2((2, 2, 6, 2), 64, 0.1),
@@ -151,6 +152,7 @@ VARIANTS: Final = {
     "convnextv2_small": _v2((3, 3, 27, 3), 96, 0.2),
     "convnextv2_base": _v2((3, 3, 27, 3), 128, 0.1),
     "convnextv2_large": _v2((3, 3, 27, 3), 192, 0.1),
+    "convnextv2_huge": _v2((3, 3, 27, 3), 352, 0.3),
 }
 
 register("convnext", VARIANTS, ConvNeXt)

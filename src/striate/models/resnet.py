@@ -131,6 +131,7 @@ def _grouped(num_blocks: tuple[int, ...], groups: int, group_width: int) -> ResN
 VARIANTS: Final = {
     "resnet18": ResNetConfig(block="basic", num_blocks=(2, 2, 2, 2)),
     "resnet34": ResNetConfig(block="basic", num_blocks=(3, 4, 6, 3)),
+    "resnet26": ResNetConfig(block="bottleneck", num_blocks=(2, 2, 2, 2)),
     "resnet50": ResNetConfig(block="bottleneck", num_blocks=(3, 4, 6, 3)),
     "resnet101": ResNetConfig(block="bottleneck", num_blocks=(3, 4, 23, 3)),
     "resnet152": ResNetConfig(block="bottleneck", num_blocks=(3, 8, 36, 3)),

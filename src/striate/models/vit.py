@@ -183,9 +183,13 @@ def _vit(patch_size: int, width: int, num_blocks: int, num_heads: int) -> ViTCon
 VARIANTS: Final = {
     "vit_ti_16": _vit(16, 192, 12, 3),
     "vit_s_16": _vit(16, 384, 12, 6),
+    "vit_s_32": _vit(32, 384, 12, 6),
+    "vit_b_8": _vit(8, 768, 12, 12),
     "vit_b_16": _vit(16, 768, 12, 12),
     "vit_b_32": _vit(32, 768, 12, 12),
     "vit_l_16": _vit(16, 1024, 24, 16),
+    "vit_l_32": _vit(32, 1024, 24, 16),
+    "vit_h_14": _vit(14, 1280, 32, 16),
 }
 
 register("vit", VARIANTS, ViT)

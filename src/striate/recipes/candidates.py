@@ -35,7 +35,7 @@ _LEAST_TUNING: Final = 20.0
 _REPORTING: Final = 12.0
 """Seconds kept back for the report and its pictures."""
 
-_EVALUATION_SHARE: Final = 0.16
+_EVALUATION_SHARE: Final = 0.2
 """Of the time, the most that predicting held-out items may take; fewer symmetries if it is more."""
 
 
@@ -85,7 +85,7 @@ def best_candidate(job: Job, dataset: Dataset, size: int) -> tuple[Candidate, Ba
     symmetry = job.decide("symmetry", lambda: _symmetry(job, dataset, size, network, baseline))
     views = job.decide("views", lambda: _views(job, dataset, size, network, symmetry))
     seconds = job.seconds_left() - _evaluation_seconds(job, views) - _REPORTING
-    if method == "auto" and job.config.epochs is None and seconds < _LEAST_TUNING:
+    if method == "auto" and not job.ledger.decide("tune", lambda: _worth_tuning(job, seconds)):
         job.tell(Choice(topic="method", choice="probe", why="no time is left for fine-tuning"))
         return _candidate(job, dataset, size, "probe", network, "identity"), baseline
     probe_network = copy.deepcopy(network)
@@ -100,6 +100,11 @@ def best_candidate(job: Job, dataset: Dataset, size: int) -> tuple[Candidate, Ba
         return tuned, baseline
     job.tell(Choice(topic="method", choice="probe", why=why))
     return _candidate(job, dataset, size, "probe", probe_network, "identity"), baseline
+
+
+def _worth_tuning(job: Job, seconds: float) -> bool:
+    """Whether fine-tuning is begun; a resumed fit goes on with it however little time is left."""
+    return job.config.epochs is not None or seconds >= _LEAST_TUNING
 
 
 def _pretrained(job: Job, dataset: Dataset) -> Network:
@@ -130,6 +135,9 @@ def _baseline(job: Job, dataset: Dataset, network: Network, size: int) -> Baseli
 def _symmetry(
     job: Job, dataset: Dataset, size: int, network: Network, baseline: Baseline
 ) -> tuple[str, Choice]:
+    if job.config.symmetry != "auto":
+        asked = job.config.symmetry
+        return asked, Choice(topic="symmetry", choice=asked, why="asked for")
     logits, labels = transformed_logits(
         network, baseline.probe, baseline.features, dataset, size, job.stop
     )
@@ -200,7 +208,7 @@ def _from_scratch(job: Job, dataset: Dataset, size: int) -> Candidate:
         network,
         dataset,
         size=size,
-        symmetry="mirror",
+        symmetry="mirror" if job.config.symmetry == "auto" else job.config.symmetry,
         seed=job.config.seed,
         batch_size=BATCH_SIZE,
         workers=job.config.workers,

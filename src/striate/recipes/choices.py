@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.source import Source, UnreadableItem
+from striate.data.sandbox import read_all
+from striate.data.source import Reading, Source
 from striate.errors import DataError
 from striate.metrics import negative_log_likelihood
 from striate.report import Choice
@@ -35,11 +36,9 @@ def choose_image_size(source: Source, asked: int | None) -> tuple[int, Choice]:
         return asked, Choice(topic="image size", choice=f"{asked} px", why="asked for")
     items = source.listing.items
     sides = []
-    for item in items[:: max(1, len(items) // _LOOKS)]:
-        try:
-            sides.append(min(source.read(item).array.shape[1:]))
-        except UnreadableItem:
-            continue
+    for _, reading in read_all(source, items[:: max(1, len(items) // _LOOKS)], None):
+        if isinstance(reading, Reading):
+            sides.append(min(reading.array.shape[1:]))
     if not sides:
         raise DataError(
             f"{source.name}: not one of the items looked at can be read",

@@ -30,6 +30,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         weights: likewise.
         time: likewise.
         epochs: likewise.
+        symmetry: likewise.
         image_size: likewise.
         seed: likewise.
         device: likewise.
@@ -48,6 +49,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         weights: str | None = "auto",
         time: str | float = "10m",
         epochs: int | None = None,
+        symmetry: str = "auto",
         image_size: int | None = None,
         seed: int = 0,
         device: str = "auto",
@@ -58,6 +60,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.weights = weights
         self.time = time
         self.epochs = epochs
+        self.symmetry = symmetry
         self.image_size = image_size
         self.seed = seed
         self.device = device
@@ -89,6 +92,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             weights=self.weights,
             time=self.time,
             epochs=self.epochs,
+            symmetry=self.symmetry,
             image_size=self.image_size,
             seed=self.seed,
             device=self.device,

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
+from striate.data.symmetry import SYMMETRIES
 from striate.errors import ArgumentError, UnknownNameError
 
 Method = Literal["auto", "probe", "finetune", "scratch"]
@@ -24,6 +25,8 @@ class FitConfig:
             "scratch" starts from random weights, "auto" keeps the better of the first two.
         time: seconds the whole fit may take.
         epochs: number of epochs of fine-tuning; None plans them from `time`.
+        symmetry: of the images, where labels do not depend on it: "identity", "mirror", "flips",
+            "dihedral"; "auto" asks the probe.
         image_size: side of the network's input in pixels; None chooses from the data.
         seed: of the split, the augmentation and the training.
         device: "auto", "cpu" or "cuda".
@@ -38,6 +41,7 @@ class FitConfig:
     method: Method = "auto"
     time: float = 600.0
     epochs: int | None = None
+    symmetry: str = "auto"
     image_size: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -46,6 +50,9 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise UnknownNameError("method", self.method, get_args(Method))
+        symmetries = ["auto", *SYMMETRIES]
+        if self.symmetry not in symmetries:
+            raise UnknownNameError("symmetry", self.symmetry, symmetries)
         _at_least("time", self.time, 1)
         _at_least("epochs", self.epochs, 1)
         _at_least("image-size", self.image_size, 8)

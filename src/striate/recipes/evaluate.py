@@ -53,7 +53,7 @@ class Evaluated:
         skipped = f", {self.num_skipped} left out" if self.num_skipped else ""
         lines = [f"{self.num_items} items of {self.data}{skipped}"]
         for name, estimate in self.metrics.items():
-            lines.append(f"{name:18} {_text(estimate)}")
+            lines.append(f"{name:18} {estimate.as_text()}")
         return "\n".join(lines)
 
 
@@ -125,11 +125,3 @@ def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
         num_skipped=len(source.listing.items) + len(source.listing.skipped) - len(labels),
         metrics=evaluate_items(probabilities, np.array(labels)).metrics,
     )
-
-
-def _text(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return f"undefined ({estimate.reason})"
-    if estimate.ci95 is None:
-        return f"{estimate.value:.4f}"
-    return f"{estimate.value:.4f} (95 % interval {estimate.ci95[0]:.4f} to {estimate.ci95[1]:.4f})"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,11 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate.data.augment import POLICIES, AugmentPolicy, augment
 from striate.data.dataset import Dataset
 from striate.data.loader import Loader, LoaderConfig
-from striate.data.randomness import item_keys
-from striate.data.symmetry import SYMMETRIES, apply_symmetry
 from striate.errors import StoppedError
 from striate.metrics import fit_calibration, negative_log_likelihood
 from striate.models import Network
@@ -26,6 +22,7 @@ from striate.nn.layout import channels_last
 from striate.nn.parameters import ParameterGroup, plain_groups
 from striate.progress import Progress
 from striate.recipes.baseline import READ, crops
+from striate.recipes.variants import data_key, policy_for, variants_of
 from striate.run import CHECKPOINTS, RunFolder
 from striate.train.checkpoint import CheckpointStore
 from striate.train.loop import Batches, EpochRow, TrainResult, measure_rate, train
@@ -52,13 +49,6 @@ BALANCE_FROM: Final = 3.0
 VALIDATION_BATCH: Final = 8
 VALIDATION_SPEED_UP: Final = 2.5
 """How much faster an item is validated than trained on: no gradients."""
-
-_POLICY_NAMES: Final = {
-    "identity": "upright",
-    "mirror": "natural",
-    "flips": "dihedral",
-    "dihedral": "dihedral",
-}
 
 
 RELATIVE_RATE: Final = 1.2e-3
@@ -152,7 +142,7 @@ def tail_training(
                 pixel_shape=shape,
                 num_items=len(indices),
                 num_views=num_variants,
-                data_key=_data_key(dataset, indices, size, symmetry, num_variants, seed),
+                data_key=data_key(dataset, indices, size, symmetry, num_variants, seed),
                 folder=folder.path / CHECKPOINTS,
                 budget_bytes=2 * MAP_BYTES,
                 tracker=tracker,
@@ -210,44 +200,6 @@ def full_training(
         groups=plain_groups(network, DECAY_FROM_SCRATCH),
         class_counts=torch.bincount(labels, minlength=len(dataset.classes)),
     )
-
-
-def variants_of(
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    size: int,
-    symmetry: str,
-    num_variants: int,
-    seed: int,
-    stop: Callable[[], bool],
-) -> Iterator[Tensor]:
-    """Batches (n, variants, c, size, size) of the items, the first variant the plain one.
-
-    The variants go through the symmetries in turn, each with its own crop and colours.
-
-    Raises:
-        StoppedError: `stop` said so.
-    """
-    keys = item_keys(dataset.ids(indices))
-    policy = replace(
-        policy_for(symmetry), dihedral=False, horizontal_flip=False, vertical_flip=False
-    )
-    numbers = SYMMETRIES[symmetry]
-    for start in range(0, len(indices), READ):
-        if stop():
-            raise StoppedError
-        chosen = slice(start, start + READ)
-        variants = [dataset.pixels.center_crops(indices[chosen], size)]
-        views = [dataset.pixels.view(int(i)) for i in indices[chosen]]
-        for number in range(1, num_variants):
-            pixels = augment(views, keys[chosen], policy, size, seed=seed, epoch=number)
-            variants.append(apply_symmetry(pixels, numbers[number % len(numbers)]))
-        yield torch.stack(variants, dim=1)
-
-
-def policy_for(symmetry: str) -> AugmentPolicy:
-    """The augmentation that suits a set of symmetries."""
-    return POLICIES[_POLICY_NAMES[symmetry]]
 
 
 def plan_training(
@@ -397,21 +349,3 @@ class _PixelBatches:
 def _imbalance(counts: Tensor) -> float:
     """Items of the largest class over those of the smallest."""
     return float(counts.max() / counts.min().clamp(min=1))
-
-
-def _data_key(
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    size: int,
-    symmetry: str,
-    num_variants: int,
-    seed: int,
-) -> str:
-    """A digest of everything that the variants' pixels depend on."""
-    policy = asdict(policy_for(symmetry))
-    digest = hashlib.sha256(repr((size, symmetry, num_variants, seed, policy)).encode())
-    for index in indices:
-        digest.update(
-            f"{dataset.items[index].id}\0{dataset.sha256[index]}\0".encode(errors="surrogateescape")
-        )
-    return digest.hexdigest()

@@ -66,6 +66,7 @@ def fit(
     method: str = "auto",
     time: str | float = "10m",
     epochs: int | None = None,
+    symmetry: str = "auto",
     image_size: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -79,11 +80,12 @@ def fit(
     Args:
         data: see `striate.data.sources.open_source`.
         out: run folder to write; `runs/NAME-1`, `-2`, ... by default.
-        model: see `FitConfig`, as for weights, method, epochs, image_size, seed, device, workers.
+        model: see `FitConfig`, as for all that say likewise.
         weights: likewise.
         method: likewise.
         time: for the whole fit: seconds, or text such as "90s", "10m".
         epochs: likewise; where given, `time` does not limit the training.
+        symmetry: likewise.
         image_size: likewise.
         seed: likewise.
         device: likewise.
@@ -106,6 +108,7 @@ def fit(
         method=method,  # type: ignore[arg-type]  # FitConfig checks it
         time=parse_time(time),
         epochs=epochs,
+        symmetry=symmetry,
         image_size=image_size,
         seed=seed,
         device=device,

@@ -1,0 +1,93 @@
+"""`check`: what there is to know of some data, before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from striate.data.dataset import Dataset
+from striate.data.prepare import prepare
+from striate.data.sources import open_source
+from striate.errors import one_line
+from striate.progress import Progress
+from striate.recipes.choices import choose_image_size
+from striate.typing import PathLike
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """Data that was read, checked and split.
+
+    Attributes:
+        dataset: as a fit would see it.
+        image_size: that a fit would choose, in pixels.
+    """
+
+    dataset: Dataset
+    image_size: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `striate check --json`."""
+        dataset = self.dataset
+        counts = np.bincount(dataset.labels, minlength=len(dataset.classes)).tolist()
+        return {
+            "data": dataset.name,
+            "kind": dataset.kind,
+            "items": len(dataset.items),
+            "image_size": self.image_size,
+            "classes": dict(zip(dataset.classes, counts, strict=True)),
+            "splits": {part: len(dataset.indices(part)) for part in ("train", "val", "test")},
+            "notes": [
+                {"code": n.code, "severity": n.severity, "message": n.message, "items": n.ids}
+                for n in dataset.notes
+            ],
+            "skipped": [{"item": skip.id, "reason": skip.reason} for skip in dataset.skipped],
+        }
+
+    def as_text(self) -> str:
+        """The findings in lines, warnings first."""
+        found = self.as_json()
+        classes = ", ".join(f"{name} {count}" for name, count in found["classes"].items())
+        splits = ", ".join(f"{part} {count}" for part, count in found["splits"].items())
+        lines = [
+            f"{found['items']} items in {len(found['classes'])} classes: {classes}",
+            f"split: {splits}; image size {self.image_size} px",
+        ]
+        notes = sorted(self.dataset.notes, key=lambda note: note.severity != "warning")
+        lines += [f"{note.severity}: {note.message}" for note in notes]
+        skipped = self.dataset.skipped
+        lines += [f"left out: {skip.id}: {skip.reason}" for skip in skipped[:_SHOWN]]
+        if len(skipped) > _SHOWN:
+            lines.append(f"left out: {len(skipped) - _SHOWN} more")
+        if len(lines) == 2:
+            lines.append("nothing to complain about")
+        return "\n".join(map(one_line, lines))
+
+
+def check(
+    data: PathLike,
+    *,
+    seed: int = 0,
+    image_size: int | None = None,
+    progress: Progress | None = None,
+) -> Checked:
+    """Read, check and split some data as a fit would.
+
+    Args:
+        data: see `striate.fit`.
+        seed: of the split.
+        image_size: side of the network's input; from the data by default.
+        progress: is told of the work.
+
+    Raises:
+        DataError: the data cannot be used for a fit; the message says why.
+    """
+    source = open_source(str(data))
+    size, _ = choose_image_size(source, image_size)
+    return Checked(
+        dataset=prepare(source, size=size, seed=seed, progress=progress), image_size=size
+    )

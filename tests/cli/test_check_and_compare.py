@@ -1,0 +1,25 @@
+"""`striate check` and `striate compare` as a user calls them."""
+
+import json
+
+
+def test_check(call, photos):
+    code, out, _ = call("check", photos)
+    assert code == 0
+    assert out.startswith("60 items in 3 classes: disc 20, square 20, stripes 20\n")
+    code, out, err = call("check", photos, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["items"] == 60
+
+
+def test_check_of_nothing(refused, tmp_path):
+    assert "file not found" in refused("check", tmp_path / "no")
+
+
+def test_compare(call, probe_run):
+    path = probe_run.folder.path
+    code, out, err = call("compare", path, path)
+    assert (code, err) == (0, "")
+    assert "p = 1" in out
+    code, out, _ = call("compare", path, path, "--json")
+    assert json.loads(out)["p_value"] == 1
