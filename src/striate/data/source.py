@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,14 @@ class Item:
     Attributes:
         id: unique in its source and stable between runs (a path relative to the root, with `/`).
         label: name of its class; None where it is not known.
+        target: number to predict, where the task is regression; an item has a label or a target.
         split: the part the user put it in; None where Striate is to choose.
         group: items of one group (a patient, a site) never lie on two sides of a split.
     """
 
     id: str
     label: str | None = None
+    target: float | None = None
     split: SplitName | None = None
     group: str | None = None
 
@@ -60,13 +63,22 @@ class Reading:
     """An item as read.
 
     Attributes:
-        array: channels first; for an image uint8 (3, height, width), RGB.
+        array: channels first; for an image uint8 (3, height, width), RGB; for a signal float32
+            (channels, time); for a volume (channels, depth, height, width), float32 or as stored;
+            for a graph float32 (node features, nodes).
         sha256: of the item's bytes as stored (the file's content).
+        spacing: distance between samples along each axis of space: seconds for a signal,
+            millimetres for a volume; empty where it is not known.
+        edges: (2, edges) int64, source and target node of each; graphs only.
+        edge_features: (features, edges) float32; None where there are none.
         notes: remarks on this item ("png-named-jpg", "first-frame", ...), as codes with a line.
     """
 
-    array: NDArray[np.uint8] | NDArray[np.float32]
+    array: NDArray[Any]
     sha256: str
+    spacing: tuple[float, ...] = ()
+    edges: NDArray[np.int64] | None = None
+    edge_features: NDArray[np.float32] | None = None
     notes: tuple[Note, ...] = ()
 
 
