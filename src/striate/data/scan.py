@@ -7,7 +7,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -30,9 +30,9 @@ class Found:
     """What a walk through a folder met. Paths are relative to its root, with `/`.
 
     Attributes:
-        files: files with an image's suffix, sorted.
+        files: files with one of the suffixes looked for, sorted.
         folders: folders, sorted; without ignored ones.
-        skipped: images that cannot be read, and why (broken links, FIFOs, ...).
+        skipped: such files that cannot be read, and why (broken links, FIFOs, ...).
         other_suffixes: how many files of each other suffix were left alone.
         links_out: links to outside the root that were not followed.
     """
@@ -96,7 +96,9 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def walk(root: Path, *, follow_links: bool = False) -> Found:
+def walk(
+    root: Path, *, follow_links: bool = False, suffixes: Collection[str] = IMAGE_SUFFIXES
+) -> Found:
     """Look through a folder.
 
     Hidden files and what systems leave behind are ignored. A link is followed where it leads to
@@ -106,11 +108,12 @@ def walk(root: Path, *, follow_links: bool = False) -> Found:
     Args:
         root: the folder.
         follow_links: follow links that leave the root as well.
+        suffixes: ends of the names of files to be found, in lower case; images' by default.
 
     Raises:
         DataError: a folder cannot be read.
     """
-    state = _Walk(root=os.fspath(root), follow_links=follow_links)
+    state = _Walk(root=os.fspath(root), follow_links=follow_links, suffixes=tuple(suffixes))
     state.run()
     return Found(
         files=tuple(sorted(state.files)),
@@ -127,6 +130,7 @@ class _Walk:
 
     root: str
     follow_links: bool
+    suffixes: tuple[str, ...]
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
@@ -187,7 +191,7 @@ class _Walk:
         try:
             status = full.stat()
         except OSError as error:
-            if _suffix(path) in IMAGE_SUFFIXES or not _suffix(path):
+            if self._wanted(path) or not _suffix(path):
                 self._skip(path, "broken link" if error.errno == errno.ENOENT else os_reason(error))
             return
         if not (self.follow_links or self._inside(full)):
@@ -209,8 +213,11 @@ class _Walk:
         self.inodes.add(key)
         return new
 
+    def _wanted(self, path: str) -> bool:
+        return path.lower().endswith(self.suffixes)
+
     def _file(self, path: str, mode: int) -> None:
-        if _suffix(path) not in IMAGE_SUFFIXES:
+        if not self._wanted(path):
             self.other_suffixes[_suffix(path) or "no suffix"] += 1
         elif stat.S_ISREG(mode):
             self.files.append(path)
@@ -225,12 +232,12 @@ def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def walk_notes(found: Found) -> list[Note]:
-    """What a user should know of the files that a walk left alone."""
+def walk_notes(found: Found, what: str = "image") -> list[Note]:
+    """What a user should know of the files that a walk left alone; `what` was looked for."""
     notes = []
     if found.other_suffixes:
         listing = ", ".join(f"{count} {suffix}" for suffix, count in found.other_suffixes.items())
-        message = f"files that are no images were left alone: {listing}"
+        message = f"files that are no {what}s were left alone: {listing}"
         notes.append(Note(code="other-files", message=message, severity="info"))
     if found.links_out:
         ids = tuple(display_name(link) for link in found.links_out)

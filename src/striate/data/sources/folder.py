@@ -18,10 +18,10 @@ from striate.data.scan import (
     walk_notes,
 )
 from striate.data.source import Item, Listing, Note, Source
-from striate.data.sources.image_files import ImageFiles
+from striate.data.sources.kinds_of_files import files_source, kind_of_files, suffixes_of
 from striate.data.sources.registry import SOURCES, SourceFormat
 from striate.errors import DataError
-from striate.typing import SplitName
+from striate.typing import Kind, SplitName
 
 SPLIT_NAMES: Final[dict[str, SplitName]] = {
     "train": "train",
@@ -38,7 +38,9 @@ LAYOUT: Final = "DATA/CLASS/IMAGE or DATA/train/CLASS/IMAGE with DATA/test/CLASS
 
 
 def open_folder(root: str | Path, *, follow_links: bool = False) -> Source:
-    """The images below a folder, labelled by the folder they lie in.
+    """The files below a folder, labelled by the folder they lie in.
+
+    What most of the files hold is taken (see `kind_of_files`), other files are left alone.
 
     Args:
         root: holds class folders, or parts (train, val, test) that hold class folders.
@@ -53,13 +55,13 @@ def open_folder(root: str | Path, *, follow_links: bool = False) -> Source:
         raise DataError(
             f"{root} is a file", why="a folder is needed", fix=f"the layout is {LAYOUT}"
         )
-    found = walk(root, follow_links=follow_links)
+    kind, found = _look(root, follow_links)
     parts = _parts(found)
     depth = 1 if parts is None else 2  # folders above an image, at least
     placed = [name for name in found.files if _is_placed(name, parts, depth)]
     if not placed:
-        raise _no_images(root, found)
-    _check_no_empty_class(root, found, placed, parts)
+        raise _no_items(root, found, kind)
+    _check_no_empty_class(root, found, placed, parts, kind)
     ids = unique_ids(placed)
     items = tuple(
         Item(
@@ -69,12 +71,30 @@ def open_folder(root: str | Path, *, follow_links: bool = False) -> Source:
         )
         for item_id, name in zip(ids, placed, strict=True)
     )
-    notes = [*walk_notes(found), *_unplaced_note(found, placed), *check_classes(items, str(root))]
-    return ImageFiles(
+    notes = [
+        *walk_notes(found, kind),
+        *_unplaced_note(found, placed, kind),
+        *check_classes(items, str(root)),
+    ]
+    return files_source(
+        kind,
         name=str(root),
         listing=Listing(items=items, skipped=found.skipped, notes=tuple(notes)),
         paths={item_id: root / name for item_id, name in zip(ids, placed, strict=True)},
     )
+
+
+def _look(root: Path, follow_links: bool) -> tuple[Kind, Found]:
+    """What the folder holds, and the files of that kind."""
+    images = walk(root, follow_links=follow_links)
+    if not images.other_suffixes:
+        return "image", images
+    suffixes = suffixes_of("image") | suffixes_of("signal") | suffixes_of("volume")
+    everything = walk(root, follow_links=follow_links, suffixes=suffixes)
+    kind = kind_of_files(root / name for name in everything.files if "/" in name)
+    if kind == "image":
+        return kind, images
+    return kind, walk(root, follow_links=follow_links, suffixes=suffixes_of(kind))
 
 
 def _parts(found: Found) -> dict[str, SplitName] | None:
@@ -98,9 +118,9 @@ def _is_placed(name: str, parts: dict[str, SplitName] | None, depth: int) -> boo
 
 
 def _check_no_empty_class(
-    root: Path, found: Found, placed: list[str], parts: dict[str, SplitName] | None
+    root: Path, found: Found, placed: list[str], parts: dict[str, SplitName] | None, kind: Kind
 ) -> None:
-    """Refuse class folders without an image, naming them."""
+    """Refuse class folders without an item, naming them."""
     depth = 1 if parts is None else 2
     filled = {tuple(name.split("/")[:depth]) for name in placed}
     folders = [tuple(name.split("/")) for name in found.folders]
@@ -116,27 +136,27 @@ def _check_no_empty_class(
     )
     reasons = ", ".join(f"{reason} ({count})" for reason, count in gone.items())
     raise DataError(
-        f"no image in the class folder{'s' if len(empty) > 1 else ''} "
+        f"no {kind} in the class folder{'s' if len(empty) > 1 else ''} "
         f"{few([str(root / name) for name in empty])}",
         why=reasons,
-        fix="add images, or remove the folder",
+        fix=f"add {kind}s, or remove the folder",
     )
 
 
-def _unplaced_note(found: Found, placed: list[str]) -> list[Note]:
-    """A remark on images that lie in no class folder."""
+def _unplaced_note(found: Found, placed: list[str], kind: Kind) -> list[Note]:
+    """A remark on items that lie in no class folder."""
     kept = set(placed)
     unplaced = [display_name(name) for name in found.files if name not in kept]
     if not unplaced:
         return []
-    message = f"{len(unplaced)} images lie in no class folder and were left out: {few(unplaced)}"
+    message = f"{len(unplaced)} {kind}s lie in no class folder and were left out: {few(unplaced)}"
     return [Note(code="no-class-folder", message=message, ids=tuple(unplaced))]
 
 
-def _no_images(root: Path, found: Found) -> DataError:
+def _no_items(root: Path, found: Found, kind: Kind) -> DataError:
     if found.files:
         return DataError(
-            f"{len(found.files)} images in {root} lie in no class folder",
+            f"{len(found.files)} {kind}s in {root} lie in no class folder",
             fix=f"the layout is {LAYOUT}",
         )
     notes = "; ".join(note.message for note in walk_notes(found))

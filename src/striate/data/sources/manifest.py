@@ -1,9 +1,13 @@
-"""A table of items: CSV or Parquet with the columns path, label and, if wanted, split and group."""
+"""A table of items: CSV or Parquet with the columns path, label or target, and, if wanted, split and group.
+
+A label is a class, a target a number to predict; a table has one of the two.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +16,13 @@ from typing import Final
 from striate.data.scan import check_classes, existing_path, few, is_folder, unique_ids
 from striate.data.source import Item, Listing, Note, Source
 from striate.data.sources.folder import SPLIT_NAMES
-from striate.data.sources.image_files import ImageFiles
+from striate.data.sources.kinds_of_files import files_source, kind_of_files
 from striate.data.sources.registry import SOURCES, SourceFormat
 from striate.errors import DataError, MissingExtraError, nearest
 
 REQUIRED_COLUMNS: Final = ("path", "label")
+TARGET: Final = "target"
+"""The column that takes the place of `label` where a number is to be predicted."""
 OPTIONAL_COLUMNS: Final = ("split", "group")
 SUFFIXES: Final = (".csv", ".parquet")
 
@@ -27,13 +33,17 @@ class Row:
 
     line: str
     path: str
-    label: str
+    label: str = ""
+    target: str = ""
     split: str = ""
     group: str = ""
 
 
 def open_manifest(path: str | Path) -> Source:
-    """The images that a manifest lists; their paths are relative to its folder.
+    """The files that a manifest lists; their paths are relative to its folder.
+
+    They are of the kind that most of them are (see `kind_of_files`). Where there is a column
+    `label`, a column `target` is left alone, and that is noted.
 
     Raises:
         DataError: no such file, columns missing, rows that do not make sense (named by line),
@@ -43,28 +53,35 @@ def open_manifest(path: str | Path) -> Source:
     path = existing_path(Path(path))
     rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
     _check_rows(path, rows)
+    regression = not rows[0].label
     first: dict[tuple[str, str, str], Row] = {}
     for row in rows:
-        first.setdefault((row.path, row.label, row.split), row)
+        first.setdefault((row.path, row.target if regression else row.label, row.split), row)
     kept = list(first.values())
     ids = unique_ids(row.path for row in kept)
     items = tuple(
         Item(
             id=item_id,
-            label=row.label,
+            label=None if regression else row.label,
+            target=float(row.target) if regression else None,
             split=SPLIT_NAMES[row.split] if row.split else None,
             group=row.group or None,
         )
         for item_id, row in zip(ids, kept, strict=True)
     )
-    notes = check_classes(items, str(path))
+    notes = [] if regression else check_classes(items, str(path))
+    if not regression and any(row.target for row in rows):
+        message = "there is a column label, so the column target was left alone"
+        notes.append(Note(code="target-and-label", message=message, severity="info"))
     if len(kept) < len(rows):
         message = f"{len(rows) - len(kept)} rows repeat an earlier one"
         notes.append(Note(code="repeated-row", message=message, severity="info"))
-    return ImageFiles(
+    paths = {item_id: path.parent / row.path for item_id, row in zip(ids, kept, strict=True)}
+    return files_source(
+        kind_of_files(paths.values()),
         name=str(path),
         listing=Listing(items=items, notes=tuple(notes)),
-        paths={item_id: path.parent / row.path for item_id, row in zip(ids, kept, strict=True)},
+        paths=paths,
     )
 
 
@@ -114,7 +131,8 @@ def _parquet_rows(path: Path) -> list[Row]:
     try:
         names = pq.read_schema(path).names
         columns = dict(zip(_columns(path, names), names, strict=True))
-        wanted = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if name in columns]
+        known = (*REQUIRED_COLUMNS, TARGET, *OPTIONAL_COLUMNS)
+        wanted = [name for name in known if name in columns]
         table = pq.read_table(path, columns=[columns[name] for name in wanted])
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot read {path}", why=str(error)) from error
@@ -133,15 +151,18 @@ def _columns(path: Path, header: Sequence[str]) -> list[str]:
     """The column names as they are meant: trimmed, in lower case."""
     columns = [name.strip().lower() for name in header]
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+    if "label" in missing and TARGET in columns:
+        missing.remove("label")
     if missing:
         near = [found for name in missing for found in nearest(name, columns, count=1)]
         raise DataError(
             f"{path} has no column {' and none '.join(missing)}",
             why=f"its columns are {', '.join(header) or 'none'}"
             + (f" (is it {' and '.join(near)}?)" if near else ""),
-            fix="the first line must name path and label, and may name split and group",
+            fix="the first line must name path and label (or target), and may name split and group",
         )
-    repeated = [name for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS) if columns.count(name) > 1]
+    known = (*REQUIRED_COLUMNS, TARGET, *OPTIONAL_COLUMNS)
+    repeated = [name for name in known if columns.count(name) > 1]
     if repeated:
         raise DataError(f"{path} has two columns {repeated[0]}", fix="rename one of them")
     return columns
@@ -151,7 +172,8 @@ def _row(line: str, fields: dict[str, str]) -> Row:
     return Row(
         line=line,
         path=fields["path"],  # a file's name may begin or end with a space
-        label=fields["label"].strip(),
+        label=fields.get("label", "").strip(),
+        target=fields.get(TARGET, "").strip(),
         split=fields.get("split", "").strip().lower(),
         group=fields.get("group", "").strip(),
     )
@@ -161,7 +183,8 @@ def _check_rows(path: Path, rows: Sequence[Row]) -> None:
     """Refuse a table with rows that say nothing or nonsense, naming them."""
     if not rows:
         raise DataError(f"{path} lists no items", fix="add a line path,label for each")
-    bad = list(_complaints(rows))
+    regression = not any(row.label for row in rows) and any(row.target for row in rows)
+    bad = list(_complaints(rows, regression))
     if bad:
         raise DataError(
             f"{len(bad)} of {len(rows)} rows of {path} cannot be used",
@@ -170,20 +193,29 @@ def _check_rows(path: Path, rows: Sequence[Row]) -> None:
         )
 
 
-def _complaints(rows: Iterable[Row]) -> Iterable[str]:
+def _complaints(rows: Iterable[Row], regression: bool) -> Iterable[str]:
     for row in rows:
         if not row.path.strip():
             yield f"{row.line} has no path"
-        elif not row.label:
+        elif regression and not _is_number(row.target):
+            yield f"{row.line} has the target {row.target!r}, not a finite number"
+        elif not (regression or row.label):
             yield f"{row.line} has no label"
         elif row.split and row.split not in SPLIT_NAMES:
             yield f"{row.line} has the split {row.split!r}"
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 SOURCES.add(
     "manifest",
     SourceFormat(
-        layout="a CSV or Parquet file with the columns path and label",
+        layout="a CSV or Parquet file with the columns path and label or target",
         matches=lambda data: Path(data).suffix.lower() in SUFFIXES and not is_folder(data),
         open=open_manifest,
     ),
