@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from striate.data.decode import os_reason
 from striate.data.scan import existing_path, is_folder
 from striate.data.source import Source
-from striate.data.sources.arrays import ArraySource
+from striate.data.sources.kinds_of_arrays import ArrayParts, arrays_source
 from striate.data.sources.registry import SOURCES, SourceFormat
 from striate.errors import DataError
 from striate.typing import SplitName
@@ -30,7 +30,10 @@ NAMES: Final[tuple[tuple[str, str, SplitName | None], ...]] = (
     ("val_images", "val_labels", "val"),
     ("test_images", "test_labels", "test"),
 )
-"""Names that images and labels go by, in lower case, and the part they are."""
+"""Names that items and labels go by, in lower case, and the part they are."""
+
+EXTRAS: Final = ("kind", "sample_rate", "spacing", "groups")
+"""Names of further arrays that say something of the items, in lower case."""
 
 MAX_BYTES: Final = 16 * 2**30
 """Largest array that is read into memory, in bytes."""
@@ -41,7 +44,9 @@ FREE_BYTES: Final = 64 * 2**20
 
 
 def open_npz(path: str | Path) -> Source:
-    """The images and labels of an .npz file, under one of the pairs of `NAMES`.
+    """The items and labels of an .npz file, under one of the pairs of `NAMES`.
+
+    What the items are follows from an array `kind`, or from the axes (see `arrays_source`).
 
     Raises:
         DataError: no such file, no such arrays, objects instead of numbers, a header that does
@@ -61,10 +66,10 @@ def open_npz(path: str | Path) -> Source:
 
 
 def open_npy_pair(path: str | Path) -> Source:
-    """The images and labels of two .npy files of a folder, mapped rather than read.
+    """The items and labels of two .npy files of a folder, mapped rather than read.
 
     Args:
-        path: the folder, or the file with the images.
+        path: the folder, or the file with the items.
 
     Raises:
         DataError: as `open_npz`.
@@ -80,9 +85,11 @@ def open_npy_pair(path: str | Path) -> Source:
         raise DataError(
             f"{path} has no labels beside it",
             why=f"{labels or 'y'}.npy is not in {path.parent}",
-            fix="save images and labels as X.npy and y.npy in one folder",
+            fix="save items and labels as X.npy and y.npy in one folder",
         )
-    return ArraySource(read_npy(path), read_npy(files[partner]), name=str(path))
+    pair = {"x": path, "y": files[partner]}
+    pair |= {name: files[name] for name in EXTRAS if name in files}
+    return _open_pairs(path, pair, lambda name: read_npy(pair[name]))
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -157,10 +164,8 @@ def _check_header(path: Path, file: IO[bytes], length: int) -> None:
         )
 
 
-def _open_pairs(
-    path: Path, names: Iterable[str], read: Callable[[str], NDArray[Any]]
-) -> ArraySource:
-    """The source of every pair of images and labels among `names`."""
+def _open_pairs(path: Path, names: Iterable[str], read: Callable[[str], NDArray[Any]]) -> Source:
+    """The source of every pair of items and labels among `names`."""
     by_lower = {name.lower(): name for name in names}
     pairs = [
         (read(by_lower[x]), read(by_lower[y]), split)
@@ -169,20 +174,27 @@ def _open_pairs(
     ]
     if not pairs:
         raise DataError(
-            f"{path} has no images with labels",
+            f"{path} has no items with labels",
             why=f"its arrays are {', '.join(by_lower) or 'none'}",
             fix="name them X and y, or X_train, y_train, X_test, y_test",
         )
     shapes = {images.shape[1:] for images, _, _ in pairs}
     if len(shapes) > 1:
         raise DataError(f"the parts of {path} have different shapes: {sorted(shapes)}")
-    splits = [split for images, _, split in pairs for _ in range(len(images))]
-    return ArraySource(
-        pairs[0][0] if len(pairs) == 1 else np.concatenate([images for images, _, _ in pairs]),
-        np.concatenate([labels for _, labels, _ in pairs]),
-        splits=splits,
-        name=str(path),
+    return arrays_source(
+        ArrayParts(
+            arrays=_joined([images for images, _, _ in pairs]),
+            labels=_joined([labels for _, labels, _ in pairs]),
+            splits=tuple(split for images, _, split in pairs for _ in range(len(images))),
+            name=str(path),
+            extras={name: read(by_lower[name]) for name in EXTRAS if name in by_lower},
+        )
     )
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """One behind the other; a single one stays mapped."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _npy_files(folder: Path) -> dict[str, Path]:
