@@ -4,6 +4,7 @@ He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016,
 table 1. In a bottleneck the stride is in the 3x3 convolution, as in every checkpoint for PyTorch.
 ResNeXt: Xie et al., Aggregated Residual Transformations for Deep Neural Networks, CVPR 2017,
 arXiv:1611.05431. Wide: Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016, arXiv:1605.07146.
+R(2+1)D, by `factorized`: see `striate.nn.factorized`; the stem is ResNet's own, factorized as well.
 
 Axes: (n, c, *space) throughout.
 """
@@ -21,6 +22,7 @@ from striate.errors import ArgumentError
 from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
 from striate.nn.blocks import ConvNormAct, Style
+from striate.nn.factorized import check_factorized
 from striate.nn.ranks import layers
 
 STEM_CHANNELS: Final = 64
@@ -36,6 +38,7 @@ class ResNetConfig(NetworkConfig):
         groups: of a bottleneck's 3x3 convolution; ResNeXt's cardinality.
         group_width: channels of such a group in the first stage.
         norm_eps: added to the variance in batch norm.
+        factorized: (2+1)-D convolutions; rank 3 without groups only.
     """
 
     block: Literal["basic", "bottleneck"]
@@ -43,6 +46,7 @@ class ResNetConfig(NetworkConfig):
     groups: int = 1
     group_width: int = STEM_CHANNELS
     norm_eps: float = 1e-5
+    factorized: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,6 +57,12 @@ class ResNetConfig(NetworkConfig):
                 why="only a bottleneck has groups",
                 fix="choose block='bottleneck'",
             )
+        if self.factorized:
+            check_factorized(self.rank, self.groups)
+
+    def style(self) -> Style:
+        """Of every convolution."""
+        return Style(rank=self.rank, norm_eps=self.norm_eps, factorized=self.factorized)
 
 
 class ResidualBlock(nn.Module):
@@ -67,7 +77,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, config: ResNetConfig, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
-        style = Style(rank=config.rank, norm_eps=config.norm_eps)
+        style = config.style()
         out_channels = block_channels(config, width)
         if config.block == "basic":
             self.branch = nn.Sequential(
@@ -105,7 +115,7 @@ class ResNet(Network):
     config: ResNetConfig
 
     def __init__(self, config: ResNetConfig) -> None:
-        style = Style(rank=config.rank, norm_eps=config.norm_eps)
+        style = config.style()
         first = ConvNormAct(style, config.in_channels, STEM_CHANNELS, 7, stride=2)
         pool = layers(config.rank).max_pool(3, stride=2, padding=1)
         stem = nn.Sequential(OrderedDict([*first.named_children(), ("pool", pool)]))

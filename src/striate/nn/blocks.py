@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.nn.conv import PaddingStyle, convolution
+from striate.nn.factorized import FactorizedConvolution
 from striate.nn.ranks import layers
 
 
@@ -23,12 +24,14 @@ class Style:
         padding: how convolutions pad.
         norm_eps: added to the variance in batch norm.
         activation: makes the activation after a norm.
+        factorized: kernels over more than a point are (2+1)-D; rank 3 without groups only.
     """
 
     rank: int
     padding: PaddingStyle = "symmetric"
     norm_eps: float = 1e-5
     activation: Callable[[], nn.Module] = nn.ReLU
+    factorized: bool = False
 
 
 class ConvNormAct(nn.Sequential):
@@ -55,15 +58,26 @@ class ConvNormAct(nn.Sequential):
         groups: int = 1,
         activate: bool = True,
     ) -> None:
-        conv = convolution(
-            style.rank,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            groups=groups,
-            padding=style.padding,
-        )
+        conv: nn.Module
+        if style.factorized and kernel_size > 1:
+            conv = FactorizedConvolution(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                norm_eps=style.norm_eps,
+                activation=style.activation,
+            )
+        else:
+            conv = convolution(
+                style.rank,
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                groups=groups,
+                padding=style.padding,
+            )
         norm = layers(style.rank).batch_norm(out_channels, eps=style.norm_eps)
         parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=norm)
         if activate:
