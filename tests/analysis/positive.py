@@ -5,7 +5,16 @@ import math
 import torch
 from torch import nn
 
-from striate.nn.ranks import layers
+from striate.analysis import receptive_field
+from striate.models.lenet import ConnectedConv, ScaledTanh
+from striate.nn.conv import convolution
+from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES, layers
+
+POINTWISE = (
+    *BATCH_NORM_TYPES, nn.LayerNorm, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish,
+    ScaledTanh,
+)  # fmt: skip
+"""Layers each of whose outputs sees its own place alone."""
 
 
 def make_linear(model, rank):
@@ -23,6 +32,53 @@ def make_linear(model, rank):
         values = torch.rand(parameter.shape, generator=generator, dtype=torch.double) + 0.5
         parameter.data = values / fan_in
     return model.double().eval()
+
+
+class OneMap(nn.Module):
+    """One positive filter on the mean of its input's maps, in place of any convolution's."""
+
+    def __init__(self, conv, rank):
+        super().__init__()
+        taps = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+        self.conv = layers(rank).conv(1, 1, *taps, bias=False, device="cpu")
+        if hasattr(conv, "padding_for") or getattr(conv, "pads_by_size", False):
+            (size, *_), (stride, *_) = conv.kernel_size, conv.stride
+            self.conv = convolution(rank, 1, 1, size, stride=stride, padding="same")
+
+    def forward(self, x):
+        return self.conv(x.mean(1, keepdim=True))
+
+
+class MeanOfLast(nn.Module):
+    """In place of a linear layer on the last axis."""
+
+    def forward(self, x):
+        return x.mean(-1, keepdim=True)
+
+
+def make_one_map(model, rank):
+    """The network with one positive map in place of each layer's many, and all else linear.
+
+    Every map of a layer sees the same places: which ones does not depend on how many maps there
+    are. So the gradient has the support of the full network's at a thousandth of the cost. The
+    network is on the meta device; what its modules' own forwards do in between stays.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, CONV_TYPES):
+                setattr(parent, name, OneMap(child, rank))
+            elif isinstance(child, ConnectedConv):
+                setattr(parent, name, OneMap(child.convs[0], rank))
+            elif isinstance(child, nn.Linear):
+                setattr(parent, name, MeanOfLast())
+            elif isinstance(child, POINTWISE):
+                setattr(parent, name, nn.Identity())
+    for parent in model.modules():
+        for name, parameter in list(parent.named_parameters(recurse=False)):
+            if parameter.is_meta:
+                assert parameter.ndim == 1, name  # a scale of each map
+                setattr(parent, name, nn.Parameter(torch.ones(1)))
+    return make_linear(model, rank)
 
 
 def support(model, shape, index):
@@ -52,6 +108,22 @@ def inside(field, size, output_size):
 def room(field):
     """A side at which some output's field lies inside the input."""
     return math.ceil(field.size + 3 * field.jump - min(field.start, 0))
+
+
+def last_map(model, shape):
+    """The row of the last feature map."""
+    return [layer for layer in receptive_field(model, shape) if layer.space is not None][-1]
+
+
+class Features(nn.Module):
+    """A network up to its last feature map."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model.forward_features(x)
 
 
 class Branches(nn.Module):

@@ -7,6 +7,7 @@ import torchvision
 from torch import nn
 
 from striate.analysis import diagram, summary
+from striate.models import create_model
 
 
 def plain(depth):
@@ -58,6 +59,19 @@ def test_three_hundred_layers():
 def test_advice_compares_the_field_with_the_input(side, depth, expected):
     advice = summary(plain(depth), (1, side, side)).advice()
     assert advice == (() if expected is None else (expected,))
+
+
+def test_a_map_of_one_place_is_still_a_map():
+    """At 33 px ConvNeXt's last stage has one place, and begins with a window as large as its map."""
+    with torch.device("meta"):
+        model = create_model("convnext_tiny")
+    found = summary(model, (3, 33, 33))
+    assert found.receptive_field == (1688, 1688) == summary(model, (3, 96, 96)).receptive_field
+    assert found.stages()[-1].space == (1, 1)
+    assert found.advice() == (
+        "at 33 px the last 4 stages see beyond the image",
+        "at 33 px the last map has only 1 x 1 positions",
+    )
 
 
 def test_advice_counts_stages():

@@ -6,14 +6,22 @@ import torch.nn.functional as F
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.analysis.positive import Branches, inside, make_linear, room, support
+from tests.analysis.positive import (
+    Branches,
+    Features,
+    inside,
+    last_map,
+    make_linear,
+    room,
+    support,
+)
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from striate.analysis import least_input_side, receptive_field
+from striate.analysis import least_input_side
 from striate.analysis.walk import walk
 from striate.errors import ArgumentError
-from striate.models import MODELS, create_model
+from striate.models import create_model
 from striate.nn.ranks import layers
 
 
@@ -69,10 +77,6 @@ def check_against_gradients(model, rank, in_channels, short=None):
             assert len(seen) == layer.receptive_field[a]
 
 
-def last_map(model, shape):
-    return [layer for layer in receptive_field(model, shape) if layer.space is not None][-1]
-
-
 @settings(max_examples=40, deadline=None)
 @given(networks())
 def test_random_networks_see_what_their_gradient_says(network):
@@ -90,36 +94,11 @@ def test_torchvision_features(name, expected):
     check_against_gradients(model, 2, 3, short=32 if name != "alexnet" else 63)
 
 
-class Features(nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x):
-        return self.model.forward_features(x)
-
-
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_resnet18_in_every_rank(rank):
     model = Features(create_model("resnet18", rank=rank, in_channels=1))
     assert last_map(model, (1, *(64,) * rank)).receptive_field == (435,) * rank
     if rank < 3:
-        check_against_gradients(make_linear(model, rank), rank, 1, short=33)
-
-
-VOLUMES = ("resnet18", "efficientnet_lite0")
-"""Variants whose gradient is computed in rank 3 too; for the others it takes too long."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS.names())
-def test_every_variant_of_finite_field(name):
-    for rank in (1, 2, 3) if name in VOLUMES else (1, 2):
-        with torch.device("meta"):
-            model = Features(create_model(name, rank=rank, in_channels=1))
-        if last_map(model, (1, *(64,) * rank)).receptive_field is None:
-            pytest.skip("sees everything")
-        model = Features(create_model(name, rank=rank, in_channels=1))
         check_against_gradients(make_linear(model, rank), rank, 1, short=33)
 
 

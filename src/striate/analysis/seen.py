@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import takewhile
 from math import gcd, prod
 from typing import Final, TypeAlias
 
@@ -107,7 +108,21 @@ def reshape(seen: Seen, shape: Sequence[int]) -> Seen:
         axes.append(taken)
     if left and axes:  # only sizes of 1 are left
         axes[-1] += tuple(left)
-    return Seen(tuple(map(_joined, axes)), seen.fields)
+    return Seen(tuple(map(_joined, _settled(axes))), seen.fields)
+
+
+def _settled(axes: Sequence[Axis]) -> list[Axis]:
+    """A single place before channels, which either axis could hold, given to the axis before.
+
+    A linear layer on the last axis of (1, 1, 1, 768) flattens to (1, 768): the places are rows.
+    """
+    settled = [*axes]
+    for i in range(1, len(settled)):
+        places = tuple(takewhile(lambda a: a.size == 1 and a.axis >= 0, settled[i]))
+        rest = settled[i][len(places) :]
+        if rest and rest[0].axis == NONE:
+            settled[i - 1 : i + 1] = [settled[i - 1] + places, rest]
+    return settled
 
 
 def _take(left: list[Atom], size: int) -> Axis | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import floor, prod
 from typing import Any
 
@@ -90,15 +90,15 @@ class Summary:
     def _maps(self) -> list[Layer]:
         """Layers up to global pooling or flattening.
 
-        A convolution as large as its map ends them too: it is a flattening and a dense layer.
+        A convolution as large as its map, after which nothing is seen that it does not see, ends
+        them too: it is a flattening and a dense layer.
         """
-        maps: list[Layer] = []
-        for layer in self.layers:
-            if layer.is_spatial:
-                if maps and _is_dense(layer) and prod(maps[-1].space or (1,)) > 1:
-                    break
-                maps.append(layer)
-        return maps
+        spatial = [layer for layer in self.layers if layer.is_spatial]
+        for index, (map_, layer) in enumerate(pairwise(spatial), 1):
+            is_last = layer.receptive_field == spatial[-1].receptive_field
+            if is_last and _is_dense(layer) and prod(map_.space or (1,)) > 1:
+                return spatial[:index]
+        return spatial
 
     def _global(self) -> str:
         layer = next((x for x in self.layers if x.is_spatial and x.receptive_field is None), None)
