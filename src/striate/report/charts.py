@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from striate.metrics import number_text
 from striate.report.schema import Figure, Reliability
+from striate.report.schema_regression import Histogram, Scatter
 
 _WIDTH, _HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
@@ -84,6 +86,50 @@ def reliability_chart(before: Reliability, after: Reliability) -> str:
             radius = 2 + 9 * (count / total) ** 0.5
             text = f"stated {confidence:.0%}, right {accuracy:.0%}, {count} items"
             _dot(svg, x(confidence), y(accuracy), radius, f"dot s{style}", text)
+    return tostring(svg, encoding="unicode")
+
+
+def scatter_chart(scatter: Scatter, unit: str) -> str:
+    """True against predicted numbers on one scale; on the diagonal both agree."""
+    values = ticks(
+        min(*scatter.targets, *scatter.predictions), max(*scatter.targets, *scatter.predictions)
+    )
+    x = _Scale(values[0], values[-1], _LEFT, _WIDTH - _RIGHT)
+    y = _Scale(values[0], values[-1], _HEIGHT - _BOTTOM, _TOP)
+    behind = f" ({unit})" if unit else ""
+    svg = _frame(
+        f"True values against predictions{behind}", x, y, values, values, f"true value{behind}"
+    )
+    low, high = values[0], values[-1]
+    SubElement(svg, "line", _ends("diagonal", x(low), y(low), x(high), y(high)))
+    for target, prediction in zip(scatter.targets, scatter.predictions, strict=True):
+        text = f"true {number_text(target)}, predicted {number_text(prediction)}"
+        _dot(svg, x(target), y(prediction), 3, "point", text)
+    _label(svg, _LEFT + 6, _TOP + 12, "start", "predicted")
+    return tostring(svg, encoding="unicode")
+
+
+def histogram_chart(histogram: Histogram, unit: str) -> str:
+    """How often a prediction was off by how much, with a line at no error."""
+    edges = histogram.edges
+    x_ticks, y_ticks = ticks(min(edges[0], 0), max(edges[-1], 0)), ticks(0, max(histogram.count))
+    x = _Scale(x_ticks[0], x_ticks[-1], _LEFT, _WIDTH - _RIGHT)
+    y = _Scale(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    behind = f" ({unit})" if unit else ""
+    label = f"prediction minus true value{behind}"
+    whole = [tick for tick in y_ticks if tick == int(tick)]
+    svg = _frame("Errors of the predictions", x, y, x_ticks, whole, label)
+    for low, high, count in zip(edges, edges[1:], histogram.count, strict=False):
+        at = {
+            "class": "column",
+            "x": f"{x(low) + 0.5:g}",
+            "y": f"{y(count):g}",
+            "width": f"{max(x(high) - x(low) - 1, 0.5):.2f}",
+            "height": f"{y(0) - y(count):.2f}",
+        }
+        text = f"{number_text(low)} to {number_text(high)}: {count}"
+        SubElement(SubElement(svg, "rect", at), "title").text = text
+    SubElement(svg, "line", _ends("diagonal", x(0), y(y_ticks[0]), x(0), y(y_ticks[-1])))
     return tostring(svg, encoding="unicode")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -128,44 +128,55 @@ class WithoutLeaks(Record):
     test: BaselineFigures
 
 
-class Report(Record):
-    """The evaluation of a run.
+class RunReport(Record):
+    """What the reports of all tasks share.
 
     Attributes:
         task: name of the task (of the data).
         kind: what an item is.
+        nouns: what one item and several are called; None for the nouns of the kind.
         split_sizes: items in "train", "val" and "test".
         model_details: further facts on the model, for display.
-        confusion: test items by class (row) and prediction (column).
         throughput: items per second, by what was done.
-        bias: shift of each class in the calibration; empty where there is none.
         history: a row an epoch, as in `history.csv`.
-        worst_mistakes: the surest first.
-        leaks: how the figures change without items that leaked; None where none did.
     """
 
     format: int = FORMAT
     striate: Text
     task: Text
     kind: Kind
+    nouns: tuple[Text, Text] | None = None
     run: Text
-    classes: tuple[Text, ...]
     split_sizes: dict[str, int]
     method: Text
     model: Text
     model_details: dict[Text, str | int | float]
     seconds: Seconds
+    data_issues: tuple[DataIssue, ...]
+    throughput: dict[str, float]
+    choices: tuple[Choice, ...]
+    history: tuple[dict[str, float | None], ...]
+
+
+class Report(RunReport):
+    """The evaluation of a classifier.
+
+    Attributes:
+        confusion: test items by class (row) and prediction (column).
+        bias: shift of each class in the calibration; empty where there is none.
+        worst_mistakes: the surest first.
+        leaks: how the figures change without items that leaked; None where none did.
+    """
+
+    task_kind: Literal["classification"] = "classification"
+    classes: tuple[Text, ...]
     test: TestFigures
     per_class: tuple[ClassReport, ...]
     confusion: tuple[tuple[int, ...], ...]
     baselines: Baselines
-    data_issues: tuple[DataIssue, ...]
-    throughput: dict[str, float]
     temperature: float
     bias: tuple[float, ...] = ()
     reliability: Reliability
     reliability_uncalibrated: Reliability
-    choices: tuple[Choice, ...]
-    history: tuple[dict[str, float | None], ...]
     worst_mistakes: tuple[Mistake, ...]
     leaks: WithoutLeaks | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.report.schema import ClassReport, Figure, Report
+from striate.report.schema import ClassReport, Figure, Report, RunReport
 from striate.typing import Kind
 
 NOUNS: dict[Kind, tuple[str, str]] = {
@@ -27,8 +27,9 @@ class Verdict:
     """What a person who reads nothing else should know.
 
     Attributes:
-        headline: how often the model is right, with its interval.
-        better_than_guessing: the accuracy's whole interval lies above the majority baseline.
+        headline: how often the model is right, or how far off it is.
+        better_than_guessing: the whole interval of that figure lies on the better side of the
+            baseline that knows only the training labels.
         sentences: comparison, strengths, weaknesses, caveats.
     """
 
@@ -46,13 +47,27 @@ def verdict(report: Report) -> Verdict:
         _against_probe(report),
         *_by_class(report),
         _calibration(report),
-        _few_items(report),
+        few_items(report),
     )
     return Verdict(
         headline=_headline(report),
         better_than_guessing=better,
         sentences=tuple(sentence for sentence in sentences if sentence),
     )
+
+
+def nouns(report: RunReport) -> tuple[str, str]:
+    """What one item and several of them are called."""
+    return report.nouns or NOUNS[report.kind]
+
+
+def few_items(report: RunReport) -> str:
+    """A warning where the test set is small; else nothing."""
+    num_items = report.split_sizes["test"]
+    if num_items >= _FEW_ITEMS:
+        return ""
+    one, many = nouns(report)
+    return f"The test set holds only {num_items} {many if num_items != 1 else one}: the figures are rough."
 
 
 def percent(share: float | None) -> str:
@@ -78,7 +93,7 @@ def _headline(report: Report) -> str:
     value = report.test.accuracy.value
     assert value is not None, "an evaluated report has an accuracy"
     right = percent(value).removesuffix(PERCENT)
-    one, many = NOUNS[report.kind]
+    one, many = nouns(report)
     if right == "100":
         return f"It classified every one of the {report.split_sizes['test']} test {many} correctly"
     noun = many if right != "1" else one
@@ -146,11 +161,3 @@ def _calibration(report: Report) -> str:
     return f"Its stated probabilities are off by {100 * gap:.1f} percentage points on average" + (
         ", so they can be taken at face value." if gap <= 0.05 else "."
     )
-
-
-def _few_items(report: Report) -> str:
-    num_items = report.split_sizes["test"]
-    if num_items >= _FEW_ITEMS:
-        return ""
-    many = NOUNS[report.kind][1]
-    return f"The test set holds only {num_items} {many}: the figures are rough."

@@ -1,0 +1,58 @@
+"""Pictures of items inside the page."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TypeAlias
+
+from PIL import Image
+
+_WIDTH, _HEIGHT = 960, 320  # slices of a volume stand side by side
+_NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
+
+Drawing: TypeAlias = Image.Image | str
+"""Pixels, or the text of an SVG element that this program has drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A test item to look at.
+
+    Attributes:
+        image: the item; a drawing (SVG) may itself mark what the model looked at.
+        overlay: the item with what the model looked at, where that is a picture of its own.
+    """
+
+    image: Drawing
+    overlay: Drawing | None = None
+
+    @property
+    def wide(self) -> bool:
+        """Whether the picture wants the whole width: a drawing, or slices side by side."""
+        return isinstance(self.image, str) or self.image.width >= 2 * self.image.height
+
+
+def svg_document(drawing: str) -> str:
+    """The SVG element as a document of its own, which names what it is written in."""
+    head, rest = drawing.split("<svg", 1)
+    element = rest.split(">", 1)[0]
+    return drawing if "xmlns=" in element else f"{head}<svg {_NAMESPACE}{rest}"
+
+
+def data_url(drawing: Drawing) -> str:
+    """The picture as an address that holds it: JPEG, or SVG.
+
+    A drawing becomes an image of its own, so that nothing in it runs and no name in it clashes
+    with one of another drawing.
+    """
+    if isinstance(drawing, str):
+        content, kind = svg_document(drawing).encode(), "svg+xml"
+    else:
+        small = drawing.convert("RGB")
+        small.thumbnail((_WIDTH, _HEIGHT))
+        out = BytesIO()
+        small.save(out, "JPEG", quality=85)
+        content, kind = out.getvalue(), "jpeg"
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
