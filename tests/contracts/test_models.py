@@ -30,7 +30,7 @@ def smallest_of_each_family() -> list[str]:
 
 
 SMALL = smallest_of_each_family()
-HEAVY = ("vgg11", "alexnet", "inception_v3")
+HEAVY = ("vgg11", "alexnet", "inception_v3", "inception_time_small", "tcn_small")
 """Their volumes take seconds."""
 
 each_family = pytest.mark.parametrize("name", SMALL)

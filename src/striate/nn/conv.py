@@ -16,11 +16,12 @@ from striate.geometry import same_padding
 from striate.nn.ranks import Conv, layers
 from striate.ops.depthwise import depthwise
 
-PaddingStyle: TypeAlias = Literal["symmetric", "same"]
+PaddingStyle: TypeAlias = Literal["symmetric", "same", "causal"]
 """`symmetric`: half the kernel at both ends. `same`: TensorFlow's rule, ceil(size / stride) outputs
-and the greater half of an odd total at the end. They differ where the stride is more than one."""
+and the greater half of an odd total at the end; they differ where the stride is more than one or
+the kernel even. `causal`: all at the beginning, so that no output sees what comes after it."""
 
-PADDING_STYLES: Final = ("symmetric", "same")
+PADDING_STYLES: Final = ("symmetric", "same", "causal")
 
 
 class _DynamicPadding(nn.Module):
@@ -40,6 +41,15 @@ class _DynamicPadding(nn.Module):
         # F.pad wants the last axis first.
         pads = [end for axis in reversed(self.padding_for(tuple(x.shape[2:]))) for end in axis]
         return super().forward(F.pad(x, pads))
+
+
+class _CausalPadding(_DynamicPadding):
+    """Mixed in before torch's layer: pads before the first place alone."""
+
+    def padding_for(self, space: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """Padding (low, high) of each axis, whatever its size."""
+        axes = zip(self.kernel_size, self.dilation, strict=True)
+        return tuple((dilation * (kernel - 1), 0) for kernel, dilation in axes)
 
 
 class _FastDepthwise(nn.Module):
@@ -66,6 +76,7 @@ def _mixed(mixin: type[nn.Module], rank: int, **attributes: bool) -> type[Any]:
 
 
 _SAME: Final = {rank: _mixed(_DynamicPadding, rank) for rank in (1, 2, 3)}
+_CAUSAL: Final = {rank: _mixed(_CausalPadding, rank) for rank in (1, 2, 3)}
 _DEPTHWISE: Final = {
     by_size: {rank: _mixed(_FastDepthwise, rank, pads_by_size=by_size) for rank in (1, 2, 3)}
     for by_size in (False, True)
@@ -84,16 +95,22 @@ def convolution(
     bias: bool = False,
     padding: PaddingStyle = "symmetric",
 ) -> Conv:
-    """A convolution of that rank, with an odd kernel, equal along every axis.
+    """A convolution of that rank, equal along every axis.
 
     Raises:
-        ArgumentError: the rank or the padding style is unknown.
+        ArgumentError: the rank or the padding style is unknown, or an even kernel is to be padded
+            symmetrically.
     """
     if padding not in PADDING_STYLES:
         raise ArgumentError(f"padding={padding!r}", fix=f"choose {' or '.join(PADDING_STYLES)}")
+    if padding == "symmetric" and kernel_size % 2 == 0:
+        raise ArgumentError(f"kernel_size={kernel_size}", why="symmetric padding needs an odd one")
     # With a stride of one an odd kernel needs the same at both ends, whatever the size.
-    by_size = padding == "same" and stride > 1
-    if groups == in_channels == out_channels and groups > 1:
+    by_size = padding == "same" and (stride > 1 or kernel_size % 2 == 0)
+    causal = padding == "causal"
+    if causal:
+        conv = _CAUSAL[rank]
+    elif groups == in_channels == out_channels and groups > 1:
         conv = _DEPTHWISE[by_size][rank]
     else:
         conv = _SAME[rank] if by_size else layers(rank).conv
@@ -102,7 +119,7 @@ def convolution(
         out_channels,
         kernel_size,
         stride=stride,
-        padding=0 if by_size else dilation * (kernel_size // 2),
+        padding=0 if by_size or causal else dilation * (kernel_size // 2),
         dilation=dilation,
         groups=groups,
         bias=bias,
