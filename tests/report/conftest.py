@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from striate.data.source import Note, Skip
-from striate.metrics import Calibration
-from striate.report import Choice, RunFacts, Seconds, TestItems
+from striate.metrics import Calibration, PredictionInterval
+from striate.report import Choice, RegressionItems, RunFacts, Seconds, TestItems
 
 
 @pytest.fixture
@@ -35,5 +35,31 @@ def make_inputs():
             "labels": labels, "logits": logits * 2, "calibration": Calibration(temperature=2.0),
         }  # fmt: skip
         return RunFacts(**(values | facts)), TestItems(**(items | (test or {})))
+
+    return make
+
+
+@pytest.fixture
+def make_regression():
+    """Facts and test items of a made-up run that predicts a number."""
+
+    def make(num_items=150, noise=0.5, test=None, **facts):
+        rng = np.random.default_rng(0)
+        targets = rng.normal(3, 1.5, num_items)
+        predictions = 3 + 0.9 * (targets - 3) + rng.normal(0, noise, num_items)
+        values = {
+            "striate": "0.1.0", "task": "solubility", "kind": "graph", "run": "runs/solubility-1",
+            "method": "scratch", "model": "gin", "model_details": {"parameters": 120000},
+            "split_sizes": {"train": 700, "val": 150, "test": num_items},
+            "seconds": Seconds(total=65.0, features=5.0, train=55.0, evaluate=5.0),
+            "history": [{"epoch": i, "train_loss": 1 / i, "val_mae": 0.9 / i} for i in (1, 2, 3)],
+            "throughput": {"training": 12.0},
+        }  # fmt: skip
+        items = {
+            "ids": [f"C{'C' * i}O" for i in range(num_items)],
+            "targets": targets, "predictions": predictions, "training_mean": 3.1, "unit": "log mol/l",
+            "interval": PredictionInterval(half_width=1.645 * noise, level=0.9, num_items=150),
+        }  # fmt: skip
+        return RunFacts(**(values | facts)), RegressionItems(**(items | (test or {})))
 
     return make

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.report.charts import Line, interval_bar, line_chart, ticks
+from striate.report.charts import (
+    Line,
+    histogram_chart,
+    interval_bar,
+    line_chart,
+    scatter_chart,
+    ticks,
+)
 from striate.report.schema import Figure
+from striate.report.schema_regression import Histogram, Scatter
 
 FINITE = st.floats(-1e9, 1e9)
 
@@ -49,3 +57,32 @@ def test_an_interval_bar_places_value_and_limits():
     assert (
         len(ElementTree.fromstring(interval_bar(Figure(value=None), label="-")).findall("*")) == 1
     )
+
+
+def test_a_scatter_has_a_point_an_item_and_the_diagonal_where_both_agree():
+    svg = ElementTree.fromstring(
+        scatter_chart(Scatter(targets=(0.0, 5.0, 10.0), predictions=(0.0, 10.0, 10.0)), "mm")
+    )
+    points = [(float(c.get("cx")), float(c.get("cy"))) for c in svg.findall("circle")]
+    (diagonal,) = svg.findall("line[@class='diagonal']")
+    ends = [tuple(float(diagonal.get(f"{axis}{n}")) for axis in "xy") for n in (1, 2)]
+    assert [points[0], points[2]] == ends
+    assert points[1] == ((ends[0][0] + ends[1][0]) / 2, ends[1][1])
+    assert svg.find("circle/title").text == "true 0, predicted 0"
+    assert "true value (mm)" in [text.text for text in svg.findall("text")]
+
+
+def test_a_histograms_columns_are_as_high_as_their_counts():
+    svg = ElementTree.fromstring(
+        histogram_chart(Histogram(edges=(-1.0, 0.0, 1.0, 2.0), count=(4, 8, 0)), "")
+    )
+    heights = [float(column.get("height")) for column in svg.findall("rect")]
+    assert heights[1] == pytest.approx(2 * heights[0]) and heights[2] == 0
+    (zero,) = svg.findall("line[@class='diagonal']")
+    column = svg.findall("rect")[1]
+    assert float(zero.get("x1")) == pytest.approx(float(column.get("x")) - 0.5)
+
+
+def test_equal_numbers_are_drawn():
+    same = Scatter(targets=(3.0,), predictions=(3.0,))
+    assert ElementTree.fromstring(scatter_chart(same, "")).find("circle") is not None

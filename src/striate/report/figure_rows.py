@@ -32,7 +32,9 @@ class Metric:
         return " to ".join(self._number(self.scale * value) for value in values) + self.unit
 
     def _number(self, value: float) -> str:
-        return number_text(value) if self.decimals is None else f"{value:.{self.decimals}f}"
+        if self.decimals is None:
+            return number_text(value)
+        return f"{round(value, self.decimals) + 0.0:.{self.decimals}f}"  # never "-0.000"
 
 
 def figure_rows(

@@ -9,7 +9,10 @@ from typing import TypeAlias
 
 from PIL import Image
 
-_WIDTH, _HEIGHT = 960, 320  # slices of a volume stand side by side
+_SQUARE = (320, 320)
+_PAGE = (960, 720)
+"""The most pixels kept of a picture that is square, and of one that is not, such as slices."""
+
 _NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
 
 Drawing: TypeAlias = Image.Image | str
@@ -31,7 +34,7 @@ class Picture:
     @property
     def wide(self) -> bool:
         """Whether the picture wants the whole width: a drawing, or slices side by side."""
-        return isinstance(self.image, str) or self.image.width >= 2 * self.image.height
+        return isinstance(self.image, str) or not _is_square(self.image)
 
 
 def svg_document(drawing: str) -> str:
@@ -51,8 +54,12 @@ def data_url(drawing: Drawing) -> str:
         content, kind = svg_document(drawing).encode(), "svg+xml"
     else:
         small = drawing.convert("RGB")
-        small.thumbnail((_WIDTH, _HEIGHT))
+        small.thumbnail(_SQUARE if _is_square(small) else _PAGE)
         out = BytesIO()
         small.save(out, "JPEG", quality=85)
         content, kind = out.getvalue(), "jpeg"
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()
+
+
+def _is_square(image: Image.Image) -> bool:
+    return image.width == image.height
