@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from striate.errors import UnknownNameError, WeightsError
+from striate.errors import ArgumentError, UnknownNameError, WeightsError
 from striate.models.catalog import find
+from striate.models.graph_catalog import GRAPH_MODELS, create_graph_model
 from striate.models.network import Network, NetworkConfig
 from striate.typing import PathLike
 from striate.weights.checkpoint import ANY_SOURCE, Checkpoint, load_checkpoint
@@ -34,7 +35,8 @@ def create_model(
 
     Args:
         name: one of `striate models`, the layers of a plain network as text (see
-            `striate.models.text`), or `timm/NAME` for any network of timm.
+            `striate.models.text`), or `timm/NAME` for any network of timm. That of a network of
+            graphs gives a `GraphNetwork`, with calls of the same names (`create_graph_model`).
         rank: number of spatial axes: 1 (series), 2 (images), 3 (volumes).
         in_channels: of the input.
         num_classes: logits; by default as many as the weights give, or 1000 without weights.
@@ -50,6 +52,16 @@ def create_model(
         WeightsError: the file cannot be read, or is of another network.
         WeightsUnavailableError: neither on this machine nor to be had from the network.
     """
+    if name in GRAPH_MODELS:
+        if rank != 2:
+            raise ArgumentError(f"rank={rank!r} for {name}", why="a graph has no axes of space")
+        if num_classes is not None:
+            options["num_classes"] = num_classes
+        graph_network = create_graph_model(
+            name, weights=weights, in_channels=in_channels, **options
+        )
+        # Typed as what all other names give; `create_graph_model` has the exact type.
+        return cast(Network, graph_network)
     variant = find(name)
     asked = {**options, "rank": rank, "in_channels": in_channels}
     if num_classes is not None:
@@ -94,11 +106,13 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
     config = network.config
     expected = network.state_dict()
     state = as_filters(checkpoint.state, expected)
-    first = next(key for key in state if key.startswith("stem.") and key.endswith(".weight"))
+    filters = (key for key in state if key.startswith("stem.") and key.endswith(".weight"))
+    first = next(filters, None)
     state = network.fit_weights(state)
-    if state[first].ndim == 4:
-        state = inflate(state, config.rank)
-    state[first] = adapt_channels(state[first], config.in_channels)
+    if first is not None:  # fixed features have no filters that are weights
+        if state[first].ndim == 4:
+            state = inflate(state, config.rank)
+        state[first] = adapt_channels(state[first], config.in_channels)
     if len(state[HEAD_WEIGHT]) != config.num_classes:
         fresh = ("head.", "auxiliary.")
         state = {key: tensor for key, tensor in state.items() if not key.startswith(fresh)}

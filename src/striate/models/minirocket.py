@@ -1,0 +1,253 @@
+"""MiniRocket: ten thousand fixed features of a series, and a linear layer on them.
+
+Dempster, Schmidt and Webb, MINIROCKET: A Very Fast (Almost) Deterministic Transform for Time Series
+Classification, KDD 2021, arXiv:2012.08791. The 84 kernels are all those of length 9 with six
+weights of -1 and three of 2. They are dilated in up to 32 steps over the series' length; a feature
+is the share of places where a kernel's output exceeds a bias, and biases are quantiles of outputs
+for training items, set by `fit_biases`. Of several channels each kernel sees a random few.
+
+Series only, of one length: the kernels' places and dilations belong to a series. So it is none of
+the families that are built in every rank, and `MODELS` does not list it; `create_model` makes it.
+
+Axes: n items, c channels, l places, k the 84 kernels, q biases of a kernel at one dilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError
+from striate.models.catalog import Variant, register_open
+from striate.models.network import Network, NetworkConfig
+
+NAME: Final = "minirocket"
+KERNEL_SIZE: Final = 9
+TRIPLES: Final = tuple(combinations(range(KERNEL_SIZE), 3))
+"""Where the three weights of 2 stand, for each of the 84 kernels."""
+
+MAX_DILATIONS: Final = 32
+MAX_CHANNELS: Final = 9
+"""Most channels that one kernel sees."""
+
+GOLDEN_RATIO: Final = (5**0.5 + 1) / 2
+CHUNK: Final = 1 << 22
+"""Outputs compared with a bias at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiniRocketConfig(NetworkConfig):
+    """MiniRocket; `input_size` is the series' length.
+
+    Attributes:
+        num_kernel_features: features asked for; rounded down to a multiple of 84.
+    """
+
+    rank: int = 1
+    in_channels: int = 1
+    num_kernel_features: int = 9996
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank != 1:
+            raise ArgumentError(f"rank={self.rank}", why=f"{NAME} is of series", fix="use rank=1")
+        if self.input_size < KERNEL_SIZE:
+            raise ArgumentError(
+                f"input_size={self.input_size}", why=f"a series has at least {KERNEL_SIZE} places"
+            )
+        if self.num_kernel_features < len(TRIPLES):
+            raise ArgumentError(
+                f"num_kernel_features={self.num_kernel_features}", why=f"{len(TRIPLES)} at least"
+            )
+
+    @property
+    def plan(self) -> tuple[tuple[int, int], ...]:
+        """Each dilation with the number of biases that every kernel has there."""
+        return dilations(self.input_size, self.num_kernel_features)
+
+
+def dilations(length: int, num_features: int) -> tuple[tuple[int, int], ...]:
+    """Dilations spread in powers over a length, each with its number of biases a kernel.
+
+    >>> dilations(24, 9996)
+    ((1, 93), (2, 26))
+    """
+    per_kernel = num_features // len(TRIPLES)
+    steps = min(per_kernel, MAX_DILATIONS)
+    exponents = np.linspace(0, np.log2((length - 1) / (KERNEL_SIZE - 1)), steps)
+    values, counts = np.unique((2**exponents).astype(np.int64), return_counts=True)
+    biases = (counts * (per_kernel / steps)).astype(np.int64)
+    rest = per_kernel - int(biases.sum())
+    biases += rest // len(biases)
+    biases[: rest % len(biases)] += 1
+    return tuple(zip(values.tolist(), biases.tolist(), strict=True))
+
+
+class KernelFeatures(nn.Module):
+    """The share of places where each kernel's output exceeds each of its biases.
+
+    Features are ordered by dilation, then kernel, then bias. As in the paper, every second kernel
+    counts only places where it does not hang over the ends, alternating from dilation to dilation.
+
+    Args:
+        config: the network's.
+
+    Attributes:
+        biases: (features,), to be set by `fit_biases`.
+        channels: (dilations, 84, c) 1 where a kernel sees a channel.
+    """
+
+    biases: Tensor
+    channels: Tensor
+    taps: Tensor
+
+    def __init__(self, config: MiniRocketConfig) -> None:
+        super().__init__()
+        self.plan = config.plan
+        num_kernels = len(TRIPLES)
+        num_features = num_kernels * sum(count for _, count in self.plan)
+        self.register_buffer("biases", torch.zeros(num_features))
+        seen = torch.zeros(len(self.plan), num_kernels, config.in_channels)
+        seen[..., 0] = 1
+        self.register_buffer("channels", seen)
+        taps = torch.full((num_kernels, 1, KERNEL_SIZE), -1.0)
+        for kernel, triple in enumerate(TRIPLES):
+            taps[kernel, 0, list(triple)] = 2.0
+        self.register_buffer("taps", taps, persistent=False)
+
+    def outputs(self, x: Float[Tensor, "n c l"], step: int) -> Float[Tensor, "n k l"]:
+        """All kernels' outputs at one dilation, zeros beyond the ends."""
+        dilation = self.plan[step][0]
+        weight = self.channels[step][..., None] * self.taps
+        return F.conv1d(x, weight, padding=4 * dilation, dilation=dilation)
+
+    def exceeding(
+        self, x: Float[Tensor, "n c l"]
+    ) -> Iterator[tuple[slice, Float[Tensor, "n k q l"], Tensor]]:
+        """By dilation: which features, where outputs exceed biases, and (k, l) weights of places.
+
+        A weight is 1 / (places counted), 0 where a place is not counted.
+        """
+        start = 0
+        for step, (dilation, count) in enumerate(self.plan):
+            features = slice(start, start + len(TRIPLES) * count)
+            above = self.outputs(x, step)[:, :, None, :] > self.biases[features].view(-1, count, 1)
+            yield features, above, self._places(step, dilation, x)
+            start = features.stop
+
+    def _places(self, step: int, dilation: int, x: Tensor) -> Tensor:
+        length, margin = x.shape[-1], 4 * dilation
+        inner = torch.zeros(length, device=x.device, dtype=x.dtype)
+        inner[margin : length - margin] = 1 / (length - 2 * margin)
+        whole = torch.full_like(inner, 1 / length)
+        cut = (torch.arange(len(TRIPLES), device=x.device) + step) % 2 == 1
+        return torch.where(cut[:, None], inner, whole)
+
+    def forward(self, x: Float[Tensor, "n c l"]) -> Float[Tensor, "n f 1"]:
+        """The features, as maps of one place."""
+        largest = max(count for _, count in self.plan)
+        size = max(1, CHUNK // (len(TRIPLES) * largest * x.shape[-1]))
+        return torch.cat([self._features(part) for part in x.split(size)])[..., None]
+
+    def _features(self, x: Float[Tensor, "n c l"]) -> Float[Tensor, "n f"]:
+        found = []
+        for _, above, places in self.exceeding(x):
+            shares = torch.einsum("nkql,kl->nkq", above.to(x.dtype), places)
+            found.append(shares.flatten(1))
+        return torch.cat(found, 1)
+
+
+class MiniRocket(Network):
+    """Fixed features of a series and a linear layer on them.
+
+    Biases are zero until `fit_biases` or saved weights set them.
+    """
+
+    config: MiniRocketConfig
+    stem: KernelFeatures
+
+    def __init__(self, config: MiniRocketConfig) -> None:
+        stem = KernelFeatures(config)
+        super().__init__(config, stem=stem, stages=[], num_features=len(stem.biases))
+        # The longest kernel must have a place where it does not hang over the ends.
+        self.least_size = 8 * max(dilation for dilation, _ in config.plan) + 1
+
+    def activation_map(self, x: Float[Tensor, "n c l"], targets: Tensor) -> Float[Tensor, "n l"]:
+        """What each place adds to a class's logit, exactly: its sum and the bias are the logit.
+
+        Args:
+            x: inputs.
+            targets: (n,) the class of each.
+        """
+        self._check_input(x)
+        weights = self.classifier.weight[targets]
+        heat = x.new_zeros(len(x), x.shape[-1])
+        for item in range(len(x)):
+            for features, above, places in self.stem.exceeding(x[item : item + 1]):
+                weight = weights[item, features].view(len(TRIPLES), -1)
+                heat[item] += torch.einsum("kql,kq,kl->l", above[0].to(x.dtype), weight, places)
+        return heat
+
+
+def fit_biases(network: MiniRocket, inputs: Float[Tensor, "n c l"], seed: int) -> None:
+    """Set a network's biases, and the channels its kernels see, from training items.
+
+    A bias is a quantile of one kernel's output for one item; the quantiles follow the golden ratio.
+
+    Args:
+        network: changed in place.
+        inputs: training items, as the network takes them; one suffices.
+        seed: of the choice of items and channels.
+    """
+    network._check_input(inputs)
+    stem, draw = network.stem, np.random.default_rng(seed)
+    inputs = inputs.to(stem.biases.device, stem.biases.dtype)
+    num_kernels = len(TRIPLES)
+    stem.channels.copy_(_choose_channels(stem.channels.shape, draw))
+    quantiles = (np.arange(1, len(stem.biases) + 1) * GOLDEN_RATIO) % 1
+    start = 0
+    with torch.no_grad():
+        for step, (_, count) in enumerate(stem.plan):
+            chosen = torch.from_numpy(draw.integers(len(inputs), size=num_kernels))
+            items, where = torch.unique(chosen, return_inverse=True)
+            outputs = stem.outputs(inputs[items], step)[where, torch.arange(num_kernels)]
+            features = slice(start, start + num_kernels * count)
+            wanted = torch.from_numpy(quantiles[features]).view(num_kernels, count)
+            stem.biases[features] = _quantiles(outputs, wanted).flatten()
+            start = features.stop
+
+
+def _choose_channels(shape: torch.Size, draw: np.random.Generator) -> Tensor:
+    """(dilations, 84, c): a random few channels each, few of them more often than many."""
+    steps, num_kernels, channels = shape
+    limit = np.log2(min(channels, MAX_CHANNELS) + 1)
+    seen = np.zeros((steps * num_kernels, channels), np.float32)
+    for row in seen:
+        count = int(2 ** draw.uniform(0, limit))
+        row[draw.choice(channels, count, replace=False)] = 1
+    return torch.from_numpy(seen).view(steps, num_kernels, channels)
+
+
+def _quantiles(outputs: Float[Tensor, "k l"], wanted: Float[Tensor, "k q"]) -> Tensor:
+    """Of each row, linear between two values."""
+    ordered = outputs.sort(dim=1).values.double()
+    places = wanted.to(ordered) * (outputs.shape[1] - 1)
+    low = places.floor().long()
+    high = (low + 1).clamp(max=outputs.shape[1] - 1)
+    at_low, at_high = ordered.gather(1, low), ordered.gather(1, high)
+    return (at_low + (at_high - at_low) * (places - low)).to(outputs.dtype)
+
+
+def _variant(name: str) -> Variant:
+    return Variant(family=NAME, config=MiniRocketConfig(), build=MiniRocket)
+
+
+register_open(lambda name: name == NAME, _variant)
