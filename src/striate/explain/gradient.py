@@ -1,0 +1,40 @@
+"""How a logit changes with the input."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from striate.explain.method import Explainable
+
+
+def logits_of(network: Explainable, inputs: Float[Tensor, "n c *space"]) -> Float[Tensor, "n k"]:
+    """Logits of normalized inputs."""
+    return network.forward_head(network.forward_features(inputs))
+
+
+def predicted(network: Explainable, inputs: Float[Tensor, "n c *space"]) -> Int[Tensor, " n"]:
+    """The class of the highest logit of each input."""
+    return logits_of(network, inputs).argmax(1)
+
+
+def target_logits(
+    network: Explainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """The logit of each input's target."""
+    logits = logits_of(network, inputs)
+    return logits.gather(1, targets.to(logits.device)[:, None])[:, 0]
+
+
+def input_gradients(
+    network: Explainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
+) -> Float[Tensor, "n c *space"]:
+    """Gradient of each target's logit with respect to its own input; none is left on parameters."""
+    with torch.enable_grad():
+        # A copy, since a tensor made in inference mode never gets a gradient.
+        leaf = inputs.clone().detach().requires_grad_()
+        # Items do not mix in evaluation mode, so one sum gives the gradient of each.
+        score = target_logits(network, leaf, targets).sum()
+        (gradients,) = torch.autograd.grad(score, leaf)
+    return gradients

@@ -1,0 +1,41 @@
+"""Integrated gradients: the axioms of the paper, and a case with a closed form."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from striate.explain.gradient import target_logits
+from striate.explain.integrated_gradients import NUM_STEPS, attributions
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_attributions_sum_to_the_logits_difference(rank, trained):
+    network, inputs, labels, _ = trained(rank)
+    with torch.no_grad():
+        difference = target_logits(network, inputs, labels) - target_logits(
+            network, torch.zeros_like(inputs), labels
+        )
+        errors = []
+        for steps in (NUM_STEPS // 8, NUM_STEPS):
+            total = attributions(network, inputs, labels, num_steps=steps).flatten(1).sum(1)
+            errors.append((total - difference).abs().max() / difference.abs().mean())
+    assert errors[1] < 0.02
+    assert errors[1] < errors[0]
+
+
+class Product(nn.Module):
+    """The product of two inputs, whose attributions from zero are half the product each."""
+
+    def forward_features(self, x):
+        return x
+
+    def forward_head(self, features):
+        return features[:, 0, :1] * features[:, 0, 1:2]
+
+
+def test_a_product_is_shared_equally():
+    inputs = torch.tensor([[[3.0, -4.0, 9.0]]])
+    with torch.no_grad():
+        found = attributions(Product(), inputs, torch.tensor([0]))
+    np.testing.assert_allclose(found[0, 0], [-6, -6, 0], atol=1e-5)
