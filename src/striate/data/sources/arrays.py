@@ -49,7 +49,7 @@ class ArraySource(Source):
         self._channel_axis = _channel_axis(images, name)
         self._images = images
         self._scale = _scale(images, name)
-        names = [None] * len(images) if labels is None else _label_names(labels, name)
+        names = [None] * len(images) if labels is None else class_names(labels, name)
         for what, column in (("labels", names), ("splits", splits), ("groups", groups)):
             if column is not None and len(column) != len(images):
                 raise DataError(f"{name} has {len(images)} images and {len(column)} {what}")
@@ -115,7 +115,12 @@ def _scale(images: NDArray[Any], name: str) -> float:
     return scale
 
 
-def _label_names(labels: ArrayLike, name: str) -> list[str]:
+def class_names(labels: ArrayLike, name: str) -> list[str]:
+    """The classes of (N,) or (N, 1) labels as text; whole numbers may be stored as floats.
+
+    Raises:
+        DataError: another shape, or values that are no classes.
+    """
     array = np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
