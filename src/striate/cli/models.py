@@ -19,7 +19,7 @@ def models(
     rows = [("name", "family", "parameters", "input", "weights")]
     for model in describe(pattern):
         weights = ", ".join(model.weights) or "-"
-        size = str(model.input_size)
+        size = "-" if model.input_size is None else str(model.input_size)
         rows.append((model.name, model.family, f"{model.parameters:,}", size, weights))
     print(table(rows))
     return 0
@@ -33,5 +33,5 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def _aligned(column: Sequence[str]) -> list[str]:
     width = max(map(len, column))
-    numbers = all(cell.replace(",", "").isdigit() for cell in column[1:] if cell)
+    numbers = all(cell.replace(",", "").isdigit() for cell in column[1:] if cell.strip("-"))
     return [cell.rjust(width) if numbers else cell.ljust(width) for cell in column]

@@ -5,17 +5,24 @@ import pkgutil
 
 from striate.models.catalog import MODELS, Description, Variant, describe
 from striate.models.create import create_model
+from striate.models.graph_catalog import GRAPH_MODELS, GraphVariant, create_graph_model
+from striate.models.graph_network import GraphConfig, GraphNetwork
 from striate.models.network import Network, NetworkConfig
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
+    "GRAPH_MODELS",
     "MODELS",
     "Description",
+    "GraphConfig",
+    "GraphNetwork",
+    "GraphVariant",
     "Network",
     "NetworkConfig",
     "Variant",
+    "create_graph_model",
     "create_model",
     "describe",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from striate.errors import UnknownNameError
+from striate.models.graph_catalog import GRAPH_MODELS
 from striate.models.network import Network, NetworkConfig
 from striate.registry import Registry
 from striate.weights.manifest import sources
@@ -70,15 +71,16 @@ class Description:
     Attributes:
         name: what `create_model` takes.
         family: the architecture it is a size of.
-        parameters: count, at rank 2 with three channels and 1000 classes.
-        input_size: side it was designed for.
+        parameters: count, at rank 2 with three channels and 1000 classes; of graphs with one
+            feature a node and two classes.
+        input_size: side it was designed for; None for graphs.
         weights: names of pretrained weights, the preferred first.
     """
 
     name: str
     family: str
     parameters: int
-    input_size: int
+    input_size: int | None
     weights: tuple[str, ...]
 
 
@@ -88,10 +90,7 @@ def describe(pattern: str = "*") -> list[Description]:
     Raises:
         UnknownNameError: none matches.
     """
-    found = [(name, v) for name, v in MODELS.items() if fnmatchcase(name, pattern)]
-    if not found:
-        raise UnknownNameError("model", pattern, MODELS.names())
-    return [
+    grids = [
         Description(
             name=name,
             family=variant.family,
@@ -99,8 +98,23 @@ def describe(pattern: str = "*") -> list[Description]:
             input_size=variant.config.input_size,
             weights=tuple(source.name for source in sources(variant.family, name)),
         )
-        for name, variant in found
+        for name, variant in MODELS.items()
+        if fnmatchcase(name, pattern)
     ]
+    graphs = [
+        Description(
+            name=name,
+            family=variant.family,
+            parameters=variant.count_parameters(),
+            input_size=None,
+            weights=(),
+        )
+        for name, variant in GRAPH_MODELS.items()
+        if fnmatchcase(name, pattern)
+    ]
+    if not grids + graphs:
+        raise UnknownNameError("model", pattern, [*MODELS.names(), *GRAPH_MODELS.names()])
+    return grids + graphs
 
 
 def count_parameters(variant: Variant) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from striate.ops.graph_adjacency import Adjacency, pointers_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +41,55 @@ class GraphBatch:
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.nodes.device
+
+    @cached_property
+    def adjacency(self) -> Adjacency:
+        """Who is whose neighbour, shared by every layer that sees this batch."""
+        return Adjacency(sources=self.edges[0], targets=self.edges[1], num_nodes=len(self.nodes))
+
+    @cached_property
+    def pointers(self) -> Int64[Tensor, " graphs_and_one"]:
+        """Where the nodes of each graph begin, and the number of nodes at the end."""
+        return pointers_of(self.graph_of_node, self.num_graphs)
+
+    def to(self, device: torch.device | str) -> GraphBatch:
+        """The same batch on another device."""
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        return GraphBatch(
+            nodes=self.nodes.to(device),
+            edges=self.edges.to(device),
+            graph_of_node=self.graph_of_node.to(device),
+            num_graphs=self.num_graphs,
+            edge_features=moved(self.edge_features),
+            seeds=moved(self.seeds),
+        )
+
+    def tensor_split(self, parts: int) -> tuple[GraphBatch, ...]:
+        """The batch in `parts` of about equal numbers of outputs, in order, like a tensor's.
+
+        Graphs are dealt out with their nodes and edges. Seeds are dealt out alone: each part keeps
+        the whole graph, for any node may be a neighbour.
+        """
+        if self.seeds is not None:
+            return tuple(replace(self, seeds=seeds) for seeds in self.seeds.tensor_split(parts))
+        size, larger = divmod(self.num_graphs, parts)
+        starts = [part * size + min(part, larger) for part in range(parts + 1)]
+        return tuple(self._graphs(*pair) for pair in pairwise(starts))
+
+    def _graphs(self, first: int, end: int) -> GraphBatch:
+        """The graphs from `first` up to, not including, `end`."""
+        bounds = self.pointers[[first, end]]
+        low, high = bounds.tolist()
+        # Ascending targets: the edges of neighbouring graphs are neighbours.
+        start, stop = torch.searchsorted(self.edges[1].contiguous(), bounds).tolist()
+        features = self.edge_features
+        return GraphBatch(
+            nodes=self.nodes[low:high],
+            edges=self.edges[:, start:stop] - low,
+            graph_of_node=self.graph_of_node[low:high] - first,
+            num_graphs=end - first,
+            edge_features=None if features is None else features[start:stop],
+        )
