@@ -12,6 +12,7 @@ from striate.cli.check import check
 from striate.cli.compare import compare
 from striate.cli.convolve import convolve
 from striate.cli.evaluate import evaluate
+from striate.cli.explain import explain
 from striate.cli.fit import fit
 from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("fit")(fit)
 app.command("predict")(predict)
 app.command("eval")(evaluate)
+app.command("explain")(explain)
 app.command("check")(check)
 app.command("compare")(compare)
 app.command("inspect")(inspect)

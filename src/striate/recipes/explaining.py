@@ -1,0 +1,291 @@
+"""`explain`: pictures of where a trained network looked for its answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from striate.data.source import Reading, Skip
+from striate.data.sources.inputs import Input, open_inputs
+from striate.errors import ArgumentError, DataError, StorageError, UnknownNameError, one_line
+from striate.explain import METHODS, explain, overlay
+from striate.explain.volume_picture import orthogonal_slices
+from striate.ops.graph_batch import GraphBatch
+from striate.progress import Progress
+from striate.recipes.predictor import BATCH_SIZE
+from striate.recipes.trained import Run, read_square
+from striate.report import Drawing, Picture, svg_document
+from striate.run import write_atomic
+from striate.typing import Kind, PathLike
+
+DEFAULT_FOLDER: Final = "explained"
+
+_LEAST_SIDE: Final = 256
+_GAP: Final = 8
+
+Heat: TypeAlias = Float[np.ndarray, "*space"]
+"""From 0 to 1 at each place of the network's input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """An item as a network takes it, and what the network says of it.
+
+    Attributes:
+        id: of the item.
+        answer: for a person, such as "cat 93.1%" or "4.2 mm".
+        target: number of the output that the answer came from.
+        inputs: of this item alone, normalized, on the network's device.
+        reading: what a picture is drawn of, of the same space as `inputs`; uint8 for an image.
+    """
+
+    id: str
+    answer: str
+    target: int
+    inputs: Tensor | GraphBatch
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """An item whose picture is written.
+
+    Attributes:
+        id: of the item.
+        answer: what the network says of it.
+        asked: the class that the picture speaks of, where it was asked for; else empty.
+        path: of the picture.
+    """
+
+    id: str
+    answer: str
+    asked: str
+    path: Path
+
+    def as_line(self) -> str:
+        """The result for a person."""
+        asked = f"for {one_line(self.asked)}: " if self.asked else ""
+        return f"{one_line(self.id)}: {one_line(self.answer)}; {asked}{self.path}"
+
+
+def explain_inputs(
+    trained: Run,
+    inputs: Sequence[Input],
+    *,
+    method: str = "gradcam",
+    target: str | None = None,
+    out: PathLike = DEFAULT_FOLDER,
+    progress: Progress | None = None,
+) -> Iterator[Explained]:
+    """Write a picture for each input, one after the other.
+
+    Args:
+        trained: a finished run.
+        inputs: as `Run.predict` takes them.
+        method: a name of `striate.explain.METHODS`.
+        target: the class to explain; each input's predicted one by default.
+        out: folder of the pictures, made where it is missing.
+        progress: is told of inputs that cannot be read.
+
+    Raises:
+        UnknownNameError: no such method or class.
+        ArgumentError: a class for a run that predicts numbers; a picture would replace an input.
+        DataError: there is no such path, or not one input can be read.
+        StorageError: a picture could not be written.
+    """
+    METHODS.get(method)
+    number = None if target is None else _class_number(trained, target)
+    folder = Path(out)
+    names = _Names(inputs)
+    progress = progress or Progress(quiet=True)
+    for subject in subjects_of(trained, inputs, progress):
+        heat = heat_of(trained, subject, subject.target if number is None else number, method)
+        picture = picture_of(trained.record.kind, subject.reading, heat)
+        content, suffix = encoded(picture)
+        path = names.path(folder, f"{_stem(subject.id)}-{method}", suffix)
+        _make(folder)
+        write_atomic(path, content)
+        yield Explained(id=subject.id, answer=subject.answer, asked=target or "", path=path)
+
+
+def subjects_of(trained: Run, inputs: Sequence[Input], progress: Progress) -> Iterator[Subject]:
+    """The inputs of a run that can be read, in order.
+
+    This is the one place to wire a kind of items: what it yields is explained, drawn and written
+    like everything else.
+
+    Raises:
+        DataError: there is no such path, or not one input can be read.
+        ArgumentError: the run's items are of a kind that is not wired.
+    """
+    if trained.record.kind != "image":
+        raise ArgumentError(f"a run on {trained.record.kind}s cannot be explained")
+    return _images(trained, inputs, progress)
+
+
+def heat_of(trained: Run, subject: Subject, target: int, method: str) -> Heat:
+    """Where the subject speaks for an output."""
+    assert isinstance(subject.inputs, Tensor)
+    targets = torch.tensor([target], device=subject.inputs.device)
+    heat = explain(trained.model, subject.inputs, targets, method)[0]
+    return np.asarray(heat.float().cpu().numpy())
+
+
+def picture_of(kind: Kind, reading: Reading, heat: Heat) -> Picture:
+    """The picture of an item with its heat, as suits its kind."""
+    return PICTURES[kind](reading, heat)
+
+
+def _image_picture(reading: Reading, heat: Heat) -> Picture:
+    pixels = reading.array
+    return Picture(
+        image=Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))),
+        overlay=overlay(pixels, heat),
+    )
+
+
+def _volume_picture(reading: Reading, heat: Heat) -> Picture:
+    """Of the mean over the channels."""
+    volume = reading.array.astype(np.float32).mean(0)
+    return Picture(image=orthogonal_slices(volume, heat, spacing=reading.spacing))
+
+
+PICTURES: Final[Mapping[Kind, Callable[[Reading, Heat], Picture]]] = {
+    "image": _image_picture,
+    "volume": _volume_picture,
+}
+"""How an item of each kind is drawn with its heat."""
+
+
+def encoded(picture: Picture) -> tuple[bytes, str]:
+    """The picture as the content of a file, and the ending of the file's name.
+
+    An item and its overlay stand side by side; what is small is enlarged.
+    """
+    if isinstance(picture.image, str):
+        return svg_document(picture.image).encode(), ".svg"
+    panels = [_enlarged(panel) for panel in (picture.image, picture.overlay) if panel is not None]
+    width = sum(panel.width for panel in panels) + _GAP * (len(panels) - 1)
+    page = Image.new("RGB", (width, max(panel.height for panel in panels)), "white")
+    left = 0
+    for panel in panels:
+        page.paste(panel, (left, 0))
+        left += panel.width + _GAP
+    out = BytesIO()
+    page.save(out, "PNG")
+    return out.getvalue(), ".png"
+
+
+def _enlarged(drawing: Drawing) -> Image.Image:
+    assert not isinstance(drawing, str), "an overlay of pixels lies over pixels"
+    factor = max(1, _LEAST_SIDE // min(drawing.size))
+    size = drawing.width * factor, drawing.height * factor
+    return drawing.convert("RGB").resize(size, Image.Resampling.NEAREST)
+
+
+def _images(trained: Run, inputs: Sequence[Input], progress: Progress) -> Iterator[Subject]:
+    """Images as `Run.predict` sees them: the central square."""
+    source = open_inputs(inputs)
+    skipped = list(source.listing.skipped)
+    for skip in skipped:
+        _say(progress, skip)
+    predictor = trained.predictor
+    squares = read_square(source, source.listing.items, trained.image_size)
+    num_read = 0
+    while some := list(islice(squares, BATCH_SIZE)):
+        for _, read in some:
+            if isinstance(read, Skip):
+                skipped.append(read)
+                _say(progress, read)
+        readable = [(item, pixels) for item, pixels in some if isinstance(pixels, Tensor)]
+        if not readable:
+            continue
+        num_read += len(readable)
+        stacked = torch.stack([pixels for _, pixels in readable])
+        probabilities = predictor.probabilities(predictor.logits(stacked))
+        normalized = predictor.network.preprocessing.normalize(stacked.to(predictor.device))
+        for (item, pixels), row, one in zip(readable, probabilities, normalized, strict=True):
+            best = int(row.argmax())
+            yield Subject(
+                id=item.id,
+                answer=f"{trained.classes[best]} {row[best]:.1%}",
+                target=best,
+                inputs=one[None],
+                reading=Reading(array=pixels.numpy(), sha256=""),
+            )
+    if not num_read:
+        raise DataError("not one input can be read", why=skipped[0].reason)
+
+
+def _say(progress: Progress, skip: Skip) -> None:
+    progress.say(f"skipped {one_line(skip.id)}: {one_line(skip.reason)}")
+
+
+def _class_number(trained: Run, name: str) -> int:
+    if not trained.classes:
+        raise ArgumentError(
+            f"--target {name!r} for a run that predicts a number", fix="leave it out"
+        )
+    if name not in trained.classes:
+        raise UnknownNameError("class", name, trained.classes)
+    return trained.classes.index(name)
+
+
+class _Names:
+    """File names that are given once, and never the name of an input."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        given = [Path(entry).resolve() for entry in inputs if isinstance(entry, str | Path)]
+        self._inputs = given
+        self._taken: set[str] = set()
+
+    def path(self, folder: Path, stem: str, suffix: str) -> Path:
+        """A path in the folder that was not given before.
+
+        Raises:
+            ArgumentError: it is the path of an input.
+        """
+        number, name = 1, stem + suffix
+        while name in self._taken:
+            number += 1
+            name = f"{stem}-{number}{suffix}"
+        self._taken.add(name)
+        path = folder / name
+        place = path.resolve()
+        if path.exists() and any(place == i or i in place.parents for i in self._inputs):
+            raise ArgumentError(
+                f"{str(path)!r} is one of the inputs", fix="choose another folder with --out"
+            )
+        return path
+
+
+def _stem(item_id: str) -> str:
+    """A name for a file from that of an item.
+
+    >>> _stem("photos/a cat.jpg"), _stem("two.npy[1]"), _stem("CC(=O)O"), _stem("..")
+    ('a_cat', 'two.npy_1', 'CC_O_O', 'item')
+    """
+    name = re.sub(r"\.\w{1,5}$", "", item_id.rstrip("/").rpartition("/")[2])
+    return re.sub(r"[^\w.-]+", "_", name).strip("._-")[:80] or "item"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {str(folder)!r}",
+            why=error.strerror or str(error),
+            fix="choose another folder with --out",
+        ) from None

@@ -1,0 +1,91 @@
+"""`striate explain`: pictures, lines, and errors."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.explain import METHODS
+
+COSTLY = ("integrated-gradients", "occlusion")  # many passes for a picture
+
+
+@pytest.fixture
+def explain(call, probe_run, tmp_path):
+    return lambda *arguments: call("explain", probe_run.folder.path, *arguments, "--out", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(m, marks=[pytest.mark.slow] if m in COSTLY else []) for m in METHODS.names()],
+)
+def test_a_picture_and_a_line_an_input(method, explain, probe_run, photos, tmp_path):
+    inputs = [photos / "disc" / "01.png", photos / "stripes" / "01.png"]
+    code, out, err = explain(*inputs, "--method", method)
+    assert code == 0 and "skipped" not in err
+    answers = [prediction.label for prediction in probe_run.predict(inputs)]
+    names = [f"01-{method}.png", f"01-{method}-2.png"]
+    for line, path, answer, name in zip(out.splitlines(), inputs, answers, names, strict=True):
+        place = re.escape(f"{path}: {answer}") + r" \d+\.\d%; " + re.escape(str(tmp_path / name))
+        assert re.fullmatch(place, line)
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (4 * 64 * 2 + 8, 4 * 64)
+            left, right = np.split(np.asarray(picture).astype(int), [256 + 4], axis=1)
+        with Image.open(path) as original:
+            assert np.array_equal(left[::4, :256:4], np.asarray(original))
+        assert np.ptp(right[:, 4:], axis=-1).max() > 60  # the heat is in colour
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+
+
+def test_another_class_can_be_asked_for(explain, photos, tmp_path):
+    _, out, _ = explain(photos / "disc" / "01.png", "--target", "stripes")
+    assert f"; for stripes: {tmp_path / '01-gradcam.png'}" in out
+    of_stripes = (tmp_path / "01-gradcam.png").read_bytes()
+    explain(photos / "disc" / "01.png", "--target", "disc")
+    assert (tmp_path / "01-gradcam.png").read_bytes() != of_stripes
+
+
+def test_items_of_an_array_and_odd_names(explain, draw, photos, tmp_path):
+    np.save(tmp_path / "two.npy", np.stack([draw("disc", 1), draw("stripes", 2)]))
+    odd = tmp_path / "-a <b>\n.png"
+    odd.write_bytes((photos / "disc" / "01.png").read_bytes())
+    code, out, _ = explain(tmp_path / "two.npy", f"{odd}")
+    assert code == 0 and out.count("\n") == 3
+    names = {path.name for path in tmp_path.glob("*-gradcam.png")}
+    assert names == {"two.npy_0-gradcam.png", "two.npy_1-gradcam.png", "a_b-gradcam.png"}
+
+
+def test_one_bad_file_does_not_stop_the_others(explain, photos, tmp_path):
+    (tmp_path / "bad.png").write_text("<html>")
+    code, out, err = explain(tmp_path / "bad.png", photos / "disc" / "01.png")
+    assert code == 0 and out.count("\n") == 1
+    assert err == f"skipped {tmp_path / 'bad.png'}: not an image\n"
+
+
+def test_errors(refused, probe_run, photos, tmp_path):
+    path, image = probe_run.folder.path, photos / "disc" / "01.png"
+    (tmp_path / "bad.png").write_bytes(b"")
+    assert "file not found" in refused("explain", path, tmp_path / "missing.png")
+    assert f"did you mean '{path}'?" in refused("explain", path.with_name("prob"), image)
+    assert "did you mean 'gradcam'?" in refused("explain", path, image, "--method", "grad-cam")
+    assert "did you mean 'disc'?" in refused("explain", path, image, "--target", "disk")
+    out = ("--out", tmp_path / "bad.png")
+    assert str(tmp_path / "bad.png") in refused("explain", path, image, *out, code=3)
+
+
+def test_nothing_that_can_be_read_is_an_error(call, probe_run, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    code, out, err = call("explain", probe_run.folder.path, tmp_path / "bad.png", "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == "striate: not one input can be read: empty file"
+
+
+def test_an_input_is_never_replaced(explain, photos, tmp_path):
+    folder = tmp_path / "cats-gradcam.png"
+    folder.write_bytes((photos / "disc" / "01.png").read_bytes())
+    first = tmp_path / "cats.png"
+    first.write_bytes((photos / "disc" / "02.png").read_bytes())
+    code, _, err = explain(first, folder)
+    assert code == 2 and "is one of the inputs; choose another folder with --out" in err
+    assert folder.read_bytes() == (photos / "disc" / "01.png").read_bytes()
