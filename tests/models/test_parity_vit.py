@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from striate.errors import ArgumentError
 from striate.models import create_model
+from striate.weights import inflate
 
 TIMM = {
     "vit_ti_16": "vit_tiny_patch16_224",
@@ -70,6 +71,28 @@ def test_a_volume_of_equal_slices_gives_what_the_slice_gives(tmp_path: Path) -> 
         expected = image_network(image)
         got = volume_network(image.unsqueeze(2).expand(-1, -1, 8, -1, -1))
     assert (got - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_deeper_volumes_differ_by_the_class_token_s_weight_alone() -> None:
+    """Two patches deep it is one token among twice as many; counted twice, nothing differs."""
+    torch.manual_seed(0)
+    options = {"input_size": 32, "num_classes": 5, "patch_size": 8}
+    image_network = create_model("vit_ti_16", **options).eval()
+    volume_network = create_model("vit_ti_16", rank=3, **options).eval()
+    state = volume_network.fit_weights(image_network.state_dict())
+    volume_network.load_state_dict(inflate(state, 3))
+    image = torch.randn(1, 3, 32, 32)
+    volume = image.unsqueeze(2).expand(-1, -1, 16, -1, -1)
+    with torch.inference_mode():
+        expected, alone = image_network(image), volume_network(volume)
+        tokens = volume_network.stem(volume)
+        tokens = torch.cat([tokens[..., :1], tokens], -1)
+        for _, block in volume_network.blocks()[1:]:
+            tokens = block(tokens)
+        twice = volume_network.forward_head(tokens)
+    largest = expected.abs().max()
+    assert (twice - expected).abs().max() <= 1e-4 * largest
+    assert (alone - expected).abs().max() > 1e-3 * largest
 
 
 def test_weights_of_images_start_a_series_of_another_size(tmp_path: Path) -> None:

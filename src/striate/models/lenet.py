@@ -11,6 +11,7 @@ Axes: (n, c, *space) throughout.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -152,6 +153,17 @@ class LeNet(Network):
             for module in self.modules():
                 if isinstance(module, CONV_TYPES) or module is self.pool.layer2:
                     _init(module)
+
+    def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Coefficients of sums over another number of axes made to fit.
+
+        Twice as many values are summed with each axis, so that the coefficient is halved.
+        """
+        ratio = 2.0 ** (state["stem.conv.weight"].ndim - 2 - self.config.rank)
+        sums = {
+            f"{name}.weight" for name, part in self.named_modules() if isinstance(part, Subsample)
+        }
+        return {key: w * ratio if key in sums else w for key, w in state.items()}
 
 
 def _pool(config: LeNetConfig, channels: int) -> list[tuple[str, nn.Module]]:
