@@ -218,5 +218,6 @@ SOURCES.add(
         layout="a CSV or Parquet file with the columns path and label or target",
         matches=lambda data: Path(data).suffix.lower() in SUFFIXES and not is_folder(data),
         open=open_manifest,
+        last=True,  # tables of molecules are CSV files too
     ),
 )
