@@ -59,7 +59,7 @@ def open_npz(path: str | Path) -> Source:
             for info in archive.infolist():
                 check_expansion(path, info.file_size, info.compress_size)
             return _open_pairs(
-                path, members, lambda name: _read_member(path, archive, members[name])
+                path, members, lambda name: read_member(path, archive, members[name])
             )
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise _cannot_read(path, error) from error
@@ -127,7 +127,12 @@ def check_expansion(path: Path, expanded: int, stored: int) -> None:
         )
 
 
-def _read_member(path: Path, archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+def read_member(path: Path, archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+    """An array of an .npz file, once its header has been checked.
+
+    Raises:
+        DataError: it holds objects, or less or more than its header says.
+    """
     try:
         with archive.open(member) as file:
             _check_header(path, file, archive.getinfo(member).file_size)

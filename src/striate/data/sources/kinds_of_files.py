@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from striate.data.decode import IMAGE_SUFFIXES
+from striate.data.scan import is_folder
 from striate.data.source import Item, Listing, Reading, Source, UnreadableItem
 from striate.data.sources.image_files import ImageFiles
 from striate.data.sources.registry import load_formats
@@ -45,11 +47,14 @@ class FileReader:
 
 READERS: Registry[FileReader] = Registry("kind of file")
 
+FOLDER: Final = "/"
+"""The suffix of a folder that is one item (the slices of a volume)."""
+
 
 def readers_of(path: Path) -> list[FileReader]:
     """The readers of a file's suffix, in the order of registration."""
     load_formats()
-    name = path.name.lower()
+    name = _full_name(path)
     return [reader for _, reader in READERS.items() if name.endswith(reader.suffixes)]
 
 
@@ -85,7 +90,7 @@ def kind_of_files(paths: Iterable[Path]) -> Kind:
     by_suffix: Counter[str] = Counter()
     first: dict[str, Path] = {}
     for path in paths:
-        name = path.name.lower()
+        name = _full_name(path)
         suffix = next((s for s in _all_suffixes() if name.endswith(s)), path.suffix.lower())
         by_suffix[suffix] += 1
         first.setdefault(suffix, path)
@@ -98,11 +103,55 @@ def kind_of_files(paths: Iterable[Path]) -> Kind:
     return max(kinds, key=lambda kind: (kinds[kind], kind == "image"), default="image")
 
 
+def _full_name(path: Path) -> str:
+    """The file's name in lower case; a folder's ends with `FOLDER`."""
+    return path.name.lower() + (FOLDER if is_folder(path) else "")
+
+
 def _all_suffixes() -> list[str]:
     """Every reader's suffixes, the longest first."""
     load_formats()
     found = {suffix for _, reader in READERS.items() for suffix in reader.suffixes}
     return sorted(found, key=lambda suffix: (-len(suffix), suffix))
+
+
+def read_file_of_kind(path: Path, kind: Kind) -> Reading:
+    """Read a file as an item of a kind.
+
+    Raises:
+        UnreadableItem: it cannot be read, or holds an item of another kind.
+    """
+    reader = next((r for r in readers_of(path) if r.kind == kind and r.claims(path)), None)
+    if reader is None:
+        reader = reader_of(path)
+    if reader.kind != kind:
+        raise UnreadableItem(f"a {reader.kind} among {kind}s")
+    return reader.read(path)
+
+
+TEXTS: Registry[Callable[[str], Source]] = Registry("kind of items that are written as text")
+"""By the kind's name, the source of one item that is given as a text (a molecule's SMILES)."""
+
+
+def text_source(kind: Kind, text: str) -> Source:
+    """The source of one item that is given as a text.
+
+    Raises:
+        DataError: the text is no such item.
+    """
+    load_formats()
+    return TEXTS.get(kind)(text)
+
+
+def is_item_folder(path: Path, kind: Kind) -> bool:
+    """Whether a folder is one item of a kind: slices of a volume, frames of a clip."""
+    return any(reader.kind == kind and reader.claims(path) for reader in folder_readers())
+
+
+def folder_readers() -> list[FileReader]:
+    """Readers of items that are folders."""
+    load_formats()
+    return [reader for _, reader in READERS.items() if not reader.suffixes]
 
 
 class ReadFiles(Source):
@@ -123,13 +172,7 @@ class ReadFiles(Source):
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item's file; raises UnreadableItem, also for a file of another kind."""
-        path = self._paths[item.id]
-        reader = next((r for r in readers_of(path) if r.kind == self.kind and r.claims(path)), None)
-        if reader is None:
-            reader = reader_of(path)
-        if reader.kind != self.kind:
-            raise UnreadableItem(f"a {reader.kind} among {self.kind}s")
-        reading = reader.read(path)
+        reading = read_file_of_kind(self._paths[item.id], self.kind)
         return replace(reading, notes=tuple(replace(n, ids=(item.id,)) for n in reading.notes))
 
     def path(self, item: Item) -> Path:
