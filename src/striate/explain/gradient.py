@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -38,3 +40,14 @@ def input_gradients(
         score = target_logits(network, leaf, targets).sum()
         (gradients,) = torch.autograd.grad(score, leaf)
     return gradients
+
+
+def without_spikes(heat: Float[Tensor, " n *space"]) -> Float[Tensor, " n *space"]:
+    """Maps without negative values whose hottest 1 % of places are as hot as the next.
+
+    Attributions of single samples have a few values far above all others, which would leave
+    everything else dark on a scale up to the highest.
+    """
+    flat = heat.flatten(1)
+    limit = flat.kthvalue(ceil(0.99 * flat.shape[1]), dim=1, keepdim=True).values
+    return torch.where(limit > 0, torch.minimum(flat, limit), flat).view_as(heat)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.explain.gradient import input_gradients, predicted
+from striate.explain.gradient import input_gradients, predicted, without_spikes
 from striate.explain.method import METHODS, Explainable
 
 NUM_STEPS = 64
@@ -52,8 +52,8 @@ def integrated_gradients(
     inputs: Float[Tensor, "n c *space"],
     targets: Int[Tensor, " n"] | None,
 ) -> Float[Tensor, " n *space"]:
-    """The attributions summed over the channels, without their negative part."""
-    return attributions(network, inputs, targets).sum(1).relu()
+    """The attributions summed over the channels, without negative part and spikes."""
+    return without_spikes(attributions(network, inputs, targets).sum(1).relu())
 
 
 METHODS.add("integrated-gradients", integrated_gradients)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.explain.gradient import input_gradients, predicted
+from striate.explain.gradient import input_gradients, predicted, without_spikes
 from striate.explain.method import METHODS, Explainable
 
 
@@ -31,8 +31,8 @@ def saliency(
     inputs: Float[Tensor, "n c *space"],
     targets: Int[Tensor, " n"] | None,
 ) -> Float[Tensor, " n *space"]:
-    """The contributions summed over the channels, without their negative part."""
-    return gradient_times_input(network, inputs, targets).sum(1).relu()
+    """The contributions summed over the channels, without negative part and spikes."""
+    return without_spikes(gradient_times_input(network, inputs, targets).sum(1).relu())
 
 
 METHODS.add("saliency", saliency)
