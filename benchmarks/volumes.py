@@ -1,0 +1,228 @@
+"""Six shapes of solids in noise: baselines, a probe of frozen features, and networks trained.
+
+    python benchmarks/volumes.py [--seeds 3] [--methods histogram,forest,...] [--epochs 40]
+
+Synthetic volumes (sample:synthetic-volumes), 600 of 32 x 32 x 32: 400 to train on, 80 to choose on,
+120 to test on, split anew for each seed. What it printed is in docs/kinds/volumes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn import functional as F
+
+from striate.data.feeds.volume import VolumeFeed
+from striate.data.randomness import epoch_order, item_keys, uniforms
+from striate.data.source import Reading
+from striate.data.sources import open_source
+from striate.models import Network, create_model
+from striate.nn.fuse import fold_batch_norm
+from striate.transfer.probe import fit_probe
+
+SMALL = "conv16s2-bn-leaky-conv32s2-bn-leaky-conv64s2-bn-leaky-conv128s2-bn-leaky-flatten-fc6"
+"""As MONAI's classifier is laid out: convolutions of stride 2, then one linear layer."""
+
+PLAIN = "conv24k5s2-bn-relu-conv48-bn-relu-maxpool-conv96-bn-relu-maxpool-conv128-bn-relu-gap-fc6"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The volumes of one seed."""
+
+    readings: list[Reading]
+    labels: NDArray[np.int64]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    seed: int
+    epochs: int
+
+    def accuracy(self, predicted: NDArray[np.int64], part: NDArray[np.int64]) -> float:
+        return float((predicted[part] == self.labels[part]).mean())
+
+    def feed(self, **options: str) -> VolumeFeed:
+        return VolumeFeed.fitted((self.readings[i] for i in self.train), options)
+
+
+def split_of(readings: list[Reading], labels: NDArray[np.int64], seed: int, epochs: int) -> Split:
+    rest, test = train_test_split(
+        np.arange(len(labels)), test_size=120, stratify=labels, random_state=seed
+    )
+    train, val = train_test_split(rest, test_size=80, stratify=labels[rest], random_state=seed)
+    return Split(
+        readings=readings,
+        labels=labels,
+        train=train,
+        val=val,
+        test=test,
+        seed=seed,
+        epochs=epochs,
+    )
+
+
+def histogram(split: Split) -> NDArray[np.int64]:
+    """Logistic regression on how often each intensity occurs."""
+    X = np.stack([np.bincount(r.array.ravel() // 4, minlength=64) for r in split.readings])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    return np.asarray(model.fit(X[split.train], split.labels[split.train]).predict(X))
+
+
+def coarse_voxels(split: Split) -> NDArray[np.float64]:
+    volumes = np.stack([r.array[0] for r in split.readings])
+    return volumes.reshape(-1, 8, 4, 8, 4, 8, 4).mean((2, 4, 6)).reshape(len(volumes), -1)
+
+
+def linear(split: Split) -> NDArray[np.int64]:
+    """Logistic regression on 8 x 8 x 8 voxels."""
+    X = coarse_voxels(split)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+    return np.asarray(model.fit(X[split.train], split.labels[split.train]).predict(X))
+
+
+def forest(split: Split) -> NDArray[np.int64]:
+    """A random forest on 8 x 8 x 8 voxels."""
+    X = coarse_voxels(split)
+    model = RandomForestClassifier(500, random_state=split.seed)
+    return np.asarray(model.fit(X[split.train], split.labels[split.train]).predict(X))
+
+
+def probe_of(name: str) -> Callable[[Split], NDArray[np.int64]]:
+    def probe(split: Split) -> NDArray[np.int64]:
+        feed = split.feed()
+        network = create_model(name, rank=3, in_channels=1, num_classes=6, weights="imagenet")
+        features = []
+        frozen = network.eval()
+        for start in range(0, len(split.readings), 8):
+            inputs = feed.inputs(split.readings[start : start + 8])
+            if start == 0:
+                frozen = fold_batch_norm(network, inputs[:1])  # type: ignore[assignment]
+            with torch.inference_mode():
+                maps = frozen.forward_features(inputs)
+                features.append(frozen.pool(maps).flatten(1))
+        X = torch.cat(features)
+        head = fit_probe(X[split.train], torch.from_numpy(split.labels[split.train]), 6)
+        return head.logits(X).argmax(1).numpy()
+
+    return probe
+
+
+def trained(
+    name: str, *, weights: str | None = None, rate: float = 3e-3, size: int = 16, share: float = 1.0
+) -> Callable[[Split], NDArray[np.int64]]:
+    def train(split: Split) -> NDArray[np.int64]:
+        torch.manual_seed(split.seed)
+        feed = split.feed(symmetry="cube")
+        options = {} if weights else {"input_size": 32}
+        network = create_model(
+            name, rank=3, in_channels=1, num_classes=6, weights=weights, **options
+        )
+        epochs = max(1, round(share * split.epochs))
+        fit(network, feed, split, epochs, rate, size)
+        return predicted(network, feed, split.readings)
+
+    return train
+
+
+def fit(
+    network: Network, feed: VolumeFeed, split: Split, epochs: int, rate: float, size: int
+) -> None:
+    """AdamW under one cycle; nothing is chosen on validation."""
+    labels = torch.from_numpy(split.labels)
+    keys = item_keys([str(i) for i in range(len(labels))])
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.05)
+    steps = len(split.train) // size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=epochs * steps, pct_start=0.2
+    )
+    for epoch in range(epochs):
+        network.train()
+        order = split.train[epoch_order(split.seed, epoch, len(split.train))]
+        losses = []
+        for step in range(steps):
+            batch = order[step * size : (step + 1) * size]
+            draws = uniforms(keys[batch], feed.num_draws, seed=split.seed, epoch=epoch)
+            inputs = feed.augmented([split.readings[i] for i in batch], draws)
+            loss = F.cross_entropy(network(inputs), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        if epoch % 5 == 4 or epoch == epochs - 1:
+            held = predicted(network, feed, [split.readings[i] for i in split.val])
+            accuracy = float((held == split.labels[split.val]).mean())
+            print(
+                f"    epoch {epoch + 1}: loss {np.mean(losses):.3f}, validation {accuracy:.3f}",
+                flush=True,
+            )
+
+
+def predicted(network: Network, feed: VolumeFeed, readings: list[Reading]) -> NDArray[np.int64]:
+    network.eval()
+    found: list[Tensor] = []
+    for start in range(0, len(readings), 16):
+        with torch.inference_mode():
+            found.append(network(feed.inputs(readings[start : start + 16])).argmax(1))
+    return torch.cat(found).numpy()
+
+
+METHODS: dict[str, Callable[[Split], NDArray[np.int64]]] = {
+    "histogram": histogram,
+    "linear": linear,
+    "forest": forest,
+    "probe": probe_of("three_views"),
+    "small": trained(SMALL),
+    "plain": trained(PLAIN),
+    "finetune": trained("three_views", weights="imagenet", rate=1e-3, size=8, share=0.2),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--items", type=int, default=600)
+    arguments = parser.parse_args()
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    source = open_source("sample:synthetic-volumes")
+    items = source.listing.items[: arguments.items]
+    readings = [source.read(item) for item in items]
+    classes = sorted({str(item.label) for item in items})
+    labels = np.array([classes.index(str(item.label)) for item in items])
+    for name in arguments.methods.split(","):
+        rows = []
+        for seed in range(arguments.seeds):
+            split = split_of(readings, labels, seed, arguments.epochs)
+            began = time.monotonic()
+            guess = METHODS[name](split)
+            took = time.monotonic() - began
+            rows.append((split.accuracy(guess, split.val), split.accuracy(guess, split.test), took))
+            print(
+                f"  {name} seed {seed}: validation {rows[-1][0]:.3f}, test {rows[-1][1]:.3f}, "
+                f"{took:.0f} s",
+                flush=True,
+            )
+        val, test, seconds = np.array(rows).T
+        print(
+            f"| {name} | {val.mean():.3f} | {test.mean():.3f} ± {test.std(ddof=1):.3f} "
+            f"| {seconds.mean():.0f} s |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

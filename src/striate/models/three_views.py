@@ -1,0 +1,131 @@
+"""Three views of a volume: an image network's early filters, laid along each axis in turn.
+
+The filters of EfficientNet-Lite0, learnt on images, are spread over a third axis (`average` in
+`striate.weights.inflate`); a filter so made sees shape in its own plane and only averages across it.
+So the volume is seen three times, with each axis as the one across, and the maps are averaged. The
+maps of four stages, fine to coarse, are taken side by side: the late stages, which know things of
+the world and need large inputs, are left out.
+
+Volumes only, so it is none of the families that are built in every rank, and `MODELS` does not list
+it; `create_model` makes it.
+
+Axes: (n, c, depth, height, width).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.errors import ArgumentError
+from striate.models.catalog import Variant, find, register_open
+from striate.models.network import Network, NetworkConfig
+from striate.weights.reshape import inflate
+
+NAME: Final = "three_views"
+BASE: Final = "efficientnet_lite0"
+TAPPED: Final = (0, 1, 2, 4)
+"""Stages whose maps are taken, of strides 2, 4, 8 and 16."""
+
+STRIDE: Final = 4
+"""Voxels from place to place in the maps given."""
+
+VIEWS: Final = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
+"""Orders of the axes; each is its own axis across once. The last is undone by `_UNDONE`."""
+
+_UNDONE: Final = ((0, 1, 2), (1, 0, 2), (1, 2, 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreeViewsConfig(NetworkConfig):
+    """Three views of a volume; the filters are those of `BASE`."""
+
+    rank: int = 3
+    in_channels: int = 1
+    input_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank != 3:
+            raise ArgumentError(f"rank={self.rank}", why=f"{NAME} is of volumes", fix="use rank=3")
+
+
+class ThreeViews(nn.Module):
+    """Maps of the tapped stages, averaged over the views and brought to one size.
+
+    Args:
+        base: an image network's of rank 3; its parts are taken.
+    """
+
+    def __init__(self, base: Network) -> None:
+        super().__init__()
+        self.stem = base.stem
+        self.stages = base.stages[: TAPPED[-1] + 1]
+
+    def forward(self, x: Float[Tensor, "n c d h w"]) -> Float[Tensor, "n f d4 h4 w4"]:
+        """Maps at a quarter of the input's size, rounded up."""
+        size = [-(-n // STRIDE) for n in x.shape[2:]]
+        total = x.new_zeros(())
+        for order, undone in zip(VIEWS, _UNDONE, strict=True):
+            turned = x.permute(0, 1, *(2 + axis for axis in order)).contiguous()
+            depth, height, width = (size[axis] for axis in order)
+            maps = self._view(turned, (depth, height, width))
+            total = total + maps.permute(0, 1, *(2 + axis for axis in undone))
+        return total / len(VIEWS)
+
+    def _view(self, x: Tensor, size: tuple[int, int, int]) -> Tensor:
+        maps = []
+        x = self.stem(x)
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in TAPPED:
+                maps.append(F.adaptive_avg_pool3d(x, size))
+        return torch.cat(maps, 1)
+
+
+class ThreeViewsNetwork(Network):
+    """Three views of a volume, averaged over space, and a linear layer."""
+
+    config: ThreeViewsConfig
+
+    def __init__(self, config: ThreeViewsConfig) -> None:
+        variant = find(BASE)
+        build, base = variant.build, replace(variant.config, in_channels=config.in_channels)
+        with torch.device("meta"):
+            maps = build(base).eval().multi_scale(torch.empty(1, config.in_channels, 32, 32))
+        super().__init__(
+            config,
+            stem=ThreeViews(build(replace(base, rank=3))),
+            stages=[],
+            num_features=sum(maps[stage].shape[1] for stage in TAPPED),
+        )
+
+
+def _pretrained(config: ThreeViewsConfig) -> ThreeViewsNetwork:
+    """The network with weights learnt on ImageNet.
+
+    Raises:
+        WeightsUnavailableError: the weights are neither installed nor to be had.
+    """
+    from striate.models.create import create_model
+
+    images = create_model(BASE, in_channels=config.in_channels, weights="imagenet")
+    volumes = create_model(BASE, rank=3, in_channels=config.in_channels)
+    volumes.load_state_dict(inflate(images.state_dict(), 3, "average"))
+    network = ThreeViewsNetwork(config)
+    network.stem = ThreeViews(volumes)
+    return network
+
+
+def _variant(name: str) -> Variant:
+    return Variant(
+        family=NAME, config=ThreeViewsConfig(), build=ThreeViewsNetwork, pretrained=_pretrained
+    )
+
+
+register_open(lambda name: name == NAME, _variant)
