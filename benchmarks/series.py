@@ -1,0 +1,217 @@
+"""Series: 1-NN DTW, MiniRocket with a linear probe, and InceptionTime, on the samples of aeon.
+
+    python benchmarks/series.py [--samples NAME ...] [--seeds 3] [--seconds 60] [--skip dtw]
+
+Each sample keeps its archive's split into train and test; everything is chosen and fitted on the
+training part. Prints a line of JSON a figure. `PUBLISHED` holds InceptionTime's accuracies (the mean
+of five networks) from its authors' tables of results, results-InceptionTime-128.csv and
+results-mts.csv at https://github.com/hfawaz/InceptionTime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from striate.data.feeds import feed_of
+from striate.data.randomness import epoch_order, item_keys, uniforms
+from striate.data.sources import open_source
+from striate.models import create_model
+from striate.models.minirocket import fit_biases
+from striate.transfer.probe import fit_probe
+
+PUBLISHED = {
+    "arrow-head": 0.8457,
+    "gun-point": 1.0,
+    "italy-power": 0.9650,
+    "osu-leaf": 0.9421,
+    "appliances": 0.92,
+    "basic-motions": 1.0,
+    "japanese-vowels": 0.9919,
+    "pickup-gesture": 0.76,
+}
+
+
+@njit(cache=True)
+def dtw(a: np.ndarray, b: np.ndarray, bound: float) -> float:
+    """Squared distance of (c, l) and (c, m) along the best warping; inf once over `bound`."""
+    n, m = a.shape[1], b.shape[1]
+    before = np.full(m + 1, np.inf)
+    before[0] = 0.0
+    row = np.empty(m + 1)
+    for i in range(n):
+        row[0] = np.inf
+        least = np.inf
+        for j in range(m):
+            cost = 0.0
+            for c in range(a.shape[0]):
+                cost += (a[c, i] - b[c, j]) ** 2
+            row[j + 1] = cost + min(before[j], before[j + 1], row[j])
+            least = min(least, row[j + 1])
+        if least > bound:
+            return np.inf
+        before, row = row, before
+        before[0] = np.inf
+    return before[m]
+
+
+def nearest(train: list[np.ndarray], labels: np.ndarray, test: list[np.ndarray]) -> np.ndarray:
+    """The class of the nearest training item of each test item."""
+    found = []
+    for item in test:
+        best, answer = np.inf, -1
+        for other, label in zip(train, labels, strict=True):
+            distance = dtw(item, other, best)
+            if distance < best:
+                best, answer = distance, label
+        found.append(answer)
+    return np.array(found)
+
+
+def train_scratch(
+    feed: Any, readings: list[Any], ids: list[str], labels: Tensor, num_classes: int, seed: int,
+    *, model: str, epochs: int, seconds: float, rate: float, batch: int,
+) -> tuple[torch.nn.Module, int]:  # fmt: skip
+    """InceptionTime, trained on all readings; the epochs done are said."""
+    torch.manual_seed(seed)
+    network = create_model(
+        model, rank=len(feed.input_shape) - 1, in_channels=feed.channels, num_classes=num_classes
+    )
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    other = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": other, "weight_decay": 0.0}], lr=rate
+    )
+    keys, start, count = item_keys(ids), time.monotonic(), len(readings)
+    network.train()
+    done = 0.0
+    epoch = 0
+    while done < 1:
+        order = epoch_order(seed, epoch, count)
+        draws = uniforms(keys, feed.num_draws, seed=seed, epoch=epoch)
+        pieces = max(1, round(count / batch))
+        for items in np.array_split(order, pieces):
+            done = max(epoch / epochs, (time.monotonic() - start) / seconds)
+            for group in optimizer.param_groups:
+                group["lr"] = (
+                    rate * min(1, 20 * done + 0.05) * (1 + math.cos(math.pi * min(done, 1))) / 2
+                )
+            x = feed.augmented([readings[i] for i in items], draws[items])
+            loss = torch.nn.functional.cross_entropy(network(x), labels[items])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        epoch += 1
+        done = max(epoch / epochs, (time.monotonic() - start) / seconds)
+    return network.eval(), epoch
+
+
+def predict(network: torch.nn.Module, inputs: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([network(part) for part in inputs.split(64)])
+
+
+def accuracy(answers: Any, truth: Any) -> float:
+    return float(np.mean(np.asarray(answers) == np.asarray(truth)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--samples", nargs="*", default=list(PUBLISHED))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--epochs", type=int, default=600)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--augment", type=float, default=1.0)
+    parser.add_argument("--normalize", default="train")
+    parser.add_argument("--model", default="inception_time")
+    parser.add_argument("--skip", nargs="*", default=[], choices=["dtw", "minirocket", "scratch"])
+    parser.add_argument("--hold-out", type=float, default=0.0, help="judge on so much of train")
+    args = parser.parse_args()
+    for name in args.samples:
+        source = open_source(f"sample:{name}")
+        items = source.listing.items
+        readings = [source.read(item) for item in items]
+        classes = sorted({str(item.label) for item in items})
+        labels = torch.tensor([classes.index(str(item.label)) for item in items])
+        train = np.array([i for i, item in enumerate(items) if item.split == "train"])
+        test = np.array([i for i, item in enumerate(items) if item.split == "test"])
+
+        def say(method: str, **facts: Any) -> None:
+            print(json.dumps({"sample": name, "method": method, **facts}), flush=True)  # noqa: B023
+
+        if name in PUBLISHED:
+            say("published InceptionTime", accuracy=PUBLISHED[name])
+        if "dtw" not in args.skip:
+            arrays = [np.asarray(reading.array, np.float64) for reading in readings]
+            start = time.monotonic()
+            answers = nearest(
+                [arrays[i] for i in train], labels[train].numpy(), [arrays[i] for i in test]
+            )
+            seconds = round(time.monotonic() - start, 1)
+            say("1-NN DTW", accuracy=accuracy(answers, labels[test]), seconds=seconds)
+        for seed in range(args.seeds):
+            part, judged = train, test
+            if args.hold_out:
+                part, judged = _hold_out(train, labels, args.hold_out, seed)
+            options = {"augment": args.augment, "normalize": args.normalize}
+            feed = feed_of("signal").fitted([readings[i] for i in part], options)
+            truth = labels[judged]
+            x = feed.inputs([readings[i] for i in judged])
+            if "minirocket" not in args.skip:
+                start = time.monotonic()
+                network = create_model(
+                    "minirocket", rank=1, in_channels=feed.channels, input_size=feed.length,
+                    num_classes=len(classes),
+                )  # fmt: skip
+                known = feed.inputs([readings[i] for i in part])
+                fit_biases(network, known, seed)  # type: ignore[arg-type]
+                with torch.inference_mode():
+                    features = network.pool(network.forward_features(known))
+                    probe = fit_probe(features, labels[part], len(classes))
+                    logits = probe.logits(network.pool(network.forward_features(x)))
+                say(
+                    "MiniRocket, probe", seed=seed, accuracy=accuracy(logits.argmax(1), truth),
+                    strength=probe.strength, seconds=round(time.monotonic() - start, 1),
+                )  # fmt: skip
+            if "scratch" not in args.skip:
+                start = time.monotonic()
+                net, epochs = train_scratch(
+                    feed, [readings[i] for i in part], [items[i].id for i in part], labels[part],
+                    len(classes), seed, model=args.model, epochs=args.epochs,
+                    seconds=args.seconds, rate=args.rate, batch=args.batch,
+                )  # fmt: skip
+                logits = predict(net, x)
+                loss = float(torch.nn.functional.cross_entropy(logits, truth))
+                say(
+                    args.model, seed=seed, accuracy=accuracy(logits.argmax(1), truth),
+                    log_loss=round(loss, 4), epochs=epochs,
+                    seconds=round(time.monotonic() - start, 1),
+                )  # fmt: skip
+
+
+def _hold_out(
+    train: np.ndarray, labels: Tensor, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The training items parted, each class by that share, one of it at least."""
+    kept, held = [], []
+    for label in np.unique(labels[train]):
+        of_class = train[(labels[train] == label).numpy()]
+        order = np.random.default_rng([seed, int(label)]).permutation(of_class)
+        count = max(1, round(share * len(order)))
+        held += order[:count].tolist()
+        kept += order[count:].tolist()
+    return np.array(kept), np.array(held)
+
+
+if __name__ == "__main__":
+    main()
