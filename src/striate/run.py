@@ -66,10 +66,43 @@ class PreprocessingRecord(BaseModel):
     symmetry: str
 
 
+class FeedRecord(BaseModel):
+    """How a signal, a volume or a graph becomes the network's input.
+
+    Attributes:
+        feed: what the kind's feed needs to be made again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feed: dict[str, Any]
+
+
+class NumbersRecord(BaseModel):
+    """How outputs become numbers: mean + std * output, plus and minus `half_width`.
+
+    Attributes:
+        mean: of the training targets.
+        std: of the training targets.
+        half_width: of the prediction interval; None where there is none.
+        level: share of new items whose number it is to hold.
+        num_items: held-out items that it was taken from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: float
+    std: float
+    half_width: float | None = None
+    level: float | None = None
+    num_items: int | None = None
+
+
 class RunRecord(BaseModel):
     """`run.json`: what is needed to use the model, and to know how it came to be.
 
-    Probabilities are softmax(logits / temperature + bias), without the bias where it is empty.
+    Probabilities are softmax(logits / temperature + bias), without the bias where it is empty; where
+    numbers are predicted there are no classes, and `numbers` says how they are read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,10 +114,11 @@ class RunRecord(BaseModel):
     data: str
     classes: tuple[str, ...]
     model: ModelRecord
-    preprocessing: PreprocessingRecord
+    preprocessing: PreprocessingRecord | FeedRecord
     method: str
-    temperature: float
+    temperature: float = 1.0
     bias: tuple[float, ...] = ()
+    numbers: NumbersRecord | None = None
     config: dict[str, Any]
     seed: int
     device: str

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from striate.errors import ArgumentError, UnknownNameError
 from striate.models import MODELS, Network, create_model, describe
 from striate.models.catalog import count_parameters
-from striate.train.step import Loss
+from striate.train.step import CrossEntropy
 
 SIDES = {1: 65, 2: 33, 3: 17}
 TRAINING_SIDES = {1: 256, 2: 65, 3: 33}
@@ -65,7 +65,7 @@ def test_a_step_of_training_reaches_every_parameter(name: str, rank: int) -> Non
     options = {rate: 0.0 for rate in rates if hasattr(MODELS.get(name).config, rate)}
     network = build(name, rank=rank, in_channels=2, num_classes=3, **options)
     images, labels = inputs(network, 2, TRAINING_SIDES), torch.tensor([0, 1, 2, 0])
-    loss = Loss().total(network(images), labels) / len(labels)
+    loss = CrossEntropy().total(network(images), labels) / len(labels)
     loss.backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key
@@ -74,7 +74,7 @@ def test_a_step_of_training_reaches_every_parameter(name: str, rank: int) -> Non
         for parameter in network.parameters():
             # So short that a straight line would lower the loss by a hundredth.
             parameter -= 0.01 * loss / slope * parameter.grad
-        assert Loss().total(network(images), labels) / len(labels) < loss
+        assert CrossEntropy().total(network(images), labels) / len(labels) < loss
 
 
 @each_family_and_rank

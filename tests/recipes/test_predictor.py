@@ -5,7 +5,7 @@ import torch
 from striate.data.symmetry import views_of
 from striate.metrics import Calibration
 from striate.models import create_model
-from striate.recipes.predictor import BATCH_SIZE, Predictor
+from striate.recipes.predictor import BATCH_SIZE, ImagePredictor, in_batches
 
 CALIBRATION = Calibration(temperature=2.0, bias=(0.5, 0.0, 0.0, -0.5))
 
@@ -14,7 +14,7 @@ CALIBRATION = Calibration(temperature=2.0, bias=(0.5, 0.0, 0.0, -0.5))
 def predictor():
     torch.manual_seed(0)
     network = create_model("resnet18", num_classes=4).eval()
-    return Predictor(
+    return ImagePredictor(
         network=network,
         symmetry="flips",
         calibration=CALIBRATION,
@@ -33,26 +33,29 @@ def test_logits_are_the_mean_over_the_symmetries(predictor, pixels):
     with torch.no_grad():
         views = [predictor.network(view) for view in views_of(normalized, "flips")]
     expected = torch.stack(views).mean(0)
-    torch.testing.assert_close(predictor.logits(pixels), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(predictor.outputs(pixels), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_an_item_does_not_depend_on_its_company(predictor, pixels):
-    together = predictor.logits(pixels)
+    together = predictor.outputs(pixels)
     assert together.shape == (11, 4)
     for index in (0, BATCH_SIZE - 1, BATCH_SIZE, 10):
-        alone = predictor.logits(pixels[index : index + 1])
+        alone = predictor.outputs(pixels[index : index + 1])
         torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-6)
     order = torch.arange(10, -1, -1)
-    torch.testing.assert_close(predictor.logits(pixels[order]), together[order], rtol=0, atol=1e-6)
+    torch.testing.assert_close(predictor.outputs(pixels[order]), together[order], rtol=0, atol=1e-6)
 
 
 def test_a_stream_is_the_batch(predictor, pixels):
-    assert torch.equal(predictor.stream(iter(pixels)), predictor.logits(pixels))
-    assert predictor.stream([]).shape == (0, 4)
+    def outputs(some):
+        return predictor.outputs(torch.stack(some))
+
+    assert torch.equal(in_batches(iter(pixels), outputs, 4), predictor.outputs(pixels))
+    assert in_batches([], outputs, 4).shape == (0, 4)
 
 
 def test_probabilities_are_calibrated(predictor, pixels):
-    logits = predictor.logits(pixels[:2])
+    logits = predictor.outputs(pixels[:2])
     probabilities = predictor.probabilities(logits)
     assert probabilities.dtype == np.float64
     shift = torch.tensor(CALIBRATION.bias, dtype=torch.float64)
@@ -62,6 +65,6 @@ def test_probabilities_are_calibrated(predictor, pixels):
 
 def test_the_network_is_left_as_it_was(predictor, pixels):
     before = {name: value.clone() for name, value in predictor.network.state_dict().items()}
-    predictor.logits(pixels[:1])
+    predictor.outputs(pixels[:1])
     for name, value in predictor.network.state_dict().items():
         assert torch.equal(value, before[name])

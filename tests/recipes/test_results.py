@@ -6,18 +6,12 @@ import torch
 
 from striate.data.prepare import prepare
 from striate.data.sources import ArraySource
-from striate.errors import StoppedError
 from striate.metrics import Calibration
 from striate.models import create_model
-from striate.progress import Progress
-from striate.recipes.predictor import Predictor
-from striate.recipes.results import (
-    mistake_pictures,
-    predict_items,
-    versions,
-    write_history,
-    write_predictions,
-)
+from striate.recipes.pictures import image_pictures
+from striate.recipes.predictor import ImagePredictor
+from striate.recipes.results import versions, write_history, write_predictions
+from striate.recipes.tasks import Classification
 from striate.report import RunFacts, Seconds, TestItems, build_report
 from striate.run import RunFolder
 
@@ -36,32 +30,16 @@ def dataset(draw, own_cache):
 def predictor():
     torch.manual_seed(0)
     network = create_model("resnet18", num_classes=2).eval()
-    return Predictor(
+    return ImagePredictor(
         network=network, symmetry="identity", calibration=Calibration(), device=torch.device("cpu")
     )
-
-
-def test_predict_items_in_their_order(predictor, dataset, capsys):
-    indices = dataset.indices("test")[::-1].copy()
-    logits = predict_items(
-        predictor, dataset, indices, SIZE, Progress(), "predicting", lambda: False
-    )
-    pixels = dataset.pixels.center_crops(indices, SIZE)
-    assert torch.equal(logits, predictor.logits(pixels))
-    assert f"predicting: {len(indices)}/{len(indices)} items" in capsys.readouterr().err
-
-
-def test_predict_items_stops_when_asked(predictor, dataset):
-    indices = dataset.indices("test")
-    with pytest.raises(StoppedError):
-        predict_items(predictor, dataset, indices, SIZE, Progress(quiet=True), "", lambda: True)
 
 
 def test_predictions_round_trip(dataset, tmp_path):
     folder = RunFolder.create(tmp_path)
     indices = np.array([3, 0])
-    probabilities = np.array([[0.25, 0.75], [2 / 3, 1 / 3]])
-    write_predictions(folder, dataset, [(indices, probabilities)])
+    outputs = torch.tensor([[0.25, 0.75], [2 / 3, 1 / 3]], dtype=torch.float64).log()
+    write_predictions(folder, Classification(dataset), Calibration(), [(indices, outputs)])
     assert "'=disc" in (tmp_path / "predictions.csv").read_text().splitlines()[0]
     rows = folder.read_csv("predictions.csv")
     assert [row["item"] for row in rows] == ["3", "0"]
@@ -98,7 +76,7 @@ def test_pictures_of_the_worst_mistakes(predictor, dataset):
         ids=dataset.ids(test), labels=dataset.labels[test], logits=4.0 * np.eye(2)[wrong]
     )
     report = build_report(facts, items)
-    pictures = mistake_pictures(report, predictor, dataset, SIZE)
+    pictures = image_pictures(report, predictor, dataset, SIZE)
     assert set(pictures) == set(dataset.ids(test))
     index = int(test[0])
     shown = np.asarray(pictures[dataset.items[index].id].image)

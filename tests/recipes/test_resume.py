@@ -95,7 +95,7 @@ def test_fault_65_other_data_is_refused_with_the_difference(
         target = data / path.relative_to(photos)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
-    monkeypatch.setattr("striate.recipes.fit.best_candidate", stop_here)
+    monkeypatch.setattr("striate.recipes.images.ImagePipeline.train", stop_here)
     with pytest.raises(StoppedError):
         striate.fit(data, out=tmp_path / "run", **OPTIONS)
     fresh = Image.fromarray(draw("disc", 99))
@@ -125,7 +125,7 @@ def test_fault_64_a_damaged_checkpoint_is_left_for_the_one_before(
 ):
     out = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr("striate.recipes.candidates._candidate", stop_here)
+        patch.setattr("striate.recipes.images.ImagePipeline.candidate", stop_here)
         striate.fit(photos, out=out, **OPTIONS)
     last = max((out / "checkpoints").glob("0*.safetensors"))
     content = bytearray(last.read_bytes())

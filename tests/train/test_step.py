@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from striate.errors import DeviceError
 from striate.nn.auxiliary import AuxiliaryLogits
 from striate.train.step import (
-    Loss,
+    CrossEntropy,
+    SquaredError,
     accumulate_gradient,
     balanced_weights,
     gradient_within_memory,
@@ -43,7 +44,7 @@ def test_parts_give_the_gradient_of_the_whole(batches, smoothing, weights, micro
         network,
         batches.inputs,
         batches.labels,
-        Loss(label_smoothing=smoothing, class_weights=weights),
+        CrossEntropy(label_smoothing=smoothing, class_weights=weights),
         dtype=torch.float32,
         micro_batch=micro_batch,
     )
@@ -59,7 +60,7 @@ def test_parts_give_the_gradient_of_the_whole(batches, smoothing, weights, micro
 def test_probabilities_of_one_are_class_numbers(weights) -> None:
     logits = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(8) % 3
-    loss = Loss(label_smoothing=0.1, class_weights=weights)
+    loss = CrossEntropy(label_smoothing=0.1, class_weights=weights)
     soft = F.one_hot(labels, 3).float()
     torch.testing.assert_close(loss.total(logits, soft), loss.total(logits, labels))
     torch.testing.assert_close(
@@ -104,7 +105,9 @@ def test_out_of_memory_halves_the_micro_batch(batches, error: Exception) -> None
     expected = gradients(network)
     hungry = Hungry(network, 6, error)
     arguments = {"dtype": torch.float32, "micro_batch": 64, "seed": 3}
-    _, fits = gradient_within_memory(hungry, batches.inputs, batches.labels, Loss(), **arguments)
+    _, fits = gradient_within_memory(
+        hungry, batches.inputs, batches.labels, CrossEntropy(), **arguments
+    )
     assert fits == 6  # 22, 11, 6
     assert hungry.seen == [22, 11, 6, 6, 5, 5]
     for got, wanted in zip(gradients(network), expected, strict=True):
@@ -118,7 +121,7 @@ def test_a_single_item_too_large_is_the_machines_fault(batches) -> None:
             hungry,
             batches.inputs,
             batches.labels,
-            Loss(),
+            CrossEntropy(),
             dtype=torch.float32,
             micro_batch=4,
             seed=0,
@@ -132,7 +135,7 @@ def test_other_errors_pass(batches) -> None:
             hungry,
             batches.inputs,
             batches.labels,
-            Loss(),
+            CrossEntropy(),
             dtype=torch.float32,
             micro_batch=4,
             seed=0,
@@ -146,7 +149,7 @@ def test_a_batch_of_one_uses_running_statistics() -> None:
     network = nn.Sequential(nn.Linear(2, 3), norm).train()
     reference = copy.deepcopy(network).eval()
     x, y = torch.randn(1, 2), torch.tensor([2])
-    mean = accumulate_gradient(network, x, y, Loss(), dtype=torch.float32, micro_batch=8)
+    mean = accumulate_gradient(network, x, y, CrossEntropy(), dtype=torch.float32, micro_batch=8)
     assert mean.item() == pytest.approx(F.cross_entropy(reference(x), y).item(), rel=1e-6)
     assert norm.training
     assert norm.running_mean.tolist() == [1, 2, 3]
@@ -156,7 +159,7 @@ def test_bfloat16_is_near(batches, make_network) -> None:
     network = make_network().eval()
     means = [
         accumulate_gradient(
-            network, batches.inputs, batches.labels, Loss(), dtype=dtype, micro_batch=22
+            network, batches.inputs, batches.labels, CrossEntropy(), dtype=dtype, micro_batch=22
         )
         for dtype in (torch.float32, torch.bfloat16)
     ]
@@ -168,6 +171,18 @@ def test_classifiers_on_the_way_weigh_three_tenths_each() -> None:
     draw = torch.Generator().manual_seed(0)
     last, early, middle = torch.randn(3, 8, 3, generator=draw)
     labels = torch.arange(8) % 3
-    got = Loss().total(AuxiliaryLogits(last, (early, middle)), labels)
+    got = CrossEntropy().total(AuxiliaryLogits(last, (early, middle)), labels)
     losses = [F.cross_entropy(each, labels, reduction="sum") for each in (last, early, middle)]
     torch.testing.assert_close(got, losses[0] + 0.3 * losses[1] + 0.3 * losses[2])
+
+
+def test_squared_error_is_torchs_mean_and_adds_outputs_on_the_way():
+    generator = torch.Generator().manual_seed(0)
+    last, early = torch.randn(2, 6, 1, generator=generator)
+    numbers = torch.randn(6, 1, generator=generator)
+    loss = SquaredError()
+    plain = loss.total(last, numbers) / loss.weight(numbers)
+    torch.testing.assert_close(plain, torch.nn.functional.mse_loss(last, numbers))
+    together = loss.total(AuxiliaryLogits(last, (early,)), numbers)
+    expected = ((last - numbers) ** 2).sum() + 0.3 * ((early - numbers) ** 2).sum()
+    torch.testing.assert_close(together, expected)

@@ -25,12 +25,13 @@ def predict(
     trained = load(run, device=device)
     predictions = trained.predict(inputs, progress=Progress())
     if csv is not None:
-        rows = [(p.id, p.label, *(f"{v:.9g}" for v in p.probabilities)) for p in predictions]
-        text = csv_text(["item", "prediction", *trained.classes], rows)
-        write_atomic(csv, text.encode())
+        answer = (
+            ["prediction", *trained.classes] if trained.classes else ["prediction", "low", "high"]
+        )
+        rows = [(prediction.id, *prediction.cells()) for prediction in predictions]
+        write_atomic(csv, csv_text(["item", *answer], rows).encode())
         print(f"{len(predictions)} predictions written to {csv}")
         return 0
     for prediction in predictions:
-        best = ", ".join(f"{label} {p:.1%}" for label, p in prediction.top(top))
-        print(f"{prediction.display_id}: {best}")
+        print(prediction.as_text(top))
     return 0

@@ -1,4 +1,4 @@
-"""A data set as training and evaluation see it: decoded, checked and split."""
+"""A data set as training and evaluation see it: read, checked and split."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.cache import PixelStore
+from striate.data.readings import ReadingStore
 from striate.data.source import Item, Note, Skip
 from striate.typing import Kind, SplitName
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Items decoded, checked and split: what training and evaluation work on.
+    """Items checked and split: what is said of them, without what they hold.
 
     Attributes:
         kind: what each item is.
         name: the source's name.
-        classes: names of the classes, in the order of their numbers.
+        classes: names of the classes, in the order of their numbers; none where numbers are to be
+            predicted.
         items: the items kept.
-        labels: (items,) int64, the class number of each.
+        labels: (items,) int64, the class number of each; zeros where there are no classes.
+        targets: (items,) numbers to predict; None where there are classes.
         splits: (items,) "train", "val" or "test".
         sha256: (items,) of the stored bytes.
         duplicate_groups: (items,) int64; items that are copies or near copies share a number.
-        pixels: decoded items (see striate.data.cache.PixelStore).
         skipped: what was left out, and why.
         notes: what a user should know.
         user_split: the user gave the split.
@@ -40,7 +42,7 @@ class Dataset:
     splits: NDArray[np.str_]
     sha256: tuple[str, ...]
     duplicate_groups: NDArray[np.int64]
-    pixels: PixelStore
+    targets: NDArray[np.float64] | None = None
     skipped: tuple[Skip, ...] = ()
     notes: tuple[Note, ...] = ()
     user_split: bool = False
@@ -52,3 +54,25 @@ class Dataset:
     def ids(self, indices: Sequence[int] | NDArray[np.int64]) -> list[str]:
         """The items' ids at these positions."""
         return [self.items[i].id for i in indices]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDataset(Dataset):
+    """Images.
+
+    Attributes:
+        pixels: decoded items (see striate.data.cache.PixelStore).
+    """
+
+    pixels: PixelStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadDataset(Dataset):
+    """Signals, volumes or graphs.
+
+    Attributes:
+        readings: of the items, in their order; where the items are nodes, of the one graph.
+    """
+
+    readings: ReadingStore

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment import POLICIES, AugmentPolicy, augment
-from striate.data.dataset import Dataset
+from striate.data.dataset import ImageDataset
 from striate.data.randomness import epoch_order, item_keys
 from striate.errors import ArgumentError
 
@@ -78,7 +78,10 @@ class Loader:
     """
 
     def __init__(
-        self, dataset: Dataset, indices: Sequence[int] | NDArray[np.int64], config: LoaderConfig
+        self,
+        dataset: ImageDataset,
+        indices: Sequence[int] | NDArray[np.int64],
+        config: LoaderConfig,
     ) -> None:
         self.dataset = dataset
         self.indices = np.asarray(indices, np.int64)

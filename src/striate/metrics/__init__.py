@@ -9,6 +9,7 @@ from striate.metrics.calibration import (
 from striate.metrics.confusion import confusion_matrix
 from striate.metrics.evaluation import METRICS, ClassFigures, Evaluation, evaluate, metric_values
 from striate.metrics.intervals import Estimate
+from striate.metrics.number_calibration import NumberCalibration
 from striate.metrics.number_text import number_text
 from striate.metrics.paired import PairedComparison, compare
 from striate.metrics.paired_regression import PairedRegression, compare_regression
@@ -34,6 +35,7 @@ __all__ = [
     "ClassFigures",
     "Estimate",
     "Evaluation",
+    "NumberCalibration",
     "PairedComparison",
     "PairedRegression",
     "PredictionInterval",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from striate.ops.inputs import Inputs
+
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -12,6 +14,13 @@ def channels_last(tensor: Tensor) -> Tensor:
     """The same numbers with channels innermost; other than 4 and 5 axes stay as they are."""
     memory_format = _FORMATS.get(tensor.ndim)
     return tensor if memory_format is None else tensor.contiguous(memory_format=memory_format)
+
+
+def placed(inputs: Inputs, device: torch.device) -> Inputs:
+    """The inputs on a device; of a grid with channels innermost."""
+    if isinstance(inputs, Tensor):
+        return channels_last(inputs.to(device, non_blocking=True))
+    return inputs.to(device)
 
 
 def channels_last_module(module: nn.Module) -> nn.Module:

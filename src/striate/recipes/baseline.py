@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.dataset import Dataset
+from striate.data.dataset import ImageDataset
 from striate.data.symmetry import apply_symmetry
 from striate.errors import StoppedError
 from striate.models import Network
 from striate.progress import Progress
 from striate.recipes.ledger import Ledger
+from striate.recipes.tasks import Task
 from striate.transfer.features import extract
-from striate.transfer.probe import LinearProbe, ProbeConfig, fit_probe
+from striate.transfer.probe import LinearProbe
 
 READ: Final = 64
 """Items read from the store at a time."""
@@ -30,7 +31,7 @@ _LOOKS: Final = 256
 
 
 def crops(
-    dataset: Dataset,
+    dataset: ImageDataset,
     indices: NDArray[np.int64],
     size: int,
     symmetry: int = 0,
@@ -50,7 +51,7 @@ def crops(
 
 def features_of(
     network: Network,
-    dataset: Dataset,
+    dataset: ImageDataset,
     size: int,
     ledger: Ledger,
     progress: Progress,
@@ -67,18 +68,11 @@ def features_of(
     return ledger.tensors("features", make)["features"]
 
 
-def probe_of(dataset: Dataset, features: Tensor, seed: int, ledger: Ledger) -> LinearProbe:
+def probe_of(task: Task, features: Tensor, seed: int, ledger: Ledger) -> LinearProbe:
     """A probe fitted to the training items, its strength chosen by cross-validation in them."""
 
     def make() -> dict[str, Tensor]:
-        train = dataset.indices("train")
-        probe = fit_probe(
-            features[train],
-            torch.from_numpy(dataset.labels[train]),
-            len(dataset.classes),
-            config=ProbeConfig(seed=seed),
-            groups=dataset.duplicate_groups[train],
-        )
+        probe = task.fit_probe(features, seed=seed)
         strength = torch.tensor(probe.strength, dtype=torch.float64)
         return {"weight": probe.weight, "bias": probe.bias, "strength": strength}
 
@@ -91,19 +85,20 @@ def probe_of(dataset: Dataset, features: Tensor, seed: int, ledger: Ledger) -> L
     )
 
 
-def transformed_logits(
+def transformed_losses(
     network: Network,
     probe: LinearProbe,
     features: Tensor,
-    dataset: Dataset,
+    task: Task,
+    dataset: ImageDataset,
     size: int,
     stop: Callable[[], bool] | None,
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
-    """The probe's logits of some validation items as they are and transformed, and their labels."""
+) -> tuple[dict[str, float], float]:
+    """The probe's loss on some validation items as they are and transformed, and of knowing nothing."""
     looks = dataset.indices("val")[:: max(1, len(dataset.indices("val")) // _LOOKS)]
-    logits = {"identity": probe.logits(features[looks]).numpy()}
+    losses = {"identity": task.uncalibrated_loss(probe.logits(features[looks]), looks)}
     for name, symmetry in TRANSFORMED.items():
         batches = crops(dataset, looks, size, symmetry, stop)
         seen = extract(network, batches)
-        logits[name] = probe.logits(seen).numpy()
-    return logits, dataset.labels[looks]
+        losses[name] = task.uncalibrated_loss(probe.logits(seen), looks)
+    return losses, task.ignorance(looks)

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from striate.data.cache import user_cache_folder
 from striate.data.dataset import Dataset
-from striate.data.prepare import prepare
+from striate.data.prepare import prepare, prepare_readings
 from striate.data.sources import open_source
-from striate.errors import one_line
+from striate.errors import ArgumentError, one_line
 from striate.progress import Progress
 from striate.recipes.choices import choose_image_size
+from striate.recipes.tasks import task_of
 from striate.typing import PathLike
 
 _SHOWN = 20
@@ -24,22 +26,24 @@ class Checked:
 
     Attributes:
         dataset: as a fit would see it.
-        image_size: that a fit would choose, in pixels.
+        image_size: that a fit would choose, in pixels; None where the items are no images.
     """
 
     dataset: Dataset
-    image_size: int
+    image_size: int | None
 
     def as_json(self) -> dict[str, Any]:
         """The document of `striate check --json`."""
         dataset = self.dataset
         counts = np.bincount(dataset.labels, minlength=len(dataset.classes)).tolist()
+        targets = dataset.targets
         return {
             "data": dataset.name,
             "kind": dataset.kind,
             "items": len(dataset.items),
             "image_size": self.image_size,
-            "classes": dict(zip(dataset.classes, counts, strict=True)),
+            "classes": dict(zip(dataset.classes, counts, strict=False)),
+            "targets": None if targets is None else [float(targets.min()), float(targets.max())],
             "splits": {part: len(dataset.indices(part)) for part in ("train", "val", "test")},
             "notes": [
                 {"code": n.code, "severity": n.severity, "message": n.message, "items": n.ids}
@@ -51,11 +55,11 @@ class Checked:
     def as_text(self) -> str:
         """The findings in lines, warnings first."""
         found = self.as_json()
-        classes = ", ".join(f"{name} {count}" for name, count in found["classes"].items())
         splits = ", ".join(f"{part} {count}" for part, count in found["splits"].items())
+        size = "" if self.image_size is None else f"; image size {self.image_size} px"
         lines = [
-            f"{found['items']} items in {len(found['classes'])} classes: {classes}",
-            f"split: {splits}; image size {self.image_size} px",
+            f"{found['items']} items, {task_of(self.dataset).composition()}",
+            f"split: {splits}{size}",
         ]
         notes = sorted(self.dataset.notes, key=lambda note: note.severity != "warning")
         lines += [f"{note.severity}: {note.message}" for note in notes]
@@ -87,7 +91,12 @@ def check(
         DataError: the data cannot be used for a fit; the message says why.
     """
     source = open_source(str(data))
+    if source.kind != "image":
+        if image_size is not None:
+            raise ArgumentError("--image-size", why=f"it is of no use for a {source.kind}")
+        folder = user_cache_folder()
+        dataset: Dataset = prepare_readings(source, folder=folder, seed=seed, progress=progress)
+        return Checked(dataset=dataset, image_size=None)
     size, _ = choose_image_size(source, image_size)
-    return Checked(
-        dataset=prepare(source, size=size, seed=seed, progress=progress), image_size=size
-    )
+    dataset = prepare(source, size=size, seed=seed, progress=progress)
+    return Checked(dataset=dataset, image_size=size)

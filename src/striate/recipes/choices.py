@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from striate.data.sandbox import read_all
 from striate.data.source import Reading, Source
 from striate.errors import DataError
-from striate.metrics import negative_log_likelihood
 from striate.report import Choice
 
 SMALLEST_INPUT: Final = 128
@@ -52,25 +50,20 @@ def choose_image_size(source: Source, asked: int | None) -> tuple[int, Choice]:
     return size, Choice(topic="image size", choice=f"{size} px", why=why)
 
 
-def choose_symmetry(
-    logits: Mapping[str, NDArray[np.float32]], labels: NDArray[np.int64]
-) -> tuple[str, Choice]:
-    """The largest set of symmetries under which the classes stay recognizable.
+def choose_symmetry(losses: Mapping[str, float], ignorance: float) -> tuple[str, Choice]:
+    """The largest set of symmetries under which the items stay recognizable.
 
     Mirrored or turned items are shown to the probe, which never saw one. Where it loses little
     of what it knows about them, a label does not depend on the orientation, and training and
     prediction may use the symmetry.
 
     Args:
-        logits: of held-out items by transformation: "identity", "mirror", "upside down" and
-            "transposed", each (n, classes).
-        labels: (n,) of these items.
+        losses: of held-out items by transformation: "identity", "mirror", "upside down" and
+            "transposed".
+        ignorance: the loss of the best constant answer.
     """
-    shares = np.bincount(labels) / len(labels)
-    ignorance = float(-np.sum(shares[shares > 0] * np.log(shares[shares > 0])))
-    loss = {name: negative_log_likelihood(values, labels) for name, values in logits.items()}
-    knowledge = max(ignorance - loss["identity"], 1e-9)
-    lost = {name: (value - loss["identity"]) / knowledge for name, value in loss.items()}
+    knowledge = max(ignorance - losses["identity"], 1e-9)
+    lost = {name: (value - losses["identity"]) / knowledge for name, value in losses.items()}
     kept = {name: value <= TOLERATED_LOSS for name, value in lost.items()}
     names = [("mirror", "mirrored"), ("upside down", "upside down"), ("transposed", "transposed")]
     symmetry = "identity"
@@ -79,5 +72,5 @@ def choose_symmetry(
             break
         symmetry = name
     figures = ", ".join(f"{lost[key]:+.0%} {text}" for key, text in names)
-    why = f"log loss of the probe on validation items, relative to what it has learnt: {figures}"
+    why = f"loss of the probe on validation items, relative to what it has learnt: {figures}"
     return symmetry, Choice(topic="symmetry", choice=symmetry, why=why)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from striate.data.sources import ArraySource
 from striate.errors import DataError
 from striate.recipes.fit import fit
-from striate.recipes.trained import Run
+from striate.recipes.trained import Prediction, Run
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -106,7 +106,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if not len(images):
             return np.empty((0, len(self.classes_)))
         predictions = self.run_.predict([images])
-        return np.stack([prediction.probabilities for prediction in predictions])
+        found = [p.probabilities for p in predictions if isinstance(p, Prediction)]
+        return np.stack(found)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) the most probable label of each item."""

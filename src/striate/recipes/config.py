@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from striate.data.symmetry import SYMMETRIES
 from striate.errors import ArgumentError, UnknownNameError
+from striate.typing import Kind
 
 Method = Literal["auto", "probe", "finetune", "scratch"]
 
@@ -31,6 +33,7 @@ class FitConfig:
         seed: of the split, the augmentation and the training.
         device: "auto", "cpu" or "cuda".
         workers: threads that prepare batches beside the training.
+        options: how signals, volumes or graphs become inputs, by name (see the feed of the kind).
 
     Raises:
         ArgumentError: a value that is not allowed.
@@ -46,6 +49,7 @@ class FitConfig:
     seed: int = 0
     device: str = "auto"
     workers: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -58,6 +62,35 @@ class FitConfig:
         _at_least("image-size", self.image_size, 8)
         _at_least("seed", self.seed, 0)
         _at_least("workers", self.workers, 0)
+
+    def check_kind(self, kind: Kind) -> None:
+        """Refuse what would be ignored for items of a kind.
+
+        Raises:
+            ArgumentError: an option that the kind does not have.
+        """
+        if kind == "image":
+            if self.options:
+                raise ArgumentError(
+                    f"--option {next(iter(self.options))}", why="images have no such options"
+                )
+            return
+        for option, given in (
+            ("symmetry", self.symmetry != "auto" and kind != "volume"),
+            ("image-size", self.image_size is not None and kind != "volume"),
+            ("workers", self.workers > 0),
+        ):
+            if given:
+                raise ArgumentError(f"--{option}", why=f"it is of no use for a {kind}")
+
+    def feed_options(self, kind: Kind) -> dict[str, Any]:
+        """The options of a kind's feed, those with a name of their own among them."""
+        options = dict(self.options)
+        if kind == "volume" and self.image_size is not None:
+            options["size"] = self.image_size
+        if kind == "volume" and self.symmetry != "auto":
+            options["symmetry"] = self.symmetry
+        return options
 
     def choices(self) -> dict[str, Any]:
         """The options that decide the result: what a resumed run must share with its start."""

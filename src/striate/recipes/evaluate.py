@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from striate.data.source import Skip
+from striate.data.source import Item, Reading, Skip
 from striate.data.sources import open_source
 from striate.errors import DataError, one_line
-from striate.metrics import Estimate
+from striate.metrics import Estimate, NumberCalibration, evaluate_regression
 from striate.metrics import evaluate as evaluate_items
 from striate.progress import Progress
-from striate.recipes.trained import Run, read_square
+from striate.recipes.trained import Run
 from striate.typing import PathLike
 
 
@@ -33,7 +33,7 @@ class Evaluated:
     data: str
     num_items: int
     num_skipped: int
-    metrics: dict[str, Estimate]
+    metrics: Mapping[str, Estimate]
 
     def as_json(self) -> dict[str, Any]:
         """The document of `striate eval --json`."""
@@ -94,34 +94,57 @@ def evaluate(
 
 def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
     source = open_source(str(data))
-    labelled = [item for item in source.listing.items if item.label is not None]
-    number = {name: k for k, name in enumerate(trained.classes)}
-    unknown = sorted({str(item.label) for item in labelled} - set(number))
+    if source.kind != trained.record.kind:
+        raise DataError(
+            f"{source.name} holds {source.kind}s", why=f"it was trained on {trained.record.kind}s"
+        )
+    answered = [item for item in source.listing.items if _has_answer(trained, item)]
+    if trained.classes:
+        _check_classes(trained, source.name, answered)
+    elif not answered:
+        raise DataError(f"{source.name}: no item has a target", fix="add a column target")
+    kept: list[Item] = []
+
+    def readable() -> Iterator[Reading]:
+        with progress.track("evaluating", len(answered), "items") as tracker:
+            for item, reading in trained.read(source, answered):
+                tracker.advance()
+                if isinstance(reading, Skip):
+                    progress.say(f"skipped {one_line(reading.id)}: {one_line(reading.reason)}")
+                else:
+                    kept.append(item)
+                    yield reading
+
+    outputs = trained.outputs(readable())
+    if not kept:
+        raise DataError(f"{source.name}: not one item can be read")
+    return Evaluated(
+        data=source.name,
+        num_items=len(kept),
+        num_skipped=len(source.listing.items) + len(source.listing.skipped) - len(kept),
+        metrics=_metrics(trained, kept, outputs),
+    )
+
+
+def _has_answer(trained: Run, item: Item) -> bool:
+    return (item.label if trained.classes else item.target) is not None
+
+
+def _check_classes(trained: Run, name: str, items: Sequence[Item]) -> None:
+    unknown = sorted({str(item.label) for item in items} - set(trained.classes))
     if unknown:
         raise DataError(
-            f"{source.name} has classes the model does not know: {', '.join(unknown[:8])}",
+            f"{name} has classes the model does not know: {', '.join(unknown[:8])}",
             why=f"it was trained on {', '.join(trained.classes[:8])}",
             fix="rename or remove them",
         )
-    labels: list[int] = []
 
-    def squares() -> Iterator[Tensor]:
-        with progress.track("evaluating", len(labelled), "items") as tracker:
-            for item, pixels in read_square(source, labelled, trained.image_size):
-                tracker.advance()
-                if isinstance(pixels, Skip):
-                    progress.say(f"skipped {one_line(pixels.id)}: {one_line(pixels.reason)}")
-                else:
-                    labels.append(number[str(item.label)])
-                    yield pixels
 
-    logits = trained.predictor.stream(squares())
-    if not labels:
-        raise DataError(f"{source.name}: not one item can be read")
-    probabilities = trained.predictor.probabilities(logits)
-    return Evaluated(
-        data=source.name,
-        num_items=len(labels),
-        num_skipped=len(source.listing.items) + len(source.listing.skipped) - len(labels),
-        metrics=evaluate_items(probabilities, np.array(labels)).metrics,
-    )
+def _metrics(trained: Run, items: Sequence[Item], outputs: Tensor) -> Mapping[str, Estimate]:
+    calibration = trained.predictor.calibration
+    if isinstance(calibration, NumberCalibration):
+        targets = np.array([item.target for item in items], np.float64)
+        return evaluate_regression(calibration.numbers(outputs.numpy()), targets)
+    number = {name: k for k, name in enumerate(trained.classes)}
+    labels = np.array([number[str(item.label)] for item in items])
+    return evaluate_items(trained.predictor.probabilities(outputs), labels).metrics

@@ -17,14 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from striate.data.source import Reading, Skip
-from striate.data.sources.inputs import Input, open_inputs
+from striate.data.sources.inputs import Input
 from striate.errors import ArgumentError, DataError, StorageError, UnknownNameError, one_line
 from striate.explain import METHODS, explain, overlay
 from striate.explain.volume_picture import orthogonal_slices
-from striate.ops.graph_batch import GraphBatch
+from striate.nn.layout import placed
 from striate.progress import Progress
-from striate.recipes.predictor import BATCH_SIZE
-from striate.recipes.trained import Run, read_square
+from striate.recipes.predictor import BATCH_SIZE, FeedPredictor, Predictor
+from striate.recipes.trained import Prediction, Run
 from striate.report import Drawing, Picture, svg_document
 from striate.run import write_atomic
 from striate.typing import Kind, PathLike
@@ -40,20 +40,18 @@ Heat: TypeAlias = Float[np.ndarray, "*space"]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """An item as a network takes it, and what the network says of it.
+    """An item, and what the network says of it.
 
     Attributes:
         id: of the item.
         answer: for a person, such as "cat 93.1%" or "4.2 mm".
         target: number of the output that the answer came from.
-        inputs: of this item alone, normalized, on the network's device.
-        reading: what a picture is drawn of, of the same space as `inputs`; uint8 for an image.
+        reading: of the item; of an image the square that the network takes.
     """
 
     id: str
     answer: str
     target: int
-    inputs: Tensor | GraphBatch
     reading: Reading
 
 
@@ -110,8 +108,9 @@ def explain_inputs(
     names = _Names(inputs)
     progress = progress or Progress(quiet=True)
     for subject in subjects_of(trained, inputs, progress):
-        heat = heat_of(trained, subject, subject.target if number is None else number, method)
-        picture = picture_of(trained.record.kind, subject.reading, heat)
+        asked = subject.target if number is None else number
+        shown, heat = seen(trained.predictor, subject.reading, asked, method)
+        picture = picture_of(trained.record.kind, shown, heat)
         content, suffix = encoded(picture)
         path = names.path(folder, f"{_stem(subject.id)}-{method}", suffix)
         _make(folder)
@@ -122,24 +121,46 @@ def explain_inputs(
 def subjects_of(trained: Run, inputs: Sequence[Input], progress: Progress) -> Iterator[Subject]:
     """The inputs of a run that can be read, in order.
 
-    This is the one place to wire a kind of items: what it yields is explained, drawn and written
-    like everything else.
-
     Raises:
         DataError: there is no such path, or not one input can be read.
-        ArgumentError: the run's items are of a kind that is not wired.
     """
-    if trained.record.kind != "image":
-        raise ArgumentError(f"a run on {trained.record.kind}s cannot be explained")
-    return _images(trained, inputs, progress)
+    source = trained.open(inputs)
+    skipped = list(source.listing.skipped)
+    for skip in skipped:
+        _say(progress, skip)
+    items = trained.read(source, source.listing.items)
+    num_read = 0
+    while some := list(islice(items, BATCH_SIZE)):
+        for _, read in some:
+            if isinstance(read, Skip):
+                skipped.append(read)
+                _say(progress, read)
+        readable = [(item, reading) for item, reading in some if isinstance(reading, Reading)]
+        if not readable:
+            continue
+        num_read += len(readable)
+        outputs = trained.outputs(reading for _, reading in readable)
+        answers = trained.answers([item.id for item, _ in readable], outputs)
+        for (item, reading), answer in zip(readable, answers, strict=True):
+            # By probability: calibration may shift classes, and so change which of them wins.
+            target = int(answer.probabilities.argmax()) if isinstance(answer, Prediction) else 0
+            yield Subject(id=item.id, answer=answer.answer(), target=target, reading=reading)
+    if not num_read:
+        raise DataError("not one input can be read", why=skipped[0].reason)
 
 
-def heat_of(trained: Run, subject: Subject, target: int, method: str) -> Heat:
-    """Where the subject speaks for an output."""
-    assert isinstance(subject.inputs, Tensor)
-    targets = torch.tensor([target], device=subject.inputs.device)
-    heat = explain(trained.model, subject.inputs, targets, method)[0]
-    return np.asarray(heat.float().cpu().numpy())
+def seen(predictor: Predictor, reading: Reading, target: int, method: str) -> tuple[Reading, Heat]:
+    """An item as the network saw it, and where it speaks for an output."""
+    if isinstance(predictor, FeedPredictor):
+        inputs = placed(predictor.feed.inputs([reading]), predictor.device)
+        assert isinstance(inputs, Tensor)
+        shown = Reading(array=inputs[0].float().cpu().numpy(), sha256="")
+    else:
+        pixels = torch.from_numpy(reading.array[None]).to(predictor.device)
+        inputs, shown = predictor.network.preprocessing.normalize(pixels), reading
+    targets = torch.tensor([target], device=predictor.device)
+    heat = explain(predictor.network, inputs, targets, method)[0]
+    return shown, heat.float().cpu().numpy()
 
 
 def picture_of(kind: Kind, reading: Reading, heat: Heat) -> Picture:
@@ -159,6 +180,15 @@ def _volume_picture(reading: Reading, heat: Heat) -> Picture:
     """Of the mean over the channels."""
     volume = reading.array.astype(np.float32).mean(0)
     return Picture(image=orthogonal_slices(volume, heat, spacing=reading.spacing))
+
+
+def _spectrogram_picture(reading: Reading, heat: Heat) -> Picture:
+    """Of the mean over the channels: time to the right, low pitches below."""
+    bands = reading.array.astype(np.float32).mean(0)[::-1]
+    low, high = np.percentile(bands, (0.5, 99.5))
+    grey = ((bands - low) * (255 / max(float(high - low), 1e-12))).clip(0, 255).round()
+    pixels = np.repeat(grey.astype(np.uint8)[None], 3, axis=0)
+    return _image_picture(Reading(array=pixels, sha256=""), np.ascontiguousarray(heat[::-1]))
 
 
 PICTURES: Final[Mapping[Kind, Callable[[Reading, Heat], Picture]]] = {
@@ -192,40 +222,6 @@ def _enlarged(drawing: Drawing) -> Image.Image:
     factor = max(1, _LEAST_SIDE // min(drawing.size))
     size = drawing.width * factor, drawing.height * factor
     return drawing.convert("RGB").resize(size, Image.Resampling.NEAREST)
-
-
-def _images(trained: Run, inputs: Sequence[Input], progress: Progress) -> Iterator[Subject]:
-    """Images as `Run.predict` sees them: the central square."""
-    source = open_inputs(inputs)
-    skipped = list(source.listing.skipped)
-    for skip in skipped:
-        _say(progress, skip)
-    predictor = trained.predictor
-    squares = read_square(source, source.listing.items, trained.image_size)
-    num_read = 0
-    while some := list(islice(squares, BATCH_SIZE)):
-        for _, read in some:
-            if isinstance(read, Skip):
-                skipped.append(read)
-                _say(progress, read)
-        readable = [(item, pixels) for item, pixels in some if isinstance(pixels, Tensor)]
-        if not readable:
-            continue
-        num_read += len(readable)
-        stacked = torch.stack([pixels for _, pixels in readable])
-        probabilities = predictor.probabilities(predictor.logits(stacked))
-        normalized = predictor.network.preprocessing.normalize(stacked.to(predictor.device))
-        for (item, pixels), row, one in zip(readable, probabilities, normalized, strict=True):
-            best = int(row.argmax())
-            yield Subject(
-                id=item.id,
-                answer=f"{trained.classes[best]} {row[best]:.1%}",
-                target=best,
-                inputs=one[None],
-                reading=Reading(array=pixels.numpy(), sha256=""),
-            )
-    if not num_read:
-        raise DataError("not one input can be read", why=skipped[0].reason)
 
 
 def _say(progress: Progress, skip: Skip) -> None:
@@ -277,7 +273,7 @@ def _stem(item_id: str) -> str:
     ('a_cat', 'two.npy_1', 'CC_O_O', 'item')
     """
     name = re.sub(r"\.\w{1,5}$", "", item_id.rstrip("/").rpartition("/")[2])
-    return re.sub(r"[^\w.-]+", "_", name).strip("._-")[:80] or "item"
+    return re.sub(r"[^\w.-]+", "_", name).strip("._-")[:40] or "item"
 
 
 def _make(folder: Path) -> None:

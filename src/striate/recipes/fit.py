@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import sys
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from striate.data import lock
 from striate.data.dataset import Dataset
-from striate.data.prepare import prepare
 from striate.data.source import Source
 from striate.data.sources import open_source
+from striate.data.splits import SPLITS
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError
+from striate.metrics import Calibration
 from striate.progress import Progress
-from striate.recipes.candidates import Baseline, Candidate, best_candidate
-from striate.recipes.choices import choose_image_size
 from striate.recipes.config import FitConfig, parse_time
+from striate.recipes.feeding import FeedPipeline
+from striate.recipes.images import ImagePipeline
 from striate.recipes.job import Job
 from striate.recipes.ledger import Ledger
-from striate.recipes.results import (
-    mistake_pictures,
-    predict_items,
-    versions,
-    write_history,
-    write_predictions,
-)
+from striate.recipes.pipeline import Candidate, Pipeline
+from striate.recipes.results import versions, write_history, write_predictions
+from striate.recipes.tasks import Task, Tested, task_of
 from striate.recipes.trained import Run
-from striate.report import Choice, Report, RunFacts, Seconds, TestItems, build_report, write_report
+from striate.report import RunFacts, Seconds, write_report
 from striate.run import (
     CHECKPOINTS,
     LOCK,
     MODEL,
     ModelRecord,
-    PreprocessingRecord,
+    NumbersRecord,
     RunFolder,
     RunRecord,
     last_folder,
@@ -71,11 +67,12 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     workers: int = 0,
+    options: Mapping[str, Any] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """Train a classifier on labelled images, evaluate it once on held-out ones, and explain it.
+    """Train a classifier on labelled items, evaluate it once on held-out ones, and explain it.
 
     Args:
         data: see `striate.data.sources.open_source`.
@@ -90,6 +87,7 @@ def fit(
         seed: likewise.
         device: likewise.
         workers: likewise.
+        options: likewise.
         resume: go on with an interrupted run in `out`, or in the last of the default folders.
         progress: is told of the work; silent by default.
         stop: asked now and then whether to save and stop.
@@ -102,8 +100,9 @@ def fit(
         StoppedError: `stop` said so.
     """
     began = clock.monotonic()
+    source = data if isinstance(data, Source) else open_source(str(data))
     config = FitConfig(
-        model=DEFAULT_MODEL if model == "auto" else model,
+        model=DEFAULT_MODEL if model == "auto" and source.kind == "image" else model,
         weights=weights,
         method=method,  # type: ignore[arg-type]  # FitConfig checks it
         time=parse_time(time),
@@ -113,11 +112,12 @@ def fit(
         seed=seed,
         device=device,
         workers=workers,
+        options=dict(options or {}),
     )
+    config.check_kind(source.kind)
     progress = progress or Progress(quiet=True)
     target = choose_device(config.device)
     keep_freed_memory()
-    source = data if isinstance(data, Source) else open_source(str(data))
     own_folder = last_folder if resume else next_folder
     folder = RunFolder.create(Path(out) if out else own_folder(Path("runs"), _stem(source.name)))
     with folder.locked():
@@ -145,45 +145,40 @@ def fit(
 
 
 def _run(job: Job) -> None:
-    size = int(job.decide("image size", lambda: _image_size(job)))
-    dataset = _look_at_data(job, size)
-    chosen, baseline = best_candidate(job, dataset, size)
-    test = dataset.indices("test")
-    logits = job.ledger.timed(
-        "evaluate",
-        lambda: predict_items(
-            chosen.predictor, dataset, test, size, job.progress, "predicting test", job.stop
-        ),
+    pipeline = _pipeline(job)
+    dataset = pipeline.look()
+    _accept(job, dataset)
+    task = task_of(dataset)
+    chosen = pipeline.train(task)
+    candidate = chosen.candidate
+    val, test = dataset.indices("val"), dataset.indices("test")
+    outputs = job.ledger.timed(
+        "evaluate", lambda: pipeline.outputs(candidate.predictor, test, "predicting test")
     )
-    weights_hash = _write_model(job, chosen)
-    val_probabilities, test_probabilities = (
-        chosen.predictor.probabilities(part) for part in (chosen.logits, logits)
+    weights_hash = _write_model(job, candidate)
+    calibration = candidate.predictor.calibration
+    write_predictions(job.folder, task, calibration, [(val, candidate.outputs), (test, outputs)])
+    write_history(job.folder, candidate.history)
+    report = task.report(
+        _facts(job, task, pipeline, candidate),
+        Tested(outputs=outputs, calibration=calibration, probe=chosen.probe),
+        seed=job.config.seed,
     )
-    write_predictions(
-        job.folder,
-        dataset,
-        [(dataset.indices("val"), val_probabilities), (test, test_probabilities)],
-    )
-    write_history(job.folder, chosen.history)
-    report = _report(job, dataset, size, chosen, baseline, logits)
-    pictures = mistake_pictures(report, chosen.predictor, dataset, size)
-    write_report(report, pictures, job.folder.path)
+    write_report(report, pipeline.pictures(report, candidate.predictor), job.folder.path)
     # Last: where it is there, the run is whole.
-    job.folder.write_record(_record(job, dataset, size, chosen, weights_hash))
+    job.folder.write_record(_record(job, task, pipeline, candidate, weights_hash))
     for name in ("maps-*.bin", "features.safetensors"):  # large, and of no use any more
         for path in (job.folder.path / CHECKPOINTS).glob(name):
             path.unlink()
 
 
-def _image_size(job: Job) -> tuple[str, Choice]:
-    size, choice = choose_image_size(job.source, job.config.image_size)
-    return str(size), choice
+def _pipeline(job: Job) -> Pipeline:
+    return ImagePipeline(job) if job.source.kind == "image" else FeedPipeline(job)
 
 
-def _look_at_data(job: Job, size: int) -> Dataset:
-    """Read, check and split the data, and make sure that a resumed fit sees the same."""
-    dataset = prepare(job.source, size=size, seed=job.config.seed, progress=job.progress)
-    sizes = {part: len(dataset.indices(part)) for part in ("train", "val", "test")}
+def _accept(job: Job, dataset: Dataset) -> None:
+    """Tell of the data, and make sure that a resumed fit sees the same."""
+    sizes = {part: len(dataset.indices(part)) for part in SPLITS}
     for part, count in sizes.items():
         if not count:
             raise DataError(
@@ -191,12 +186,8 @@ def _look_at_data(job: Job, size: int) -> Dataset:
                 why=f"there are {len(dataset.items)} items in {len(dataset.classes)} classes",
                 fix="add items, or give another split",
             )
-    counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
-    classes = ", ".join(
-        f"{name} {count}" for name, count in list(zip(dataset.classes, counts, strict=True))[:10]
-    )
     job.progress.say(
-        f"data: {len(dataset.items)} items in {len(dataset.classes)} classes ({classes}); "
+        f"data: {len(dataset.items)} items, {task_of(dataset).composition()}; "
         f"{sizes['train']} to train, {sizes['val']} to validate, {sizes['test']} to test"
     )
     for note in dataset.notes:
@@ -204,7 +195,7 @@ def _look_at_data(job: Job, size: int) -> Dataset:
     if dataset.skipped:
         first = dataset.skipped[0]
         job.progress.say(
-            f"warning: {len(dataset.skipped)} files left out, the first: {first.id}: {first.reason}"
+            f"warning: {len(dataset.skipped)} items left out, the first: {first.id}: {first.reason}"
         )
     if (job.folder.path / LOCK).exists():
         changes = lock.difference(lock.from_json(job.folder.read_json(LOCK)), dataset)
@@ -216,7 +207,6 @@ def _look_at_data(job: Job, size: int) -> Dataset:
             )
     else:
         job.folder.write_json(LOCK, lock.to_json(lock.lock(dataset)))
-    return dataset
 
 
 def _write_model(job: Job, chosen: Candidate) -> str:
@@ -230,33 +220,22 @@ def _write_model(job: Job, chosen: Candidate) -> str:
     return sha256_file(path)
 
 
-def _report(
-    job: Job,
-    dataset: Dataset,
-    size: int,
-    chosen: Candidate,
-    baseline: Baseline | None,
-    logits: Tensor,
-) -> Report:
-    test = dataset.indices("test")
-    train = dataset.indices("train")
-    network = chosen.predictor.network
-    others = np.isin(
-        dataset.duplicate_groups[test], dataset.duplicate_groups[dataset.splits != "test"]
-    )
-    facts = RunFacts(
+def _facts(job: Job, task: Task, pipeline: Pipeline, chosen: Candidate) -> RunFacts:
+    dataset = task.dataset
+    counts = task.class_counts()
+    return RunFacts(
         striate=version("striate"),
         task=_stem(dataset.name),
         kind=dataset.kind,
         run=str(job.folder.path),
         classes=dataset.classes,
-        class_counts=np.bincount(dataset.labels[train], minlength=len(dataset.classes)).tolist(),
-        split_sizes={part: len(dataset.indices(part)) for part in ("train", "val", "test")},
+        class_counts=() if counts is None else counts.tolist(),
+        split_sizes={part: len(dataset.indices(part)) for part in SPLITS},
         method=chosen.method,
-        model=job.config.model,
+        model=chosen.model,
         model_details={
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "input": f"{network.config.in_channels} x {size} x {size}",
+            "parameters": sum(p.numel() for p in chosen.predictor.network.parameters()),
+            "input": " x ".join(map(str, pipeline.input_shape())),
             "weights": str(job.config.weights),
             "device": f"{job.device.type}, {torch.get_num_threads()} threads",
         },
@@ -272,20 +251,6 @@ def _report(
         history=chosen.history,
         throughput=_throughput(job, dataset, chosen),
     )
-    items = TestItems(
-        ids=dataset.ids(test),
-        labels=dataset.labels[test],
-        logits=logits.double().numpy(),
-        calibration=chosen.predictor.calibration,
-        groups=dataset.duplicate_groups[test],
-        probe_probabilities=(
-            None
-            if baseline is None
-            else baseline.probe.predict_proba(baseline.features[test]).double().numpy()
-        ),
-        leaked=others if others.any() else None,
-    )
-    return build_report(facts, items, seed=job.config.seed)
 
 
 def _throughput(job: Job, dataset: Dataset, chosen: Candidate) -> dict[str, float]:
@@ -301,27 +266,29 @@ def _throughput(job: Job, dataset: Dataset, chosen: Candidate) -> dict[str, floa
 
 
 def _record(
-    job: Job, dataset: Dataset, size: int, chosen: Candidate, weights_hash: str
+    job: Job, task: Task, pipeline: Pipeline, chosen: Candidate, weights_hash: str
 ) -> RunRecord:
     predictor = chosen.predictor
+    calibration = predictor.calibration
+    read: dict[str, Any]
+    if isinstance(calibration, Calibration):
+        read = {"temperature": calibration.temperature, "bias": calibration.bias}
+    else:
+        interval = calibration.interval
+        limits = {} if interval is None else asdict(interval)
+        read = {"numbers": NumbersRecord(mean=calibration.mean, std=calibration.std, **limits)}
     return RunRecord(
         striate=version("striate"),
-        task="classification",
-        kind=dataset.kind,
-        data=dataset.name,
-        classes=dataset.classes,
+        task=task.name,
+        kind=task.dataset.kind,
+        data=task.dataset.name,
+        classes=task.dataset.classes,
         model=ModelRecord(
-            name=job.config.model, options=asdict(predictor.network.config), sha256=weights_hash
+            name=chosen.model, options=asdict(predictor.network.config), sha256=weights_hash
         ),
-        preprocessing=PreprocessingRecord(
-            mean=predictor.network.preprocessing.mean,
-            std=predictor.network.preprocessing.std,
-            image_size=size,
-            symmetry=predictor.symmetry,
-        ),
+        preprocessing=pipeline.preprocessing(predictor),
         method=chosen.method,
-        temperature=predictor.calibration.temperature,
-        bias=predictor.calibration.bias,
+        **read,
         config=asdict(job.config),
         seed=job.config.seed,
         device=str(job.device),

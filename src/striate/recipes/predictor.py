@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from striate.data.feeds import Feed
+from striate.data.source import Reading
 from striate.data.symmetry import views_of
 from striate.metrics import Calibration
 from striate.models import Network
-from striate.nn.layout import channels_last
+from striate.nn.layout import channels_last, placed
+from striate.recipes.tasks import AnyCalibration
 from striate.transfer.features import prepare
+
+T = TypeVar("T")
 
 BATCH_SIZE = 8
 """Items computed together. Always this many, so that a result does not depend on its company."""
@@ -24,22 +30,36 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """From pixels to calibrated probabilities.
+    """A trained network with what makes its outputs readable.
 
     Attributes:
         network: on its device, in float32 and evaluation mode.
-        symmetry: name of the set of symmetries whose logits are averaged.
-        calibration: makes probabilities of logits.
+        calibration: makes probabilities of logits, or numbers of standardized ones.
         device: where to compute.
     """
 
     network: Network
-    symmetry: str
-    calibration: Calibration
+    calibration: AnyCalibration
     device: torch.device
 
-    def logits(self, pixels: UInt8[Tensor, "n c s s"]) -> Float[Tensor, "n classes"]:
-        """Uncalibrated logits, in float32: the mean over the symmetries."""
+    def probabilities(self, logits: Float[Tensor, "n classes"]) -> Float[np.ndarray, "n classes"]:
+        """Calibrated probabilities, in float64; of a classifier."""
+        assert isinstance(self.calibration, Calibration)
+        return self.calibration.probabilities(logits.numpy())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePredictor(Predictor):
+    """From pixels to outputs.
+
+    Attributes:
+        symmetry: name of the set of symmetries whose outputs are averaged.
+    """
+
+    symmetry: str
+
+    def outputs(self, pixels: UInt8[Tensor, "n c s s"]) -> Float[Tensor, "n outputs"]:
+        """Uncalibrated outputs, in float32: the mean over the symmetries."""
         outputs = []
         for part in torch.split(pixels, BATCH_SIZE):
             inputs = self.network.preprocessing.normalize(_filled(part).to(self.device))
@@ -47,18 +67,6 @@ class Predictor:
                 views = [self._folded(channels_last(v)) for v in views_of(inputs, self.symmetry)]
                 outputs.append(torch.stack(views).mean(0)[: len(part)].cpu())
         return torch.cat(outputs)
-
-    def stream(self, pixels: Iterable[UInt8[Tensor, "c s s"]]) -> Float[Tensor, "n classes"]:
-        """Uncalibrated logits of items that come one by one."""
-        outputs = []
-        items = iter(pixels)
-        while batch := list(islice(items, BATCH_SIZE)):
-            outputs.append(self.logits(torch.stack(batch)))
-        return torch.cat(outputs) if outputs else torch.empty(0, self.network.config.num_classes)
-
-    def probabilities(self, logits: Float[Tensor, "n classes"]) -> Float[np.ndarray, "n classes"]:
-        """Calibrated probabilities, in float64."""
-        return self.calibration.probabilities(logits.numpy())
 
     @cached_property
     def _folded(self) -> nn.Module:
@@ -69,6 +77,37 @@ class Predictor:
         shape = (1, config.in_channels, *[side] * config.rank)
         example = torch.randn(shape, generator=generator).to(self.device)
         return prepare(self.network, example, torch.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedPredictor(Predictor):
+    """From readings to outputs.
+
+    Attributes:
+        feed: makes inputs of readings.
+    """
+
+    feed: Feed
+
+    def outputs(self, readings: Sequence[Reading]) -> Float[Tensor, "n outputs"]:
+        """Uncalibrated outputs, in float32."""
+        outputs = []
+        for start in range(0, len(readings), BATCH_SIZE):
+            part = list(readings[start : start + BATCH_SIZE])
+            filled = part + [part[0]] * (BATCH_SIZE - len(part))
+            with torch.inference_mode():
+                answer = self.network(placed(self.feed.inputs(filled), self.device))
+            outputs.append(answer[: len(part)].float().cpu())
+        return torch.cat(outputs)
+
+
+def in_batches(items: Iterable[T], outputs: Callable[[list[T]], Tensor], width: int) -> Tensor:
+    """(items, width) outputs of items that come one by one, a batch at a time."""
+    iterator = iter(items)
+    found = []
+    while batch := list(islice(iterator, BATCH_SIZE)):
+        found.append(outputs(batch))
+    return torch.cat(found) if found else torch.empty(0, width)
 
 
 def _filled(pixels: Tensor) -> Tensor:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from striate.data.cache import center_crop, resize_shorter
+from striate.data.feeds import feed_of
 from striate.data.sandbox import read_all
-from striate.data.source import Item, Skip, Source
+from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
 from striate.data.sources.inputs import Input, open_inputs
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError, WeightsError, one_line
-from striate.metrics import Calibration
+from striate.metrics import Calibration, NumberCalibration, PredictionInterval, number_text
 from striate.models import Network, create_model
 from striate.progress import Progress
-from striate.recipes.predictor import Predictor
-from striate.report import Report
-from striate.run import MODEL, REPORT_HTML, REPORT_JSON, RunFolder, RunRecord, sha256_file
+from striate.recipes.predictor import FeedPredictor, ImagePredictor, Predictor, in_batches
+from striate.recipes.tasks import AnyCalibration
+from striate.report import AnyReport, Report, read_report
+from striate.run import (
+    MODEL,
+    REPORT_HTML,
+    REPORT_JSON,
+    FeedRecord,
+    PreprocessingRecord,
+    RunFolder,
+    RunRecord,
+    sha256_file,
+)
 from striate.typing import PathLike
 from striate.weights.preprocessing import Preprocessing
 
@@ -52,10 +64,51 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
-    @property
-    def display_id(self) -> str:
-        """The id with control characters made visible."""
-        return one_line(self.id)
+    def cells(self) -> list[str]:
+        """The answer and every probability, for a CSV file."""
+        return [self.label, *(f"{value:.9g}" for value in self.probabilities)]
+
+    def answer(self, top: int = 1) -> str:
+        """The most probable classes, for a person."""
+        return ", ".join(f"{label} {p:.1%}" for label, p in self.top(top))
+
+    def as_text(self, top: int = 1) -> str:
+        """A line for a person."""
+        return f"{one_line(self.id)}: {self.answer(top)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberPrediction:
+    """What a model of numbers says of one item.
+
+    Attributes:
+        id: of the item: its path as given, or its place in an array.
+        value: in the unit of the training targets.
+        half_width: of the interval around it; None where the fit had too few items for one.
+    """
+
+    id: str
+    value: float
+    half_width: float | None
+
+    def cells(self) -> list[str]:
+        """The number and its interval, for a CSV file."""
+        if self.half_width is None:
+            return [f"{self.value:.9g}", "", ""]
+        limits = self.value - self.half_width, self.value + self.half_width
+        return [f"{value:.9g}" for value in (self.value, *limits)]
+
+    def answer(self, top: int = 1) -> str:
+        """The number with its interval, for a person; there is one, whatever `top`."""
+        interval = "" if self.half_width is None else f" ± {number_text(self.half_width)}"
+        return number_text(self.value) + interval
+
+    def as_text(self, top: int = 1) -> str:
+        """A line for a person."""
+        return f"{one_line(self.id)}: {self.answer(top)}"
+
+
+AnyPrediction: TypeAlias = Prediction | NumberPrediction
 
 
 class Run:
@@ -81,9 +134,9 @@ class Run:
         return self.record.classes
 
     @cached_property
-    def report(self) -> Report:
+    def report(self) -> AnyReport:
         """The evaluation, as in `report.json`."""
-        return Report.model_validate(self.folder.read_json(REPORT_JSON))
+        return read_report(self.folder.read_json(REPORT_JSON))
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -112,88 +165,164 @@ class Run:
             network = create_model(record.model.name, weights=path, **record.model.options)
         except WeightsError as error:
             raise RunError(f"cannot use {str(path)!r}", why=str(error)) from None
+        network = network.to(self.device).eval()
         prepared = record.preprocessing
+        if isinstance(prepared, FeedRecord):
+            return FeedPredictor(
+                network=network,
+                feed=feed_of(record.kind).from_json(prepared.feed),
+                calibration=self._calibration(),
+                device=self.device,
+            )
         network.preprocessing = Preprocessing(
             mean=prepared.mean, std=prepared.std, size=prepared.image_size
         )
-        return Predictor(
-            network=network.to(self.device).eval(),
-            symmetry=record.preprocessing.symmetry,
-            calibration=Calibration(temperature=record.temperature, bias=record.bias),
+        return ImagePredictor(
+            network=network,
+            symmetry=prepared.symmetry,
+            calibration=self._calibration(),
             device=self.device,
         )
 
+    def _calibration(self) -> AnyCalibration:
+        numbers = self.record.numbers
+        if numbers is None:
+            return Calibration(temperature=self.record.temperature, bias=self.record.bias)
+        interval = None
+        if numbers.half_width is not None and numbers.level is not None:
+            interval = PredictionInterval(
+                half_width=numbers.half_width,
+                level=numbers.level,
+                num_items=numbers.num_items or 0,
+            )
+        return NumberCalibration(mean=numbers.mean, std=numbers.std, interval=interval)
+
     def predict(
         self, inputs: Sequence[Input] | Input, *, progress: Progress | None = None
-    ) -> list[Prediction]:
-        """Classify files, folders and arrays.
+    ) -> list[AnyPrediction]:
+        """What the model says of files, folders and arrays.
 
         Args:
-            inputs: paths of files and folders, or arrays of images (uint8, or floats from 0 to 1),
-                one image or a batch, channels first or last.
+            inputs: paths of files and folders, or arrays: of images (uint8, or floats from 0 to 1),
+                one image or a batch, channels first or last; of other kinds one item or a batch
+                of them, channels first; SMILES of molecules.
             progress: is told of the work, and of files that cannot be read.
 
         Returns:
-            A prediction for each item that can be read, in order.
+            A prediction for each item that can be read, in order: a `Prediction` of a class, or a
+            `NumberPrediction`.
 
         Raises:
             DataError: there is no such path, or not one item can be read.
         """
         progress = progress or Progress(quiet=True)
         given = [inputs] if isinstance(inputs, str | Path | np.ndarray) else list(inputs)
-        source = open_inputs(given)
+        source = self.open(given)
         kept: list[Item] = []
         skipped = list(source.listing.skipped)
 
-        def squares() -> Iterator[Tensor]:
-            for item, pixels in read_square(source, source.listing.items, self.image_size):
-                if isinstance(pixels, Skip):
-                    skipped.append(pixels)
+        def readable() -> Iterator[Reading]:
+            for item, reading in self.read(source, source.listing.items):
+                if isinstance(reading, Skip):
+                    skipped.append(reading)
                 else:
                     kept.append(item)
-                    yield pixels
+                    yield reading
 
-        logits = self.predictor.stream(squares())
+        outputs = self.outputs(readable())
         for skip in skipped:
             progress.say(f"skipped {one_line(skip.id)}: {one_line(skip.reason)}")
         if not kept:
             raise DataError("not one input can be read", why=skipped[0].reason)
-        probabilities = self.predictor.probabilities(logits)
+        return self.answers([item.id for item in kept], outputs)
+
+    def open(self, inputs: Sequence[Input]) -> Source:
+        """The source of what is to be predicted; see `predict`."""
+        predictor = self.predictor
+        if isinstance(predictor, FeedPredictor):
+            return open_inputs(inputs, self.record.kind, predictor.feed.input_shape[0])
+        return open_inputs(inputs)
+
+    def read(self, source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Reading | Skip]]:
+        """Each item as the model takes it (an image: its central square), or why it is skipped."""
+        if self.record.kind == "image":
+            yield from read_square(source, items, self.image_size)
+            return
+        predictor = self.predictor
+        assert isinstance(predictor, FeedPredictor)
+        for item, reading in read_all(source, items, None):
+            if isinstance(reading, Skip):
+                yield item, reading
+                continue
+            try:
+                predictor.feed.inputs([reading])
+            except UnreadableItem as error:
+                yield item, Skip(id=item.id, reason=error.reason)
+            else:
+                yield item, reading
+
+    def outputs(self, readings: Iterable[Reading]) -> Tensor:
+        """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
+        predictor = self.predictor
+        width = max(1, len(self.classes))
+        if isinstance(predictor, FeedPredictor):
+            return in_batches(readings, predictor.outputs, width)
+        assert isinstance(predictor, ImagePredictor)
+        return in_batches(readings, lambda some: predictor.outputs(stacked(some)), width)
+
+    def answers(self, ids: Sequence[str], outputs: Tensor) -> list[AnyPrediction]:
+        """Predictions of items from their outputs."""
+        calibration = self.predictor.calibration
+        if isinstance(calibration, NumberCalibration):
+            interval = calibration.interval
+            half = None if interval is None else interval.half_width
+            return [
+                NumberPrediction(id=item, value=float(value), half_width=half)
+                for item, value in zip(ids, calibration.numbers(outputs.numpy()), strict=True)
+            ]
         return [
-            Prediction(id=item.id, classes=self.classes, probabilities=row)
-            for item, row in zip(kept, probabilities, strict=True)
+            Prediction(id=item, classes=self.classes, probabilities=row)
+            for item, row in zip(ids, self.predictor.probabilities(outputs), strict=True)
         ]
 
     @property
     def image_size(self) -> int:
-        """Side of the network's input, in pixels."""
+        """Side of the network's input, in pixels; of images."""
+        assert isinstance(self.record.preprocessing, PreprocessingRecord)
         return self.record.preprocessing.image_size
 
     def summary(self) -> str:
         """The result in a few lines."""
-        test = self.report.test
-        lines = [f"test items: {self.report.split_sizes['test']}"]
-        for name in ("accuracy", "roc_auc", "ece"):
-            figure = getattr(test, name)
+        report = self.report
+        names = ("accuracy", "roc_auc", "ece") if isinstance(report, Report) else ("mae", "r2")
+        lines = [f"test items: {report.split_sizes['test']}"]
+        for name in names:
+            figure = getattr(report.test, name)
             if figure.value is not None:
                 low, high = figure.ci95 or (figure.value, figure.value)
                 lines.append(f"{name}: {figure.value:.4f} (95 % interval {low:.4f} to {high:.4f})")
-        lines.append(f"method: {self.report.method}, {self.report.seconds.total:.0f} s")
+        lines.append(f"method: {report.method}, {report.seconds.total:.0f} s")
         lines.append(f"report: {self.folder.path / REPORT_HTML}")
         return "\n".join(lines)
 
 
 def read_square(
     source: Source, items: Sequence[Item], size: int
-) -> Iterator[tuple[Item, Tensor | Skip]]:
-    """Each item with its central square as uint8 (C, size, size), or with why it is skipped."""
+) -> Iterator[tuple[Item, Reading | Skip]]:
+    """Each image's central square as uint8 (C, size, size), or why it is skipped."""
     for item, reading in read_all(source, items, size):
         if isinstance(reading, Skip):
             yield item, reading
         else:
             assert reading.array.dtype == np.uint8, "images are read as uint8"
             pixels = resize_shorter(reading.array.view(np.uint8), size)
-            yield item, center_crop(torch.from_numpy(pixels), size)
+            square = center_crop(torch.from_numpy(pixels), size)
+            yield item, replace(reading, array=square.numpy())
+
+
+def stacked(readings: Sequence[Reading]) -> UInt8[Tensor, "n c s s"]:
+    """Squares of one size, as one batch."""
+    return torch.stack([torch.from_numpy(reading.array) for reading in readings])
 
 
 def load(path: PathLike, *, device: str = "auto") -> Run:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment import POLICIES, AugmentPolicy, augment
-from striate.data.dataset import Dataset
+from striate.data.dataset import ImageDataset
 from striate.data.randomness import item_keys
 from striate.data.symmetry import SYMMETRIES, apply_symmetry
 from striate.errors import StoppedError
@@ -28,7 +28,7 @@ _POLICY_NAMES: Final = {
 
 
 def variants_of(
-    dataset: Dataset,
+    dataset: ImageDataset,
     indices: NDArray[np.int64],
     size: int,
     symmetry: str,
@@ -66,7 +66,7 @@ def policy_for(symmetry: str) -> AugmentPolicy:
 
 
 def data_key(
-    dataset: Dataset,
+    dataset: ImageDataset,
     indices: NDArray[np.int64],
     size: int,
     symmetry: str,

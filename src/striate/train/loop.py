@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from striate.errors import DivergedError, RunError, UnknownNameError
 from striate.nn.parameters import ParameterGroup, plain_groups
+from striate.ops.inputs import Inputs
 from striate.progress import Progress, Tracker
 from striate.train.checkpoint import CheckpointStore
 from striate.train.plan import Deadline, TrainPlan
@@ -36,8 +37,8 @@ class Batches(Protocol):
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalized inputs and targets (class numbers or probabilities) from a step on."""
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Inputs, Tensor]]:
+        """Normalized inputs and targets (class numbers, probabilities or numbers) from a step on."""
 
     def ids(self, epoch: int, step: int) -> Sequence[str]:
         """The items of one batch, for messages."""

@@ -23,6 +23,7 @@ class TrainPlan:
         learning_rate: the highest one, reached after the warm-up.
         weight_decay: of AdamW, decoupled; for the groups' makers.
         warmup_epochs: over which the rate rises from zero; may be a fraction.
+        loss: "cross_entropy" of classes, or "squared_error" of numbers.
         label_smoothing: share of each target spread evenly over the classes.
         ema_decay: of the average of the weights that is validated; None for the weights themselves.
         clip_norm: greatest norm of a gradient; None for no limit.
@@ -42,6 +43,7 @@ class TrainPlan:
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warmup_epochs: float = 1.0
+    loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     label_smoothing: float = 0.1
     ema_decay: float | None = 0.998
     clip_norm: float | None = 1.0

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, RunError
-from striate.nn.layout import channels_last, channels_last_module
+from striate.nn.layout import channels_last_module, placed
 from striate.nn.parameters import ParameterGroup
 from striate.nn.ranks import BATCH_NORM_TYPES
+from striate.ops.inputs import Inputs
 from striate.train.ema import WeightAverage
 from striate.train.plan import TrainPlan
 from striate.train.schedule import warmup_cosine
@@ -25,7 +26,13 @@ from striate.train.state import (
     snapshot,
     under,
 )
-from striate.train.step import Loss, balanced_weights, gradient_within_memory
+from striate.train.step import (
+    CrossEntropy,
+    Loss,
+    SquaredError,
+    balanced_weights,
+    gradient_within_memory,
+)
 
 EXPLOSION = 20.0
 """A running mean of the loss above this many times the first one (or 1) is a divergence."""
@@ -110,10 +117,7 @@ class Session:
         self.steps_per_epoch = steps_per_epoch
         self.device = groups[0].parameters[0].device
         self.dtype = plan.dtype(self.device)
-        self.loss = Loss(
-            label_smoothing=plan.label_smoothing,
-            class_weights=_class_weights(plan, class_counts, self.device),
-        )
+        self.loss = _loss(plan, class_counts, self.device)
         self.average = WeightAverage(network, plan.ema_decay) if plan.ema_decay else None
         self.optimizer = torch.optim.AdamW(
             [{"params": g.parameters, "weight_decay": g.weight_decay} for g in groups],
@@ -167,7 +171,7 @@ class Session:
                 if isinstance(module, BATCH_NORM_TYPES):
                     module.eval()
 
-    def step(self, inputs: Tensor, targets: Tensor) -> None:
+    def step(self, inputs: Inputs, targets: Tensor) -> None:
         """Train on one batch.
 
         The loss is looked at one step later, so that a GPU need not wait for the processor.
@@ -181,7 +185,7 @@ class Session:
             group["lr"] = rate * own.rate_scale
         mean, self.position.micro_batch = gradient_within_memory(
             self.network,
-            channels_last(inputs.to(self.device, non_blocking=True)),
+            placed(inputs, self.device),
             targets.to(self.device, non_blocking=True),
             self.loss,
             dtype=self.dtype,
@@ -280,6 +284,15 @@ def step_seed(seed: int, step: int) -> int:
     """The seed of a step's random numbers (dropout, stochastic depth), from run and step alone."""
     digest = hashlib.blake2b(f"{seed}:{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1  # torch takes 63 bits as they are
+
+
+def _loss(plan: TrainPlan, class_counts: Tensor | None, device: torch.device) -> Loss:
+    if plan.loss == "squared_error":
+        return SquaredError()
+    return CrossEntropy(
+        label_smoothing=plan.label_smoothing,
+        class_weights=_class_weights(plan, class_counts, device),
+    )
 
 
 def _class_weights(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +16,21 @@ from torch import Tensor, nn
 from striate.errors import DeviceError
 from striate.nn.auxiliary import AUXILIARY_WEIGHT, AuxiliaryLogits
 from striate.nn.ranks import BATCH_NORM_TYPES
+from striate.ops.inputs import Inputs
+
+
+class Loss(Protocol):
+    """What a step lowers."""
+
+    def total(self, outputs: Tensor | AuxiliaryLogits, targets: Tensor) -> Tensor:
+        """The sum over the items, in float32."""
+
+    def weight(self, targets: Tensor) -> Tensor | int:
+        """What the sum is divided by for a mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class CrossEntropy:
     """Cross entropy of class numbers (n,) or of probabilities (n, classes).
 
     Attributes:
@@ -30,14 +42,15 @@ class Loss:
     class_weights: Tensor | None = None
 
     def total(
-        self, logits: Float[Tensor, "n classes"] | AuxiliaryLogits, targets: Shaped[Tensor, "n ..."]
+        self,
+        outputs: Float[Tensor, "n classes"] | AuxiliaryLogits,
+        targets: Shaped[Tensor, "n ..."],
     ) -> Tensor:
         """The sum over the items, in float32, with the weighted losses of classifiers on the way."""
-        if isinstance(logits, AuxiliaryLogits):
-            further = [AUXILIARY_WEIGHT * self.total(each, targets) for each in logits.auxiliary]
-            return sum(further, self.total(logits.logits, targets))
+        if isinstance(outputs, AuxiliaryLogits):
+            return _with_auxiliary(self, outputs, targets)
         return F.cross_entropy(
-            logits.float(),
+            outputs.float(),
             targets,
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
@@ -53,6 +66,28 @@ class Loss:
         return self.class_weights[targets].sum()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SquaredError:
+    """The squared difference of numbers; of standardized ones, so that rates suit any unit."""
+
+    def total(
+        self, outputs: Float[Tensor, "n 1"] | AuxiliaryLogits, targets: Float[Tensor, "n 1"]
+    ) -> Tensor:
+        """The sum over the items, in float32, with the weighted losses of outputs on the way."""
+        if isinstance(outputs, AuxiliaryLogits):
+            return _with_auxiliary(self, outputs, targets)
+        return F.mse_loss(outputs.float(), targets, reduction="sum")
+
+    def weight(self, targets: Float[Tensor, "n 1"]) -> int:
+        """The number of items."""
+        return len(targets)
+
+
+def _with_auxiliary(loss: Loss, outputs: AuxiliaryLogits, targets: Tensor) -> Tensor:
+    further = [AUXILIARY_WEIGHT * loss.total(each, targets) for each in outputs.auxiliary]
+    return sum(further, loss.total(outputs.logits, targets))
+
+
 def balanced_weights(counts: Int64[Tensor, " classes"]) -> Float[Tensor, " classes"]:
     """Weights that let each class that occurs weigh the same, 1 on an average item.
 
@@ -65,7 +100,7 @@ def balanced_weights(counts: Int64[Tensor, " classes"]) -> Float[Tensor, " class
 
 def accumulate_gradient(
     network: nn.Module,
-    inputs: Float[Tensor, "n c *space"],
+    inputs: Inputs,
     targets: Shaped[Tensor, "n ..."],
     loss: Loss,
     *,
@@ -80,7 +115,8 @@ def accumulate_gradient(
     weight = loss.weight(targets)
     parts = -(-len(inputs) // micro_batch)
     mean = torch.zeros((), device=inputs.device)
-    for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+    batches: Sequence[Inputs] = inputs.tensor_split(parts)
+    for x, y in zip(batches, targets.tensor_split(parts), strict=True):
         with (
             _single_item(network, alone=len(x) == 1),
             torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32),
@@ -94,7 +130,7 @@ def accumulate_gradient(
 
 def gradient_within_memory(
     network: nn.Module,
-    inputs: Float[Tensor, "n c *space"],
+    inputs: Inputs,
     targets: Shaped[Tensor, "n ..."],
     loss: Loss,
     *,

@@ -186,9 +186,7 @@ def _path(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, std = X.mean(0), X.std(0)
-    varies = std > _CONSTANT * np.abs(mean)
-    scale = np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))
+    mean, scale = feature_scale(X)
     Z = (X - mean) * scale
     model = LogisticRegression(
         max_iter=config.max_iterations, class_weight=config.class_weight, warm_start=True
@@ -200,6 +198,15 @@ def _path(
             model.fit(Z, y)
         weight, bias = _all_classes(model, num_classes)
         yield weight * scale, bias - (weight * scale) @ mean
+
+
+def feature_scale(
+    X: Float[np.ndarray, "n features"],
+) -> tuple[Float[np.ndarray, " features"], Float[np.ndarray, " features"]]:
+    """Mean and inverse deviation of each feature; 0 in place of the latter for constant ones."""
+    mean, std = X.mean(0), X.std(0)
+    varies = std > _CONSTANT * np.abs(mean)
+    return mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))
 
 
 _ABSENT = -30.0

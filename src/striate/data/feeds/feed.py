@@ -8,19 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from striate.data.source import Note, Reading
-from striate.ops.graph_batch import GraphBatch
+from striate.ops.inputs import Inputs
 from striate.registry import Registry
 from striate.typing import Kind
-
-Inputs: TypeAlias = Tensor | GraphBatch
-"""What a network takes: items by axis 0, (n, channels, *space), or a batch of graphs."""
 
 
 class Feed(ABC):

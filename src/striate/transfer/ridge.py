@@ -1,0 +1,43 @@
+"""A linear probe for numbers: ridge regression on standardized frozen features."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.transfer.probe import LinearProbe, feature_scale
+
+PENALTIES: Final = tuple(float(10.0**power) for power in np.arange(-2, 6.5, 0.5))
+"""Penalties tried; leave-one-out errors choose among them."""
+
+
+def fit_ridge_probe(
+    features: Float[Tensor, "n features"], targets: Float[Tensor, "n 1"]
+) -> LinearProbe:
+    """Fit a probe for numbers; its penalty is chosen by leave-one-out errors, in closed form.
+
+    Args:
+        features: of the training items.
+        targets: their numbers, standardized.
+
+    Returns:
+        A layer with one output; `strength` is the inverse penalty, `scores` the mean squared
+        leave-one-out error by strength.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    mean, scale = feature_scale(X)
+    model = RidgeCV(alphas=PENALTIES, store_cv_results=True).fit((X - mean) * scale, y)
+    weight = model.coef_ * scale
+    errors = model.cv_results_.mean(axis=0)
+    return LinearProbe(
+        weight=torch.from_numpy(weight[None]).float(),
+        bias=torch.tensor([model.intercept_ - weight @ mean], dtype=torch.float32),
+        strength=1 / float(model.alpha_),
+        scores={1 / penalty: float(e) for penalty, e in zip(PENALTIES, errors, strict=True)},
+    )
