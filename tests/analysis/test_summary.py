@@ -74,6 +74,20 @@ def test_a_map_of_one_place_is_still_a_map():
     )
 
 
+@pytest.mark.parametrize("side", [32, 64, 96, 128, 224])
+def test_the_field_does_not_depend_on_the_input(side):
+    """At 96 px the last map is as large as a padded window of 3, which is no dense layer."""
+    assert summary(torchvision.models.resnet18(), (3, side, side)).receptive_field == (435, 435)
+
+
+@pytest.mark.parametrize("side", [64, 160, 224])
+def test_resizing_before_a_head_is_part_of_the_head(side):
+    """Maps of VGG are resized to 7 x 7, which spreads them over more where they are smaller."""
+    with torch.device("meta"):
+        for model in (create_model("vgg16"), torchvision.models.vgg16()):
+            assert summary(model, (3, side, side)).receptive_field == (212, 212)
+
+
 def test_advice_counts_stages():
     advice = summary(torchvision.models.resnet18(), (3, 96, 96)).advice()
     # Fields at the ends of the stages: 7, 43 (after layer1), 99, 211, 435.

@@ -90,15 +90,20 @@ class Summary:
     def _maps(self) -> list[Layer]:
         """Layers up to global pooling or flattening.
 
-        A convolution as large as its map, after which nothing is seen that it does not see, ends
-        them too: it is a flattening and a dense layer.
+        A convolution as large as its map, after which nothing is seen that it does not see, is a
+        flattening and a dense layer; a resizing to a fixed size before either belongs to the head.
         """
         spatial = [layer for layer in self.layers if layer.is_spatial]
+        end = len(spatial)
         for index, (map_, layer) in enumerate(pairwise(spatial), 1):
             is_last = layer.receptive_field == spatial[-1].receptive_field
-            if is_last and _is_dense(layer) and prod(map_.space or (1,)) > 1:
-                return spatial[:index]
-        return spatial
+            is_flattened = prod(map_.space or (1,)) > prod(layer.space or (1,)) == 1
+            if is_last and is_flattened and _is_dense(layer):
+                end = index
+                break
+        while end > 1 and spatial[end - 1].kind.startswith("Adaptive"):
+            end -= 1
+        return spatial[:end]
 
     def _global(self) -> str:
         layer = next((x for x in self.layers if x.is_spatial and x.receptive_field is None), None)
