@@ -65,7 +65,9 @@ def forest(source, items, answers, parts, classes, seed):
     kind = RandomForestClassifier if classes else RandomForestRegressor
     model = kind(500, random_state=seed, n_jobs=1)
     model.fit(x[parts["train"]], answers[parts["train"]])
-    return {p: scores(answers[parts[p]], model.predict(x[parts[p]]), classes) for p in ("val", "test")}
+    return {
+        p: scores(answers[parts[p]], model.predict(x[parts[p]]), classes) for p in ("val", "test")
+    }
 
 
 def predict(network, feed, readings, chosen):
@@ -177,16 +179,23 @@ def measure_nodes(name, options):
     items = source.listing.items
     classes = sorted({item.label for item in items})
     labels = np.array([classes.index(item.label) for item in items])
-    parts = {p: [i for i, item in enumerate(items) if item.split == p] for p in ("train", "val", "test")}
+    parts = {
+        p: [i for i, item in enumerate(items) if item.split == p] for p in ("train", "val", "test")
+    }
     spread = propagate(source.graph, labels, parts["train"], len(classes))
     inputs = NodeInputs(source, [items[i] for i in parts["train"]])
     for seed in range(options.seeds):
         torch.manual_seed(seed)
         network = create_graph_model(
-            options.node_model, in_channels=source.graph.nodes.shape[0], num_classes=len(classes),
-            level="node", **json.loads(options.node_options),
+            options.node_model,
+            in_channels=source.graph.nodes.shape[0],
+            num_classes=len(classes),
+            level="node",
+            **json.loads(options.node_options),
         )
-        optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=options.node_decay)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=0.01, weight_decay=options.node_decay
+        )
         batch = inputs.inputs([items[i] for i in parts["train"]])
         truth = torch.from_numpy(labels[parts["train"]])
         best, found = np.inf, {}
@@ -198,12 +207,19 @@ def measure_nodes(name, options):
             network.eval()
             with torch.inference_mode():
                 out = network(inputs.inputs(items))
-            value = float(F.cross_entropy(out[parts["val"]], torch.from_numpy(labels[parts["val"]])))
+            value = float(
+                F.cross_entropy(out[parts["val"]], torch.from_numpy(labels[parts["val"]]))
+            )
             if value < best:
                 best = value
-                found = {p: scores(labels[parts[p]], out.argmax(1).numpy()[parts[p]], 2) for p in ("val", "test")}
+                found = {
+                    p: scores(labels[parts[p]], out.argmax(1).numpy()[parts[p]], 2)
+                    for p in ("val", "test")
+                }
         row = {"data": name, "seed": seed, options.node_model: found}
-        row["propagation"] = {p: scores(labels[parts[p]], spread[parts[p]], 2) for p in ("val", "test")}
+        row["propagation"] = {
+            p: scores(labels[parts[p]], spread[parts[p]], 2) for p in ("val", "test")
+        }
         show(row)
 
 

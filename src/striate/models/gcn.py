@@ -24,6 +24,9 @@ def build(config: GcnConfig) -> GraphNetwork:
     return GraphNetwork(config, lambda: GraphConv(config.width, config.width))
 
 
-VARIANTS: Final = {"gcn": GcnConfig(), "gcn_small": GcnConfig(depth=2, width=16, residual=False)}
+VARIANTS: Final = {
+    "gcn": GcnConfig(),
+    "gcn_small": GcnConfig(depth=3, width=64, residual=False, norm=False),
+}
 
 register_graph("gcn", VARIANTS, build)

@@ -228,8 +228,7 @@ class _Moments:
 def _normalized(
     rows: NDArray[np.float32], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    # A float64 mean under a float32 rest would make everything float64.
-    return np.asarray((rows - np.float32(mean)) / np.float32(std), np.float32)
+    return np.asarray((rows - np.array(mean)) / np.array(std), np.float32)
 
 
 FEEDS.add("graph", GraphFeed)
