@@ -13,7 +13,7 @@ def fit(
         str,
         Argument(
             help="A folder of class folders, a CSV or Parquet manifest, an array file, an IDX "
-            "pair, or sample:NAME."
+            "pair, a .ts, TU or molecule table, or sample:NAME."
         ),
     ],
     out: Annotated[
@@ -41,6 +41,13 @@ def fit(
     seed: Annotated[int, Option(help="Seed of split, augmentation and training.")] = 0,
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, Option(help="Threads that prepare batches beside the training.")] = 0,
+    option: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME=VALUE",
+            help="How signals, volumes or graphs become inputs, such as input=mel; may be repeated.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         Option("--resume", help="Go on with the interrupted run in --out, or the last in runs/."),
@@ -49,6 +56,7 @@ def fit(
     """Train, evaluate and explain a classifier for DATA; print where the report is."""
     from striate.errors import StoppedError
     from striate.progress import Progress
+    from striate.recipes.config import parse_options
     from striate.recipes.fit import fit as run_fit
     from striate.train.interrupt import Interrupt
 
@@ -68,6 +76,7 @@ def fit(
                 seed=seed,
                 device=device,
                 workers=workers,
+                options=parse_options(option or []),
                 resume=resume,
                 progress=progress,
                 stop=interrupt,

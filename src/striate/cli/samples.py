@@ -7,7 +7,9 @@ def samples() -> int:
     """List the samples with kind, size and licence."""
     from striate.cli.models import table
     from striate.data.sources import SAMPLES
+    from striate.data.sources.registry import load_formats
 
+    load_formats()
     rows = [("name", "kind", "items", "licence", "what")]
     for name, sample in SAMPLES.items():
         rows.append(

@@ -102,7 +102,7 @@ class ReadingStore:
         return len(self._entries)
 
     def __getitem__(self, index: int) -> Reading:
-        """One reading; its arrays are read-only views of the file."""
+        """One reading; its arrays are views of the file, and what is written to them is not kept."""
         entry = self._entries[index]
         return Reading(
             array=self._view(entry.array),
@@ -160,11 +160,11 @@ class _Writer:
         )
 
     def mapped(self) -> NDArray[np.uint8]:
-        """Everything written, as read-only memory."""
+        """Everything written, as memory whose pages are copied where they are changed."""
         if not self._length:
             return np.empty(0, np.uint8)
         self._file.flush()
-        return np.memmap(self._file, np.uint8, "r", shape=(self._length,))
+        return np.memmap(self._file, np.uint8, "c", shape=(self._length,))
 
     def _append(self, array: NDArray[Any]) -> _Place:
         place = _Place(self._length, array.shape, array.dtype)

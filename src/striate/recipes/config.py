@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -119,3 +119,23 @@ def parse_time(text: str | float) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ArgumentError(f"--time {text!r}", why="it is no duration", fix="write 90s, 10m or 1h")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_options(texts: Sequence[str]) -> dict[str, str]:
+    """Options by name, from texts like `input=mel`.
+
+    Raises:
+        ArgumentError: a text without `=`, or a name given twice.
+
+    >>> parse_options(["input=mel", "window=-160,240"])
+    {'input': 'mel', 'window': '-160,240'}
+    """
+    options: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ArgumentError(f"--option {text!r}", fix="write NAME=VALUE")
+        if name.strip() in options:
+            raise ArgumentError(f"--option {name.strip()}", why="it is given twice")
+        options[name.strip()] = value.strip()
+    return options

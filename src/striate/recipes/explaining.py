@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from striate.data.source import Reading, Skip
 from striate.data.sources.inputs import Input
 from striate.errors import ArgumentError, DataError, StorageError, UnknownNameError, one_line
 from striate.explain import METHODS, explain, overlay
+from striate.explain.signal_picture import signal_svg
 from striate.explain.volume_picture import orthogonal_slices
 from striate.nn.layout import placed
 from striate.progress import Progress
@@ -154,13 +155,19 @@ def seen(predictor: Predictor, reading: Reading, target: int, method: str) -> tu
     if isinstance(predictor, FeedPredictor):
         inputs = placed(predictor.feed.inputs([reading]), predictor.device)
         assert isinstance(inputs, Tensor)
-        shown = Reading(array=inputs[0].float().cpu().numpy(), sha256="")
+        shown = replace(reading, array=inputs[0].float().cpu().numpy(), spacing=())
     else:
         pixels = torch.from_numpy(reading.array[None]).to(predictor.device)
         inputs, shown = predictor.network.preprocessing.normalize(pixels), reading
     targets = torch.tensor([target], device=predictor.device)
-    heat = explain(predictor.network, inputs, targets, method)[0]
-    return shown, heat.float().cpu().numpy()
+    heat = explain(predictor.network, inputs, targets, method)[0].float().cpu().numpy()
+    if shown.array.ndim == 3 and isinstance(predictor, FeedPredictor):
+        # A spectrogram, (channels, bands, moments): the waveform is drawn, with what any band says.
+        over_time = heat.max(0)
+        length = reading.array.shape[-1]
+        moments = np.linspace(0, length - 1, len(over_time))
+        return reading, np.interp(np.arange(length), moments, over_time).astype(np.float32)
+    return shown, heat
 
 
 def picture_of(kind: Kind, reading: Reading, heat: Heat) -> Picture:
@@ -191,8 +198,14 @@ def _spectrogram_picture(reading: Reading, heat: Heat) -> Picture:
     return _image_picture(Reading(array=pixels, sha256=""), np.ascontiguousarray(heat[::-1]))
 
 
+def _signal_picture(reading: Reading, heat: Heat) -> Picture:
+    rate = 1 / reading.spacing[0] if reading.spacing else None
+    return Picture(image=signal_svg(reading.array.astype(np.float32), heat, rate=rate))
+
+
 PICTURES: Final[Mapping[Kind, Callable[[Reading, Heat], Picture]]] = {
     "image": _image_picture,
+    "signal": _signal_picture,
     "volume": _volume_picture,
 }
 """How an item of each kind is drawn with its heat."""

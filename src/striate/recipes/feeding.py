@@ -13,12 +13,13 @@ from torch import Tensor
 
 from striate.data.dataset import ReadDataset
 from striate.data.feeds import Feed, feed_of
+from striate.data.feeds.graphs import GraphFeed
 from striate.data.loader import batch_bounds
 from striate.data.prepare import prepare_readings
 from striate.data.randomness import epoch_order, item_keys, uniforms
 from striate.errors import ArgumentError, StoppedError
 from striate.metrics import Calibration
-from striate.models import Network, create_model
+from striate.models import GRAPH_MODELS, Network, create_model
 from striate.models.minirocket import MiniRocket, fit_biases
 from striate.nn.layout import placed
 from striate.nn.parameters import plain_groups
@@ -33,14 +34,11 @@ from striate.recipes.pipeline import (
     Chosen,
     Pipeline,
 )
-from striate.recipes.predictor import BATCH_SIZE, FeedPredictor, Predictor
+from striate.recipes.predictor import TOGETHER, FeedPredictor, Predictor
 from striate.recipes.tasks import Task
 from striate.recipes.training import Training
 from striate.report import AnyReport, Choice, Picture
 from striate.run import CHECKPOINTS, FeedRecord
-
-_READ = 64
-"""Items turned into inputs at a time."""
 
 
 class FeedPipeline(Pipeline):
@@ -110,7 +108,7 @@ class FeedPipeline(Pipeline):
         assert isinstance(predictor, FeedPredictor)
         found = []
         with self.job.progress.track(label, len(indices), "items") as tracker:
-            for part in np.split(indices, range(BATCH_SIZE, len(indices), BATCH_SIZE)):
+            for part in self._parts(indices):
                 self._heed_stop()
                 found.append(predictor.outputs(self._dataset.readings.take(part)))
                 tracker.advance(len(part))
@@ -169,8 +167,12 @@ class FeedPipeline(Pipeline):
 
     def _plain_inputs(self, indices: NDArray[np.int64]) -> Iterator[Inputs]:
         """Inputs without chance, in order, in batches that are computed at once."""
-        for part in np.split(indices, range(BATCH_SIZE, len(indices), BATCH_SIZE)):
+        for part in self._parts(indices):
             yield self._feed.inputs(self._dataset.readings.take(part))
+
+    def _parts(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        size = TOGETHER[self._feed.kind]
+        return np.split(indices, range(size, len(indices), size))
 
     def _heed_stop(self) -> None:
         if self.job.stop():
@@ -286,8 +288,12 @@ class FeedBatches:
 def network_options(feed: Feed, name: str) -> dict[str, Any]:
     """What `create_model` must know of a feed's inputs."""
     channels, *space = feed.input_shape
-    if feed.kind == "graph":
-        return {"in_channels": channels}
+    if isinstance(feed, GraphFeed):
+        takes_edges = name in GRAPH_MODELS and GRAPH_MODELS.get(name).takes_edges
+        return {
+            "in_channels": channels,
+            "edge_channels": feed.edge_channels if takes_edges else 0,
+        }
     options: dict[str, Any] = {"rank": len(space), "in_channels": channels}
     if name == "minirocket":
         options["input_size"] = space[0]

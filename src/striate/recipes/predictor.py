@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -21,11 +21,15 @@ from striate.models import Network
 from striate.nn.layout import channels_last, placed
 from striate.recipes.tasks import AnyCalibration
 from striate.transfer.features import prepare
+from striate.typing import Kind
 
 T = TypeVar("T")
 
-BATCH_SIZE = 8
+BATCH_SIZE: Final = 8
 """Items computed together. Always this many, so that a result does not depend on its company."""
+
+TOGETHER: Final[Mapping[Kind, int]] = {"signal": 32, "volume": BATCH_SIZE, "graph": 32}
+"""The same for items that a feed turns into inputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +96,23 @@ class FeedPredictor(Predictor):
     def outputs(self, readings: Sequence[Reading]) -> Float[Tensor, "n outputs"]:
         """Uncalibrated outputs, in float32."""
         outputs = []
-        for start in range(0, len(readings), BATCH_SIZE):
-            part = list(readings[start : start + BATCH_SIZE])
-            filled = part + [part[0]] * (BATCH_SIZE - len(part))
+        size = TOGETHER[self.feed.kind]
+        for start in range(0, len(readings), size):
+            part = list(readings[start : start + size])
+            filled = part + [part[0]] * (size - len(part))
             with torch.inference_mode():
                 answer = self.network(placed(self.feed.inputs(filled), self.device))
             outputs.append(answer[: len(part)].float().cpu())
         return torch.cat(outputs)
 
 
-def in_batches(items: Iterable[T], outputs: Callable[[list[T]], Tensor], width: int) -> Tensor:
-    """(items, width) outputs of items that come one by one, a batch at a time."""
+def in_batches(
+    items: Iterable[T], outputs: Callable[[list[T]], Tensor], width: int, size: int = BATCH_SIZE
+) -> Tensor:
+    """(items, width) outputs of items that come one by one, `size` at a time."""
     iterator = iter(items)
     found = []
-    while batch := list(islice(iterator, BATCH_SIZE)):
+    while batch := list(islice(iterator, size)):
         found.append(outputs(batch))
     return torch.cat(found) if found else torch.empty(0, width)
 

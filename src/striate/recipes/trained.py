@@ -23,7 +23,13 @@ from striate.errors import DataError, RunError, WeightsError, one_line
 from striate.metrics import Calibration, NumberCalibration, PredictionInterval, number_text
 from striate.models import Network, create_model
 from striate.progress import Progress
-from striate.recipes.predictor import FeedPredictor, ImagePredictor, Predictor, in_batches
+from striate.recipes.predictor import (
+    TOGETHER,
+    FeedPredictor,
+    ImagePredictor,
+    Predictor,
+    in_batches,
+)
 from striate.recipes.tasks import AnyCalibration
 from striate.report import AnyReport, Report, read_report
 from striate.run import (
@@ -266,7 +272,8 @@ class Run:
         predictor = self.predictor
         width = max(1, len(self.classes))
         if isinstance(predictor, FeedPredictor):
-            return in_batches(readings, predictor.outputs, width)
+            size = TOGETHER[predictor.feed.kind]
+            return in_batches(readings, predictor.outputs, width, size)
         assert isinstance(predictor, ImagePredictor)
         return in_batches(readings, lambda some: predictor.outputs(stacked(some)), width)
 
