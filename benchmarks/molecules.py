@@ -1,6 +1,6 @@
 """Molecules and the karate club: our graph networks against the standard baselines.
 
-    python benchmarks/molecules.py freesolv solubility karate-club --seeds 3
+    python benchmarks/molecules.py freesolv solubility karate-club --seeds 0 1 2
 
 For molecules the baseline is a random forest of 500 trees on Morgan fingerprints (radius 2, 2048
 bits) and sees the same training items as the network; validation items are the network's, which
@@ -149,7 +149,7 @@ def measure_molecules(name, options):
     else:
         answers = np.array([item.target for item in items])
     readings = [source.read(item) for item in items]
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         parts = parts_of(items, seed)
         row = {"data": name, "seed": seed, "items": {k: len(v) for k, v in parts.items()}}
         start = time.perf_counter()
@@ -184,7 +184,7 @@ def measure_nodes(name, options):
     }
     spread = propagate(source.graph, labels, parts["train"], len(classes))
     inputs = NodeInputs(source, [items[i] for i in parts["train"]])
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         torch.manual_seed(seed)
         network = create_graph_model(
             options.node_model,
@@ -231,7 +231,7 @@ def show(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--model", default="gin")
     parser.add_argument("--options", default="{}", help="of the network, as JSON")
     parser.add_argument("--epochs", type=int, default=100)
