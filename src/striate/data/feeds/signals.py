@@ -195,7 +195,9 @@ class SignalFeed(Feed):
         else:
             mean, std = torch.tensor(self.mean)[None], torch.tensor(self.std)[None]
         shape = (*mean.shape, *[1] * (x.ndim - 2))
-        return (x - mean.view(shape)) / torch.where(std > 1e-8, std, 1.0).view(shape)
+        # What rounding leaves of a constant channel is no deviation.
+        varies = std > 1e-8 + 1e-6 * mean.abs()
+        return (x - mean.view(shape)) / torch.where(varies, std, 1.0).view(shape)
 
 
 def _relative(signals: Tensor, draws: NDArray[np.float64], augment: SignalAugment) -> Tensor:
