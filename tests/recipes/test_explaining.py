@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from striate.data.feeds import feed_of
+from striate.data.feeds.signals import SignalFeed
 from striate.data.feeds.volume import VolumeFeed
 from striate.data.source import Item, Listing, Reading, Skip
 from striate.errors import ArgumentError, DataError
-from striate.models import create_model
+from striate.models import create_graph_model, create_model
 from striate.progress import Progress
 from striate.recipes.explaining import (
     _Names,
@@ -19,6 +21,7 @@ from striate.recipes.explaining import (
     encoded,
     explain_inputs,
     picture_of,
+    seen,
     subjects_of,
 )
 from striate.recipes.predictor import FeedPredictor
@@ -53,12 +56,6 @@ def test_an_image_stands_beside_its_heat_enlarged_by_a_whole_number():
     assert (rows // 5 == 12).all() and (columns // 5 == 15).all()
 
 
-def test_a_spectrogram_has_its_low_bands_below():
-    picture = picture_of("signal", reading(1, 40, 90), peak(40, 90))
-    (row,), (column,) = np.nonzero(np.ptp(np.asarray(picture.overlay).astype(int), axis=-1) > 60)
-    assert (row, column) == (39 - 10, 22)
-
-
 def test_a_volume_is_drawn_in_slices():
     picture = picture_of("volume", reading(2, 12, 16, 20), peak(12, 16, 20))
     assert picture.overlay is None and picture.wide
@@ -85,6 +82,12 @@ def test_names_are_given_once(tmp_path):
     assert given == ["a.png", "a-2.png", "a-3.png"]
 
 
+def feed_predictor(feed, network):
+    return FeedPredictor(
+        network=network.eval(), feed=feed, calibration=None, device=torch.device("cpu")
+    )
+
+
 class SmallRun:
     """A run on volumes whose calibration makes another class win than the outputs do."""
 
@@ -93,9 +96,7 @@ class SmallRun:
         network = create_model("resnet18", rank=3, in_channels=1, num_classes=max(1, len(classes)))
         self.classes, self.broken = classes, broken
         self.record = SimpleNamespace(kind="volume")
-        self.predictor = FeedPredictor(
-            network=network.eval(), feed=feed, calibration=None, device=torch.device("cpu")
-        )
+        self.predictor = feed_predictor(feed, network)
 
     def open(self, inputs):
         items = tuple(Item(id=str(entry)) for entry in inputs)
@@ -142,3 +143,69 @@ def test_a_number_is_explained_and_has_no_classes(tmp_path):
 def test_nothing_readable_is_an_error(tmp_path):
     with pytest.raises(DataError, match="not one input can be read: empty"):
         list(explain_inputs(SmallRun(broken=("x",)), ["x"], out=tmp_path))
+
+
+@pytest.mark.parametrize("length", [400, 700])
+def test_a_sound_is_drawn_as_heard_with_its_heat_where_it_was(length):
+    rate = 8000.0
+    silent = np.zeros((1, length), np.float32)
+    click = silent.copy()
+    middle = length // 2 + 40
+    click[0, middle : middle + 30] = np.random.default_rng(0).normal(size=30)
+    sound = Reading(array=click, sha256="", spacing=(1 / rate,))
+    feed = SignalFeed(channels=1, length=400, input="mel", normalize="none", rate=rate, bands=16)
+    network = create_model("resnet18", rank=2, in_channels=1, num_classes=2)
+    shown, heat = seen(feed_predictor(feed, network), sound, 0, "occlusion")
+    start = (length - 400) // 2
+    assert np.array_equal(shown.array, click[:, start : start + 400])
+    assert shown.spacing == (1 / rate,)
+    assert heat.shape == (400,) and heat.max() <= 1
+    picture = picture_of("signal", shown, heat)
+    assert picture.image.startswith("<svg") and picture.wide
+
+
+def test_a_series_is_drawn_as_the_network_saw_it():
+    series = Reading(array=np.arange(30, dtype=np.float32)[None], sha256="")
+    feed = SignalFeed(channels=1, length=60, lengths="resample", mean=(15.0,), std=(8.0,))
+    network = create_model("resnet18", rank=1, in_channels=1, num_classes=2)
+    shown, heat = seen(feed_predictor(feed, network), series, 1, "gradcam")
+    assert shown.array.shape == (1, 60) and heat.shape == (60,)
+    assert (shown.array.min(), shown.array.max()) == pytest.approx((0, 29))
+    assert shown.spacing == ()
+
+
+@pytest.fixture
+def graphs():
+    pytest.importorskip("rdkit")
+    from striate.data.molecules import molecule_reading
+
+    read = molecule_reading("CC(=O)Oc1ccccc1")
+    feed = feed_of("graph").fitted([read], {})
+    torch.manual_seed(0)
+    network = create_graph_model("gcn", in_channels=read.array.shape[0], num_classes=2)
+    return read, feed_predictor(feed, network)
+
+
+def test_a_molecule_is_drawn_as_one_where_its_name_is_its_smiles(graphs):
+    read, predictor = graphs
+    shown, heat = seen(predictor, read, 0, "gradcam")
+    assert heat.nodes.shape == (10,) and heat.edges.shape == (shown.edges.shape[1],)
+    assert heat.edges.max() == 1
+    molecule = picture_of("graph", shown, heat, "CC(=O)Oc1ccccc1").image
+    assert "bond-0" in molecule
+    for name in ("graph 7", "CCO", ""):
+        other = picture_of("graph", shown, heat, name).image
+        assert other.count("<circle") == 10 and "bond-0" not in other
+
+
+def test_of_a_graph_with_many_edges_the_nodes_are_explained(graphs, monkeypatch):
+    read, predictor = graphs
+    monkeypatch.setattr("striate.recipes.graph_pictures.MAX_EDGES", 3)
+    heat = seen(predictor, read, 0, "gradcam")[1]
+    assert not heat.edges.any() and heat.nodes.shape == (10,)
+
+
+def test_a_method_that_there_is_not_for_graphs_is_refused(graphs):
+    read, predictor = graphs
+    with pytest.raises(ArgumentError, match="--method occlusion for a graph; graphs are explained"):
+        seen(predictor, read, 0, "occlusion")

@@ -16,14 +16,18 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from striate.data.feeds.signals import SignalFeed
 from striate.data.source import Reading, Skip
 from striate.data.sources.inputs import Input
 from striate.errors import ArgumentError, DataError, StorageError, UnknownNameError, one_line
 from striate.explain import METHODS, explain, overlay
 from striate.explain.signal_picture import signal_svg
 from striate.explain.volume_picture import orthogonal_slices
+from striate.models import Network
 from striate.nn.layout import placed
+from striate.ops.graph_batch import GraphBatch
 from striate.progress import Progress
+from striate.recipes.graph_pictures import GraphHeat, graph_picture, seen_graph
 from striate.recipes.predictor import BATCH_SIZE, FeedPredictor, Predictor
 from striate.recipes.trained import Prediction, Run
 from striate.report import Drawing, Picture, svg_document
@@ -111,7 +115,7 @@ def explain_inputs(
     for subject in subjects_of(trained, inputs, progress):
         asked = subject.target if number is None else number
         shown, heat = seen(trained.predictor, subject.reading, asked, method)
-        picture = picture_of(trained.record.kind, shown, heat)
+        picture = picture_of(trained.record.kind, shown, heat, subject.id)
         content, suffix = encoded(picture)
         path = names.path(folder, f"{_stem(subject.id)}-{method}", suffix)
         _make(folder)
@@ -150,29 +154,57 @@ def subjects_of(trained: Run, inputs: Sequence[Input], progress: Progress) -> It
         raise DataError("not one input can be read", why=skipped[0].reason)
 
 
-def seen(predictor: Predictor, reading: Reading, target: int, method: str) -> tuple[Reading, Heat]:
-    """An item as the network saw it, and where it speaks for an output."""
-    if isinstance(predictor, FeedPredictor):
-        inputs = placed(predictor.feed.inputs([reading]), predictor.device)
-        assert isinstance(inputs, Tensor)
-        shown = replace(reading, array=inputs[0].float().cpu().numpy(), spacing=())
-    else:
-        pixels = torch.from_numpy(reading.array[None]).to(predictor.device)
-        inputs, shown = predictor.network.preprocessing.normalize(pixels), reading
-    targets = torch.tensor([target], device=predictor.device)
-    heat = explain(predictor.network, inputs, targets, method)[0].float().cpu().numpy()
-    if shown.array.ndim == 3 and isinstance(predictor, FeedPredictor):
-        # A spectrogram, (channels, bands, moments): the waveform is drawn, with what any band says.
+def seen(
+    predictor: Predictor, reading: Reading, target: int, method: str
+) -> tuple[Reading, Heat | GraphHeat]:
+    """An item as the network saw it, and where it speaks for an output.
+
+    Raises:
+        ArgumentError: a method that there is not for graphs.
+    """
+    network, device = predictor.network, predictor.device
+    if not isinstance(predictor, FeedPredictor):
+        pixels = torch.from_numpy(reading.array[None]).to(device)
+        return reading, _heat(network, network.preprocessing.normalize(pixels), target, method)
+    inputs = placed(predictor.feed.inputs([reading]), device)
+    if isinstance(inputs, GraphBatch):
+        return seen_graph(network, inputs, reading, target, method)
+    heat = _heat(network, inputs, target, method)
+    if isinstance(predictor.feed, SignalFeed):
+        return _seen_signal(predictor.feed, reading, heat)
+    return replace(reading, array=inputs[0].float().cpu().numpy(), spacing=()), heat
+
+
+def _heat(network: Network, inputs: Tensor, target: int, method: str) -> Heat:
+    """Of one item, at the resolution of its input."""
+    targets = torch.tensor([target], device=inputs.device)
+    return np.asarray(explain(network, inputs, targets, method)[0].float().cpu().numpy())
+
+
+def _seen_signal(feed: SignalFeed, reading: Reading, heat: Heat) -> tuple[Reading, Heat]:
+    """The samples that the network saw, in their own unit; of a spectrogram what any band says."""
+    samples = replace(feed, input="raw", normalize="none").inputs([reading])[0].numpy()
+    if heat.ndim == 2:
         over_time = heat.max(0)
-        length = reading.array.shape[-1]
-        moments = np.linspace(0, length - 1, len(over_time))
-        return reading, np.interp(np.arange(length), moments, over_time).astype(np.float32)
-    return shown, heat
+        moments = np.linspace(0, feed.length - 1, len(over_time))
+        heat = np.interp(np.arange(feed.length), moments, over_time).astype(np.float32)
+    # Stretched to one length, a signal has no rate any more.
+    rate = feed.rate if feed.lengths == "crop" else 0.0
+    return replace(reading, array=samples, spacing=(1 / rate,) if rate else ()), heat
 
 
-def picture_of(kind: Kind, reading: Reading, heat: Heat) -> Picture:
-    """The picture of an item with its heat, as suits its kind."""
-    return PICTURES[kind](reading, heat)
+def picture_of(kind: Kind, reading: Reading, heat: Heat | GraphHeat, item: str = "") -> Picture:
+    """The picture of an item with its heat, as suits its kind.
+
+    Args:
+        kind: of the item.
+        reading: of the item, as the network saw it.
+        heat: of the same space; of a graph, of its nodes and edges.
+        item: its name, which may be a molecule's SMILES.
+    """
+    if isinstance(heat, GraphHeat):
+        return graph_picture(reading, heat, item)
+    return GRIDS[kind](reading, heat)
 
 
 def _image_picture(reading: Reading, heat: Heat) -> Picture:
@@ -189,26 +221,17 @@ def _volume_picture(reading: Reading, heat: Heat) -> Picture:
     return Picture(image=orthogonal_slices(volume, heat, spacing=reading.spacing))
 
 
-def _spectrogram_picture(reading: Reading, heat: Heat) -> Picture:
-    """Of the mean over the channels: time to the right, low pitches below."""
-    bands = reading.array.astype(np.float32).mean(0)[::-1]
-    low, high = np.percentile(bands, (0.5, 99.5))
-    grey = ((bands - low) * (255 / max(float(high - low), 1e-12))).clip(0, 255).round()
-    pixels = np.repeat(grey.astype(np.uint8)[None], 3, axis=0)
-    return _image_picture(Reading(array=pixels, sha256=""), np.ascontiguousarray(heat[::-1]))
-
-
 def _signal_picture(reading: Reading, heat: Heat) -> Picture:
     rate = 1 / reading.spacing[0] if reading.spacing else None
     return Picture(image=signal_svg(reading.array.astype(np.float32), heat, rate=rate))
 
 
-PICTURES: Final[Mapping[Kind, Callable[[Reading, Heat], Picture]]] = {
+GRIDS: Final[Mapping[Kind, Callable[[Reading, Heat], Picture]]] = {
     "image": _image_picture,
     "signal": _signal_picture,
     "volume": _volume_picture,
 }
-"""How an item of each kind is drawn with its heat."""
+"""How an item of each kind of grid is drawn with its heat."""
 
 
 def encoded(picture: Picture) -> tuple[bytes, str]:

@@ -34,7 +34,7 @@ def feed_pictures(
     pictures = {}
     for item, position, target in _mistakes(report, dataset):
         shown, heat = seen(predictor, dataset.readings[position], target, METHOD)
-        pictures[item] = picture_of(dataset.kind, shown, heat)
+        pictures[item] = picture_of(dataset.kind, shown, heat, item)
     return pictures
 
 
