@@ -28,12 +28,16 @@ from striate.data.feeds.volume import VolumeFeed
 from striate.data.randomness import epoch_order, item_keys, uniforms
 from striate.data.source import Reading
 from striate.data.sources import open_source
+from striate.explain import explain
+from striate.explain.volume_picture import orthogonal_slices
 from striate.models import Network, create_model
 from striate.nn.fuse import fold_batch_norm
 from striate.transfer.probe import fit_probe
 
 SMALL = "conv16s2-bn-leaky-conv32s2-bn-leaky-conv64s2-bn-leaky-conv128s2-bn-leaky-flatten-fc6"
 """As MONAI's classifier is laid out: convolutions of stride 2, then one linear layer."""
+
+HELIX = 3
 
 PLAIN = "conv24k5s2-bn-relu-conv48-bn-relu-maxpool-conv96-bn-relu-maxpool-conv128-bn-relu-gap-fc6"
 
@@ -99,24 +103,40 @@ def forest(split: Split) -> NDArray[np.int64]:
     return np.asarray(model.fit(X[split.train], split.labels[split.train]).predict(X))
 
 
-def probe_of(name: str) -> Callable[[Split], NDArray[np.int64]]:
-    def probe(split: Split) -> NDArray[np.int64]:
-        feed = split.feed()
-        network = create_model(name, rank=3, in_channels=1, num_classes=6, weights="imagenet")
-        features = []
-        frozen = network.eval()
-        for start in range(0, len(split.readings), 8):
-            inputs = feed.inputs(split.readings[start : start + 8])
-            if start == 0:
-                frozen = fold_batch_norm(network, inputs[:1])  # type: ignore[assignment]
-            with torch.inference_mode():
-                maps = frozen.forward_features(inputs)
-                features.append(frozen.pool(maps).flatten(1))
-        X = torch.cat(features)
-        head = fit_probe(X[split.train], torch.from_numpy(split.labels[split.train]), 6)
-        return head.logits(X).argmax(1).numpy()
+def probe(split: Split) -> NDArray[np.int64]:
+    """A linear layer on frozen features."""
+    feed = split.feed()
+    network = create_model("three_views", rank=3, in_channels=1, num_classes=6, weights="imagenet")
+    fit_head(network, feed, split)
+    return predicted(network, feed, split.readings)
 
-    return probe
+
+def fit_head(network: Network, feed: VolumeFeed, split: Split) -> None:
+    """Put a linear probe of the training volumes in the head's place."""
+    training = [split.readings[i] for i in split.train]
+    frozen = fold_batch_norm(network.eval(), feed.inputs(training[:1]))
+    assert isinstance(frozen, Network)
+    features = []
+    for start in range(0, len(training), 8):
+        with torch.inference_mode():
+            maps = frozen.forward_features(feed.inputs(training[start : start + 8]))
+            features.append(frozen.pool(maps).flatten(1))
+    head = fit_probe(torch.cat(features), torch.from_numpy(split.labels[split.train]), 6)
+    network.classifier.load_state_dict(head.as_head().state_dict())
+
+
+def draw(split: Split, path: str) -> None:
+    """Where the probe looks in the first helix to test on that it names rightly."""
+    feed = split.feed()
+    network = create_model("three_views", rank=3, in_channels=1, num_classes=6, weights="imagenet")
+    fit_head(network, feed, split)
+    helices = [i for i in split.test if split.labels[i] == HELIX]
+    guesses = predicted(network, feed, [split.readings[i] for i in helices])
+    chosen = helices[int(np.flatnonzero(guesses == HELIX)[0])]
+    reading = split.readings[chosen]
+    heat = explain(network, feed.inputs([reading]))[0]
+    orthogonal_slices(reading.array[0].astype(np.float32), heat.numpy()).save(path, optimize=True)
+    print(f"item {chosen:04d} -> {path}")
 
 
 def trained(
@@ -183,7 +203,7 @@ METHODS: dict[str, Callable[[Split], NDArray[np.int64]]] = {
     "histogram": histogram,
     "linear": linear,
     "forest": forest,
-    "probe": probe_of("three_views"),
+    "probe": probe,
     "small": trained(SMALL),
     "plain": trained(PLAIN),
     "finetune": trained("three_views", weights="imagenet", rate=1e-3, size=8, share=0.2),
@@ -196,6 +216,7 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--items", type=int, default=600)
+    parser.add_argument("--picture", help="draw where the probe looks into this file instead")
     arguments = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     source = open_source("sample:synthetic-volumes")
@@ -203,6 +224,9 @@ def main() -> None:
     readings = [source.read(item) for item in items]
     classes = sorted({str(item.label) for item in items})
     labels = np.array([classes.index(str(item.label)) for item in items])
+    if arguments.picture:
+        draw(split_of(readings, labels, 0, 0), arguments.picture)
+        return
     for name in arguments.methods.split(","):
         rows = []
         for seed in range(arguments.seeds):

@@ -36,7 +36,7 @@ STRIDE: Final = 4
 """Voxels from place to place in the maps given."""
 
 VIEWS: Final = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
-"""Orders of the axes; each is its own axis across once. The last is undone by `_UNDONE`."""
+"""Orders of the axes, each of which is the first, the one across, once; `_UNDONE` turns maps back."""
 
 _UNDONE: Final = ((0, 1, 2), (1, 0, 2), (1, 2, 0))
 
