@@ -64,7 +64,7 @@ def test_nifti_is_turned_as_nibabel_does(tmp_path: Path, name: str, suffix: str)
 def test_canonical_on_random_orientations() -> None:
     rng = np.random.default_rng(0)
     array = numbers(3, 4, 5)
-    for _ in range(200):
+    for _ in range(60):
         affine = np.eye(4)
         affine[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0] * rng.uniform(0.5, 3, 3)
         theirs = nibabel.as_closest_canonical(nibabel.Nifti1Image(array, affine))
@@ -107,13 +107,13 @@ def test_an_unscaled_nifti_stays_mapped(tmp_path: Path) -> None:
 def test_fault_51_a_gzip_bomb_is_skipped(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(np.zeros((1, 1, 1), np.uint8), np.eye(4))
     content = bytearray(image.to_bytes())
-    content[40:56] = struct.pack("<8h", 3, 1024, 1024, 200, 1, 1, 1, 1)
+    content[40:56] = struct.pack("<8h", 3, 1024, 1024, 70, 1, 1, 1, 1)
     with gzip.open(tmp_path / "bomb.nii.gz", "wb") as file:
-        file.write(content + bytes(200 * 2**20))
+        file.write(content + bytes(70 * 2**20))
     assert (tmp_path / "bomb.nii.gz").stat().st_size < 300_000
     assert "expands from" in reason(read_nifti, tmp_path / "bomb.nii.gz")
     with gzip.open(tmp_path / "tail.nii.gz", "wb") as file:  # the header tells of one voxel
-        file.write(image.to_bytes() + bytes(200 * 2**20))
+        file.write(image.to_bytes() + bytes(2**20))
     assert "needs 353 bytes and there are at least 544" in reason(
         read_nifti, tmp_path / "tail.nii.gz"
     )
@@ -212,7 +212,7 @@ def test_fault_50_objects_are_refused(tmp_path: Path) -> None:
 
 
 def test_fault_51_an_npz_bomb_is_skipped(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "a.npz", volume=np.zeros((80, 1024, 1024), np.uint8))
+    np.savez_compressed(tmp_path / "a.npz", volume=np.zeros((70, 1024, 1024), np.uint8))
     assert "expands from" in reason(read_npz_volume, tmp_path / "a.npz")
 
 
