@@ -7,11 +7,21 @@ it equals the class activation map of Zhou et al. (CVPR 2016) up to a factor.
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.explain.method import METHODS, Explainable
+from striate.explain.method import METHODS, Explainable, Mapped
+
+
+@runtime_checkable
+class KnowsItsMap(Protocol):
+    """A network without maps to weigh that can tell what each place adds to a logit."""
+
+    def activation_map(self, x: Tensor, targets: Tensor, /) -> Tensor:
+        """(n, *space) contributions that sum to the logit, but for the bias."""
 
 
 def gradcam(
@@ -21,8 +31,17 @@ def gradcam(
 ) -> Float[Tensor, " n *reduced"]:
     """The weighted sum of the last feature maps, without its negative part.
 
-    Only the head is differentiated: the maps do not depend on what comes before them.
+    Only the head is differentiated: the maps do not depend on what comes before them. A network
+    that pools inside its features gives its class activation map itself.
     """
+    if isinstance(network, Mapped):
+        if targets is None:
+            targets = network.forward_head(network.forward_features(inputs)).argmax(1)
+        return network.activation_map(inputs, targets).float().relu()
+    if isinstance(network, KnowsItsMap):
+        if targets is None:
+            targets = network.forward_head(network.forward_features(inputs)).argmax(1)
+        return network.activation_map(inputs, targets).relu()
     maps = network.forward_features(inputs)
     with torch.enable_grad():
         maps = maps.detach().requires_grad_()

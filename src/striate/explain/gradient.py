@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from striate.errors import ArgumentError
 from striate.explain.method import Explainable
 
 
@@ -32,14 +33,23 @@ def target_logits(
 def input_gradients(
     network: Explainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
 ) -> Float[Tensor, "n c *space"]:
-    """Gradient of each target's logit with respect to its own input; none is left on parameters."""
+    """Gradient of each target's logit with respect to its own input; none is left on parameters.
+
+    Raises:
+        ArgumentError: the logits do not follow the input smoothly.
+    """
     with torch.enable_grad():
         # A copy, since a tensor made in inference mode never gets a gradient.
         leaf = inputs.clone().detach().requires_grad_()
         # Items do not mix in evaluation mode, so one sum gives the gradient of each.
         score = target_logits(network, leaf, targets).sum()
-        (gradients,) = torch.autograd.grad(score, leaf)
-    return gradients
+        found = torch.autograd.grad(score, leaf, allow_unused=True) if score.requires_grad else ()
+    if not found or found[0] is None:
+        raise ArgumentError(
+            "this network has no gradient with respect to its input",
+            fix="explain it by gradcam or occlusion",
+        )
+    return found[0]
 
 
 def without_spikes(heat: Float[Tensor, " n *space"]) -> Float[Tensor, " n *space"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,14 @@ class Explainable(Protocol):
 
     def forward_head(self, features: Tensor, /) -> Tensor:
         """Logits (n, classes) of those maps."""
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A classifier whose last features have no places, but which knows what each place adds."""
+
+    def activation_map(self, x: Tensor, targets: Tensor, /) -> Tensor:
+        """What each place of (n, c, *space) inputs adds to the logits of (n,) targets, (n, *space)."""
 
 
 class Method(Protocol):
