@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from striate.data.source import Reading, UnreadableItem
-from striate.data.sources import open_source
+from striate.data.sources import open_inputs, open_source
 from striate.data.sources.dicom import read_series
 from striate.data.sources.nifti import read_nifti
 
@@ -142,3 +142,13 @@ def test_a_reading_says_what_it_is_by_its_bytes(tmp_path: Path) -> None:
     digests: list[Reading] = [read_series(files(folder)) for folder in (one, again)]
     assert digests[0].sha256 == digests[1].sha256
     assert io.BytesIO(files(one)[0].read_bytes()).read(132)[128:] == b"DICM"
+
+
+def test_a_series_to_predict(tmp_path: Path) -> None:
+    folder = series(tmp_path / "s", numbers(3, 4, 5))
+    series(tmp_path / "t", numbers(3, 4, 5))
+    np.save(tmp_path / "u.npy", numbers(3, 4, 5))
+    for given, count in ((folder, 1), (tmp_path, 3)):
+        inputs = open_inputs([given], kind="volume")
+        assert len(inputs.listing.items) == count
+        assert all(inputs.read(i).array.shape == (1, 3, 4, 5) for i in inputs.listing.items)

@@ -115,8 +115,10 @@ class _Found:
         path = existing_path(Path(entry))
         if path.is_dir() and not is_item_folder(path, self.kind):
             found = walk(path, suffixes=suffixes_of(self.kind))
-            self.names += [str(path / name) for name in found.files]
-            self.origins += [path / name for name in found.files]
+            items = [name for name in found.folders if is_item_folder(path / name, self.kind)]
+            items = sorted([*found.files, *items])
+            self.names += [str(path / name) for name in items]
+            self.origins += [path / name for name in items]
             self.skipped += [replace(skip, id=f"{path}/{skip.id}") for skip in found.skipped]
             self.notes += walk_notes(found, self.kind)
         elif path.suffix.lower() == ".npy" and self.kind == "image":

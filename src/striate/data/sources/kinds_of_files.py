@@ -36,7 +36,7 @@ class FileReader:
         read: the file's content; raises UnreadableItem with a reason to skip.
         claims: whether a file of such a suffix is this reader's; looks at no more than the file's
             head, and is False for a file that cannot be read. Only asked where several readers
-            share a suffix (".npy" may hold a series or a volume).
+            share a suffix (".npy" may hold a series or a volume), and of folders.
     """
 
     kind: Kind
@@ -151,7 +151,7 @@ def is_item_folder(path: Path, kind: Kind) -> bool:
 def folder_readers() -> list[FileReader]:
     """Readers of items that are folders."""
     load_formats()
-    return [reader for _, reader in READERS.items() if not reader.suffixes]
+    return [reader for _, reader in READERS.items() if FOLDER in reader.suffixes]
 
 
 class ReadFiles(Source):

@@ -32,7 +32,13 @@ from striate.data.scan import (
 from striate.data.source import Item, Listing, Note, Reading, Source, UnreadableItem
 from striate.data.sources.dicom import SUFFIXES, is_dicom, read_series
 from striate.data.sources.folder import SPLIT_NAMES
-from striate.data.sources.kinds_of_files import FOLDER, READERS, FileReader, ReadFiles
+from striate.data.sources.kinds_of_files import (
+    FOLDER,
+    READERS,
+    FileReader,
+    ReadFiles,
+    readers_of,
+)
 from striate.data.sources.registry import SOURCES, SourceFormat
 from striate.data.sources.volume_files import volume_reading
 from striate.errors import DataError
@@ -156,7 +162,23 @@ def _by_numbers(name: str) -> list[tuple[int, str]]:
     return [(int(piece) if piece.isdecimal() else -1, piece) for piece in pieces]
 
 
-READERS.add("slices", FileReader(kind="volume", suffixes=(FOLDER,), read=read_slices))
+def _is_slice(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_dicom(path)
+
+
+def _holds_slices(folder: Path) -> bool:
+    """Whether slices lie in the folder itself, and no files that are whole volumes."""
+    try:
+        files = [p for p in folder.iterdir() if p.is_file() and not _is_ignored(p.name)]
+    except OSError:
+        return False
+    return any(map(_is_slice, files)) and not any(map(readers_of, files))
+
+
+READERS.add(
+    "slices",
+    FileReader(kind="volume", suffixes=(FOLDER,), read=read_slices, claims=_holds_slices),
+)
 SOURCES.add(
     "dicom",
     SourceFormat(
