@@ -205,7 +205,7 @@ def test_of_a_graph_with_many_edges_the_nodes_are_explained(graphs, monkeypatch)
     assert not heat.edges.any() and heat.nodes.shape == (10,)
 
 
-def test_a_method_that_there_is_not_for_graphs_is_refused(graphs):
+def test_the_method_is_handed_on(graphs):
     read, predictor = graphs
-    with pytest.raises(ArgumentError, match="--method occlusion for a graph; graphs are explained"):
-        seen(predictor, read, 0, "occlusion")
+    heats = [seen(predictor, read, 0, method)[1].nodes for method in ("gradcam", "occlusion")]
+    assert not np.allclose(*heats)

@@ -157,11 +157,7 @@ def subjects_of(trained: Run, inputs: Sequence[Input], progress: Progress) -> It
 def seen(
     predictor: Predictor, reading: Reading, target: int, method: str
 ) -> tuple[Reading, Heat | GraphHeat]:
-    """An item as the network saw it, and where it speaks for an output.
-
-    Raises:
-        ArgumentError: a method that there is not for graphs.
-    """
+    """An item as the network saw it, and where it speaks for an output."""
     network, device = predictor.network, predictor.device
     if not isinstance(predictor, FeedPredictor):
         pixels = torch.from_numpy(reading.array[None]).to(device)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import nn
 
 from striate.data.molecules import molecule_reading
 from striate.data.source import Reading, UnreadableItem
-from striate.errors import ArgumentError, MissingExtraError
+from striate.errors import MissingExtraError
+from striate.explain.graph_methods import explain_nodes
 from striate.explain.graph_picture import bond_importance, draw_graph, draw_molecule
-from striate.explain.graph_saliency import GraphExplainable, edge_saliency, node_saliency
+from striate.explain.graph_saliency import GraphExplainable, edge_saliency
 from striate.ops.graph_batch import GraphBatch
 from striate.report import Picture
 
@@ -45,20 +45,16 @@ def seen_graph(
         batch: the graph alone.
         reading: of it.
         target: number of the output.
-        method: "gradcam", the one that there is for graphs.
+        method: a name of `striate.explain.graph_methods.GRAPH_METHODS`, for the nodes; an edge is
+            always explained by leaving it out.
 
     Raises:
-        ArgumentError: another method.
+        UnknownNameError: no such method.
     """
-    if method != "gradcam":
-        raise ArgumentError(f"--method {method} for a graph", fix="graphs are explained by gradcam")
     graphs = cast(GraphExplainable, network)
-    with torch.inference_mode(False):
-        nodes = node_saliency(graphs, batch, torch.tensor([target], device=batch.device))
-        few = batch.edges.shape[1] <= MAX_EDGES
-        edges = (
-            edge_saliency(graphs, batch, target) if few else nodes.new_zeros(batch.edges.shape[1])
-        )
+    nodes = explain_nodes(graphs, batch, target, method)
+    few = batch.edges.shape[1] <= MAX_EDGES
+    edges = edge_saliency(graphs, batch, target) if few else nodes.new_zeros(batch.edges.shape[1])
     shown = replace(reading, edges=batch.edges.cpu().numpy())
     return shown, GraphHeat(
         nodes=nodes.float().cpu().numpy().astype(np.float64),
