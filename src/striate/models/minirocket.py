@@ -155,7 +155,7 @@ class KernelFeatures(nn.Module):
         """The features, as maps of one place."""
         largest = max(count for _, count in self.plan)
         size = max(1, CHUNK // (len(TRIPLES) * largest * x.shape[-1]))
-        return torch.cat([self._features(part) for part in x.split(size)])[..., None]
+        return torch.cat([self._features(part) for part in torch.split(x, size)])[..., None]
 
     def _features(self, x: Float[Tensor, "n c l"]) -> Float[Tensor, "n f"]:
         found = []
