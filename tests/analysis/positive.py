@@ -3,11 +3,12 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from striate.analysis import receptive_field
+from striate.geometry import same_padding
 from striate.models.lenet import ConnectedConv, ScaledTanh
-from striate.nn.conv import convolution
 from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES, layers
 
 POINTWISE = (
@@ -41,12 +42,19 @@ class OneMap(nn.Module):
         super().__init__()
         taps = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
         self.conv = layers(rank).conv(1, 1, *taps, bias=False, device="cpu")
-        if hasattr(conv, "padding_for") or getattr(conv, "pads_by_size", False):
-            (size, *_), (stride, *_) = conv.kernel_size, conv.stride
-            self.conv = convolution(rank, 1, 1, size, stride=stride, padding="same")
+        self.ends = getattr(conv, "padding_for", None)
+        if getattr(conv, "pads_by_size", False):
+            self.ends = self.same
+
+    def same(self, space):
+        axes = zip(space, self.conv.kernel_size, self.conv.stride, self.conv.dilation, strict=True)
+        return [same_padding(*axis) for axis in axes]
 
     def forward(self, x):
-        return self.conv(x.mean(1, keepdim=True))
+        x = x.mean(1, keepdim=True)
+        if self.ends:
+            x = F.pad(x, [end for axis in reversed(self.ends(x.shape[2:])) for end in axis])
+        return self.conv(x)
 
 
 class MeanOfLast(nn.Module):
