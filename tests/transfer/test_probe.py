@@ -95,3 +95,18 @@ def test_a_class_without_items_is_refused() -> None:
     X, y = clusters(2)
     with pytest.raises(DataError, match="class number 2 has no training item"):
         fit_probe(X, y, 3)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_many_features_of_few_items_give_scikit_learns_probe(num_classes: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % num_classes
+    hidden = torch.randn(40, 8, generator=draw) + torch.nn.functional.one_hot(labels, 8)
+    X = hidden @ torch.randn(8, 600, generator=draw) + 0.3 * torch.randn(40, 600, generator=draw)
+    X[:, 5] = 2.0  # a constant feature
+    probe = fit_probe(X, labels, num_classes, config=ProbeConfig(strengths=(0.01,)))
+    exact = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=5000, tol=1e-8))
+    exact.fit(X.double().numpy(), labels)
+    other = torch.randn(20, 8, generator=draw) @ torch.randn(8, 600, generator=draw)
+    expected = exact.predict_proba(other.double().numpy())
+    np.testing.assert_allclose(probe.predict_proba(other).numpy(), expected, atol=2e-3)
