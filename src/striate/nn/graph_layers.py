@@ -29,6 +29,8 @@ from striate.ops.graph_reduce import (
 AGGREGATIONS: Final = ("mean", "sum", "max")
 """How GraphSAGE may bring a node's neighbours together."""
 
+_AGGREGATE: Final = {"mean": neighbour_mean, "sum": neighbour_sum, "max": neighbour_max}
+
 NEGATIVE_SLOPE: Final = 0.2
 """Of the leaky rectifier in attention: section 3.3 of the GAT paper."""
 
@@ -97,14 +99,13 @@ class SageConv(nn.Module):
     ) -> Float[Tensor, "N out_channels"]:
         """Convolve."""
         linear = self.of_neighbours
-        own: Tensor = self.of_self(x)
-        if self.aggregation == "max":
-            return torch.add(own, linear(neighbour_max(x, adjacency)))
-        aggregate = neighbour_mean if self.aggregation == "mean" else neighbour_sum
-        if linear.out_features < linear.in_features:
+        weight, bias = linear.weight, linear.bias
+        own = F.linear(x, self.of_self.weight, bias)
+        aggregate = _AGGREGATE[self.aggregation]
+        if self.aggregation != "max" and linear.out_features < linear.in_features:
             # Sums and means go past a linear map: taken over the fewer channels.
-            return own + aggregate(F.linear(x, linear.weight), adjacency) + linear.bias
-        return torch.add(own, linear(aggregate(x, adjacency)))
+            return own + aggregate(F.linear(x, weight), adjacency)
+        return torch.addmm(own, aggregate(x, adjacency), weight.t())
 
 
 class IsomorphismConv(nn.Module):
@@ -142,7 +143,7 @@ class IsomorphismConv(nn.Module):
             assert edge_features is not None, "a layer with edge channels needs edge features"
             messages = (at_sources(x, adjacency) + self.of_edges(edge_features)).relu_()
             summed = segment_sum(messages, adjacency.pointers)
-        out: Tensor = self.perceptron(summed + (1 + self.eps) * x)
+        out: Tensor = self.perceptron(torch.addcmul(summed, 1 + self.eps, x))
         return out
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -21,6 +22,9 @@ def pointers_of(numbers: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " cou
     return torch.searchsorted(
         numbers.contiguous(), torch.arange(count + 1, device=numbers.device, dtype=numbers.dtype)
     )
+
+
+_FEW_NODES: Final = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,11 @@ class Adjacency:
         return self.pointers.diff()
 
     @cached_property
+    def shares(self) -> Float[Tensor, "nodes 1"]:
+        """One over the number of edges into each node; 1 where there is none."""
+        return self.degrees.clamp(min=1).float().reciprocal_()[:, None]
+
+    @cached_property
     def positions(self) -> Int64[Tensor, " edges"]:
         """Of the edges: 0, 1, 2, ..."""
         return torch.arange(len(self.sources), device=self.sources.device)
@@ -76,24 +85,29 @@ class Adjacency:
     def by_source(self) -> BySource:
         """The same edges by their sources: what a gradient flows along."""
         if self.sources.device.type == "cpu":
-            order, pointers = _counting_sort(self.sources, self.targets, self.num_nodes)
+            order, pointers = _counting_sort(self.sources, self.num_nodes)
         else:
             ordered, order = torch.sort(self.sources, stable=True)
             pointers = pointers_of(ordered, self.num_nodes)
         return BySource(order=order, pointers=pointers, targets=self.targets[order])
 
 
-def _counting_sort(sources: Tensor, targets: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """Order and pointers by source: the transposition of a sparse matrix, in linear time."""
+def _counting_sort(sources: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
+    """Order and pointers by source, in linear time."""
+    if num_nodes <= _FEW_NODES:
+        # Of 16 bits numpy's stable sort is one by digits.
+        order = np.argsort(sources.numpy().astype(np.uint16), kind="stable")
+        counts = np.bincount(sources.numpy(), minlength=num_nodes)
+        pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        return torch.from_numpy(order), torch.from_numpy(pointers)
     from scipy.sparse import coo_array
 
-    if not len(sources):
-        return sources.clone(), torch.zeros(num_nodes + 1, dtype=torch.int64)
+    # The transposition of a sparse matrix.
     positions = np.arange(len(sources))
     shape = (num_nodes, len(sources))
     by_source = coo_array((positions, (sources.numpy(), positions)), shape=shape).tocsr()
-    order = torch.from_numpy(by_source.indices.astype(np.int64))
-    return order, torch.from_numpy(by_source.indptr.astype(np.int64))
+    order = by_source.indices.astype(np.int64)
+    return torch.from_numpy(order), torch.from_numpy(by_source.indptr.astype(np.int64))
 
 
 def sort_by_target(

@@ -29,7 +29,7 @@ def _bags(
     weights: Float[Tensor, " E"] | None = None,
     mode: int = 0,
 ) -> Float[Tensor, "N C"]:
-    """The sum (mode 0) or maximum (mode 2) of the rows of `x` named in each segment; 0 if none.
+    """The sum (mode 0), mean (1) or maximum (2) of the rows of `x` named in each segment; 0 if none.
 
     An embedding bag is this very operation, with a kernel that reads each row once.
     """
@@ -82,9 +82,25 @@ def neighbour_sum(
     return _NeighbourSum.apply(x, weights, adjacency)  # type: ignore[no-any-return]
 
 
+class _NeighbourMean(torch.autograd.Function):
+    """Mean over the sources of the edges into each node."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, adjacency: Adjacency) -> Tensor:
+        ctx.adjacency = adjacency
+        return _bags(x, adjacency.sources, adjacency.pointers, mode=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        edges = ctx.adjacency.by_source
+        shared = gradient * ctx.adjacency.shares.to(gradient.dtype)
+        return _bags(shared, edges.targets, edges.pointers), None
+
+
 def neighbour_mean(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor, "N C"]:
     """For each node the mean over its neighbours' features; 0 where there are none."""
-    return neighbour_sum(x, adjacency) / adjacency.degrees.clamp(min=1).to(x.dtype)[:, None]
+    return _NeighbourMean.apply(x, adjacency)  # type: ignore[no-any-return]
 
 
 class _NeighbourMax(torch.autograd.Function):
