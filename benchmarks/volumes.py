@@ -149,6 +149,8 @@ def trained(
         network = create_model(
             name, rank=3, in_channels=1, num_classes=6, weights=weights, **options
         )
+        if weights:
+            fit_head(network, feed, split)
         epochs = max(1, round(share * split.epochs))
         fit(network, feed, split, epochs, rate, size)
         return predicted(network, feed, split.readings)
@@ -159,7 +161,7 @@ def trained(
 def fit(
     network: Network, feed: VolumeFeed, split: Split, epochs: int, rate: float, size: int
 ) -> None:
-    """AdamW under one cycle; nothing is chosen on validation."""
+    """AdamW under one cycle, from the head that is there; nothing is chosen on validation."""
     labels = torch.from_numpy(split.labels)
     keys = item_keys([str(i) for i in range(len(labels))])
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.05)
@@ -181,7 +183,7 @@ def fit(
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        if epoch % 5 == 4 or epoch == epochs - 1:
+        if epoch % 5 == 4 or epochs < 10 or epoch == epochs - 1:
             held = predicted(network, feed, [split.readings[i] for i in split.val])
             accuracy = float((held == split.labels[split.val]).mean())
             print(
@@ -206,7 +208,7 @@ METHODS: dict[str, Callable[[Split], NDArray[np.int64]]] = {
     "probe": probe,
     "small": trained(SMALL),
     "plain": trained(PLAIN),
-    "finetune": trained("three_views", weights="imagenet", rate=1e-3, size=8, share=0.2),
+    "finetune": trained("three_views", weights="imagenet", rate=5e-4, size=8, share=0.16),
 }
 
 
@@ -242,7 +244,7 @@ def main() -> None:
             )
         val, test, seconds = np.array(rows).T
         print(
-            f"| {name} | {val.mean():.3f} | {test.mean():.3f} ± {test.std(ddof=1):.3f} "
+            f"| {name} | {val.mean():.3f} | {test.mean():.3f} ± {np.std(test, ddof=min(1, len(test) - 1)):.3f} "
             f"| {seconds.mean():.0f} s |",
             flush=True,
         )

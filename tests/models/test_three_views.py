@@ -55,9 +55,16 @@ def test_any_size_and_both_ways_of_training(network: ThreeViewsNetwork) -> None:
     assert trained.state_dict().keys() == network.state_dict().keys()
 
 
-def test_where_it_looks_has_the_volumes_size(network: ThreeViewsNetwork) -> None:
-    heat = explain(network, torch.randn(1, 1, 16, 24, 32))
-    assert heat.shape == (1, 16, 24, 32)
+def test_places_add_up_to_the_logit_beside_an_empty_volume(network: ThreeViewsNetwork) -> None:
+    torch.manual_seed(0)
+    x, targets = torch.randn(3, 1, 16, 24, 32), torch.tensor([2, 0, 3])
+    with torch.no_grad():
+        heat = network.activation_map(x, targets)
+        logits, empty = network(x), network(torch.zeros_like(x[:1]))
+    expected = (logits - empty).gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(heat.flatten(1).sum(1), expected, atol=1e-5, rtol=1e-4)
+    shown = explain(network, x, targets)
+    assert shown.shape == (3, 16, 24, 32) and shown.max() == 1
 
 
 def test_only_of_volumes() -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -104,6 +104,23 @@ class ThreeViewsNetwork(Network):
             stages=[],
             num_features=sum(maps[stage].shape[1] for stage in TAPPED),
         )
+
+    def activation_map(
+        self, x: Float[Tensor, "n c d h w"], targets: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n d4 h4 w4"]:
+        """What each place adds to a class's logit beside a volume of mean intensity everywhere.
+
+        The maps have signs, and what they are where there is nothing to see counts for as much as
+        the rest; that volume's maps are therefore taken off. The sum over places is the difference
+        of the two logits.
+
+        Args:
+            x: inputs.
+            targets: (n,) the class of each.
+        """
+        maps = self.forward_features(x) - self.forward_features(torch.zeros_like(x[:1]))
+        weight = self.classifier.weight[targets]
+        return torch.einsum("nf,nfdhw->ndhw", weight, maps) / maps[0, 0].numel()
 
 
 def _pretrained(config: ThreeViewsConfig) -> ThreeViewsNetwork:
