@@ -12,6 +12,7 @@ from striate.explain.integrated_gradients import NUM_STEPS, attributions
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_attributions_sum_to_the_logits_difference(rank, trained):
     network, inputs, labels, _ = trained(rank)
+    inputs, labels = inputs[:4], labels[:4]
     with torch.no_grad():
         difference = target_logits(network, inputs, labels) - target_logits(
             network, torch.zeros_like(inputs), labels

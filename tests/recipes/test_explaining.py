@@ -92,8 +92,8 @@ class SmallRun:
     """A run on volumes whose calibration makes another class win than the outputs do."""
 
     def __init__(self, classes=("a", "b"), broken=()):
-        feed = VolumeFeed.fitted([reading(1, 12, 12, 12)], {})
-        network = create_model("resnet18", rank=3, in_channels=1, num_classes=max(1, len(classes)))
+        feed = VolumeFeed.fitted([reading(1, 16, 16, 16)], {})
+        network = create_model("lenet5", rank=3, in_channels=1, num_classes=max(1, len(classes)))
         self.classes, self.broken = classes, broken
         self.record = SimpleNamespace(kind="volume")
         self.predictor = feed_predictor(feed, network)
@@ -105,7 +105,7 @@ class SmallRun:
     def read(self, source, items):
         for item in items:
             bad = item.id in self.broken
-            yield item, Skip(id=item.id, reason="empty") if bad else reading(1, 12, 12, 12)
+            yield item, Skip(id=item.id, reason="empty") if bad else reading(1, 16, 16, 16)
 
     def outputs(self, readings):
         return torch.tensor([[2.0, 0.0][: max(1, len(self.classes))] for _ in readings])

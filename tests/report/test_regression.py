@@ -173,7 +173,7 @@ def test_drawings_are_images_of_their_own(build):
     pictures = {m.id: Picture(image=SVG) for m in report.worst_mistakes}
     page = render_html(report, pictures)
     assert page.count('src="data:image/svg+xml;base64,') == 12
-    assert "What is marked speaks most for its answer." in page
+    assert "What is marked raises its prediction most." in page
     assert SVG not in page and 'id="c"' not in page
 
 
