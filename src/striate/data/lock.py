@@ -16,7 +16,7 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedItem:
-    """One item as a run saw it."""
+    """One item as a run saw it; `label` is its class, or the number to predict."""
 
     id: str
     sha256: str
@@ -50,7 +50,11 @@ def lock(dataset: Dataset) -> DataLock:
         LockedItem(
             id=item.id,
             sha256=dataset.sha256[i],
-            label=dataset.classes[dataset.labels[i]],
+            label=(
+                dataset.classes[dataset.labels[i]]
+                if dataset.targets is None
+                else repr(float(dataset.targets[i]))
+            ),
             split=str(dataset.splits[i]),
             duplicate_group=int(dataset.duplicate_groups[i]),
         )

@@ -39,6 +39,6 @@ class KindDefaults:
 
 DEFAULTS: Final[dict[Kind, KindDefaults]] = {
     "signal": KindDefaults(network="inception_time", features="minirocket", batch_size=16),
-    "volume": KindDefaults(network="resnet18", features="efficientnet_lite0", pretrained=True),
+    "volume": KindDefaults(network="resnet18", features="three_views", pretrained=True),
     "graph": KindDefaults(network="gin", features=None),
 }

@@ -70,7 +70,7 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
-    def cells(self) -> list[str]:
+    def cells(self) -> list[float | str]:
         """The answer and every probability, for a CSV file."""
         return [self.label, *(f"{value:.9g}" for value in self.probabilities)]
 
@@ -97,12 +97,11 @@ class NumberPrediction:
     value: float
     half_width: float | None
 
-    def cells(self) -> list[str]:
+    def cells(self) -> list[float | str]:
         """The number and its interval, for a CSV file."""
         if self.half_width is None:
-            return [f"{self.value:.9g}", "", ""]
-        limits = self.value - self.half_width, self.value + self.half_width
-        return [f"{value:.9g}" for value in (self.value, *limits)]
+            return [self.value, "", ""]
+        return [self.value, self.value - self.half_width, self.value + self.half_width]
 
     def answer(self, top: int = 1) -> str:
         """The number with its interval, for a person; there is one, whatever `top`."""

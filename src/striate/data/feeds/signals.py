@@ -170,7 +170,7 @@ class SignalFeed(Feed):
 
     def _row(self, reading: Reading, place: float) -> NDArray[np.float32]:
         """(channels, length) of one item."""
-        signal = np.asarray(reading.array, dtype=np.float32)
+        signal = np.array(reading.array, dtype=np.float32)  # a copy: torch wants to write
         if signal.ndim != 2 or len(signal) != self.channels:
             raise UnreadableItem(f"{len(signal)} channels, and the others have {self.channels}")
         if self.rate and reading.spacing:

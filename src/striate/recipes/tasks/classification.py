@@ -88,7 +88,7 @@ class Classification(Task):
 
     def prediction_rows(
         self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
-    ) -> Iterator[Sequence[str]]:
+    ) -> Iterator[Sequence[float | str]]:
         """Names of both classes, and every probability."""
         assert isinstance(calibration, Calibration)
         classes = self.dataset.classes

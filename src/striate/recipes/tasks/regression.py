@@ -92,15 +92,19 @@ class Regression(Task):
 
     def prediction_rows(
         self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
-    ) -> Iterator[Sequence[str]]:
+    ) -> Iterator[Sequence[float | str]]:
         """Numbers in the targets' unit; the interval is empty where there is none."""
         assert isinstance(calibration, NumberCalibration)
         numbers = calibration.numbers(outputs.numpy())
         for target, number in zip(self._targets[indices], numbers, strict=True):
             interval = calibration.interval
-            half = None if interval is None else interval.half_width
-            limits = ["", ""] if half is None else [f"{number - half:.9g}", f"{number + half:.9g}"]
-            yield [f"{target:.9g}", f"{number:.9g}", *limits]
+            limits: list[float | str] = ["", ""]
+            if interval is not None:
+                limits = [
+                    _digits(number - interval.half_width),
+                    _digits(number + interval.half_width),
+                ]
+            yield [_digits(target), _digits(number), *limits]
 
     def report(self, facts: RunFacts, tested: Tested, *, seed: int) -> AnyReport:
         """The evaluation."""
@@ -119,3 +123,8 @@ class Regression(Task):
             leaked=self.leaked(),
         )
         return build_regression_report(facts, items, seed=seed)
+
+
+def _digits(value: float) -> float:
+    """Nine significant digits: a number, for a text that begins with a minus is escaped."""
+    return float(f"{value:.9g}")

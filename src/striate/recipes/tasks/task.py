@@ -112,7 +112,7 @@ class Task(ABC):
     @abstractmethod
     def prediction_rows(
         self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
-    ) -> Iterator[Sequence[str]]:
+    ) -> Iterator[Sequence[float | str]]:
         """The cells of those columns for some items."""
 
     @abstractmethod
