@@ -122,7 +122,7 @@ def _against_probe(report: Report) -> str:
     if abs(gain) < 0.05:
         return ""
     points = f"{abs(gain):.1f} percentage points {'more' if gain > 0 else 'less'}"
-    return f"That is {points} than a linear classifier on the untouched pretrained features."
+    return f"That is {points} than a linear classifier on the untouched features."
 
 
 def _by_class(report: Report) -> tuple[str, ...]:
