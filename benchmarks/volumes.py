@@ -134,7 +134,7 @@ def draw(split: Split, path: str) -> None:
     guesses = predicted(network, feed, [split.readings[i] for i in helices])
     chosen = helices[int(np.flatnonzero(guesses == HELIX)[0])]
     reading = split.readings[chosen]
-    heat = explain(network, feed.inputs([reading]))[0]
+    heat = explain(network, feed.inputs([reading]), method="occlusion")[0]
     orthogonal_slices(reading.array[0].astype(np.float32), heat.numpy()).save(path, optimize=True)
     print(f"item {chosen:04d} -> {path}")
 
