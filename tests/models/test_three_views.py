@@ -1,7 +1,10 @@
 """Three views of a volume: the same whichever axis is which, and what each stage averages to."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from striate.errors import ArgumentError
 from striate.explain import explain
@@ -70,3 +73,13 @@ def test_places_add_up_to_the_logit_beside_an_empty_volume(network: ThreeViewsNe
 def test_only_of_volumes() -> None:
     with pytest.raises(ArgumentError, match="three_views is of volumes"):
         create_model("three_views", rank=2)
+
+
+def test_a_saved_one_is_read_again(network: ThreeViewsNetwork, tmp_path: Path) -> None:
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    again = create_model(
+        "three_views", rank=3, in_channels=1, num_classes=4, weights=tmp_path / "model.safetensors"
+    )
+    x = torch.randn(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(again.eval()(x), network(x))
