@@ -23,6 +23,7 @@ from striate.analysis import seen as algebra
 from striate.analysis.layer import Layer
 from striate.analysis.rules import CONSTANTS, RULES, Call, multiply_adds, pointwise, unknown
 from striate.analysis.seen import Seen
+from striate.analysis.shapes import shaped
 from striate.errors import ArgumentError, UserError
 from striate.geometry import dense_cost
 
@@ -110,9 +111,8 @@ def _forward(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpr
 
 def _run(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpreter | None) -> None:
     """Run `model` on the meta device, under `interpreter` where there is one."""
-    tensors = {n: torch.empty_like(p, device="meta") for n, p in model.named_parameters()}
-    parameters = dict(tensors)
-    tensors |= {n: torch.empty_like(b, device="meta") for n, b in model.named_buffers()}
+    parameters = {n: _without_values(p) for n, p in model.named_parameters()}
+    tensors = parameters | {n: _without_values(b) for n, b in model.named_buffers()}
     floats = [t.dtype for t in parameters.values() if t.is_floating_point()]
     x = torch.empty(1, *input_shape, device="meta", dtype=floats[0] if floats else torch.float32)
     with ExitStack() as stack:
@@ -180,6 +180,11 @@ class _Known:
 class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Meets every operator, keeps what each tensor sees, and makes the rows."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch's hook: to be skipped by its compiler a mode loads it, which takes a second."""
+        return False
+
     def __init__(self, names: Mapping[nn.Module, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names = names
@@ -238,7 +243,9 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         tensors = _tensors((args, kwargs))
         if any(t.is_meta for t in tensors):
             args, kwargs = tree_map_only(Tensor, _to_meta, (args, kwargs))
-        output = func(*args, **kwargs)
+        output = shaped(func, _bind(func, args, kwargs))
+        if output is None:
+            output = func(*args, **kwargs)
         made = _tensors(output)
         known = [self._find(t) for t in tensors]
         used = frozenset[str]().union(*(k.parameters for k in known))
@@ -349,6 +356,10 @@ def _as_dense(call: Call, output: Tensor) -> int:
 
 def _tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _without_values(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
 
 
 def _to_meta(tensor: Tensor) -> Tensor:
