@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from striate.data.feeds import feed_of
 from striate.data.molecules import parse_smiles
-from striate.data.nodes import NodeInputs
+from striate.data.nodes import NodeInputs, node_feed
 from striate.data.randomness import epoch_order
 from striate.data.sources import open_source
 from striate.data.splits import complete_splits
@@ -183,7 +183,7 @@ def measure_nodes(name, options):
         p: [i for i, item in enumerate(items) if item.split == p] for p in ("train", "val", "test")
     }
     spread = propagate(source.graph, labels, parts["train"], len(classes))
-    inputs = NodeInputs(source, [items[i] for i in parts["train"]])
+    inputs = NodeInputs(source, node_feed(source, [items[i] for i in parts["train"]]))
     for seed in options.seeds:
         torch.manual_seed(seed)
         network = create_graph_model(

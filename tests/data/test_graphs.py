@@ -6,7 +6,7 @@ import torch
 
 from striate.data.feeds import feed_of
 from striate.data.molecules import ATOM_FEATURES, BOND_FEATURES, molecule_reading
-from striate.data.nodes import NodeInputs, sample_neighbours
+from striate.data.nodes import NodeInputs, node_feed, sample_neighbours
 from striate.data.source import Reading, UnreadableItem
 from striate.data.sources import SAMPLES, open_source
 from striate.data.sources.pyg import from_pyg
@@ -288,7 +288,7 @@ def test_bad_options_and_graphs_are_refused():
 def test_the_whole_graph_with_the_nodes_asked_for():
     source = open_source("sample:karate-club")
     items = source.listing.items
-    inputs = NodeInputs(source, items[:2])
+    inputs = NodeInputs(source, node_feed(source, items[:2]))
     batch = inputs.inputs([items[5], items[3]])
     assert batch.seeds.tolist() == [5, 3] and len(batch) == 2
     assert batch.edges.shape == (2, 156)
@@ -299,7 +299,7 @@ def test_the_whole_graph_with_the_nodes_asked_for():
 def test_samples_with_every_neighbour_give_the_whole_graphs_logits():
     source = open_source("sample:karate-club")
     items = source.listing.items
-    inputs = NodeInputs(source, items[:2], fanouts=(99, 99))
+    inputs = NodeInputs(source, node_feed(source, items[:2]), fanouts=(99, 99))
     network = create_graph_model("sage_small", in_channels=34, level="node").eval()
     batch = inputs.sampled([items[33], items[11]], seed=0, epoch=0)
     assert len(batch.nodes) < 34
@@ -310,7 +310,7 @@ def test_samples_with_every_neighbour_give_the_whole_graphs_logits():
 def test_neighbours_are_drawn_up_to_the_fanout_and_the_same_again():
     source = open_source("sample:karate-club")
     items = source.listing.items
-    inputs = NodeInputs(source, items[:2], fanouts=(3, 2))
+    inputs = NodeInputs(source, node_feed(source, items[:2]), fanouts=(3, 2))
     batches = list(inputs.batches(items, batch_size=10, seed=1, epoch=2))
     assert sorted(np.concatenate([chosen for chosen, _ in batches]).tolist()) == list(range(34))
     for chosen, batch in batches:
@@ -322,12 +322,12 @@ def test_neighbours_are_drawn_up_to_the_fanout_and_the_same_again():
     other = inputs.sampled(items[:10], seed=1, epoch=3)
     assert not torch.equal(other.edges, inputs.sampled(items[:10], seed=1, epoch=2).edges)
     with pytest.raises(ArgumentError, match="fanouts"):
-        NodeInputs(source, items[:2], fanouts=(0,))
+        NodeInputs(source, node_feed(source, items[:2]), fanouts=(0,))
 
 
 def test_sampled_edges_are_among_the_real_ones():
     source = open_source("sample:karate-club")
-    whole = NodeInputs(source, source.listing.items[:2]).whole
+    whole = NodeInputs(source, node_feed(source, source.listing.items[:2])).whole
     pointers = whole.adjacency.pointers.numpy()
     nodes, edges = sample_neighbours(whole, pointers, np.array([0, 33]), (5,), seed=0, epoch=0)
     assert len(edges) == 10 and len(set(edges.tolist())) == 10

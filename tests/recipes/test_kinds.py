@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
 import striate
-from striate.errors import ArgumentError, StoppedError
+from striate.errors import ArgumentError, DataError, StoppedError
 from striate.recipes.compare import compare
 from striate.recipes.evaluate import evaluate
 from striate.recipes.explaining import explain_inputs
@@ -191,3 +191,53 @@ def test_predictions_of_accuracy_agree_with_the_file(signal_run):
     rows = rows_of(signal_run, "test")
     labels, said = [row["label"] for row in rows], [row["prediction"] for row in rows]
     assert signal_run.metrics["accuracy"] == accuracy_score(labels, said)
+
+
+def test_molecules_are_learnt_and_drawn(tmp_path):
+    chains = [("C" * length, "alkane") for length in range(2, 22)]
+    chains += [("C" * length + "O", "alcohol") for length in range(2, 22)]
+    lines = ["smiles,label", *(f"{smiles},{name}" for smiles, name in chains)]
+    (tmp_path / "chains.csv").write_text("\n".join(lines))
+    run = striate.fit(tmp_path / "chains.csv", out=tmp_path / "run", epochs=2, model="gin_small")
+    assert (run.record.kind, run.record.method) == ("graph", "scratch")
+    found = run.predict(["CCCCO", "CCCC"])
+    assert [prediction.id for prediction in found] == ["CCCCO", "CCCC"]
+    assert sum(found[0].probabilities) == pytest.approx(1)
+    (drawn,) = explain_inputs(run, ["CCCCO"], out=tmp_path / "out")
+    assert "<svg" in drawn.path.read_text()
+
+
+@pytest.fixture(scope="module")
+def node_run(tmp_path_factory):
+    """Two circles of nodes with a tie between them; features tell nothing."""
+    folder = tmp_path_factory.mktemp("data") / "circles"
+    folder.mkdir()
+    lines = ["id,label,f0"]
+    lines += [
+        f"n{n},{'left' if n < 20 else 'right'},{(n * 7) % 5 + 20 * (n < 20)}" for n in range(40)
+    ]
+    (folder / "nodes.csv").write_text("\n".join(lines))
+    ties = [(n, n + 1 if n % 20 < 19 else n - 19) for n in range(40)] + [(0, 20)]
+    lines = ["source,target", *(f"n{a},n{b}" for a, b in ties)]
+    (folder / "edges.csv").write_text("\n".join(lines))
+    out = tmp_path_factory.mktemp("runs") / "circles"
+    return folder, striate.fit(folder, out=out, epochs=1)
+
+
+def test_nodes_are_classified_in_their_graph(node_run):
+    folder, run = node_run
+    assert run.record.model.options["level"] == "node"
+    rows = {row["item"]: row for row in rows_of(run, "test")}
+    found = {prediction.id: prediction for prediction in run.predict(folder)}
+    assert len(found) == 40
+    for item, row in rows.items():
+        assert found[item].probabilities[0] == pytest.approx(float(row["left"]), abs=1e-5)
+    assert evaluate(run.folder.path, folder).num_items == 40
+
+
+def test_a_node_needs_its_graph(node_run, tmp_path):
+    _, run = node_run
+    with pytest.raises(ArgumentError, match="nodes are not looked at one by one"):
+        list(explain_inputs(run, ["n1"], out=tmp_path))
+    with pytest.raises(DataError, match="nodes are predicted in one graph"):
+        run.predict(["a", "b"])

@@ -22,7 +22,7 @@ class NodeInputs:
 
     Args:
         source: the graph.
-        train: items to normalize by; the features of others do not leak into it.
+        feed: normalizes the features; see `node_feed`.
         fanouts: neighbours drawn for each node, the seeds' first, one number a convolution; empty
             to give the whole graph with every batch.
 
@@ -30,17 +30,10 @@ class NodeInputs:
         ArgumentError: a fanout below 1.
     """
 
-    def __init__(
-        self, source: NodeSource, train: Sequence[Item], fanouts: tuple[int, ...] = ()
-    ) -> None:
+    def __init__(self, source: NodeSource, feed: GraphFeed, fanouts: tuple[int, ...] = ()) -> None:
         if any(fanout < 1 for fanout in fanouts):
             raise ArgumentError(f"fanouts={fanouts}", why="each must be a whole number from 1 up")
-        graph = source.graph
-        self.source, self.fanouts = source, fanouts
-        nodes = [source.position[item.id] for item in train]
-        self.feed = GraphFeed.fitted(
-            [Reading(array=graph.nodes[:, nodes], sha256="", edge_features=graph.edge_features)], {}
-        )
+        self.source, self.feed, self.fanouts = source, feed, fanouts
 
     @cached_property
     def whole(self) -> GraphBatch:
@@ -106,6 +99,19 @@ class NodeInputs:
     @cached_property
     def _pointers(self) -> NDArray[np.int64]:
         return self.whole.adjacency.pointers.numpy()
+
+
+def node_feed(source: NodeSource, train: Sequence[Item]) -> GraphFeed:
+    """The feed of a graph's nodes.
+
+    Args:
+        source: the graph.
+        train: items to normalize by; the features of others do not leak into it.
+    """
+    graph = source.graph
+    nodes = [source.position[item.id] for item in train]
+    reading = Reading(array=graph.nodes[:, nodes], sha256="", edge_features=graph.edge_features)
+    return GraphFeed.fitted([reading], {})
 
 
 def sample_neighbours(

@@ -106,11 +106,13 @@ class Source(ABC):
         kind: what each item is.
         name: for messages and the run folder (the folder's path, `sample:solar-cells`).
         listing: the items, what was left out, and what a user should know.
+        nouns: what one item and several are called, where the nouns of the kind say too little.
     """
 
     kind: Kind
     name: str
     listing: Listing
+    nouns: tuple[str, str] | None = None
 
     @abstractmethod
     def read(self, item: Item, size: int | None = None) -> Reading:

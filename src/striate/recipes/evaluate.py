@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from striate.data.source import Item, Reading, Skip
+from striate.data.source import Item, Reading, Skip, Source
 from striate.data.sources import open_source
+from striate.data.sources.node_source import NodeSource
 from striate.errors import DataError, one_line
-from striate.metrics import Estimate, NumberCalibration, evaluate_regression
+from striate.metrics import Estimate, NumberCalibration, estimates_text, evaluate_regression
 from striate.metrics import evaluate as evaluate_items
 from striate.progress import Progress
+from striate.recipes.predictor import NodePredictor
 from striate.recipes.trained import Run
 from striate.typing import PathLike
 
@@ -52,6 +54,8 @@ class Evaluated:
         """A line a metric."""
         skipped = f", {self.num_skipped} left out" if self.num_skipped else ""
         lines = [f"{self.num_items} items of {self.data}{skipped}"]
+        if "mae" in self.metrics:
+            return "\n".join([*lines, *estimates_text(self.metrics)])
         for name, estimate in self.metrics.items():
             lines.append(f"{name:18} {estimate.as_text()}")
         return "\n".join(lines)
@@ -93,7 +97,10 @@ def evaluate(
 
 
 def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
-    source = open_source(str(data))
+    if isinstance(trained.predictor, NodePredictor):
+        source: Source = trained.open_graph([str(data)])
+    else:
+        source = open_source(str(data))
     if source.kind != trained.record.kind:
         raise DataError(
             f"{source.name} holds {source.kind}s", why=f"it was trained on {trained.record.kind}s"
@@ -103,6 +110,14 @@ def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
         _check_classes(trained, source.name, answered)
     elif not answered:
         raise DataError(f"{source.name}: no item has a target", fix="add a column target")
+    if isinstance(trained.predictor, NodePredictor):
+        assert isinstance(source, NodeSource), "checked by open_graph"
+        return Evaluated(
+            data=source.name,
+            num_items=len(answered),
+            num_skipped=len(source.listing.items) - len(answered),
+            metrics=_metrics(trained, answered, trained.predictor.outputs(source, answered)),
+        )
     kept: list[Item] = []
 
     def readable() -> Iterator[Reading]:

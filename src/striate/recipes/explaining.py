@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from striate.data.feeds.signals import SignalFeed
+from striate.data.feeds.volume import VolumeFeed
 from striate.data.source import Reading, Skip
 from striate.data.sources.inputs import Input
 from striate.errors import ArgumentError, DataError, StorageError, UnknownNameError, one_line
@@ -168,7 +169,8 @@ def seen(
     heat = _heat(network, inputs, target, method)
     if isinstance(predictor.feed, SignalFeed):
         return _seen_signal(predictor.feed, reading, heat)
-    return replace(reading, array=inputs[0].float().cpu().numpy(), spacing=()), heat
+    spacing = predictor.feed.spacing if isinstance(predictor.feed, VolumeFeed) else ()
+    return replace(reading, array=inputs[0].float().cpu().numpy(), spacing=spacing), heat
 
 
 def _heat(network: Network, inputs: Tensor, target: int, method: str) -> Heat:

@@ -27,9 +27,7 @@ from striate.ops.inputs import Inputs
 from striate.recipes.kind_defaults import DEFAULTS
 from striate.recipes.pictures import feed_pictures
 from striate.recipes.pipeline import (
-    EVALUATION_SHARE,
     LEAST_TRAINING,
-    REPORTING,
     Candidate,
     Chosen,
     Pipeline,
@@ -90,7 +88,7 @@ class FeedPipeline(Pipeline):
         network.classifier.load_state_dict(probe.as_head().state_dict())
         if method == "finetune":
             return Chosen(candidate=self._fine_tuned(task, network), probe=probe_outputs)
-        seconds = self._seconds_to_train()
+        seconds = self.seconds_to_train()
         worth = job.config.epochs is not None or seconds >= LEAST_TRAINING
         if method == "auto" and job.ledger.decide("train", lambda: worth):
             trained = self._from_scratch(task)
@@ -186,9 +184,6 @@ class FeedPipeline(Pipeline):
             device=self.job.device,
         )
 
-    def _seconds_to_train(self) -> float:
-        return (1 - EVALUATION_SHARE) * self.job.seconds_left() - REPORTING
-
     def _from_scratch(self, task: Task) -> Candidate:
         asked = self.job.config.model
         name = self._defaults.network if asked == "auto" else asked
@@ -204,7 +199,7 @@ class FeedPipeline(Pipeline):
         self, task: Task, method: str, name: str, network: Network, rate: float
     ) -> Candidate:
         job, defaults = self.job, self._defaults
-        end = time.monotonic() + self._seconds_to_train()
+        end = time.monotonic() + self.seconds_to_train()
         val = self._dataset.indices("val")
         training = Training(
             trainee=network,

@@ -19,6 +19,7 @@ from striate.data import lock
 from striate.data.dataset import Dataset
 from striate.data.source import Source
 from striate.data.sources import open_source
+from striate.data.sources.node_source import NodeSource
 from striate.data.splits import SPLITS
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError
@@ -29,6 +30,7 @@ from striate.recipes.feeding import FeedPipeline
 from striate.recipes.images import ImagePipeline
 from striate.recipes.job import Job
 from striate.recipes.ledger import Ledger
+from striate.recipes.nodes import NodePipeline
 from striate.recipes.pipeline import Candidate, Pipeline
 from striate.recipes.results import versions, write_history, write_predictions
 from striate.recipes.tasks import Task, Tested, task_of
@@ -173,6 +175,8 @@ def _run(job: Job) -> None:
 
 
 def _pipeline(job: Job) -> Pipeline:
+    if isinstance(job.source, NodeSource):
+        return NodePipeline(job)
     return ImagePipeline(job) if job.source.kind == "image" else FeedPipeline(job)
 
 
@@ -227,6 +231,7 @@ def _facts(job: Job, task: Task, pipeline: Pipeline, chosen: Candidate) -> RunFa
         striate=version("striate"),
         task=_stem(dataset.name),
         kind=dataset.kind,
+        nouns=job.source.nouns,
         run=str(job.folder.path),
         classes=dataset.classes,
         class_counts=() if counts is None else counts.tolist(),

@@ -234,7 +234,7 @@ class ImagePipeline(Pipeline):
             batch_size=TRAINING_BATCH,
             workers=job.config.workers,
         )
-        deadline = time.monotonic() + (1 - EVALUATION_SHARE) * job.seconds_left() - REPORTING
+        deadline = time.monotonic() + self.seconds_to_train()
         history = self.run_training(training, deadline)
         predictor = self._predictor(network, "identity")
         return self.candidate(task, "scratch", job.config.model, predictor, history)

@@ -42,3 +42,13 @@ DEFAULTS: Final[dict[Kind, KindDefaults]] = {
     "volume": KindDefaults(network="resnet18", features="three_views", pretrained=True),
     "graph": KindDefaults(network="gin", features=None),
 }
+
+NODE_DEFAULTS: Final = KindDefaults(
+    network="gcn",
+    features=None,
+    batch_size=256,
+    learning_rate=1e-2,
+    weight_decay=5e-2,
+    max_epochs=20,
+)
+"""Where the items are nodes of one graph."""

@@ -13,6 +13,9 @@ from striate.report import AnyReport, Picture, Report
 
 METHOD: Final = "gradcam"
 
+VOLUME_METHOD: Final = "occlusion"
+"""Of volumes: three views have fine maps of little meaning, and few mistakes are drawn."""
+
 
 def image_pictures(
     report: AnyReport, predictor: Predictor, dataset: ImageDataset, size: int
@@ -33,7 +36,8 @@ def feed_pictures(
     """The same for signals, volumes and graphs."""
     pictures = {}
     for item, position, target in _mistakes(report, dataset):
-        shown, heat = seen(predictor, dataset.readings[position], target, METHOD)
+        method = VOLUME_METHOD if dataset.kind == "volume" else METHOD
+        shown, heat = seen(predictor, dataset.readings[position], target, method)
         pictures[item] = picture_of(dataset.kind, shown, heat, item)
     return pictures
 

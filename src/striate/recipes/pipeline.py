@@ -151,6 +151,10 @@ class Pipeline(ABC):
         )
         return probe, outputs
 
+    def seconds_to_train(self) -> float:
+        """What is left for training once prediction and the report have their share."""
+        return (1 - EVALUATION_SHARE) * self.job.seconds_left() - REPORTING
+
     def run_training(self, training: Training, end: float) -> list[dict[str, float]]:
         """Train to the moment `end`, or for the epochs asked for; a row an epoch."""
         job = self.job

@@ -14,7 +14,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from striate.data.feeds import Feed
-from striate.data.source import Reading
+from striate.data.feeds.graphs import GraphFeed
+from striate.data.nodes import NodeInputs
+from striate.data.source import Item, Reading
+from striate.data.sources.node_source import NodeSource
 from striate.data.symmetry import views_of
 from striate.metrics import Calibration
 from striate.models import Network
@@ -104,6 +107,24 @@ class FeedPredictor(Predictor):
                 answer = self.network(placed(self.feed.inputs(filled), self.device))
             outputs.append(answer[: len(part)].float().cpu())
         return torch.cat(outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePredictor(Predictor):
+    """From nodes of a graph to outputs.
+
+    Attributes:
+        feed: normalizes the nodes' features.
+    """
+
+    feed: GraphFeed
+
+    def outputs(self, source: NodeSource, items: Sequence[Item]) -> Float[Tensor, "n outputs"]:
+        """Uncalibrated outputs, in float32; every node sees the whole graph."""
+        inputs = NodeInputs(source, self.feed).inputs(items)
+        with torch.inference_mode():
+            found: Tensor = self.network(placed(inputs, self.device))
+        return found.float().cpu()
 
 
 def in_batches(

@@ -15,11 +15,14 @@ from torch import Tensor
 
 from striate.data.cache import center_crop, resize_shorter
 from striate.data.feeds import feed_of
+from striate.data.feeds.graphs import GraphFeed
 from striate.data.sandbox import read_all
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
+from striate.data.sources import open_source
 from striate.data.sources.inputs import Input, open_inputs
+from striate.data.sources.node_source import NodeSource
 from striate.device import choose_device, keep_freed_memory
-from striate.errors import DataError, RunError, WeightsError, one_line
+from striate.errors import ArgumentError, DataError, RunError, WeightsError, one_line
 from striate.metrics import Calibration, NumberCalibration, PredictionInterval, number_text
 from striate.models import Network, create_model
 from striate.progress import Progress
@@ -27,6 +30,7 @@ from striate.recipes.predictor import (
     TOGETHER,
     FeedPredictor,
     ImagePredictor,
+    NodePredictor,
     Predictor,
     in_batches,
 )
@@ -173,11 +177,14 @@ class Run:
         network = network.to(self.device).eval()
         prepared = record.preprocessing
         if isinstance(prepared, FeedRecord):
+            feed = feed_of(record.kind).from_json(prepared.feed)
+            calibration = self._calibration()
+            if isinstance(feed, GraphFeed) and record.model.options["level"] == "node":
+                return NodePredictor(
+                    network=network, feed=feed, calibration=calibration, device=self.device
+                )
             return FeedPredictor(
-                network=network,
-                feed=feed_of(record.kind).from_json(prepared.feed),
-                calibration=self._calibration(),
-                device=self.device,
+                network=network, feed=feed, calibration=calibration, device=self.device
             )
         network.preprocessing = Preprocessing(
             mean=prepared.mean, std=prepared.std, size=prepared.image_size
@@ -208,7 +215,8 @@ class Run:
         """What the model says of files, folders and arrays.
 
         Args:
-            inputs: paths of files and folders, or arrays: of images (uint8, or floats from 0 to 1),
+            inputs: paths of files and folders (of nodes: one graph, all of whose nodes are
+                answered for), or arrays: of images (uint8, or floats from 0 to 1),
                 one image or a batch, channels first or last; of other kinds one item or a batch
                 of them, channels first; SMILES of molecules.
             progress: is told of the work, and of files that cannot be read.
@@ -222,6 +230,10 @@ class Run:
         """
         progress = progress or Progress(quiet=True)
         given = [inputs] if isinstance(inputs, str | Path | np.ndarray) else list(inputs)
+        if isinstance(self.predictor, NodePredictor):
+            graph = self.open_graph(given)
+            nodes = [Item(id=name) for name in graph.position]
+            return self.answers(list(graph.position), self.predictor.outputs(graph, nodes))
         source = self.open(given)
         kept: list[Item] = []
         skipped = list(source.listing.skipped)
@@ -241,9 +253,24 @@ class Run:
             raise DataError("not one input can be read", why=skipped[0].reason)
         return self.answers([item.id for item in kept], outputs)
 
+    def open_graph(self, inputs: Sequence[Input]) -> NodeSource:
+        """The graph whose nodes are to be predicted.
+
+        Raises:
+            DataError: it is not one graph of nodes.
+        """
+        if len(inputs) != 1 or isinstance(inputs[0], np.ndarray):
+            raise DataError("nodes are predicted in one graph", fix="name one folder or sample")
+        source = open_source(inputs[0])
+        if not isinstance(source, NodeSource):
+            raise DataError(f"{source.name} is not one graph of nodes")
+        return source
+
     def open(self, inputs: Sequence[Input]) -> Source:
         """The source of what is to be predicted; see `predict`."""
         predictor = self.predictor
+        if isinstance(predictor, NodePredictor):
+            raise ArgumentError("nodes are not looked at one by one", why="each needs its graph")
         if isinstance(predictor, FeedPredictor):
             return open_inputs(inputs, self.record.kind, predictor.feed.input_shape[0])
         return open_inputs(inputs)
@@ -301,12 +328,14 @@ class Run:
         """The result in a few lines."""
         report = self.report
         names = ("accuracy", "roc_auc", "ece") if isinstance(report, Report) else ("mae", "r2")
+        written = "{:.4f}".format if isinstance(report, Report) else number_text
         lines = [f"test items: {report.split_sizes['test']}"]
         for name in names:
             figure = getattr(report.test, name)
             if figure.value is not None:
                 low, high = figure.ci95 or (figure.value, figure.value)
-                lines.append(f"{name}: {figure.value:.4f} (95 % interval {low:.4f} to {high:.4f})")
+                value, low_text, high_text = map(written, (figure.value, low, high))
+                lines.append(f"{name}: {value} (95 % interval {low_text} to {high_text})")
         lines.append(f"method: {report.method}, {report.seconds.total:.0f} s")
         lines.append(f"report: {self.folder.path / REPORT_HTML}")
         return "\n".join(lines)

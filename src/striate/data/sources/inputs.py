@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.decode import decode_image
-from striate.data.scan import existing_path, unique_ids, walk, walk_notes
+from striate.data.scan import existing_path, is_folder, unique_ids, walk, walk_notes
 from striate.data.source import Item, Listing, Note, Reading, Skip, Source
 from striate.data.sources.array_files import read_npy
 from striate.data.sources.arrays import ArraySource
@@ -24,6 +24,7 @@ from striate.data.sources.kinds_of_files import (
     text_source,
 )
 from striate.data.sources.registry import open_source
+from striate.data.sources.sample import PREFIX
 from striate.errors import DataError
 from striate.typing import Kind
 
@@ -109,10 +110,16 @@ class _Found:
 
     def add_path(self, entry: str | Path) -> None:
         """Append what a file or folder holds."""
-        if self.kind == "graph" and not Path(entry).exists():
-            self._add_source(text_source(self.kind, str(entry)), one=True)
+        if str(entry).startswith(PREFIX):
+            self._add_source(open_source(entry))
+            return
+        if self.kind == "graph" and not is_folder(entry):
+            self._add_source(text_source(self.kind, str(entry)), one=not Path(entry).exists())
             return
         path = existing_path(Path(entry))
+        if self.kind == "graph":
+            self._add_source(open_source(path))
+            return
         if path.is_dir() and not is_item_folder(path, self.kind):
             found = walk(path, suffixes=suffixes_of(self.kind))
             items = [name for name in found.folders if is_item_folder(path / name, self.kind)]

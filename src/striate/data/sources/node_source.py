@@ -67,6 +67,7 @@ class NodeSource(Source):
     """
 
     kind = "graph"
+    nouns = ("node", "nodes")
     level = "node"
 
     def __init__(

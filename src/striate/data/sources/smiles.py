@@ -9,6 +9,7 @@ scaffold in common and are split one by one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from striate.data.scan import check_classes, is_folder, unique_ids
 from striate.data.source import Item, Listing, Note, Reading, Skip, Source, UnreadableItem
 from striate.data.sources.answers import splits_of
 from striate.data.sources.delimited import Table, header_of, read_table
+from striate.data.sources.kinds_of_files import TEXTS
 from striate.data.sources.registry import SOURCES, SourceFormat
 from striate.errors import DataError
 
@@ -34,6 +36,7 @@ class MoleculeSource(Source):
     """
 
     kind = "graph"
+    nouns = ("molecule", "molecules")
 
     def __init__(self, *, name: str, listing: Listing, smiles: Mapping[str, str]) -> None:
         self.name, self.listing = name, listing
@@ -152,3 +155,17 @@ SOURCES.add(
         open=open_smiles,
     ),
 )
+
+
+def _given(text: str) -> Source:
+    """What is to be predicted: the molecules of a table, or one by its SMILES.
+
+    Raises:
+        DataError: no such column.
+    """
+    if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises on over-long names
+        return open_smiles(text, labelled=False)
+    return MoleculeSource(name=text, listing=Listing(items=(Item(id="0"),)), smiles={"0": text})
+
+
+TEXTS.add("graph", _given)
