@@ -31,7 +31,7 @@ def table(*rows: Sequence[object]) -> str:
     head, *body = [[_cell(value) for value in row] for row in rows]
     columns = zip(*body, strict=True)
     marks = [
-        "---:" if all(re.fullmatch(r"-?[\d.,]+|all", x) for x in c) else "---" for c in columns
+        "---:" if all(re.fullmatch(r"-?[\d.,]+|-|all", x) for x in c) else "---" for c in columns
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, marks, *body])
 
@@ -206,7 +206,12 @@ def families_table() -> str:
 def networks_table() -> str:
     """A row for each network."""
     rows = [
-        (f"`{d.name}`", d.parameters, d.input_size, ", ".join(f"`{w}`" for w in d.weights) or "-")
+        (
+            f"`{d.name}`",
+            d.parameters,
+            d.input_size or "-",
+            ", ".join(f"`{w}`" for w in d.weights) or "-",
+        )
         for d in described().values()
     ]
     return table(("network", "parameters", "input", "weights"), *rows)

@@ -74,6 +74,7 @@ def test_shapes_are_torch_s(name):
     assert bool(mode.compared & set(SHAPES)) == (name not in left_to_torch)
 
 
+@pytest.mark.slow
 def test_inspecting_does_not_load_the_compiler():
     program = (
         "import sys, torch; from striate.analysis import summary; from striate.models import "
