@@ -14,8 +14,12 @@ V2 = [
 FAST = ("convnext_tiny", "convnextv2_atto")
 
 
+LARGE = (pytest.mark.slow, pytest.mark.timeout(1200))
+"""The largest take minutes where the machine is shared."""
+
+
 def cases(names: list[str]) -> list[object]:
-    return [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in names]
+    return [pytest.param(n, marks=() if n in FAST else LARGE) for n in names]
 
 
 @pytest.mark.parametrize("name", cases(V1))

@@ -28,13 +28,16 @@ SIDE = 64
 OPTIONS = {"size": (SIDE, SIDE), "input_size": SIDE}
 
 
+LARGE = (pytest.mark.slow, pytest.mark.timeout(1200))
+"""The largest take minutes where the machine is shared."""
+
+
 def cases(names: list[str]) -> list[object]:
     fast = ("vit_ti_16",)
-    return [pytest.param(n, marks=() if n in fast else pytest.mark.slow) for n in names]
+    return [pytest.param(n, marks=() if n in fast else LARGE) for n in names]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32", "vit_l_16"])
+@pytest.mark.parametrize("name", cases(["vit_b_16", "vit_b_32", "vit_l_16"]))
 def test_equals_torchvision(name: str, assert_equal: Callable[..., None]) -> None:
     torchvision = pytest.importorskip("torchvision")
     assert_equal(torchvision.models.get_model(name, weights=None, image_size=SIDE), name, **OPTIONS)
