@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from striate.errors import DataError
-from striate.transfer.probe import ProbeConfig, fit_probe
+from striate.transfer.probe import ProbeConfig, cross_outputs, fit_probe
 
 
 def clusters(num_classes: int, n: int = 240, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -110,3 +110,17 @@ def test_many_features_of_few_items_give_scikit_learns_probe(num_classes: int) -
     other = torch.randn(20, 8, generator=draw) @ torch.randn(8, 600, generator=draw)
     expected = exact.predict_proba(other.double().numpy())
     np.testing.assert_allclose(probe.predict_proba(other).numpy(), expected, atol=2e-3)
+
+
+def test_cross_outputs_are_of_probes_that_did_not_see_the_item():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % 2
+    features = torch.randn(40, 3, generator=generator) + labels[:, None]
+    memory = torch.eye(40)  # a feature that names the item: useless for all but that one
+    found, covered = cross_outputs(torch.cat([features, memory], 1), labels, 2, 1e-2)
+    assert covered.tolist() == list(range(40))
+    again, _ = cross_outputs(torch.cat([features, 5 * memory], 1), labels, 2, 1e-2)
+    torch.testing.assert_close(found, again)
+    whole = fit_probe(features, labels, 2, config=ProbeConfig(strengths=(1e-2,)))
+    agree = (found.argmax(1) == whole.logits(features).argmax(1)).float().mean()
+    assert agree > 0.8

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import LeaveOneOut, cross_val_score
+from sklearn.model_selection import GroupKFold, LeaveOneOut, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from striate.transfer.ridge import fit_ridge_probe
+from striate.transfer.ridge import fit_ridge_probe, ridge_cross_outputs
 
 
 def data(noise, seed=0, n=40):
@@ -45,3 +45,16 @@ def test_the_penalty_is_that_of_the_least_leave_one_out_error():
 def test_more_noise_asks_for_a_stronger_penalty():
     quiet, loud = (fit_ridge_probe(*data(noise)).strength for noise in (0.01, 5.0))
     assert quiet > loud
+
+
+def test_cross_outputs_are_of_models_that_did_not_see_the_item():
+    features, targets = data(0.3)
+    groups = np.arange(len(targets)) // 2
+    found = ridge_cross_outputs(features, targets, 0.1, groups)
+    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    for train, test in GroupKFold(5).split(X, y, groups):
+        scaler = StandardScaler().fit(X[train])
+        ridge = Ridge(alpha=10.0).fit(scaler.transform(X[train]), y[train])
+        np.testing.assert_allclose(
+            found[test, 0].numpy(), ridge.predict(scaler.transform(X[test])), atol=1e-5
+        )

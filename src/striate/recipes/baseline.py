@@ -68,15 +68,22 @@ def features_of(
     return ledger.tensors("features", make)["features"]
 
 
-def probe_of(task: Task, features: Tensor, seed: int, ledger: Ledger) -> LinearProbe:
-    """A probe fitted to the training items, its strength chosen by cross-validation in them."""
+def probe_of(
+    task: Task,
+    features: Tensor,
+    indices: NDArray[np.int64],
+    seed: int,
+    ledger: Ledger,
+    topic: str = "probe",
+) -> LinearProbe:
+    """A probe fitted to some items, its strength chosen by cross-validation in them."""
 
     def make() -> dict[str, Tensor]:
-        probe = task.fit_probe(features, seed=seed)
+        probe = task.fit_probe(features, indices, seed=seed)
         strength = torch.tensor(probe.strength, dtype=torch.float64)
         return {"weight": probe.weight, "bias": probe.bias, "strength": strength}
 
-    stored = ledger.tensors("probe", make)
+    stored = ledger.tensors(topic, make)
     return LinearProbe(
         weight=stored["weight"],
         bias=stored["bias"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from striate.models.minirocket import MiniRocket, fit_biases
 from striate.nn.layout import placed
 from striate.nn.parameters import plain_groups
 from striate.ops.inputs import Inputs
+from striate.recipes.baseline import probe_of
 from striate.recipes.kind_defaults import DEFAULTS
 from striate.recipes.pictures import feed_pictures
 from striate.recipes.pipeline import (
@@ -33,7 +35,7 @@ from striate.recipes.pipeline import (
     Pipeline,
 )
 from striate.recipes.predictor import TOGETHER, FeedPredictor, Predictor
-from striate.recipes.tasks import Task
+from striate.recipes.tasks import ProbeOutputs, Task
 from striate.recipes.training import Training
 from striate.report import AnyReport, Choice, Picture
 from striate.run import CHECKPOINTS, FeedRecord
@@ -92,14 +94,11 @@ class FeedPipeline(Pipeline):
         worth = job.config.epochs is not None or seconds >= LEAST_TRAINING
         if method == "auto" and job.ledger.decide("train", lambda: worth):
             trained = self._from_scratch(task)
-            probe_loss = task.calibrated(probe_outputs.val, task.dataset.indices("val"))[1]
-            if self.better(trained, probe_loss, task.metrics[0]):
+            if self._surely_better(task, trained, probe_outputs):
                 return Chosen(candidate=trained, probe=probe_outputs)
         elif method == "auto":
             job.tell(Choice(topic="method", choice="probe", why="no time is left for training"))
-        predictor = self._predictor(network)
-        candidate = self.candidate(task, "probe", str(defaults.features), predictor)
-        return Chosen(candidate=candidate, probe=probe_outputs)
+        return Chosen(candidate=self._probe(task, network, features), probe=probe_outputs)
 
     def outputs(self, predictor: Predictor, indices: NDArray[np.int64], label: str) -> Tensor:
         """Of the items' plain inputs."""
@@ -183,6 +182,53 @@ class FeedPipeline(Pipeline):
             calibration=Calibration(),
             device=self.job.device,
         )
+
+    def _probe(self, task: Task, network: Network, features: Tensor) -> Candidate:
+        """The probe as the result, fitted again to the validation items too.
+
+        Small data has no item to spare. It is calibrated on what probes of its strength say of
+        items that each was not fitted to.
+        """
+        job = self.job
+        seed = job.config.seed
+        learnt = np.flatnonzero(task.dataset.splits != "test")
+        probe = probe_of(task, features, learnt, seed, job.ledger, "final probe")
+        network.classifier.load_state_dict(probe.as_head().state_dict())
+        outputs, covered = task.cross_outputs(features, learnt, probe.strength, seed=seed)
+        calibration, loss = task.calibrated(outputs, covered)
+        why = "no network trained by steps is the result, so nothing else needs them"
+        job.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))
+        return Candidate(
+            method="probe",
+            model=str(self._defaults.features),
+            predictor=replace(self._predictor(network), calibration=calibration),
+            outputs=None,
+            loss=loss,
+        )
+
+    def _surely_better(self, task: Task, trained: Candidate, probe: ProbeOutputs) -> bool:
+        """Whether a trained network beats the probe on validation by more than chance may give.
+
+        The rule of one standard error: of two models that small data cannot tell apart, the
+        simpler one.
+        """
+        val = task.dataset.indices("val")
+        assert trained.outputs is not None, "a trained network leaves the validation items out"
+        calibration, probe_loss = task.calibrated(probe.val, val)
+        gains = task.item_losses(probe.val, calibration, val) - task.item_losses(
+            trained.outputs, trained.predictor.calibration, val
+        )
+        margin = float(gains.std() / np.sqrt(len(gains)))
+        kept = trained.loss < probe_loss - margin
+        self.job.tell(
+            Choice(
+                topic="method",
+                choice="training from scratch" if kept else "probe",
+                why=f"{task.metrics[0].replace('_', ' ')} on validation: {trained.loss:.4f} "
+                f"trained, {probe_loss:.4f} probe; chance gives differences of {margin:.4f}",
+            )
+        )
+        return kept
 
     def _from_scratch(self, task: Task) -> Candidate:
         asked = self.job.config.model

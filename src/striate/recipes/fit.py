@@ -159,7 +159,10 @@ def _run(job: Job) -> None:
     )
     weights_hash = _write_model(job, candidate)
     calibration = candidate.predictor.calibration
-    write_predictions(job.folder, task, calibration, [(val, candidate.outputs), (test, outputs)])
+    parts = [(test, outputs)]
+    if candidate.outputs is not None:
+        parts.insert(0, (val, candidate.outputs))
+    write_predictions(job.folder, task, calibration, parts)
     write_history(job.folder, candidate.history)
     report = task.report(
         _facts(job, task, pipeline, candidate),

@@ -42,15 +42,15 @@ class Candidate:
         method: how it was trained.
         model: name of its network.
         predictor: calibrated on the validation items.
-        outputs: of the validation items, uncalibrated.
-        loss: of the validation items, calibrated.
+        outputs: of the validation items, uncalibrated; None where it learnt from them too.
+        loss: of held-out items, calibrated.
         history: a row an epoch.
     """
 
     method: str
     model: str
     predictor: Predictor
-    outputs: Tensor
+    outputs: Tensor | None
     loss: float
     history: Sequence[dict[str, float]] = ()
 
@@ -140,7 +140,10 @@ class Pipeline(ABC):
         """The baseline; its figures on validation are the first that the user sees."""
         job = self.job
         probe: LinearProbe = job.ledger.timed(
-            "train", lambda: probe_of(task, features, job.config.seed, job.ledger)
+            "train",
+            lambda: probe_of(
+                task, features, task.dataset.indices("train"), job.config.seed, job.ledger
+            ),
         )
         val, test = task.dataset.indices("val"), task.dataset.indices("test")
         outputs = ProbeOutputs(val=probe.logits(features[val]), test=probe.logits(features[test]))

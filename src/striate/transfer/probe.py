@@ -127,6 +127,40 @@ def fit_probe(
     )
 
 
+def cross_outputs(
+    features: Float[Tensor, "n features"],
+    labels: Int64[Tensor, " n"],
+    num_classes: int,
+    strength: float,
+    *,
+    config: ProbeConfig | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> tuple[Float[Tensor, "m classes"], NDArray[np.int64]]:
+    """What probes of one strength say of items that each was not fitted to, fold by fold.
+
+    Args:
+        features: of all items.
+        labels: their class numbers.
+        num_classes: the number of outputs.
+        strength: C of every fit.
+        config: folds and seed; the defaults without it.
+        groups: items of one group never lie on two sides of a fold.
+
+    Returns:
+        Logits, and the positions of the items that they are of, ascending: all but those of a fold
+        without which a single class would be left.
+    """
+    config = config or ProbeConfig()
+    X, y = features.double().numpy(), labels.numpy()
+    logits = np.full((len(y), num_classes), np.nan)
+    with _threads(X.size * num_classes):
+        for train, test in _folds(y, groups, config):
+            (weight, bias), *_ = _path(X[train], y[train], num_classes, (strength,), config)
+            logits[test] = X[test] @ weight.T + bias
+    covered = np.flatnonzero(np.isfinite(logits).all(1))
+    return torch.from_numpy(logits[covered]).float(), covered
+
+
 def _threads(products: int) -> AbstractContextManager[Any]:
     """One thread for small fits: on a loaded machine waiting for each other takes 50 times longer."""
     import sklearn.linear_model  # noqa: F401 - the limit holds for libraries already loaded

@@ -6,13 +6,16 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.transfer.probe import LinearProbe, feature_scale
 
 PENALTIES: Final = tuple(float(10.0**power) for power in np.arange(-2, 6.5, 0.5))
 """Penalties tried; leave-one-out errors choose among them."""
+
+
+FOLDS: Final = 5
 
 
 def fit_ridge_probe(
@@ -41,3 +44,29 @@ def fit_ridge_probe(
         strength=1 / float(model.alpha_),
         scores={1 / penalty: float(e) for penalty, e in zip(PENALTIES, errors, strict=True)},
     )
+
+
+def ridge_cross_outputs(
+    features: Float[Tensor, "n features"],
+    targets: Float[Tensor, "n 1"],
+    strength: float,
+    groups: Int[np.ndarray, " n"],
+) -> Float[Tensor, "n 1"]:
+    """What probes of one strength say of items that each was not fitted to, fold by fold.
+
+    Args:
+        features: of all items.
+        targets: their numbers, standardized.
+        strength: the inverse penalty of every fit.
+        groups: items of one group never lie on two sides of a fold; two groups at least.
+    """
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GroupKFold
+
+    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    found = np.empty(len(y))
+    for train, test in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(X, y, groups):
+        mean, scale = feature_scale(X[train])
+        model = Ridge(alpha=1 / strength).fit((X[train] - mean) * scale, y[train])
+        found[test] = model.predict((X[test] - mean) * scale)
+    return torch.from_numpy(found[:, None]).float()

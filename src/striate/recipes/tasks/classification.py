@@ -13,7 +13,7 @@ from striate.data.dataset import Dataset
 from striate.metrics import Calibration, fit_calibration, negative_log_likelihood
 from striate.recipes.tasks.task import AnyCalibration, Task, Tested
 from striate.report import AnyReport, RunFacts, TestItems, build_report
-from striate.transfer.probe import LinearProbe, ProbeConfig, fit_probe
+from striate.transfer.probe import LinearProbe, ProbeConfig, cross_outputs, fit_probe
 
 _CLASSES_NAMED = 10
 
@@ -38,16 +38,38 @@ class Classification(Task):
         labels = self.training_targets(self.dataset.indices("train"))
         return torch.bincount(labels, minlength=self.num_outputs)
 
-    def fit_probe(self, features: Tensor, *, seed: int) -> LinearProbe:
-        """Logistic regression, its strength chosen by cross-validation in the training items."""
-        train = self.dataset.indices("train")
+    def fit_probe(self, features: Tensor, indices: NDArray[np.int64], *, seed: int) -> LinearProbe:
+        """Logistic regression, its strength chosen by cross-validation in these items."""
         return fit_probe(
-            features[train],
-            self.training_targets(train),
+            features[indices],
+            self.training_targets(indices),
             self.num_outputs,
             config=ProbeConfig(seed=seed),
-            groups=self.dataset.duplicate_groups[train],
+            groups=self.dataset.duplicate_groups[indices],
         )
+
+    def cross_outputs(
+        self, features: Tensor, indices: NDArray[np.int64], strength: float, *, seed: int
+    ) -> tuple[Tensor, NDArray[np.int64]]:
+        """Logits of stratified folds."""
+        outputs, covered = cross_outputs(
+            features[indices],
+            self.training_targets(indices),
+            self.num_outputs,
+            strength,
+            config=ProbeConfig(seed=seed),
+            groups=self.dataset.duplicate_groups[indices],
+        )
+        return outputs, indices[covered]
+
+    def item_losses(
+        self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Negative log likelihoods."""
+        assert isinstance(calibration, Calibration)
+        probabilities = calibration.probabilities(outputs.numpy())
+        chosen = probabilities[np.arange(len(indices)), self.dataset.labels[indices]]
+        return np.asarray(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)))
 
     def calibrated(self, outputs: Tensor, indices: NDArray[np.int64]) -> tuple[Calibration, float]:
         """A temperature, with shifts of the classes where they help, and the log loss."""

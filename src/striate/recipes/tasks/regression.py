@@ -16,7 +16,7 @@ from striate.metrics import NumberCalibration, fit_prediction_interval
 from striate.recipes.tasks.task import AnyCalibration, Task, Tested
 from striate.report import AnyReport, RegressionItems, RunFacts, build_regression_report
 from striate.transfer.probe import LinearProbe
-from striate.transfer.ridge import fit_ridge_probe
+from striate.transfer.ridge import fit_ridge_probe, ridge_cross_outputs
 
 
 class Regression(Task):
@@ -52,10 +52,24 @@ class Regression(Task):
         """There are no classes."""
         return
 
-    def fit_probe(self, features: Tensor, *, seed: int) -> LinearProbe:
+    def fit_probe(self, features: Tensor, indices: NDArray[np.int64], *, seed: int) -> LinearProbe:
         """Ridge regression; leave-one-out errors choose its penalty, without chance."""
-        train = self.dataset.indices("train")
-        return fit_ridge_probe(features[train], self.training_targets(train))
+        return fit_ridge_probe(features[indices], self.training_targets(indices))
+
+    def cross_outputs(
+        self, features: Tensor, indices: NDArray[np.int64], strength: float, *, seed: int
+    ) -> tuple[Tensor, NDArray[np.int64]]:
+        """Standardized numbers of folds, without chance."""
+        groups = self.dataset.duplicate_groups[indices]
+        targets = self.training_targets(indices)
+        return ridge_cross_outputs(features[indices], targets, strength, groups), indices
+
+    def item_losses(
+        self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Squared errors of the standardized numbers, which no calibration changes."""
+        errors = (outputs - self.training_targets(indices)).double()
+        return np.asarray(errors.square()[:, 0].numpy())
 
     def calibrated(
         self, outputs: Tensor, indices: NDArray[np.int64]

@@ -70,13 +70,33 @@ class Task(ABC):
         """Training items of each class; None where there are no classes."""
 
     @abstractmethod
-    def fit_probe(self, features: Tensor, *, seed: int) -> LinearProbe:
-        """A linear probe of the training items.
+    def fit_probe(self, features: Tensor, indices: NDArray[np.int64], *, seed: int) -> LinearProbe:
+        """A linear probe of some items.
 
         Args:
             features: (items, features) of all items.
+            indices: of those to fit to.
             seed: of the cross-validation.
         """
+
+    @abstractmethod
+    def cross_outputs(
+        self, features: Tensor, indices: NDArray[np.int64], strength: float, *, seed: int
+    ) -> tuple[Tensor, NDArray[np.int64]]:
+        """What probes say of items that each was not fitted to, and which items these are.
+
+        Args:
+            features: (items, features) of all items.
+            indices: of those to go through, fold by fold.
+            strength: of the probes.
+            seed: of the folds.
+        """
+
+    @abstractmethod
+    def item_losses(
+        self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(items,) the loss of each item, calibrated."""
 
     @abstractmethod
     def calibrated(
