@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import figures
+import graph_pictures
 import pictures
+import signal_pictures
 
 DOCS: Final = Path(__file__).parent
 COMPUTED: Final = re.compile(r"(<!-- computed: (.+?) -->)(.*?)(<!-- end -->)", re.DOTALL)
@@ -37,10 +39,20 @@ def written(value: object) -> str:
     return f"\n\n{text}\n\n" if "\n" in text else text
 
 
+def trained_pictures() -> dict[str, bytes]:
+    """Pictures of trained networks, which differ a little from machine to machine."""
+    return {
+        "gun-point.svg": signal_pictures.gun_point(),
+        "naphthol.svg": graph_pictures.naphthol(),
+        "karate-club.svg": graph_pictures.karate_club(),
+    }
+
+
 def main() -> None:
     """Write pages and pictures that have changed."""
     contents = {page: fill(page.read_text()).encode() for page in pages()}
-    contents |= {DOCS / "images" / name: drawn for name, drawn in pictures.drawn().items()}
+    drawings = pictures.drawn() | trained_pictures()
+    contents |= {DOCS / "images" / name: drawn for name, drawn in drawings.items()}
     for path, content in contents.items():
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(exist_ok=True)

@@ -184,7 +184,7 @@ def duplicate_notes(
     conflicts = [inside for inside in members if len(set(labels[inside].tolist())) > 1]
     if conflicts:
         ids = tuple(items[i].id for inside in conflicts for i in inside)
-        message = f"{len(conflicts)} pictures with several labels: {_listing(items, conflicts)}"
+        message = f"{len(conflicts)} items with several labels, each in copies: {_listing(items, conflicts)}"
         notes.append(Note(code="label-conflict", message=message, ids=ids))
     across = [inside for inside in members if len(set(splits[inside].tolist())) > 1]
     if across:

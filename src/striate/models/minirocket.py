@@ -78,7 +78,7 @@ def dilations(length: int, num_features: int) -> tuple[tuple[int, int], ...]:
     """Dilations spread in powers over a length, each with its number of biases a kernel.
 
     >>> dilations(24, 9996)
-    ((1, 93), (2, 26))
+    ((1, 79), (2, 40))
     """
     per_kernel = num_features // len(TRIPLES)
     steps = min(per_kernel, MAX_DILATIONS)

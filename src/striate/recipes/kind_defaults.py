@@ -44,7 +44,7 @@ DEFAULTS: Final[dict[Kind, KindDefaults]] = {
 }
 
 NODE_DEFAULTS: Final = KindDefaults(
-    network="gcn",
+    network="gcn_small",
     features=None,
     batch_size=256,
     learning_rate=1e-2,
