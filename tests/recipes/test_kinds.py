@@ -241,3 +241,11 @@ def test_a_node_needs_its_graph(node_run, tmp_path):
         list(explain_inputs(run, ["n1"], out=tmp_path))
     with pytest.raises(DataError, match="nodes are predicted in one graph"):
         run.predict(["a", "b"])
+
+
+def test_an_estimator_of_signals():
+    items, rate = waves(40)
+    labels = (rate > 6.5).astype(int)
+    estimator = striate.Classifier(kind="signal", method="probe").fit(items, labels)
+    assert (estimator.predict(items) == labels).mean() > 0.9
+    assert estimator.predict_proba(items[:3]).shape == (3, 2)

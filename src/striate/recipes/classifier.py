@@ -1,4 +1,4 @@
-"""A scikit-learn estimator on arrays of images."""
+"""A scikit-learn estimator on arrays of images, signals or volumes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from striate.data.source import Source
 from striate.data.sources import ArraySource
+from striate.data.sources.kinds_of_arrays import ArrayParts, arrays_source
 from striate.errors import DataError
 from striate.recipes.fit import fit
 from striate.recipes.trained import Prediction, Run
+from striate.typing import Kind
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -34,6 +37,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         image_size: likewise.
         seed: likewise.
         device: likewise.
+        kind: of the items: "image", "signal" or "volume".
         out: run folder to keep; by default a temporary one that lives as long as the estimator.
 
     Attributes:
@@ -53,6 +57,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         image_size: int | None = None,
         seed: int = 0,
         device: str = "auto",
+        kind: Kind = "image",
         out: str | None = None,
     ) -> None:
         self.model = model
@@ -64,18 +69,21 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.image_size = image_size
         self.seed = seed
         self.device = device
+        self.kind = kind
         self.out = out
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Classifier:
-        """Train on images.
+        """Train on items.
 
         Args:
-            X: (n, height, width), (n, channels, height, width) or (n, height, width, channels);
-                uint8, or floats from 0 to 1.
+            X: images (n, height, width), (n, channels, height, width) or (n, height, width,
+                channels), uint8 or floats from 0 to 1; signals (n, time) or (n, channels, time);
+                volumes (n, depth, height, width) or (n, channels, depth, height, width).
             y: (n,) labels of any kind.
 
         Raises:
             DataError: shapes do not fit, or there are too few items or classes.
+            UnknownNameError: no such kind of arrays.
         """
         images, labels = np.asarray(X), np.asarray(y)
         if len(images) != len(labels):
@@ -85,7 +93,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         width = len(str(len(self.classes_)))
         names = [f"{number:0{width}d}" for number in numbers]
         self.run_: Run = fit(
-            ArraySource(images, names),
+            self._source(images, names),
             out=self._own_folder() if self.out is None else self.out,
             model=self.model,
             method=self.method,
@@ -113,6 +121,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """(n,) the most probable label of each item."""
         labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return labels
+
+    def _source(self, items: NDArray[Any], names: list[str]) -> Source:
+        if self.kind == "image":
+            return ArraySource(items, names)
+        said = {"kind": np.array(self.kind)}
+        return arrays_source(
+            ArrayParts(
+                arrays=items, labels=np.array(names), splits=None, name="arrays", extras=said
+            )
+        )
 
     def _own_folder(self) -> str:
         """A new folder that is removed with the estimator."""
