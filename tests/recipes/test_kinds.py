@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import wavfile
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
 import striate
@@ -249,3 +250,17 @@ def test_an_estimator_of_signals():
     estimator = striate.Classifier(kind="signal", method="probe").fit(items, labels)
     assert (estimator.predict(items) == labels).mean() > 0.9
     assert estimator.predict_proba(items[:3]).shape == (3, 2)
+
+
+def test_sounds_are_learnt_from_their_spectrograms(tmp_path):
+    moments = np.arange(4000) / 8000
+    for number in range(32):
+        folder = tmp_path / "sounds" / ("high", "low")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        tone = np.sin(2 * np.pi * (1500, 300)[number % 2] * moments + number)
+        wavfile.write(folder / f"{number}.wav", 8000, (tone * 20000).astype(np.int16))
+    run = striate.fit(tmp_path / "sounds", out=tmp_path / "run", method="probe")
+    assert run.record.model.name == "efficientnet_lite0"
+    assert run.metrics["accuracy"] == 1.0
+    (drawn,) = explain_inputs(run, [tmp_path / "sounds" / "low" / "1.wav"], out=tmp_path / "out")
+    assert "<svg" in drawn.path.read_text()

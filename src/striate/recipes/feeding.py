@@ -26,7 +26,7 @@ from striate.nn.layout import placed
 from striate.nn.parameters import plain_groups
 from striate.ops.inputs import Inputs
 from striate.recipes.baseline import probe_of
-from striate.recipes.kind_defaults import DEFAULTS
+from striate.recipes.kind_defaults import defaults_of
 from striate.recipes.pictures import feed_pictures
 from striate.recipes.pipeline import (
     LEAST_TRAINING,
@@ -51,7 +51,6 @@ class FeedPipeline(Pipeline):
         """Read everything once, and fit the feed to the training items."""
         job = self.job
         kind = job.source.kind
-        self._defaults = DEFAULTS[kind]
         self._dataset = prepare_readings(
             job.source,
             folder=job.folder.path / CHECKPOINTS,
@@ -62,6 +61,7 @@ class FeedPipeline(Pipeline):
         self._feed = feed_of(kind).fitted(
             self._dataset.readings.each(train), job.config.feed_options(kind)
         )
+        self._defaults = defaults_of(kind, self._feed.input_shape)
         for note in self._feed.notes():
             job.progress.say(f"{note.severity}: {note.message}")
         return self._dataset

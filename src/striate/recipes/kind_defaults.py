@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,11 @@ DEFAULTS: Final[dict[Kind, KindDefaults]] = {
     "graph": KindDefaults(network="gin", features=None),
 }
 
+SPECTROGRAM_DEFAULTS: Final = KindDefaults(
+    network="resnet18", features="efficientnet_lite0", pretrained=True
+)
+"""Where signals are seen as spectrograms, which are images."""
+
 NODE_DEFAULTS: Final = KindDefaults(
     network="gcn_small",
     features=None,
@@ -52,3 +58,10 @@ NODE_DEFAULTS: Final = KindDefaults(
     max_epochs=20,
 )
 """Where the items are nodes of one graph."""
+
+
+def defaults_of(kind: Kind, input_shape: Sequence[int]) -> KindDefaults:
+    """What suits a kind whose inputs have this shape, channels first."""
+    if kind == "signal" and len(input_shape) == 3:
+        return SPECTROGRAM_DEFAULTS
+    return DEFAULTS[kind]
