@@ -14,7 +14,7 @@ from striate.data.spacing import centred, resampled, resampling_weights, size_at
 @given(size=st.integers(1, 40), wanted=st.integers(1, 40))
 @settings(max_examples=80, deadline=None)
 def test_weights_are_torchs_antialiased_interpolation(size: int, wanted: int) -> None:
-    eye = torch.eye(size)[None, None]
+    eye = torch.eye(size, dtype=torch.float64)[None, None]
     theirs = F.interpolate(eye, (wanted, size), mode="bilinear", antialias=True)[0, 0]
     ours = resampling_weights(size, wanted)
     np.testing.assert_allclose(ours, theirs.numpy(), atol=2e-6)

@@ -57,8 +57,9 @@ class Checked:
         found = self.as_json()
         splits = ", ".join(f"{part} {count}" for part, count in found["splits"].items())
         size = "" if self.image_size is None else f"; image size {self.image_size} px"
+        what, details = task_of(self.dataset).composition()
         lines = [
-            f"{found['items']} items, {task_of(self.dataset).composition()}",
+            f"{found['items']} items {what}: {details}",
             f"split: {splits}{size}",
         ]
         notes = sorted(self.dataset.notes, key=lambda note: note.severity != "warning")

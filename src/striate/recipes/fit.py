@@ -193,8 +193,9 @@ def _accept(job: Job, dataset: Dataset) -> None:
                 why=f"there are {len(dataset.items)} items in {len(dataset.classes)} classes",
                 fix="add items, or give another split",
             )
+    what, details = task_of(dataset).composition()
     job.progress.say(
-        f"data: {len(dataset.items)} items, {task_of(dataset).composition()}; "
+        f"data: {len(dataset.items)} items {what} ({details}); "
         f"{sizes['train']} to train, {sizes['val']} to validate, {sizes['test']} to test"
     )
     for note in dataset.notes:

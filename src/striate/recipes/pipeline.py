@@ -150,7 +150,9 @@ class Pipeline(ABC):
         figures = task.epoch_metrics(outputs.val, val)
         job.progress.say(
             f"baseline after {duration(job.seconds())}: linear probe on frozen features, validation "
-            + ", ".join(f"{name} {figures[name]:.4f}" for name in task.metrics)
+            + ", ".join(
+                f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in reversed(task.metrics)
+            )
         )
         return probe, outputs
 

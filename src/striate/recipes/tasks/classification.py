@@ -97,12 +97,12 @@ class Classification(Task):
         shares = np.bincount(labels) / len(labels)
         return float(-np.sum(shares[shares > 0] * np.log(shares[shares > 0])))
 
-    def composition(self) -> str:
+    def composition(self) -> tuple[str, str]:
         """The first classes with their counts."""
         classes = self.dataset.classes
         counts = np.bincount(self.dataset.labels, minlength=len(classes))
         named = list(zip(classes, counts, strict=True))[:_CLASSES_NAMED]
-        return f"{len(classes)} classes ({', '.join(f'{name} {n}' for name, n in named)})"
+        return f"in {len(classes)} classes", ", ".join(f"{name} {n}" for name, n in named)
 
     def prediction_columns(self) -> Sequence[str]:
         """Label, prediction, and a probability a class."""

@@ -96,9 +96,9 @@ class Regression(Task):
         """Variance of the standardized numbers."""
         return float(self.training_targets(indices).double().var(correction=0))
 
-    def composition(self) -> str:
+    def composition(self) -> tuple[str, str]:
         """The range of the targets."""
-        return f"numbers from {self._targets.min():g} to {self._targets.max():g}"
+        return "with numbers", f"from {self._targets.min():g} to {self._targets.max():g}"
 
     def prediction_columns(self) -> Sequence[str]:
         """The true number, the prediction and its interval."""

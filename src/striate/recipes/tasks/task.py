@@ -122,8 +122,8 @@ class Task(ABC):
         """The loss of the best constant answer on these items."""
 
     @abstractmethod
-    def composition(self) -> str:
-        """What there is to predict, in a few words: the classes with their counts, or a range."""
+    def composition(self) -> tuple[str, str]:
+        """What there is to predict, and more of it: the classes with their counts, or a range."""
 
     @abstractmethod
     def prediction_columns(self) -> Sequence[str]:
