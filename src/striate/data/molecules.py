@@ -71,7 +71,7 @@ def scaffold_of(molecule: Any) -> str | None:
     from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 
     with rdBase.BlockLogs():
-        return str(MurckoScaffoldSmiles(mol=molecule)) or None  # type: ignore[no-untyped-call]
+        return str(MurckoScaffoldSmiles(mol=molecule)) or None  # type: ignore[no-untyped-call]  # from rdkit
 
 
 def molecule_reading(smiles: str) -> Reading:

@@ -136,7 +136,7 @@ class GraphNetwork(nn.Module):
             x = block(x, batch)
             seen.append(x)
         if not self.config.jumping:
-            return x  # type: ignore[no-any-return]
+            return x  # type: ignore[no-any-return]  # from torch
         return cat(seen, 1)
 
     def pooled(
@@ -144,7 +144,7 @@ class GraphNetwork(nn.Module):
     ) -> Float[Tensor, "n num_features"]:
         """Features of each output: of graphs, or of the nodes that are seeds (of all without)."""
         if self.pool is not None:
-            return self.pool(features, batch)  # type: ignore[no-any-return]
+            return self.pool(features, batch)  # type: ignore[no-any-return]  # from torch
         return features if batch.seeds is None else features[batch.seeds]
 
     def forward_head(

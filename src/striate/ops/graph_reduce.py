@@ -79,7 +79,7 @@ def neighbour_sum(
         adjacency: who is whose neighbour.
         weights: a factor for each edge; 1 by default.
     """
-    return _NeighbourSum.apply(x, weights, adjacency)  # type: ignore[no-any-return]
+    return _NeighbourSum.apply(x, weights, adjacency)  # type: ignore[no-any-return]  # from torch
 
 
 class _NeighbourMean(torch.autograd.Function):
@@ -100,7 +100,7 @@ class _NeighbourMean(torch.autograd.Function):
 
 def neighbour_mean(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor, "N C"]:
     """For each node the mean over its neighbours' features; 0 where there are none."""
-    return _NeighbourMean.apply(x, adjacency)  # type: ignore[no-any-return]
+    return _NeighbourMean.apply(x, adjacency)  # type: ignore[no-any-return]  # from torch
 
 
 class _NeighbourMax(torch.autograd.Function):
@@ -129,7 +129,7 @@ def neighbour_max(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor
 
     Neighbours that share a maximum share its gradient.
     """
-    return _NeighbourMax.apply(x, adjacency)  # type: ignore[no-any-return]
+    return _NeighbourMax.apply(x, adjacency)  # type: ignore[no-any-return]  # from torch
 
 
 class _Attend(torch.autograd.Function):
@@ -167,7 +167,7 @@ def attend(
     x: Float[Tensor, "N H C"], weights: Float[Tensor, "E H"], adjacency: Adjacency
 ) -> Float[Tensor, "N H C"]:
     """For each node and head the sum over neighbours, each times its edge's weight."""
-    return _Attend.apply(x, weights, adjacency)  # type: ignore[no-any-return]
+    return _Attend.apply(x, weights, adjacency)  # type: ignore[no-any-return]  # from torch
 
 
 def edge_products(
@@ -209,12 +209,12 @@ class _Gather(torch.autograd.Function):
 
 def at_sources(x: Float[Tensor, "N ..."], adjacency: Adjacency) -> Float[Tensor, "E ..."]:
     """What the source of each edge has."""
-    return _Gather.apply(x, adjacency, True)  # type: ignore[no-any-return]
+    return _Gather.apply(x, adjacency, True)  # type: ignore[no-any-return]  # from torch
 
 
 def at_targets(x: Float[Tensor, "N ..."], adjacency: Adjacency) -> Float[Tensor, "E ..."]:
     """What the target of each edge has."""
-    return _Gather.apply(x, adjacency, False)  # type: ignore[no-any-return]
+    return _Gather.apply(x, adjacency, False)  # type: ignore[no-any-return]  # from torch
 
 
 class _SegmentSum(torch.autograd.Function):
@@ -242,7 +242,7 @@ def segment_sum(
         x: rows, segment after segment.
         pointers: where each segment begins, and the number of rows.
     """
-    return _SegmentSum.apply(x, pointers)  # type: ignore[no-any-return]
+    return _SegmentSum.apply(x, pointers)  # type: ignore[no-any-return]  # from torch
 
 
 def segment_mean(
@@ -283,7 +283,7 @@ def segment_max(
 
     Rows that share a maximum share its gradient.
     """
-    return _SegmentMax.apply(x, pointers)  # type: ignore[no-any-return]
+    return _SegmentMax.apply(x, pointers)  # type: ignore[no-any-return]  # from torch
 
 
 def segment_softmax(
@@ -318,4 +318,4 @@ def segment_repeat(
     x: Float[Tensor, "N ..."], pointers: Int64[Tensor, " N_and_one"]
 ) -> Float[Tensor, "E ..."]:
     """Each segment's row for every one of its members."""
-    return _Repeat.apply(x, pointers)  # type: ignore[no-any-return]
+    return _Repeat.apply(x, pointers)  # type: ignore[no-any-return]  # from torch
