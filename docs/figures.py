@@ -19,6 +19,7 @@ from striate.geometry import (
     plan_windows,
 )
 from striate.models import MODELS, Description, Network, create_model, describe
+from striate.models.kernel_machine import ScaleFeatures
 from striate.nn.ranks import CONV_TYPES, layers
 from striate.transfer.groups import layer_groups
 
@@ -69,6 +70,11 @@ def axes(values: Sequence[object] | None) -> object:
 def share(part: int, whole: int) -> str:
     """A percentage."""
     return f"{100 * part / whole:.1f} %"
+
+
+def scale_features(name: str) -> int:
+    """Features of every scale that a network gives of an item."""
+    return ScaleFeatures(network(name)).num_features
 
 
 def parameters_of(name: str, *modules: str) -> int:

@@ -66,6 +66,16 @@ def probe_run(photos, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def kernel_run(photos, tmp_path_factory):
+    """A finished run by method kernel, in two views."""
+    import striate
+
+    out = tmp_path_factory.mktemp("runs") / "kernel"
+    options = {"image_size": 64, "symmetry": "mirror", "device": "cpu"}
+    return striate.fit(photos, out=out, method="kernel", **options)
+
+
+@pytest.fixture(scope="session")
 def tuned_run(photos, tmp_path_factory):
     """A finished run by method finetune, of two epochs."""
     import striate

@@ -63,7 +63,7 @@ def auto_run(photos, tmp_path_factory):
     return striate.fit(photos, out=out, image_size=64, epochs=1, device="cpu")
 
 
-@pytest.fixture(params=["probe", "finetune", "scratch", "auto"])
+@pytest.fixture(params=["probe", "kernel", "finetune", "scratch", "auto"])
 def run(request):
     name = {"finetune": "tuned_run"}.get(request.param, f"{request.param}_run")
     return request.getfixturevalue(name)
@@ -135,7 +135,8 @@ def test_data_lock_is_complete(run, photos):
 def test_predictions_cover_exactly_the_held_out_items(run):
     locked = {item["id"]: item for item in read_json(run, "data.lock.json")["items"]}
     rows = rows_of(run, "predictions.csv")
-    held_out = {name for name, item in locked.items() if item["split"] != "train"}
+    learnt = ("train", "val") if run.record.method == "kernel" else ("train",)
+    held_out = {name for name, item in locked.items() if item["split"] not in learnt}
     assert {row["item"] for row in rows} == held_out and len(rows) == len(held_out)
     for row in rows:
         assert (row["split"], row["label"]) == tuple(
@@ -177,8 +178,11 @@ def test_history_has_a_row_an_epoch(name, epochs, request):
         assert float(row["samples_per_second"]) > 0
 
 
-def test_methods_end_as_asked(probe_run, tuned_run, scratch_run, auto_run):
+def test_methods_end_as_asked(probe_run, kernel_run, tuned_run, scratch_run, auto_run):
     assert probe_run.record.method == "probe"
+    assert kernel_run.record.method == kernel_run.report.method == "kernel"
+    assert kernel_run.record.model.options["backbone"] == "efficientnet_lite0"
+    assert kernel_run.metrics["accuracy"] >= 8 / 9
     assert tuned_run.record.method == "finetune"
     assert scratch_run.record.method == "scratch"
     assert scratch_run.record.model.name == "resnet18"
@@ -187,10 +191,40 @@ def test_methods_end_as_asked(probe_run, tuned_run, scratch_run, auto_run):
 
 
 def test_auto_keeps_the_better_on_validation_and_says_why(auto_run):
-    choice = next(c for c in auto_run.report.choices if c.topic == "method")
-    tuned, probe = (float(text.split()[0]) for text in choice.why.split(": ")[1].split(", "))
-    assert auto_run.record.method == ("finetune" if tuned <= probe else "probe")
+    """First between the models on frozen features, then between the better one and fine-tuning."""
+    whys = {
+        c.topic: c.why.split(": ")[1].split(", ") for c in auto_run.report.choices if ": " in c.why
+    }
+    probe, kernel = (float(text.split()[0]) for text in whys["on frozen features"])
+    frozen = "kernel" if kernel < probe else "probe"
+    tuned, other = (float(text.split()[0]) for text in whys["method"])
+    assert auto_run.record.method == ("finetune" if tuned <= other else frozen)
     assert auto_run.report.baselines.probe is not None
+
+
+def test_a_kernel_machine_learns_from_the_validation_items_and_looks_in_two_views(kernel_run):
+    topics = [choice.topic for choice in kernel_run.report.choices]
+    assert "validation items" in topics
+    locked = read_json(kernel_run, "data.lock.json")["items"]
+    learnt = sum(item["split"] != "test" for item in locked)
+    assert kernel_run.record.model.options["num_landmarks"] == 2 * learnt
+    assert kernel_run.record.preprocessing.symmetry == "mirror"
+
+
+def test_too_many_items_for_every_scale_leave_the_probe(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("striate.recipes.baseline.MOST_NUMBERS", 10_000)
+    options = {"image_size": 32, "device": "cpu"}
+    run = striate.fit(photos, out=tmp_path / "run", time="15s", **options)
+    assert run.record.method == "probe"
+    with pytest.raises(ArgumentError, match="60 items are too many to keep"):
+        striate.fit(photos, out=tmp_path / "other", method="kernel", **options)
+
+
+def test_too_little_time_for_fine_tuning_leaves_it_out(photos, tmp_path):
+    run = striate.fit(photos, out=tmp_path / "run", image_size=64, time="20s", device="cpu")
+    choice = next(c for c in run.report.choices if c.topic == "method")
+    assert choice.choice in ("probe", "kernel machine")
+    assert choice.why == "of fine-tuning the time allows fewer than 4 epochs"
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(photos, probe_run, tmp_path):

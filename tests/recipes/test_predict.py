@@ -11,7 +11,7 @@ from striate.progress import Progress
 CLASSES = ("disc", "square", "stripes")
 
 
-@pytest.fixture(params=["probe_run", "tuned_run"])
+@pytest.fixture(params=["probe_run", "kernel_run", "tuned_run"])
 def run(request):
     return request.getfixturevalue(request.param)
 

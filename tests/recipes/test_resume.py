@@ -54,6 +54,23 @@ def test_stopped_again_and_again_it_ends_with_the_same_weights(photos, tuned_run
     assert topics == [choice.topic for choice in tuned_run.report.choices]
 
 
+def test_a_kernel_machine_is_the_same_after_stops(photos, kernel_run, tmp_path):
+    options = {"method": "kernel", "image_size": 64, "symmetry": "mirror", "device": "cpu"}
+    attempts = 0
+    while True:
+        try:
+            run = striate.fit(
+                photos, out=tmp_path / "run", **options, resume=attempts > 0, stop=After(1)
+            )
+        except StoppedError:
+            attempts += 1
+            assert attempts < 20, "no progress from one attempt to the next"
+        else:
+            break
+    assert attempts >= 2
+    assert run.record.model.sha256 == kernel_run.record.model.sha256
+
+
 def test_a_stopped_run_is_not_a_finished_one(stopped):
     with pytest.raises(RunError, match=r"run\.json is missing; it was interrupted: .*--resume"):
         striate.load(stopped)

@@ -29,6 +29,14 @@ def test_the_gain_over_the_probe_is_counted_in_points(make_inputs):
     assert "That is 25.0 percentage points more than a linear" in verdict(report).sentences[1]
 
 
+def test_a_probe_is_not_compared_with_itself(make_inputs):
+    """Fitted again to more items, it differs from the baseline a little, which tells nothing."""
+    probe = np.full((120, 2), 0.5)
+    facts = {"method": "probe", "test": {"probe_probabilities": probe}}
+    told = " ".join(verdict(build_report(*make_inputs(**facts))).sentences)
+    assert "linear" not in told
+
+
 def test_the_weakest_class_and_what_it_is_taken_for(make_inputs):
     labels = np.repeat([0, 1, 2], 40)
     predictions = labels.copy()

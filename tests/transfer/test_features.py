@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from striate.errors import UnknownNameError
 from striate.transfer.features import extract
 
 
@@ -33,14 +31,11 @@ def test_features_are_the_pooled_maps_of_the_plain_network(network, pixels) -> N
     assert count.done == len(pixels)
 
 
-def test_stages_are_averaged_and_put_in_front(network, pixels) -> None:
-    features = extract(network, [pixels], stages=("stem", "stages.0"), dtype=torch.float32)
+def test_other_features_of_the_network_are_computed_where_asked_for(network, pixels) -> None:
+    largest = nn.Sequential(network.stem, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    features = extract(network, [pixels], features=largest, dtype=torch.float32)
     with torch.no_grad():
-        stem = network.stem(network.preprocessing.normalize(pixels))
-        first = network.stages[0](stem)
-    expected = torch.cat(
-        [stem.mean((2, 3)), first.mean((2, 3)), plain_features(network, pixels)], dim=1
-    )
+        expected = network.stem(network.preprocessing.normalize(pixels)).amax((2, 3))
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -56,8 +51,3 @@ def test_the_network_stays_as_it_is(network, pixels) -> None:
     extract(network, [pixels])
     assert all(module.training for module in network.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-
-
-def test_an_unknown_stage_names_the_nearest(network, pixels) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown block 'stages\.7'.*did you mean"):
-        extract(network, [pixels], stages=("stages.7",))

@@ -117,9 +117,13 @@ def test_cross_outputs_are_of_probes_that_did_not_see_the_item():
     labels = torch.arange(40) % 2
     features = torch.randn(40, 3, generator=generator) + labels[:, None]
     memory = torch.eye(40)  # a feature that names the item: useless for all but that one
-    found, covered = cross_outputs(torch.cat([features, memory], 1), labels, 2, 1e-2)
+    found, covered = cross_outputs(
+        torch.cat([features, memory], 1), labels, 2, config=ProbeConfig(strengths=(1e-2,))
+    )
     assert covered.tolist() == list(range(40))
-    again, _ = cross_outputs(torch.cat([features, 5 * memory], 1), labels, 2, 1e-2)
+    again, _ = cross_outputs(
+        torch.cat([features, 5 * memory], 1), labels, 2, config=ProbeConfig(strengths=(1e-2,))
+    )
     torch.testing.assert_close(found, again)
     whole = fit_probe(features, labels, 2, config=ProbeConfig(strengths=(1e-2,)))
     agree = (found.argmax(1) == whole.logits(features).argmax(1)).float().mean()

@@ -6,7 +6,10 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, LeaveOneOut, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from striate.transfer.ridge import fit_ridge_probe, ridge_cross_outputs
+from striate.transfer.probe import ProbeConfig
+from striate.transfer.ridge import STRENGTHS, fit_ridge_probe, ridge_cross_outputs
+
+CONFIG = ProbeConfig(strengths=STRENGTHS)
 
 
 def data(noise, seed=0, n=40):
@@ -19,7 +22,7 @@ def data(noise, seed=0, n=40):
 
 def test_predictions_are_those_of_ridge_regression_on_standardized_features():
     features, targets = data(0.3)
-    probe = fit_ridge_probe(features, targets)
+    probe = fit_ridge_probe(features, targets, CONFIG)
     scaled = StandardScaler().fit_transform(features.double().numpy())
     ridge = Ridge(alpha=1 / probe.strength).fit(scaled, targets[:, 0].double().numpy())
     np.testing.assert_allclose(
@@ -29,7 +32,7 @@ def test_predictions_are_those_of_ridge_regression_on_standardized_features():
 
 def test_the_penalty_is_that_of_the_least_leave_one_out_error():
     features, targets = data(2.0)
-    probe = fit_ridge_probe(features, targets)
+    probe = fit_ridge_probe(features, targets, CONFIG)
     assert probe.strength == min(probe.scores, key=probe.scores.get)
     scaled = StandardScaler().fit_transform(features.double().numpy())
     errors = -cross_val_score(
@@ -43,14 +46,14 @@ def test_the_penalty_is_that_of_the_least_leave_one_out_error():
 
 
 def test_more_noise_asks_for_a_stronger_penalty():
-    quiet, loud = (fit_ridge_probe(*data(noise)).strength for noise in (0.01, 5.0))
+    quiet, loud = (fit_ridge_probe(*data(noise), CONFIG).strength for noise in (0.01, 5.0))
     assert quiet > loud
 
 
 def test_cross_outputs_are_of_models_that_did_not_see_the_item():
     features, targets = data(0.3)
     groups = np.arange(len(targets)) // 2
-    found = ridge_cross_outputs(features, targets, 0.1, groups)
+    found = ridge_cross_outputs(features, targets, groups, ProbeConfig(strengths=(0.1,)))
     X, y = features.double().numpy(), targets[:, 0].double().numpy()
     for train, test in GroupKFold(5).split(X, y, groups):
         scaler = StandardScaler().fit(X[train])

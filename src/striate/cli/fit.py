@@ -23,7 +23,7 @@ def fit(
     weights: Annotated[
         str, Option(help="Start from imagenet, a checkpoint file, or none.")
     ] = "auto",
-    method: Annotated[str, Option(help="auto, probe, finetune or scratch.")] = "auto",
+    method: Annotated[str, Option(help="auto, probe, kernel, finetune or scratch.")] = "auto",
     time: Annotated[str, Option(help="Time for the whole fit: 90s, 10m, 1h.")] = "10m",
     epochs: Annotated[
         int | None, Option(help="Epochs of training (default: planned from --time).")

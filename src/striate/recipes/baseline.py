@@ -14,6 +14,7 @@ from striate.data.dataset import ImageDataset
 from striate.data.symmetry import apply_symmetry
 from striate.errors import StoppedError
 from striate.models import Network
+from striate.models.kernel_machine import ScaleFeatures
 from striate.progress import Progress
 from striate.recipes.ledger import Ledger
 from striate.recipes.tasks import Task
@@ -25,6 +26,9 @@ READ: Final = 64
 
 TRANSFORMED: Final = {"mirror": 1, "upside down": 2, "transposed": 4}
 """The symmetries that generate all eight, by what they do to an image."""
+
+MOST_NUMBERS: Final = 500_000_000
+"""Features of all items together, at most: 2 GB."""
 
 _LOOKS: Final = 256
 """Validation items that are looked at transformed."""
@@ -53,19 +57,32 @@ def features_of(
     network: Network,
     dataset: ImageDataset,
     size: int,
+    symmetry: int,
     ledger: Ledger,
     progress: Progress,
     stop: Callable[[], bool] | None,
 ) -> Tensor:
-    """(items, features) frozen features of every item."""
+    """(items, features) frozen features of every item under a symmetry.
+
+    Those of every scale where they are not too many to keep; the last are the pooled ones.
+    """
 
     def make() -> dict[str, Tensor]:
         everything = np.arange(len(dataset.items))
-        with progress.track("features", len(everything), "items") as tracker:
-            batches = crops(dataset, everything, size, stop=stop)
-            return {"features": extract(network, batches, tracker=tracker)}
+        scales = ScaleFeatures(network)
+        few = scales.num_features * len(everything) <= MOST_NUMBERS
+        label = "features" if symmetry == 0 else f"features, view {symmetry + 1}"
+        with progress.track(label, len(everything), "items") as tracker:
+            batches = crops(dataset, everything, size, symmetry, stop)
+            features = scales if few else None
+            return {"features": extract(network, batches, features=features, tracker=tracker)}
 
-    return ledger.tensors("features", make)["features"]
+    return ledger.tensors(f"features-{symmetry}", make)["features"]
+
+
+def has_all_scales(network: Network, features: Tensor) -> bool:
+    """Whether a network's features are of every scale, or the items were too many for that."""
+    return features.shape[1] == ScaleFeatures(network).num_features
 
 
 def probe_of(
@@ -79,7 +96,7 @@ def probe_of(
     """A probe fitted to some items, its strength chosen by cross-validation in them."""
 
     def make() -> dict[str, Tensor]:
-        probe = task.fit_probe(features, indices, seed=seed)
+        probe = task.fit_probe(features, indices, task.probe_config(seed))
         strength = torch.tensor(probe.strength, dtype=torch.float64)
         return {"weight": probe.weight, "bias": probe.bias, "strength": strength}
 

@@ -11,7 +11,7 @@ from striate.data.symmetry import SYMMETRIES
 from striate.errors import ArgumentError, UnknownNameError
 from striate.typing import Kind
 
-Method = Literal["auto", "probe", "finetune", "scratch"]
+Method = Literal["auto", "probe", "kernel", "finetune", "scratch"]
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -23,8 +23,9 @@ class FitConfig:
     Attributes:
         model: name of a network; "auto" takes the offline default.
         weights: "imagenet", a file, or None for a random start; "auto" follows `method`.
-        method: "probe" trains a linear head on frozen features, "finetune" goes on from there,
-            "scratch" starts from random weights, "auto" keeps the better of the first two.
+        method: "probe" trains a linear head on frozen features, "kernel" a kernel machine on
+            frozen features of every scale, "finetune" goes on from the probe, "scratch" starts from
+            random weights; "auto" keeps the best of the first three.
         time: seconds the whole fit may take.
         epochs: number of epochs of fine-tuning; None plans them from `time`.
         symmetry: of the images, where labels do not depend on it: "identity", "mirror", "flips",
@@ -76,6 +77,7 @@ class FitConfig:
                 )
             return
         for option, given in (
+            ("method kernel", self.method == "kernel"),
             ("symmetry", self.symmetry != "auto" and kind != "volume"),
             ("image-size", self.image_size is not None and kind != "volume"),
             ("workers", self.workers > 0),

@@ -194,7 +194,8 @@ class FeedPipeline(Pipeline):
         learnt = np.flatnonzero(task.dataset.splits != "test")
         probe = probe_of(task, features, learnt, seed, job.ledger, "final probe")
         network.classifier.load_state_dict(probe.as_head().state_dict())
-        outputs, covered = task.cross_outputs(features, learnt, probe.strength, seed=seed)
+        config = replace(task.probe_config(seed), strengths=(probe.strength,))
+        outputs, covered = task.cross_outputs(features, learnt, config)
         calibration, loss = task.calibrated(outputs, covered)
         why = "no network trained by steps is the result, so nothing else needs them"
         job.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))

@@ -1,10 +1,14 @@
-"""A fit of images: frozen features and a probe, fine-tuning from there, or training from scratch."""
+"""A fit of images: frozen features with a probe and a kernel machine, then fine-tuning.
+
+Or training from scratch, where that is asked for.
+"""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,12 +19,15 @@ from torch import Tensor
 from striate.data.dataset import ImageDataset
 from striate.data.prepare import prepare
 from striate.data.symmetry import SYMMETRIES
+from striate.errors import ArgumentError
 from striate.metrics import Calibration
 from striate.models import Network, create_model
+from striate.models.kernel_machine import NAME as KERNEL_MACHINE
 from striate.progress import duration
 from striate.recipes import finetune
-from striate.recipes.baseline import crops, features_of, transformed_losses
+from striate.recipes.baseline import crops, features_of, has_all_scales, transformed_losses
 from striate.recipes.choices import choose_image_size, choose_symmetry
+from striate.recipes.kernel import KernelProbe, kernel_cross_outputs, kernel_probe_of
 from striate.recipes.pictures import image_pictures
 from striate.recipes.pipeline import (
     EVALUATION_SHARE,
@@ -45,6 +52,33 @@ _FROZEN_COST: Final = 0.5
 """What the frozen blocks take of a pass through the network, about."""
 
 
+_FEATURES_SHARE: Final = 0.35
+"""Of the time, the most that frozen features may take."""
+
+_STEP_COST: Final = 2.0
+"""What an item takes in a training step and validation, in passes through the network, about."""
+
+LEAST_EPOCHS: Final = 4
+"""Fewer epochs of fine-tuning seldom pay (see docs/performance.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Simple:
+    """A model on frozen features, which fine-tuning has to beat.
+
+    Attributes:
+        name: for the user.
+        loss: on validation, calibrated, of what was fitted to the training items.
+        cross_loss: computes that of a cross-validation in the training items.
+        make: the candidate, from the pretrained network.
+    """
+
+    name: str
+    loss: float
+    cross_loss: Callable[[], float]
+    make: Callable[[Network], Candidate]
+
+
 class ImagePipeline(Pipeline):
     """A fit of images."""
 
@@ -66,37 +100,42 @@ class ImagePipeline(Pipeline):
         return self._dataset
 
     def train(self, task: Task) -> Chosen:
-        """A probe, and fine-tuning where it pays; or a network from scratch."""
+        """What the method asks for; by default the best of probe, kernel machine and fine-tuning."""
         job = self.job
         method = job.config.method
         if method == "scratch":
             return Chosen(candidate=self._from_scratch(task), probe=None)
         network = self._pretrained(task)
-        features = job.ledger.timed(
-            "features",
-            lambda: features_of(
-                network, self._dataset, self._size, job.ledger, job.progress, job.stop
-            ),
-        )
-        probe, probe_outputs = self.fit_probe(task, features)
+        features = self._features(network, 0)
+        pooled = features[:, -network.num_features :]
+        probe, probe_outputs = self.fit_probe(task, pooled)
         network.classifier.load_state_dict(probe.as_head().state_dict())
         if method == "probe":
             return Chosen(candidate=self._probe(task, network), probe=probe_outputs)
-        symmetry = job.decide("symmetry", lambda: self._symmetry(task, network, probe, features))
-        views = job.decide("views", lambda: self._views(network, symmetry))
+        symmetry = job.decide("symmetry", lambda: self._symmetry(task, network, probe, pooled))
+        simple = _Simple(
+            name="probe",
+            loss=task.calibrated(probe_outputs.val, self._dataset.indices("val"))[1],
+            cross_loss=lambda: self._cross_loss(task, probe, pooled),
+            make=lambda backbone: self._probe(task, backbone),
+        )
+        if method == "kernel" or (method == "auto" and has_all_scales(network, features)):
+            kernel = self._kernel(task, network, features, symmetry)
+            if method == "kernel":
+                return Chosen(candidate=kernel.make(network), probe=probe_outputs)
+            simple = self._better_fitted(simple, kernel, task.metrics[0])
+        views, why_views = self._views(network, symmetry)
         seconds = job.seconds_left() - self._evaluation_seconds(views) - REPORTING
         # A resumed fit goes on with fine-tuning however little time is left.
-        if method == "auto" and not job.ledger.decide(
-            "tune", lambda: job.config.epochs is not None or seconds >= LEAST_TRAINING
-        ):
-            job.tell(Choice(topic="method", choice="probe", why="no time is left for fine-tuning"))
-            return Chosen(candidate=self._probe(task, network), probe=probe_outputs)
-        probe_network = copy.deepcopy(network)
+        if method == "auto" and not job.ledger.decide("tune", lambda: self._worth_tuning(seconds)):
+            why = f"of fine-tuning the time allows fewer than {LEAST_EPOCHS} epochs"
+            job.tell(Choice(topic="method", choice=simple.name, why=why))
+            return Chosen(candidate=simple.make(network), probe=probe_outputs)
+        job.tell(why_views)
+        untouched = copy.deepcopy(network)
         tuned = self._fine_tuned(task, network, symmetry, views, seconds)
-        if method == "auto":
-            probe_loss = task.calibrated(probe_outputs.val, self._dataset.indices("val"))[1]
-            if not self.better(tuned, probe_loss, task.metrics[0]):
-                return Chosen(candidate=self._probe(task, probe_network), probe=probe_outputs)
+        if method == "auto" and not self._better(tuned, simple, task.metrics[0]):
+            return Chosen(candidate=simple.make(untouched), probe=probe_outputs)
         return Chosen(candidate=tuned, probe=probe_outputs)
 
     def outputs(self, predictor: Predictor, indices: NDArray[np.int64], label: str) -> Tensor:
@@ -127,6 +166,140 @@ class ImagePipeline(Pipeline):
     def input_shape(self) -> Sequence[int]:
         """Three channels, two axes."""
         return (3, self._size, self._size)
+
+    def _features(self, network: Network, symmetry: int, phase: str = "features") -> Tensor:
+        job = self.job
+        found: Tensor = job.ledger.timed(
+            phase,
+            lambda: features_of(
+                network, self._dataset, self._size, symmetry, job.ledger, job.progress, job.stop
+            ),
+        )
+        return found
+
+    def _kernel(self, task: Task, network: Network, features: Tensor, symmetry: str) -> _Simple:
+        """A kernel machine on the features of every scale, in two views where there is time.
+
+        Raises:
+            ArgumentError: the items are too many for features of every scale.
+        """
+        job, seed = self.job, self.job.config.seed
+        if not has_all_scales(network, features):
+            raise ArgumentError(
+                "--method kernel",
+                why=f"{len(features)} items are too many to keep their features of every scale",
+                fix="use --method auto or finetune",
+            )
+        mirrored = symmetry != "identity" and job.ledger.decide(
+            "mirrored",
+            lambda: 2 * job.ledger.seconds("features") <= _FEATURES_SHARE * job.config.time,
+        )
+        names = "mirror" if mirrored else "identity"
+        others = [self._features(network, number, "train") for number in SYMMETRIES[names][1:]]
+        views = torch.stack([features, *others])
+        train, val = self._dataset.indices("train"), self._dataset.indices("val")
+        probe = job.ledger.timed(
+            "train",
+            lambda: kernel_probe_of(
+                task, views, train, seed=seed, ledger=job.ledger, topic="kernel"
+            ),
+        )
+        outputs = probe.outputs(views[:, val])
+        figures = task.epoch_metrics(outputs, val)
+        job.progress.say(
+            f"kernel machine after {duration(job.seconds())}: validation "
+            + ", ".join(
+                f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in reversed(task.metrics)
+            )
+        )
+
+        def make(backbone: Network) -> Candidate:
+            return self._kernel_machine(task, backbone, views, probe, names)
+
+        def cross_loss() -> float:
+            found, covered = kernel_cross_outputs(task, views, train, probe, seed=seed)
+            return task.calibrated(found, covered)[1]
+
+        loss = task.calibrated(outputs, val)[1]
+        return _Simple(name="kernel machine", loss=loss, cross_loss=cross_loss, make=make)
+
+    def _kernel_machine(
+        self, task: Task, network: Network, views: Tensor, probe: KernelProbe, names: str
+    ) -> Candidate:
+        """The kernel machine as the result, fitted again to the validation items too.
+
+        It is calibrated on what machines like it say of items that each was not fitted to.
+        """
+        job, seed = self.job, self.job.config.seed
+        learnt = np.flatnonzero(self._dataset.splits != "test")
+        final = kernel_probe_of(
+            task, views, learnt, seed=seed, ledger=job.ledger, topic="final kernel", like=probe
+        )
+        outputs, covered = kernel_cross_outputs(task, views, learnt, probe, seed=seed)
+        calibration, loss = task.calibrated(outputs, covered)
+        job.tell(
+            Choice(
+                topic="validation items",
+                choice="learnt from in the end",
+                why="no network trained by steps is the result, so nothing else needs them",
+            )
+        )
+        machine = final.machine(network, job.config.model)
+        return Candidate(
+            method="kernel",
+            model=KERNEL_MACHINE,
+            predictor=replace(self._predictor(machine, names), calibration=calibration),
+            outputs=None,
+            loss=loss,
+        )
+
+    def _cross_loss(self, task: Task, probe: LinearProbe, features: Tensor) -> float:
+        config = task.probe_config(self.job.config.seed)
+        train = self._dataset.indices("train")
+        outputs, covered = task.cross_outputs(
+            features, train, replace(config, strengths=(probe.strength,))
+        )
+        return task.calibrated(outputs, covered)[1]
+
+    def _better_fitted(self, probe: _Simple, kernel: _Simple, loss_name: str) -> _Simple:
+        """The model on frozen features that cross-validation prefers; the user is told.
+
+        Both are fitted within seconds, so the whole training part can judge, which is larger than
+        the validation part.
+        """
+
+        def decide() -> tuple[str, Choice]:
+            losses = probe.cross_loss(), kernel.cross_loss()
+            better = kernel if losses[1] < losses[0] else probe
+            why = (
+                f"{loss_name.replace('_', ' ')} in cross-validation: {losses[0]:.4f} probe, "
+                f"{losses[1]:.4f} kernel machine"
+            )
+            return better.name, Choice(topic="on frozen features", choice=better.name, why=why)
+
+        return kernel if self.job.decide("frozen features", decide) == kernel.name else probe
+
+    def _better(self, tuned: Candidate, simple: _Simple, loss_name: str) -> bool:
+        """Whether fine-tuning beats the model on frozen features; the user is told."""
+        kept = tuned.loss <= simple.loss
+        self.job.tell(
+            Choice(
+                topic="method",
+                choice="fine-tuning" if kept else simple.name,
+                why=f"{loss_name.replace('_', ' ')} on validation: {tuned.loss:.4f} fine-tuned, "
+                f"{simple.loss:.4f} {simple.name}",
+            )
+        )
+        return kept
+
+    def _worth_tuning(self, seconds: float) -> bool:
+        """Whether there is time for enough epochs, going by how long the features took."""
+        if self.job.config.epochs is not None:
+            return True
+        one_item = self.job.ledger.seconds("features") / len(self._dataset.items)
+        epoch = _STEP_COST * one_item * len(self._dataset.indices("train"))
+        epochs = (1 - _MAPS_SHARE) * seconds / epoch
+        return seconds >= LEAST_TRAINING and epochs >= LEAST_EPOCHS
 
     def _pretrained(self, task: Task) -> Network:
         config = self.job.config
@@ -159,25 +332,29 @@ class ImagePipeline(Pipeline):
 
     def _views(self, network: Network, symmetry: str) -> tuple[str, Choice]:
         """The symmetries averaged in prediction: as many as the time allows."""
-        job, dataset = self.job, self._dataset
-        predictor = self._predictor(network, "identity")
-        held_out = np.concatenate([dataset.indices("val"), dataset.indices("test")])
-        pixels = dataset.pixels.center_crops(held_out[:BATCH_SIZE], self._size)
-        predictor.outputs(pixels)
-        began = time.monotonic()
-        predictor.outputs(pixels)
-        one_view = (time.monotonic() - began) / len(pixels) * len(held_out)
+        job = self.job
+        one_view: float = job.ledger.decide("seconds a view", lambda: self._one_view(network))
         views = "identity"
         for name, numbers in SYMMETRIES.items():
             if len(numbers) * one_view <= EVALUATION_SHARE * job.config.time:
                 views = name
             if name == symmetry:
                 break
-        job.ledger.decide("seconds a view", lambda: one_view)
         why = (
             f"{duration(one_view)} for the held-out items in each of {len(SYMMETRIES[views])} views"
         )
         return views, Choice(topic="prediction", choice=f"mean over {views}", why=why)
+
+    def _one_view(self, network: Network) -> float:
+        """Seconds that predicting the held-out items takes in one view, by a batch of them."""
+        dataset = self._dataset
+        predictor = self._predictor(network, "identity")
+        held_out = np.concatenate([dataset.indices("val"), dataset.indices("test")])
+        pixels = dataset.pixels.center_crops(held_out[:BATCH_SIZE], self._size)
+        predictor.outputs(pixels)
+        began = time.monotonic()
+        predictor.outputs(pixels)
+        return (time.monotonic() - began) / len(pixels) * len(held_out)
 
     def _evaluation_seconds(self, views: str) -> float:
         one_view: float = self.job.ledger.decide("seconds a view", lambda: 0.0)

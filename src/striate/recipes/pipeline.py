@@ -19,7 +19,7 @@ from striate.recipes.job import Job
 from striate.recipes.predictor import Predictor
 from striate.recipes.tasks import ProbeOutputs, Task
 from striate.recipes.training import Training, history_rows, plan_training, run_training
-from striate.report import AnyReport, Choice, Picture
+from striate.report import AnyReport, Picture
 from striate.run import FeedRecord, PreprocessingRecord
 from striate.train.plan import Deadline, TrainPlan
 from striate.transfer.probe import LinearProbe
@@ -187,17 +187,3 @@ class Pipeline(ABC):
             ),
         )
         return history_rows(result.history)
-
-    def better(self, trained: Candidate, probe_loss: float, loss_name: str) -> bool:
-        """Whether a trained candidate beats the probe on validation; the user is told."""
-        kept = trained.loss <= probe_loss
-        names = {"finetune": "fine-tuning", "scratch": "training from scratch"}
-        self.job.tell(
-            Choice(
-                topic="method",
-                choice=names[trained.method] if kept else "probe",
-                why=f"{loss_name.replace('_', ' ')} on validation: {trained.loss:.4f} trained, "
-                f"{probe_loss:.4f} probe",
-            )
-        )
-        return kept

@@ -28,6 +28,14 @@ _CHARTS = {
 }
 """History columns by the end of their names: a chart each."""
 
+METHODS = {
+    "probe": "a linear layer on frozen features",
+    "kernel": "a kernel machine on frozen features of every scale",
+    "finetune": "pretrained, then fine-tuned",
+    "scratch": "trained from random weights",
+}
+"""How the page says what `report.json` has as the method."""
+
 
 def render_html(report: AnyReport, pictures: Mapping[str, Picture] | None = None) -> str:
     """The report as one HTML document that needs nothing else.
@@ -47,6 +55,7 @@ def render_html(report: AnyReport, pictures: Mapping[str, Picture] | None = None
         .render(
             **context,
             report=report,
+            method=METHODS.get(report.method, report.method),
             one=one,
             many=many,
             mistakes=_mistakes(report, pictures or {}),

@@ -116,7 +116,12 @@ def _against_guessing(report: Report, better: bool) -> str:
 
 def _against_probe(report: Report) -> str:
     probe, accuracy = report.baselines.probe, report.test.accuracy.value
-    if probe is None or probe.accuracy.value is None or accuracy is None:
+    if (
+        report.method == "probe"
+        or probe is None
+        or probe.accuracy.value is None
+        or accuracy is None
+    ):
         return ""
     gain = 100 * (accuracy - probe.accuracy.value)
     if abs(gain) < 0.05:

@@ -51,7 +51,7 @@ def _against_mean(report: RegressionReport, better: bool) -> str:
 
 def _against_probe(report: RegressionReport) -> str:
     probe = report.baselines.probe
-    if probe is None or not probe.mae.value:
+    if report.method == "probe" or probe is None or not probe.mae.value:
         return ""
     gain = 1 - _error(report) / probe.mae.value
     if abs(gain) < 0.005:

@@ -39,6 +39,8 @@ class ProbeConfig:
         folds: parts of the cross-validation that chooses.
         class_weight: "balanced" lets each class weigh the same, in the fit and in the choice.
         max_iterations: of L-BFGS, for each fit.
+        standardize: let each feature count alike; without it they are taken as they are, for
+            coordinates whose lengths mean something.
         seed: of the folds.
     """
 
@@ -46,6 +48,7 @@ class ProbeConfig:
     folds: int = 5
     class_weight: Literal["balanced"] | None = None
     max_iterations: int = 1000
+    standardize: bool = True
     seed: int = 0
 
 
@@ -131,9 +134,8 @@ def cross_outputs(
     features: Float[Tensor, "n features"],
     labels: Int64[Tensor, " n"],
     num_classes: int,
-    strength: float,
     *,
-    config: ProbeConfig | None = None,
+    config: ProbeConfig,
     groups: NDArray[np.int64] | None = None,
 ) -> tuple[Float[Tensor, "m classes"], NDArray[np.int64]]:
     """What probes of one strength say of items that each was not fitted to, fold by fold.
@@ -142,20 +144,20 @@ def cross_outputs(
         features: of all items.
         labels: their class numbers.
         num_classes: the number of outputs.
-        strength: C of every fit.
-        config: folds and seed; the defaults without it.
+        config: folds and seed, and the one strength of every fit.
         groups: items of one group never lie on two sides of a fold.
 
     Returns:
         Logits, and the positions of the items that they are of, ascending: all but those of a fold
         without which a single class would be left.
     """
-    config = config or ProbeConfig()
     X, y = features.double().numpy(), labels.numpy()
     logits = np.full((len(y), num_classes), np.nan)
     with _threads(X.size * num_classes):
         for train, test in _folds(y, groups, config):
-            (weight, bias), *_ = _path(X[train], y[train], num_classes, (strength,), config)
+            (weight, bias), *_ = _path(
+                X[train], y[train], num_classes, config.strengths[:1], config
+            )
             logits[test] = X[test] @ weight.T + bias
     covered = np.flatnonzero(np.isfinite(logits).all(1))
     return torch.from_numpy(logits[covered]).float(), covered
@@ -223,7 +225,7 @@ def _path(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, scale = feature_scale(X)
+    mean, scale = feature_scale(X, config)
     Z, back = _rotated((X - mean) * scale)
     model = LogisticRegression(
         max_iter=config.max_iterations, class_weight=config.class_weight, warm_start=True
@@ -254,9 +256,14 @@ def _rotated(Z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
 
 
 def feature_scale(
-    X: Float[np.ndarray, "n features"],
+    X: Float[np.ndarray, "n features"], config: ProbeConfig | None = None
 ) -> tuple[Float[np.ndarray, " features"], Float[np.ndarray, " features"]]:
-    """Mean and inverse deviation of each feature; 0 in place of the latter for constant ones."""
+    """Mean and inverse deviation of each feature; 0 in place of the latter for constant ones.
+
+    Zeros and ones where `config` says that features are taken as they are.
+    """
+    if config is not None and not config.standardize:
+        return np.zeros(X.shape[1]), np.ones(X.shape[1])
     mean, std = X.mean(0), X.std(0)
     varies = std > _CONSTANT * np.abs(mean)
     return mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))

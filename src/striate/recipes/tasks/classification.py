@@ -38,26 +38,31 @@ class Classification(Task):
         labels = self.training_targets(self.dataset.indices("train"))
         return torch.bincount(labels, minlength=self.num_outputs)
 
-    def fit_probe(self, features: Tensor, indices: NDArray[np.int64], *, seed: int) -> LinearProbe:
+    def probe_config(self, seed: int) -> ProbeConfig:
+        """The strengths of a logistic regression."""
+        return ProbeConfig(seed=seed)
+
+    def fit_probe(
+        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
+    ) -> LinearProbe:
         """Logistic regression, its strength chosen by cross-validation in these items."""
         return fit_probe(
             features[indices],
             self.training_targets(indices),
             self.num_outputs,
-            config=ProbeConfig(seed=seed),
+            config=config,
             groups=self.dataset.duplicate_groups[indices],
         )
 
     def cross_outputs(
-        self, features: Tensor, indices: NDArray[np.int64], strength: float, *, seed: int
+        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
     ) -> tuple[Tensor, NDArray[np.int64]]:
         """Logits of stratified folds."""
         outputs, covered = cross_outputs(
             features[indices],
             self.training_targets(indices),
             self.num_outputs,
-            strength,
-            config=ProbeConfig(seed=seed),
+            config=config,
             groups=self.dataset.duplicate_groups[indices],
         )
         return outputs, indices[covered]

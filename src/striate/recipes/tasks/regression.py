@@ -15,8 +15,8 @@ from striate.errors import DataError
 from striate.metrics import NumberCalibration, fit_prediction_interval
 from striate.recipes.tasks.task import AnyCalibration, Task, Tested
 from striate.report import AnyReport, RegressionItems, RunFacts, build_regression_report
-from striate.transfer.probe import LinearProbe
-from striate.transfer.ridge import fit_ridge_probe, ridge_cross_outputs
+from striate.transfer.probe import LinearProbe, ProbeConfig
+from striate.transfer.ridge import STRENGTHS, fit_ridge_probe, ridge_cross_outputs
 
 
 class Regression(Task):
@@ -52,17 +52,23 @@ class Regression(Task):
         """There are no classes."""
         return
 
-    def fit_probe(self, features: Tensor, indices: NDArray[np.int64], *, seed: int) -> LinearProbe:
+    def probe_config(self, seed: int) -> ProbeConfig:
+        """The strengths of a ridge regression."""
+        return ProbeConfig(strengths=STRENGTHS, seed=seed)
+
+    def fit_probe(
+        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
+    ) -> LinearProbe:
         """Ridge regression; leave-one-out errors choose its penalty, without chance."""
-        return fit_ridge_probe(features[indices], self.training_targets(indices))
+        return fit_ridge_probe(features[indices], self.training_targets(indices), config)
 
     def cross_outputs(
-        self, features: Tensor, indices: NDArray[np.int64], strength: float, *, seed: int
+        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
     ) -> tuple[Tensor, NDArray[np.int64]]:
         """Standardized numbers of folds, without chance."""
         groups = self.dataset.duplicate_groups[indices]
         targets = self.training_targets(indices)
-        return ridge_cross_outputs(features[indices], targets, strength, groups), indices
+        return ridge_cross_outputs(features[indices], targets, groups, config), indices
 
     def item_losses(
         self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]

@@ -14,7 +14,7 @@ from torch import Tensor
 from striate.data.dataset import Dataset
 from striate.metrics import Calibration, NumberCalibration
 from striate.report import AnyReport, RunFacts
-from striate.transfer.probe import LinearProbe
+from striate.transfer.probe import LinearProbe, ProbeConfig
 
 AnyCalibration: TypeAlias = Calibration | NumberCalibration
 """Makes of a network's outputs what a user reads: probabilities, or numbers with an interval."""
@@ -70,26 +70,31 @@ class Task(ABC):
         """Training items of each class; None where there are no classes."""
 
     @abstractmethod
-    def fit_probe(self, features: Tensor, indices: NDArray[np.int64], *, seed: int) -> LinearProbe:
+    def probe_config(self, seed: int) -> ProbeConfig:
+        """How a probe of plain features is fitted; the seed is that of the folds."""
+
+    @abstractmethod
+    def fit_probe(
+        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
+    ) -> LinearProbe:
         """A linear probe of some items.
 
         Args:
             features: (items, features) of all items.
             indices: of those to fit to.
-            seed: of the cross-validation.
+            config: how; where there are several strengths, cross-validation chooses.
         """
 
     @abstractmethod
     def cross_outputs(
-        self, features: Tensor, indices: NDArray[np.int64], strength: float, *, seed: int
+        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
     ) -> tuple[Tensor, NDArray[np.int64]]:
         """What probes say of items that each was not fitted to, and which items these are.
 
         Args:
             features: (items, features) of all items.
             indices: of those to go through, fold by fold.
-            strength: of the probes.
-            seed: of the folds.
+            config: how, with one strength.
         """
 
     @abstractmethod

@@ -1,0 +1,270 @@
+"""A kernel machine on what an image network sees at every scale.
+
+The last maps of a network tell things of the world apart; the maps on the way tell textures, edges
+and spots apart, which is what many data sets are about. Of each late block the mean, the deviation
+and the greatest value of every channel over space are taken: how much of a pattern there is, how
+unevenly it lies, and whether it is anywhere. With the pooled last maps they are the features of an
+item. A Gaussian kernel compares them with those of some training items, the landmarks, and a linear
+layer on the similarities gives logits (Williams and Seeger, Using the Nystroem Method to Speed Up
+Kernel Machines, NIPS 2000).
+
+Landmarks and layer come from `striate.transfer.kernel`; what is built here starts without knowledge.
+None of the families that are built in every rank, so `MODELS` does not list it; `create_model`
+makes it.
+
+Axes: n items, c channels, f features, m landmarks.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.errors import ArgumentError
+from striate.models.catalog import Variant, find, register_open
+from striate.models.network import Network, NetworkConfig
+from striate.nn.ranks import INTERPOLATION
+
+NAME: Final = "kernel_machine"
+
+FINEST_STRIDE: Final = 16
+"""Blocks with finer maps are left out: they know edges alone."""
+
+MANY_FEATURES: Final = 8192
+"""Above as many, only the last block of each stage is described."""
+
+LIMIT: Final = 6.0
+"""Standardized features are cut off here, so that one odd channel cannot make an item unlike all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelMachineConfig(NetworkConfig):
+    """A kernel machine.
+
+    Attributes:
+        backbone: name of the network whose maps are described, of any rank it has.
+        num_landmarks: items that an input is compared with.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    num_landmarks: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_landmarks < 1:
+            raise ArgumentError(f"num_landmarks={self.num_landmarks}", why="one at least")
+
+
+class ScaleFeatures(nn.Module):
+    """Statistics of a network's maps block by block, then its pooled last maps.
+
+    Args:
+        network: its blocks and its pool are used, not copied.
+
+    Attributes:
+        num_features: given for an item; the last are the pooled ones.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(module for _, module in network.blocks())
+        self.pool = network.pool
+        coarse = _coarse_blocks(network)
+        if 3 * sum(coarse.values()) > MANY_FEATURES:
+            ends = [
+                f"stages.{s}.{len(list(stage.children())) - 1}"
+                for s, stage in enumerate(network.stages)
+            ]
+            coarse = {name: channels for name, channels in coarse.items() if name in ends}
+        self.described = tuple(name in coarse for name, _ in network.blocks())
+        self.num_features = 3 * sum(coarse.values()) + network.num_features
+
+    def maps(self, x: Float[Tensor, "n c *space"]) -> list[Tensor]:
+        """The maps that are described, and the last."""
+        found = []
+        for block, described in zip(self.blocks, self.described, strict=True):
+            x = block(x)
+            if described:
+                found.append(x)
+        return [*found, x]
+
+    def describe(self, maps: Sequence[Tensor]) -> Float[Tensor, "n f"]:
+        """The features, of what `maps` gave."""
+        *described, last = maps
+        found = [statistic for part in described for statistic in statistics(part)]
+        return torch.cat([*found, self.pool(last).flatten(1)], 1)
+
+    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n f"]:
+        """The features of normalized inputs."""
+        return self.describe(self.maps(x))
+
+
+def statistics(maps: Float[Tensor, "n c *space"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, deviation and greatest value of each channel over space, each (n, c)."""
+    axes = tuple(range(2, maps.ndim))
+    variance, mean = torch.var_mean(maps, axes, correction=0)
+    return mean, variance.clamp(min=torch.finfo(maps.dtype).tiny).sqrt(), maps.amax(axes)
+
+
+class KernelHead(nn.Module):
+    """Similarity to landmarks, and a linear layer on it.
+
+    Args:
+        num_features: of an item.
+        num_landmarks: to compare with.
+        num_classes: logits given.
+
+    Attributes:
+        shift: (f,) of the standardization; `scale` likewise.
+        landmarks: (m, f) standardized features.
+        sharpness: of the kernel exp(-sharpness * mean squared difference).
+    """
+
+    shift: Tensor
+    scale: Tensor
+    landmarks: Tensor
+    sharpness: Tensor
+
+    def __init__(self, num_features: int, num_landmarks: int, num_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(num_features))
+        self.register_buffer("scale", torch.ones(num_features))
+        self.register_buffer("landmarks", torch.zeros(num_landmarks, num_features))
+        self.register_buffer("sharpness", torch.ones(()))
+        self.linear = nn.Linear(num_landmarks, num_classes)
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
+        """Logits."""
+        standardized = ((features - self.shift) * self.scale).clamp(-LIMIT, LIMIT)
+        similar = gaussian_kernel(standardized, self.landmarks, self.sharpness)
+        logits: Tensor = self.linear(similar)
+        return logits
+
+
+def gaussian_kernel(
+    a: Float[Tensor, "n f"], b: Float[Tensor, "m f"], sharpness: Tensor | float
+) -> Float[Tensor, "n m"]:
+    """exp(-sharpness * mean squared difference) of each row of `a` and each of `b`."""
+    return (-sharpness * mean_squared_difference(a, b)).exp()
+
+
+def mean_squared_difference(
+    a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]
+) -> Float[Tensor, "n m"]:
+    """Of each row of `a` and each of `b`."""
+    lengths = a.square().sum(1)[:, None] + b.square().sum(1)
+    return (lengths - 2 * a @ b.T).clamp(min=0) / a.shape[1]
+
+
+class KernelMachine(Network):
+    """A network's features at every scale, and a kernel machine on them."""
+
+    config: KernelMachineConfig
+    stem: ScaleFeatures
+
+    def __init__(self, config: KernelMachineConfig) -> None:
+        variant = find(config.backbone)
+        shared = {name: getattr(config, name) for name in ("rank", "in_channels", "input_size")}
+        base = variant.build(replace(variant.config, **shared))
+        stem = ScaleFeatures(base)
+        super().__init__(config, stem=stem, stages=[], num_features=stem.num_features)
+        self.least_size = base.least_size
+        self.pool = nn.Flatten()
+        self.head = KernelHead(stem.num_features, config.num_landmarks, config.num_classes)
+
+    def replace_head(self, num_classes: int) -> None:
+        """Not possible: landmarks and classes are learnt together.
+
+        Raises:
+            ArgumentError: always.
+        """
+        raise ArgumentError(f"a new head for a {NAME}", fix="fit it to the new items")
+
+    def activation_map(
+        self, x: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
+    ) -> Float[Tensor, n * space]:
+        """What the maps at each place add to a class's logit, to first order, over all scales.
+
+        Every described map is multiplied by the logit's derivative by it and summed over channels
+        (LayerCAM without its rectifier: Jiang et al., IEEE Transactions on Image Processing 2021);
+        each is then spread over the input, and all are added up.
+
+        Args:
+            x: inputs.
+            targets: (n,) the class of each.
+        """
+        self._check_input(x)
+        with torch.no_grad():
+            found = self.stem.maps(x)
+        with torch.enable_grad():
+            maps = [part.detach().requires_grad_() for part in found]
+            logits = self.forward_head(self.stem.describe(maps))
+            score = logits.gather(1, targets.to(logits.device)[:, None]).sum()
+            slopes = torch.autograd.grad(score, maps)
+        heat = x.new_zeros(len(x), *x.shape[2:])
+        mode = INTERPOLATION[x.ndim - 2]
+        for part, slope in zip(maps, slopes, strict=True):
+            added = (part.detach() * slope).sum(1, keepdim=True)
+            places = added[0, 0].numel() / heat[0].numel()
+            heat += places * F.interpolate(added, size=x.shape[2:], mode=mode)[:, 0]
+        return heat
+
+
+def kernel_machine_of(
+    network: Network, name: str, *, num_landmarks: int, num_classes: int
+) -> KernelMachine:
+    """A kernel machine on a network's maps, its landmarks and layer still to be set.
+
+    Args:
+        network: trained; its weights are copied.
+        name: of the network, for `create_model`.
+        num_landmarks: items to compare with.
+        num_classes: logits given.
+    """
+    config = network.config
+    machine = KernelMachine(
+        KernelMachineConfig(
+            rank=config.rank,
+            in_channels=config.in_channels,
+            input_size=config.input_size,
+            num_classes=num_classes,
+            backbone=name,
+            num_landmarks=num_landmarks,
+        )
+    )
+    machine.stem.load_state_dict(ScaleFeatures(network).state_dict())
+    machine.preprocessing = network.preprocessing
+    return machine.to(next(network.parameters()).device).eval()
+
+
+def _coarse_blocks(network: Network) -> dict[str, int]:
+    """Channels of the blocks in stages whose maps are coarse, by name."""
+    config = network.config
+    shadow = copy.deepcopy(network).to("meta").eval()
+    x = torch.empty(1, config.in_channels, *[config.input_size] * config.rank, device="meta")
+    found = {}
+    with torch.no_grad():
+        for name, block in shadow.blocks():
+            x = block(x)
+            has_space = x.ndim == config.rank + 2
+            if (
+                name.startswith("stages.")
+                and has_space
+                and x.shape[-1] * FINEST_STRIDE <= config.input_size
+            ):
+                found[name] = x.shape[1]
+    return found
+
+
+def _variant(name: str) -> Variant:
+    return Variant(family=NAME, config=KernelMachineConfig(), build=KernelMachine)
+
+
+register_open(lambda name: name == NAME, _variant)

@@ -1,0 +1,144 @@
+"""The kernel machine of a fit: chosen by cross-validation, and as a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.models import Network
+from striate.models.kernel_machine import KernelHead, KernelMachine, kernel_machine_of
+from striate.recipes.ledger import Ledger
+from striate.recipes.tasks import Task
+from striate.transfer.kernel import kernel_spaces
+from striate.transfer.probe import LinearProbe, ProbeConfig
+
+SHARPNESSES: Final = (0.25, 0.5, 1.0)
+"""Of the kernels tried."""
+
+STRENGTHS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Inverse regularization tried, from the strongest regularization on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelProbe:
+    """A kernel machine fitted to features.
+
+    Attributes:
+        head: from features to outputs.
+        sharpness: of its kernel.
+        strength: its inverse regularization.
+    """
+
+    head: KernelHead
+    sharpness: float
+    strength: float
+
+    def outputs(self, views: Tensor) -> Tensor:
+        """(n, outputs) of some items by their features (v, n, f) in every view."""
+        with torch.no_grad():
+            return torch.stack([self.head(view) for view in views]).mean(0)
+
+    def machine(self, network: Network, name: str) -> KernelMachine:
+        """The network whose features these are, ending in the head.
+
+        Args:
+            network: pretrained.
+            name: of it, for `create_model`.
+        """
+        machine = kernel_machine_of(
+            network,
+            name,
+            num_landmarks=len(self.head.landmarks),
+            num_classes=self.head.linear.out_features,
+        )
+        machine.head.load_state_dict(self.head.state_dict())
+        return machine
+
+
+def kernel_probe_of(
+    task: Task,
+    views: Tensor,
+    indices: NDArray[np.int64],
+    *,
+    seed: int,
+    ledger: Ledger,
+    topic: str,
+    like: KernelProbe | None = None,
+) -> KernelProbe:
+    """A kernel machine fitted to some items.
+
+    Args:
+        task: what to learn.
+        views: (v, items, f) features of all items in every view.
+        indices: of those to fit to.
+        seed: of landmarks and folds.
+        ledger: keeps the result.
+        topic: under which name.
+        like: another, whose kernel and regularization are taken; by default cross-validation in
+            these items chooses both.
+    """
+
+    def make() -> dict[str, Tensor]:
+        sharpnesses = SHARPNESSES if like is None else (like.sharpness,)
+        strengths = STRENGTHS if like is None else (like.strength,)
+        probe, head = _best(task, views, indices, sharpnesses, _config(strengths, seed))
+        strength = torch.tensor(probe.strength, dtype=torch.float64)
+        return {**head.state_dict(), "strength": strength}
+
+    stored = ledger.tensors(topic, make)
+    strength = stored.pop("strength").item()
+    landmarks, weight = stored["landmarks"], stored["linear.weight"]
+    head = KernelHead(landmarks.shape[1], len(landmarks), len(weight))
+    head.load_state_dict(stored)
+    return KernelProbe(
+        head=head.eval(), sharpness=float(stored["sharpness"]), strength=float(strength)
+    )
+
+
+def kernel_cross_outputs(
+    task: Task,
+    views: Tensor,
+    indices: NDArray[np.int64],
+    like: KernelProbe,
+    *,
+    seed: int,
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """What machines like one say of items that each was not fitted to, and which items these are.
+
+    Args:
+        task: what to learn.
+        views: (v, items, f) features of all items in every view.
+        indices: of those to go through, fold by fold.
+        like: gives kernel and regularization.
+        seed: of landmarks and folds.
+    """
+    (space,) = kernel_spaces(views[:, indices], (like.sharpness,), seed=seed)
+    coordinates = space.coordinates(views)
+    return task.cross_outputs(coordinates, indices, _config((like.strength,), seed))
+
+
+def _best(
+    task: Task,
+    views: Tensor,
+    indices: NDArray[np.int64],
+    sharpnesses: Sequence[float],
+    config: ProbeConfig,
+) -> tuple[LinearProbe, KernelHead]:
+    """The machine with the least loss on held-out items of a cross-validation, and its head."""
+    found: list[tuple[float, LinearProbe, KernelHead]] = []
+    for space in kernel_spaces(views[:, indices], sharpnesses, seed=config.seed):
+        probe = task.fit_probe(space.coordinates(views), indices, config)
+        loss = min(probe.scores.values(), default=0.0)
+        found.append((loss, probe, space.head(probe)))
+    _, probe, head = min(found, key=lambda one: one[0])
+    return probe, head
+
+
+def _config(strengths: tuple[float, ...], seed: int) -> ProbeConfig:
+    return ProbeConfig(strengths=strengths, standardize=False, seed=seed)
