@@ -67,12 +67,11 @@ def probe_run(photos, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def kernel_run(photos, tmp_path_factory):
-    """A finished run by method kernel, in two views."""
+    """A finished run by method kernel."""
     import striate
 
     out = tmp_path_factory.mktemp("runs") / "kernel"
-    options = {"image_size": 64, "symmetry": "mirror", "device": "cpu"}
-    return striate.fit(photos, out=out, method="kernel", **options)
+    return striate.fit(photos, out=out, method="kernel", image_size=64, device="cpu")
 
 
 @pytest.fixture(scope="session")

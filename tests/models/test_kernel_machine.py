@@ -78,7 +78,8 @@ def test_the_head_compares_as_scikit_learn_does() -> None:
     head.sharpness.fill_(0.9)
     features = 3 * torch.randn(11, 40, generator=generator)
     standardized = ((features - head.shift) * head.scale).clamp(-LIMIT, LIMIT)
-    similar = rbf_kernel(standardized.numpy(), head.landmarks.numpy(), gamma=0.9 / 40)
+    landmarks = head.landmarks.float().numpy()
+    similar = rbf_kernel(standardized.numpy(), landmarks, gamma=0.9 / 40)
     with torch.no_grad():
         expected = head.linear(torch.from_numpy(similar))
         torch.testing.assert_close(head(features), expected, rtol=1e-4, atol=1e-6)

@@ -175,6 +175,7 @@ def test_numbers_of_images(draw, tmp_path):
     [
         ({"image_size": 32}, "--image-size: it is of no use for a signal"),
         ({"symmetry": "flips"}, "--symmetry: it is of no use for a signal"),
+        ({"method": "kernel"}, "--method kernel: it is of no use for a signal"),
         ({"method": "finetune"}, "no pretrained weights for a signal"),
     ],
 )

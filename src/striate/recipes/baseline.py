@@ -57,12 +57,11 @@ def features_of(
     network: Network,
     dataset: ImageDataset,
     size: int,
-    symmetry: int,
     ledger: Ledger,
     progress: Progress,
     stop: Callable[[], bool] | None,
 ) -> Tensor:
-    """(items, features) frozen features of every item under a symmetry.
+    """(items, features) frozen features of every item.
 
     Those of every scale where they are not too many to keep; the last are the pooled ones.
     """
@@ -71,13 +70,12 @@ def features_of(
         everything = np.arange(len(dataset.items))
         scales = ScaleFeatures(network)
         few = scales.num_features * len(everything) <= MOST_NUMBERS
-        label = "features" if symmetry == 0 else f"features, view {symmetry + 1}"
-        with progress.track(label, len(everything), "items") as tracker:
-            batches = crops(dataset, everything, size, symmetry, stop)
+        with progress.track("features", len(everything), "items") as tracker:
+            batches = crops(dataset, everything, size, stop=stop)
             features = scales if few else None
             return {"features": extract(network, batches, features=features, tracker=tracker)}
 
-    return ledger.tensors(f"features-{symmetry}", make)["features"]
+    return ledger.tensors("features", make)["features"]
 
 
 def has_all_scales(network: Network, features: Tensor) -> bool:

@@ -172,7 +172,7 @@ def _run(job: Job) -> None:
     write_report(report, pipeline.pictures(report, candidate.predictor), job.folder.path)
     # Last: where it is there, the run is whole.
     job.folder.write_record(_record(job, task, pipeline, candidate, weights_hash))
-    for name in ("maps-*.bin", "features*.safetensors"):  # large, and of no use any more
+    for name in ("maps-*.bin", "features.safetensors"):  # large, and of no use any more
         for path in (job.folder.path / CHECKPOINTS).glob(name):
             path.unlink()
 

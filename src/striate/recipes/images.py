@@ -52,9 +52,6 @@ _FROZEN_COST: Final = 0.5
 """What the frozen blocks take of a pass through the network, about."""
 
 
-_FEATURES_SHARE: Final = 0.35
-"""Of the time, the most that frozen features may take."""
-
 _STEP_COST: Final = 2.0
 """What an item takes in a training step and validation, in passes through the network, about."""
 
@@ -106,13 +103,17 @@ class ImagePipeline(Pipeline):
         if method == "scratch":
             return Chosen(candidate=self._from_scratch(task), probe=None)
         network = self._pretrained(task)
-        features = self._features(network, 0)
+        features = job.ledger.timed(
+            "features",
+            lambda: features_of(
+                network, self._dataset, self._size, job.ledger, job.progress, job.stop
+            ),
+        )
         pooled = features[:, -network.num_features :]
         probe, probe_outputs = self.fit_probe(task, pooled)
         network.classifier.load_state_dict(probe.as_head().state_dict())
         if method == "probe":
             return Chosen(candidate=self._probe(task, network), probe=probe_outputs)
-        symmetry = job.decide("symmetry", lambda: self._symmetry(task, network, probe, pooled))
         simple = _Simple(
             name="probe",
             loss=task.calibrated(probe_outputs.val, self._dataset.indices("val"))[1],
@@ -120,18 +121,18 @@ class ImagePipeline(Pipeline):
             make=lambda backbone: self._probe(task, backbone),
         )
         if method == "kernel" or (method == "auto" and has_all_scales(network, features)):
-            kernel = self._kernel(task, network, features, symmetry)
+            kernel = self._kernel(task, network, features)
             if method == "kernel":
                 return Chosen(candidate=kernel.make(network), probe=probe_outputs)
             simple = self._better_fitted(simple, kernel, task.metrics[0])
-        views, why_views = self._views(network, symmetry)
-        seconds = job.seconds_left() - self._evaluation_seconds(views) - REPORTING
         # A resumed fit goes on with fine-tuning however little time is left.
-        if method == "auto" and not job.ledger.decide("tune", lambda: self._worth_tuning(seconds)):
+        if method == "auto" and not job.ledger.decide("tune", self._worth_tuning):
             why = f"of fine-tuning the time allows fewer than {LEAST_EPOCHS} epochs"
             job.tell(Choice(topic="method", choice=simple.name, why=why))
             return Chosen(candidate=simple.make(network), probe=probe_outputs)
-        job.tell(why_views)
+        symmetry = job.decide("symmetry", lambda: self._symmetry(task, network, probe, pooled))
+        views = job.decide("views", lambda: self._views(network, symmetry))
+        seconds = job.seconds_left() - self._evaluation_seconds(views) - REPORTING
         untouched = copy.deepcopy(network)
         tuned = self._fine_tuned(task, network, symmetry, views, seconds)
         if method == "auto" and not self._better(tuned, simple, task.metrics[0]):
@@ -167,18 +168,8 @@ class ImagePipeline(Pipeline):
         """Three channels, two axes."""
         return (3, self._size, self._size)
 
-    def _features(self, network: Network, symmetry: int, phase: str = "features") -> Tensor:
-        job = self.job
-        found: Tensor = job.ledger.timed(
-            phase,
-            lambda: features_of(
-                network, self._dataset, self._size, symmetry, job.ledger, job.progress, job.stop
-            ),
-        )
-        return found
-
-    def _kernel(self, task: Task, network: Network, features: Tensor, symmetry: str) -> _Simple:
-        """A kernel machine on the features of every scale, in two views where there is time.
+    def _kernel(self, task: Task, network: Network, features: Tensor) -> _Simple:
+        """A kernel machine on the features of every scale.
 
         Raises:
             ArgumentError: the items are too many for features of every scale.
@@ -190,21 +181,14 @@ class ImagePipeline(Pipeline):
                 why=f"{len(features)} items are too many to keep their features of every scale",
                 fix="use --method auto or finetune",
             )
-        mirrored = symmetry != "identity" and job.ledger.decide(
-            "mirrored",
-            lambda: 2 * job.ledger.seconds("features") <= _FEATURES_SHARE * job.config.time,
-        )
-        names = "mirror" if mirrored else "identity"
-        others = [self._features(network, number, "train") for number in SYMMETRIES[names][1:]]
-        views = torch.stack([features, *others])
         train, val = self._dataset.indices("train"), self._dataset.indices("val")
         probe = job.ledger.timed(
             "train",
             lambda: kernel_probe_of(
-                task, views, train, seed=seed, ledger=job.ledger, topic="kernel"
+                task, features, train, seed=seed, ledger=job.ledger, topic="kernel"
             ),
         )
-        outputs = probe.outputs(views[:, val])
+        outputs = probe.outputs(features[val])
         figures = task.epoch_metrics(outputs, val)
         job.progress.say(
             f"kernel machine after {duration(job.seconds())}: validation "
@@ -214,17 +198,17 @@ class ImagePipeline(Pipeline):
         )
 
         def make(backbone: Network) -> Candidate:
-            return self._kernel_machine(task, backbone, views, probe, names)
+            return self._kernel_machine(task, backbone, features, probe)
 
         def cross_loss() -> float:
-            found, covered = kernel_cross_outputs(task, views, train, probe, seed=seed)
+            found, covered = kernel_cross_outputs(task, features, train, probe, seed=seed)
             return task.calibrated(found, covered)[1]
 
         loss = task.calibrated(outputs, val)[1]
         return _Simple(name="kernel machine", loss=loss, cross_loss=cross_loss, make=make)
 
     def _kernel_machine(
-        self, task: Task, network: Network, views: Tensor, probe: KernelProbe, names: str
+        self, task: Task, network: Network, features: Tensor, probe: KernelProbe
     ) -> Candidate:
         """The kernel machine as the result, fitted again to the validation items too.
 
@@ -233,9 +217,9 @@ class ImagePipeline(Pipeline):
         job, seed = self.job, self.job.config.seed
         learnt = np.flatnonzero(self._dataset.splits != "test")
         final = kernel_probe_of(
-            task, views, learnt, seed=seed, ledger=job.ledger, topic="final kernel", like=probe
+            task, features, learnt, seed=seed, ledger=job.ledger, topic="final kernel", like=probe
         )
-        outputs, covered = kernel_cross_outputs(task, views, learnt, probe, seed=seed)
+        outputs, covered = kernel_cross_outputs(task, features, learnt, probe, seed=seed)
         calibration, loss = task.calibrated(outputs, covered)
         job.tell(
             Choice(
@@ -248,7 +232,7 @@ class ImagePipeline(Pipeline):
         return Candidate(
             method="kernel",
             model=KERNEL_MACHINE,
-            predictor=replace(self._predictor(machine, names), calibration=calibration),
+            predictor=replace(self._predictor(machine, "identity"), calibration=calibration),
             outputs=None,
             loss=loss,
         )
@@ -292,14 +276,15 @@ class ImagePipeline(Pipeline):
         )
         return kept
 
-    def _worth_tuning(self, seconds: float) -> bool:
+    def _worth_tuning(self) -> bool:
         """Whether there is time for enough epochs, going by how long the features took."""
-        if self.job.config.epochs is not None:
+        job = self.job
+        if job.config.epochs is not None:
             return True
-        one_item = self.job.ledger.seconds("features") / len(self._dataset.items)
+        seconds = job.seconds_left() - EVALUATION_SHARE * job.config.time - REPORTING
+        one_item = job.ledger.seconds("features") / len(self._dataset.items)
         epoch = _STEP_COST * one_item * len(self._dataset.indices("train"))
-        epochs = (1 - _MAPS_SHARE) * seconds / epoch
-        return seconds >= LEAST_TRAINING and epochs >= LEAST_EPOCHS
+        return seconds >= LEAST_TRAINING and (1 - _MAPS_SHARE) * seconds >= LEAST_EPOCHS * epoch
 
     def _pretrained(self, task: Task) -> Network:
         config = self.job.config

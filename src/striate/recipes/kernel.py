@@ -39,10 +39,11 @@ class KernelProbe:
     sharpness: float
     strength: float
 
-    def outputs(self, views: Tensor) -> Tensor:
-        """(n, outputs) of some items by their features (v, n, f) in every view."""
+    def outputs(self, features: Tensor) -> Tensor:
+        """(n, outputs) of some items' features."""
         with torch.no_grad():
-            return torch.stack([self.head(view) for view in views]).mean(0)
+            found: Tensor = self.head(features)
+        return found
 
     def machine(self, network: Network, name: str) -> KernelMachine:
         """The network whose features these are, ending in the head.
@@ -63,7 +64,7 @@ class KernelProbe:
 
 def kernel_probe_of(
     task: Task,
-    views: Tensor,
+    features: Tensor,
     indices: NDArray[np.int64],
     *,
     seed: int,
@@ -75,7 +76,7 @@ def kernel_probe_of(
 
     Args:
         task: what to learn.
-        views: (v, items, f) features of all items in every view.
+        features: (items, features) of all items.
         indices: of those to fit to.
         seed: of landmarks and folds.
         ledger: keeps the result.
@@ -87,7 +88,7 @@ def kernel_probe_of(
     def make() -> dict[str, Tensor]:
         sharpnesses = SHARPNESSES if like is None else (like.sharpness,)
         strengths = STRENGTHS if like is None else (like.strength,)
-        probe, head = _best(task, views, indices, sharpnesses, _config(strengths, seed))
+        probe, head = _best(task, features, indices, sharpnesses, _config(strengths, seed))
         strength = torch.tensor(probe.strength, dtype=torch.float64)
         return {**head.state_dict(), "strength": strength}
 
@@ -103,7 +104,7 @@ def kernel_probe_of(
 
 def kernel_cross_outputs(
     task: Task,
-    views: Tensor,
+    features: Tensor,
     indices: NDArray[np.int64],
     like: KernelProbe,
     *,
@@ -113,27 +114,27 @@ def kernel_cross_outputs(
 
     Args:
         task: what to learn.
-        views: (v, items, f) features of all items in every view.
+        features: (items, features) of all items.
         indices: of those to go through, fold by fold.
         like: gives kernel and regularization.
         seed: of landmarks and folds.
     """
-    (space,) = kernel_spaces(views[:, indices], (like.sharpness,), seed=seed)
-    coordinates = space.coordinates(views)
+    (space,) = kernel_spaces(features[indices], (like.sharpness,), seed=seed)
+    coordinates = space.coordinates(features)
     return task.cross_outputs(coordinates, indices, _config((like.strength,), seed))
 
 
 def _best(
     task: Task,
-    views: Tensor,
+    features: Tensor,
     indices: NDArray[np.int64],
     sharpnesses: Sequence[float],
     config: ProbeConfig,
 ) -> tuple[LinearProbe, KernelHead]:
     """The machine with the least loss on held-out items of a cross-validation, and its head."""
     found: list[tuple[float, LinearProbe, KernelHead]] = []
-    for space in kernel_spaces(views[:, indices], sharpnesses, seed=config.seed):
-        probe = task.fit_probe(space.coordinates(views), indices, config)
+    for space in kernel_spaces(features[indices], sharpnesses, seed=config.seed):
+        probe = task.fit_probe(space.coordinates(features), indices, config)
         loss = min(probe.scores.values(), default=0.0)
         found.append((loss, probe, space.head(probe)))
     _, probe, head = min(found, key=lambda one: one[0])

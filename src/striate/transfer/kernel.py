@@ -4,12 +4,7 @@ A linear probe weighs features one by one; many classes are told apart only by h
 together. In the coordinates that are made here, an inner product of two items is their similarity
 by a Gaussian kernel, so a linear probe there (`striate.transfer.probe`) is a kernel machine.
 
-Where labels do not depend on a set of symmetries, items may be given in several views. The kernel is
-then the mean over all pairs of views, and knows of the symmetries without a single further item
-(Haasdonk and Burkhardt, Invariant kernel functions for pattern analysis and machine learning, Machine
-Learning 2007).
-
-Axes: v views, n items, f features, m landmarks (views one after the other).
+Axes: n items, f features, m landmarks.
 """
 
 from __future__ import annotations
@@ -20,7 +15,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 from torch import Tensor
 
 from striate.models.kernel_machine import (
@@ -48,32 +43,25 @@ class KernelSpace:
     Attributes:
         shift: of the standardization of features.
         scale: likewise; 0 for features that are constant.
-        landmarks: standardized features of the views of some items.
+        landmarks: standardized features of some items, in float16: half the size of a saved model.
         sharpness: of the kernel exp(-sharpness * mean squared difference).
         axes: from similarities to coordinates.
     """
 
     shift: Float[Tensor, " f"]
     scale: Float[Tensor, " f"]
-    landmarks: Float[Tensor, "m f"]
+    landmarks: Float16[Tensor, "m f"]
     sharpness: float
     axes: Float[Tensor, "m axes"]
 
-    def coordinates(self, views: Float[Tensor, "v n f"]) -> Float[Tensor, "n axes"]:
-        """Of some items by their features in every view, float64."""
-        similar = [
-            gaussian_kernel(
-                _standardized(view, self.shift, self.scale), self.landmarks, self.sharpness
-            )
-            for view in views
-        ]
-        return torch.stack(similar).double().mean(0) @ self.axes
+    def coordinates(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n axes"]:
+        """Of some items, float64."""
+        standardized = _standardized(features, self.shift, self.scale)
+        similar = gaussian_kernel(standardized, self.landmarks.float(), self.sharpness)
+        return similar.double() @ self.axes
 
     def head(self, probe: LinearProbe) -> KernelHead:
-        """A probe of the coordinates as a network's head, from one view's features to outputs.
-
-        The mean of its outputs over the views is what the probe says.
-        """
+        """A probe of the coordinates as a network's head, from features to outputs."""
         classes = len(probe.bias)
         head = KernelHead(len(self.shift), len(self.landmarks), classes)
         with torch.no_grad():
@@ -87,29 +75,27 @@ class KernelSpace:
 
 
 def kernel_spaces(
-    views: Float[Tensor, "v n f"], sharpnesses: Sequence[float], *, seed: int
+    features: Float[Tensor, "n f"], sharpnesses: Sequence[float], *, seed: int
 ) -> Iterator[KernelSpace]:
     """The space of each kernel, its standardization and landmarks taken from some items.
 
     Args:
-        views: features of the training items in every view.
+        features: of the training items.
         sharpnesses: of the kernels; of two unlike items, the mean squared difference is about 2.
         seed: of the choice of landmarks.
     """
-    num_views, num_items = views.shape[:2]
-    mean, scale = feature_scale(views[0].double().numpy())
+    num_items = len(features)
+    mean, scale = feature_scale(features.double().numpy())
     shift, factor = torch.from_numpy(mean).float(), torch.from_numpy(scale).float()
     chosen = np.arange(num_items)
     if num_items > MAX_LANDMARKS:
         generator = np.random.default_rng(seed)
         chosen = np.sort(generator.choice(num_items, MAX_LANDMARKS, replace=False))
-    landmarks = _standardized(views[:, chosen].flatten(0, 1), shift, factor)
-    differences = mean_squared_difference(landmarks, landmarks).double()
+    landmarks = _standardized(features[chosen], shift, factor).half()
+    differences = mean_squared_difference(landmarks.float(), landmarks.float()).double()
     num_axes = min(len(chosen), max(1, _NUMBERS // num_items))
     for sharpness in sharpnesses:
-        kernel = (-sharpness * differences).exp()
-        pairs = kernel.view(num_views, len(chosen), num_views, len(chosen))
-        values, vectors = torch.linalg.eigh(pairs.mean((0, 2)))
+        values, vectors = torch.linalg.eigh((-sharpness * differences).exp())
         values, vectors = values[-num_axes:], vectors[:, -num_axes:]
         spanned = values > _SPANNED * values[-1]
         yield KernelSpace(
@@ -117,7 +103,7 @@ def kernel_spaces(
             scale=factor,
             landmarks=landmarks,
             sharpness=sharpness,
-            axes=(vectors[:, spanned] / values[spanned].sqrt()).repeat(num_views, 1) / num_views,
+            axes=vectors[:, spanned] / values[spanned].sqrt(),
         )
 
 
