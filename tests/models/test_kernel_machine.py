@@ -1,5 +1,8 @@
 """The kernel machine: statistics of late maps, scikit-learn's kernel, and where a logit comes from."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +131,19 @@ def test_a_machine_takes_over_weights_and_preprocessing() -> None:
     with torch.no_grad():
         pooled = network.pool(network.forward_features(x))
         torch.testing.assert_close(machine.forward_features(x)[:, -1280:], pooled)
+
+
+def test_an_unusual_backbone_is_made_again(tmp_path) -> None:
+    """Options that change the layers are kept, through JSON: here one block a stage."""
+    network = create_model("resnet18", num_blocks=(1, 1, 1, 1))
+    machine = randomized(kernel_machine_of(network, "resnet18", num_landmarks=4, num_classes=2))
+    path = tmp_path / "model.safetensors"
+    save_file(machine.state_dict(), path)
+    options = json.loads(json.dumps(asdict(machine.config)))
+    again = create_model("kernel_machine", weights=path, **options).eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(again(x), machine(x))
 
 
 def test_bad_requests_say_why() -> None:

@@ -18,9 +18,9 @@ Axes: n items, c channels, f features, m landmarks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float, Int
@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError
 from striate.models.catalog import Variant, find, register_open
+from striate.models.create import configure
 from striate.models.network import Network, NetworkConfig
 from striate.nn.ranks import INTERPOLATION
 
@@ -40,6 +41,9 @@ FINEST_STRIDE: Final = 16
 MANY_FEATURES: Final = 8192
 """Above as many, only the last block of each stage is described."""
 
+_SHARED: Final = ("rank", "in_channels", "input_size")
+"""What a machine's configuration says of its backbone too."""
+
 LIMIT: Final = 6.0
 """Standardized features are cut off here, so that one odd channel cannot make an item unlike all."""
 
@@ -50,10 +54,12 @@ class KernelMachineConfig(NetworkConfig):
 
     Attributes:
         backbone: name of the network whose maps are described, of any rank it has.
+        backbone_options: what its configuration has otherwise than a network of that name.
         num_landmarks: items that an input is compared with.
     """
 
     backbone: str = "efficientnet_lite0"
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
     num_landmarks: int = 1024
 
     def __post_init__(self) -> None:
@@ -174,8 +180,9 @@ class KernelMachine(Network):
 
     def __init__(self, config: KernelMachineConfig) -> None:
         variant = find(config.backbone)
-        shared = {name: getattr(config, name) for name in ("rank", "in_channels", "input_size")}
-        base = variant.build(replace(variant.config, **shared))
+        shared = {name: getattr(config, name) for name in _SHARED}
+        options = {**config.backbone_options, **shared}
+        base = variant.build(configure(config.backbone, variant.config, options))
         stem = ScaleFeatures(base)
         super().__init__(config, stem=stem, stages=[], num_features=stem.num_features)
         self.least_size = base.least_size
@@ -231,14 +238,17 @@ def kernel_machine_of(
         num_landmarks: items to compare with.
         num_classes: logits given.
     """
-    config = network.config
+    own, usual = asdict(network.config), asdict(find(name).config)
     machine = KernelMachine(
         KernelMachineConfig(
-            rank=config.rank,
-            in_channels=config.in_channels,
-            input_size=config.input_size,
+            **{key: own.pop(key) for key in _SHARED},
             num_classes=num_classes,
             backbone=name,
+            backbone_options={
+                key: value
+                for key, value in own.items()
+                if key != "num_classes" and value != usual[key]
+            },
             num_landmarks=num_landmarks,
         )
     )

@@ -15,7 +15,7 @@ from striate.models import Network
 from striate.models.kernel_machine import KernelHead, KernelMachine, kernel_machine_of
 from striate.recipes.ledger import Ledger
 from striate.recipes.tasks import Task
-from striate.transfer.kernel import kernel_spaces
+from striate.transfer.kernel import MAX_LANDMARKS, kernel_spaces
 from striate.transfer.probe import LinearProbe, ProbeConfig
 
 SHARPNESSES: Final = (0.25, 0.5, 1.0)
@@ -23,6 +23,16 @@ SHARPNESSES: Final = (0.25, 0.5, 1.0)
 
 STRENGTHS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Inverse regularization tried, from the strongest regularization on."""
+
+FEW_SHARPNESSES: Final = (0.5,)
+FEW_STRENGTHS: Final = (10.0, 30.0, 100.0)
+"""Tried where a fit takes long."""
+
+_LONG: Final = 6_000_000
+"""Items times axes times columns of a layer from which on a fit takes more than a second."""
+
+_LONGEST: Final = 20_000_000
+"""The same, at most; coordinates are left out to keep to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +96,9 @@ def kernel_probe_of(
     """
 
     def make() -> dict[str, Tensor]:
-        sharpnesses = SHARPNESSES if like is None else (like.sharpness,)
-        strengths = STRENGTHS if like is None else (like.strength,)
+        sharpnesses, strengths = _grid(task, len(indices))
+        if like is not None:
+            sharpnesses, strengths = (like.sharpness,), (like.strength,)
         probe, head = _best(task, features, indices, sharpnesses, _config(strengths, seed))
         strength = torch.tensor(probe.strength, dtype=torch.float64)
         return {**head.state_dict(), "strength": strength}
@@ -119,7 +130,9 @@ def kernel_cross_outputs(
         like: gives kernel and regularization.
         seed: of landmarks and folds.
     """
-    (space,) = kernel_spaces(features[indices], (like.sharpness,), seed=seed)
+    (space,) = kernel_spaces(
+        features[indices], (like.sharpness,), max_axes=_max_axes(task, len(indices)), seed=seed
+    )
     coordinates = space.coordinates(features)
     return task.cross_outputs(coordinates, indices, _config((like.strength,), seed))
 
@@ -133,12 +146,35 @@ def _best(
 ) -> tuple[LinearProbe, KernelHead]:
     """The machine with the least loss on held-out items of a cross-validation, and its head."""
     found: list[tuple[float, LinearProbe, KernelHead]] = []
-    for space in kernel_spaces(features[indices], sharpnesses, seed=config.seed):
+    spaces = kernel_spaces(
+        features[indices],
+        sharpnesses,
+        max_axes=_max_axes(task, len(indices)),
+        seed=config.seed,
+    )
+    for space in spaces:
         probe = task.fit_probe(space.coordinates(features), indices, config)
         loss = min(probe.scores.values(), default=0.0)
         found.append((loss, probe, space.head(probe)))
     _, probe, head = min(found, key=lambda one: one[0])
     return probe, head
+
+
+def _columns(task: Task) -> int:
+    """Of the layer that is fitted: two classes need one."""
+    return 1 if task.num_outputs <= 2 else task.num_outputs
+
+
+def _max_axes(task: Task, num_items: int) -> int:
+    return max(1, min(MAX_LANDMARKS, _LONGEST // (num_items * _columns(task))))
+
+
+def _grid(task: Task, num_items: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Kernels and strengths to choose from: few where there are many items or classes."""
+    axes = min(num_items, _max_axes(task, num_items))
+    if num_items * axes * _columns(task) > _LONG:
+        return FEW_SHARPNESSES, FEW_STRENGTHS
+    return SHARPNESSES, STRENGTHS
 
 
 def _config(strengths: tuple[float, ...], seed: int) -> ProbeConfig:

@@ -29,9 +29,6 @@ from striate.transfer.probe import LinearProbe, feature_scale
 MAX_LANDMARKS: Final = 2000
 """Training items that an input is compared with, at most; chosen at random where there are more."""
 
-_NUMBERS: Final = 4_000_000
-"""Coordinates of all items together, at most: what a probe is fitted to within seconds."""
-
 _SPANNED: Final = 1e-7
 """Axes along which the landmarks vary less than this, relative to the first, are rounding."""
 
@@ -75,13 +72,18 @@ class KernelSpace:
 
 
 def kernel_spaces(
-    features: Float[Tensor, "n f"], sharpnesses: Sequence[float], *, seed: int
+    features: Float[Tensor, "n f"],
+    sharpnesses: Sequence[float],
+    *,
+    max_axes: int = MAX_LANDMARKS,
+    seed: int,
 ) -> Iterator[KernelSpace]:
     """The space of each kernel, its standardization and landmarks taken from some items.
 
     Args:
         features: of the training items.
         sharpnesses: of the kernels; of two unlike items, the mean squared difference is about 2.
+        max_axes: coordinates of an item, at most: those along which the landmarks vary most.
         seed: of the choice of landmarks.
     """
     num_items = len(features)
@@ -93,10 +95,9 @@ def kernel_spaces(
         chosen = np.sort(generator.choice(num_items, MAX_LANDMARKS, replace=False))
     landmarks = _standardized(features[chosen], shift, factor).half()
     differences = mean_squared_difference(landmarks.float(), landmarks.float()).double()
-    num_axes = min(len(chosen), max(1, _NUMBERS // num_items))
     for sharpness in sharpnesses:
         values, vectors = torch.linalg.eigh((-sharpness * differences).exp())
-        values, vectors = values[-num_axes:], vectors[:, -num_axes:]
+        values, vectors = values[-max_axes:], vectors[:, -max_axes:]
         spanned = values > _SPANNED * values[-1]
         yield KernelSpace(
             shift=shift,
