@@ -94,7 +94,7 @@ def test_an_activation_map_sums_to_the_slope_of_the_logit_along_the_maps() -> No
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     targets = torch.tensor([2, 0])
     heat = machine.activation_map(x, targets)
-    assert heat.shape == (2, 64, 64)
+    assert heat.shape == (2, 2, 2)
     with torch.no_grad():
         maps = machine.stem.maps(x)
         step = 1e-5

@@ -18,7 +18,7 @@ Axes: n items, c channels, f features, m landmarks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -31,7 +31,6 @@ from striate.errors import ArgumentError
 from striate.models.catalog import Variant, find, register_open
 from striate.models.create import configure
 from striate.models.network import Network, NetworkConfig
-from striate.nn.ranks import INTERPOLATION
 
 NAME: Final = "kernel_machine"
 
@@ -40,6 +39,12 @@ FINEST_STRIDE: Final = 16
 
 MANY_FEATURES: Final = 8192
 """Above as many, only the last block of each stage is described."""
+
+_POOLS: Final[dict[int, Callable[..., Tensor]]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
 
 _SHARED: Final = ("rank", "in_channels", "input_size")
 """What a machine's configuration says of its backbone too."""
@@ -203,8 +208,9 @@ class KernelMachine(Network):
         """What the maps at each place add to a class's logit, to first order, over all scales.
 
         Every described map is multiplied by the logit's derivative by it and summed over channels
-        (LayerCAM without its rectifier: Jiang et al., IEEE Transactions on Image Processing 2021);
-        each is then spread over the input, and all are added up.
+        (LayerCAM without its rectifier: Jiang et al., IEEE Transactions on Image Processing 2021).
+        All are brought to the places of the last maps and added up: the greatest value of a fine
+        map is a single point, which would be hard to see.
 
         Args:
             x: inputs.
@@ -218,12 +224,12 @@ class KernelMachine(Network):
             logits = self.forward_head(self.stem.describe(maps))
             score = logits.gather(1, targets.to(logits.device)[:, None]).sum()
             slopes = torch.autograd.grad(score, maps)
-        heat = x.new_zeros(len(x), *x.shape[2:])
-        mode = INTERPOLATION[x.ndim - 2]
+        last = maps[-1].shape[2:]
+        pool = _POOLS[len(last)]
+        heat = x.new_zeros(len(x), *last)
         for part, slope in zip(maps, slopes, strict=True):
             added = (part.detach() * slope).sum(1, keepdim=True)
-            places = added[0, 0].numel() / heat[0].numel()
-            heat += places * F.interpolate(added, size=x.shape[2:], mode=mode)[:, 0]
+            heat += pool(added, last)[:, 0] * (added[0].numel() / heat[0].numel())
         return heat
 
 

@@ -24,6 +24,7 @@ from striate.data.splits import SPLITS
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError
 from striate.metrics import Calibration
+from striate.models.kernel_machine import KernelMachineConfig
 from striate.progress import Progress
 from striate.recipes.config import FitConfig, parse_time
 from striate.recipes.feeding import FeedPipeline
@@ -172,7 +173,11 @@ def _run(job: Job) -> None:
     write_report(report, pipeline.pictures(report, candidate.predictor), job.folder.path)
     # Last: where it is there, the run is whole.
     job.folder.write_record(_record(job, task, pipeline, candidate, weights_hash))
-    for name in ("maps-*.bin", "features.safetensors"):  # large, and of no use any more
+    for name in (
+        "maps-*.bin",
+        "features.safetensors",
+        "*kernel.safetensors",
+    ):  # large, and of no use any more
         for path in (job.folder.path / CHECKPOINTS).glob(name):
             path.unlink()
 
@@ -231,6 +236,7 @@ def _write_model(job: Job, chosen: Candidate) -> str:
 def _facts(job: Job, task: Task, pipeline: Pipeline, chosen: Candidate) -> RunFacts:
     dataset = task.dataset
     counts = task.class_counts()
+    config = chosen.predictor.network.config
     return RunFacts(
         striate=version("striate"),
         task=_stem(dataset.name),
@@ -243,6 +249,7 @@ def _facts(job: Job, task: Task, pipeline: Pipeline, chosen: Candidate) -> RunFa
         method=chosen.method,
         model=chosen.model,
         model_details={
+            **({"backbone": config.backbone} if isinstance(config, KernelMachineConfig) else {}),
             "parameters": sum(p.numel() for p in chosen.predictor.network.parameters()),
             "input": " x ".join(map(str, pipeline.input_shape())),
             "weights": str(job.config.weights),
@@ -269,8 +276,10 @@ def _throughput(job: Job, dataset: Dataset, chosen: Candidate) -> dict[str, floa
         rates["features"] = len(dataset.items) / job.ledger.seconds("features")
     if chosen.history:
         rates["train"] = float(np.median([row["samples_per_second"] for row in chosen.history]))
-    held_out = len(dataset.indices("val")) + len(dataset.indices("test"))
-    rates["predict"] = held_out / max(job.ledger.seconds("evaluate"), 1e-9)
+    predicted = len(dataset.indices("test"))
+    if chosen.outputs is not None:
+        predicted += len(dataset.indices("val"))
+    rates["predict"] = predicted / max(job.ledger.seconds("evaluate"), 1e-9)
     return rates
 
 
