@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError
-from striate.nn.ranks import INTERPOLATION
 from striate.registry import Registry
 
 
@@ -80,7 +79,7 @@ def to_input_scale(
     heat: Float[Tensor, " n *reduced"], space: torch.Size
 ) -> Float[Tensor, " n *space"]:
     """Interpolate maps without negative values to the input's size and scale each to a peak of 1."""
-    mode = INTERPOLATION[len(space)]
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(space)]
     heat = F.interpolate(heat.float()[:, None], size=space, mode=mode)[:, 0]
     peaks = heat.flatten(1).amax(1).view(-1, *[1] * len(space))
     return heat / peaks.clamp(min=torch.finfo(heat.dtype).tiny)

@@ -37,9 +37,6 @@ BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 CONV_TYPES: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORM_TYPES: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
-INTERPOLATION: Final = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""Modes of torch's `interpolate` that are linear along each axis, by rank."""
-
 
 def layers(rank: int) -> RankLayers:
     """torch's layers for `rank` spatial axes.
