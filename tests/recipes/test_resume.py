@@ -33,18 +33,19 @@ def stopped(photos, tmp_path_factory):
     return out
 
 
-def test_stopped_again_and_again_it_ends_with_the_same_weights(photos, tuned_run, tmp_path):
-    attempts = 0
-    while True:
+def fit_with_stops(photos, out, options, looks):
+    """A run that was stopped after every so many looks, and how often that was."""
+    for attempts in range(20):
         try:
-            run = striate.fit(
-                photos, out=tmp_path / "run", **OPTIONS, resume=attempts > 0, stop=After(3)
-            )
+            run = striate.fit(photos, out=out, **options, resume=attempts > 0, stop=After(looks))
         except StoppedError:
-            attempts += 1
-            assert attempts < 20, "no progress from one attempt to the next"
-        else:
-            break
+            continue
+        return run, attempts
+    pytest.fail("no progress from one attempt to the next")
+
+
+def test_stopped_again_and_again_it_ends_with_the_same_weights(photos, tuned_run, tmp_path):
+    run, attempts = fit_with_stops(photos, tmp_path / "run", OPTIONS, looks=3)
     assert attempts >= 3
     assert run.record.model.sha256 == tuned_run.record.model.sha256
     for name in ("predictions.csv", "data.lock.json"):
@@ -56,17 +57,7 @@ def test_stopped_again_and_again_it_ends_with_the_same_weights(photos, tuned_run
 
 def test_a_kernel_machine_is_the_same_after_stops(photos, kernel_run, tmp_path):
     options = {"method": "kernel", "image_size": 64, "device": "cpu"}
-    attempts = 0
-    while True:
-        try:
-            run = striate.fit(
-                photos, out=tmp_path / "run", **options, resume=attempts > 0, stop=After(1)
-            )
-        except StoppedError:
-            attempts += 1
-            assert attempts < 20, "no progress from one attempt to the next"
-        else:
-            break
+    run, attempts = fit_with_stops(photos, tmp_path / "run", options, looks=1)
     assert attempts >= 1
     assert run.record.model.sha256 == kernel_run.record.model.sha256
 

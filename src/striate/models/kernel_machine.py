@@ -155,11 +155,18 @@ class KernelHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
         """Logits."""
-        standardized = ((features - self.shift) * self.scale).clamp(-LIMIT, LIMIT)
+        standardized = standardize(features, self.shift, self.scale)
         landmarks = self.landmarks.to(standardized.dtype)
         similar = gaussian_kernel(standardized, landmarks, self.sharpness)
         logits: Tensor = self.linear(similar)
         return logits
+
+
+def standardize(
+    features: Float[Tensor, "n f"], shift: Float[Tensor, " f"], scale: Float[Tensor, " f"]
+) -> Float[Tensor, "n f"]:
+    """Features as a kernel compares them, cut off at `LIMIT`."""
+    return ((features - shift) * scale).clamp(-LIMIT, LIMIT)
 
 
 def gaussian_kernel(
@@ -204,7 +211,7 @@ class KernelMachine(Network):
 
     def activation_map(
         self, x: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
-    ) -> Float[Tensor, n * space]:
+    ) -> Float[Tensor, " n *reduced"]:
         """What the maps at each place add to a class's logit, to first order, over all scales.
 
         Every described map is multiplied by the logit's derivative by it and summed over channels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -105,6 +106,14 @@ def probe_of(
         strength=stored["strength"].item(),
         scores={},
     )
+
+
+def probe_cross_outputs(
+    task: Task, features: Tensor, indices: NDArray[np.int64], probe: LinearProbe, seed: int
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """What probes of one's strength say of items that each was not fitted to, and of which items."""
+    config = replace(task.probe_config(seed), strengths=(probe.strength,))
+    return task.cross_outputs(features, indices, config)
 
 
 def transformed_losses(

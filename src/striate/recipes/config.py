@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from striate.data.symmetry import SYMMETRIES
 from striate.errors import ArgumentError, UnknownNameError
 from striate.typing import Kind
 
-Method = Literal["auto", "probe", "kernel", "finetune", "scratch"]
+METHODS: Final = ("auto", "probe", "kernel", "finetune", "scratch")
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -42,7 +42,7 @@ class FitConfig:
 
     model: str = "auto"
     weights: str | None = "auto"
-    method: Method = "auto"
+    method: str = "auto"
     time: float = 600.0
     epochs: int | None = None
     symmetry: str = "auto"
@@ -53,8 +53,8 @@ class FitConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise UnknownNameError("method", self.method, get_args(Method))
+        if self.method not in METHODS:
+            raise UnknownNameError("method", self.method, METHODS)
         symmetries = ["auto", *SYMMETRIES]
         if self.symmetry not in symmetries:
             raise UnknownNameError("symmetry", self.symmetry, symmetries)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from striate.models.minirocket import MiniRocket, fit_biases
 from striate.nn.layout import placed
 from striate.nn.parameters import plain_groups
 from striate.ops.inputs import Inputs
-from striate.recipes.baseline import probe_of
+from striate.recipes.baseline import probe_cross_outputs, probe_of
 from striate.recipes.kind_defaults import defaults_of
 from striate.recipes.pictures import feed_pictures
 from striate.recipes.pipeline import (
@@ -194,18 +193,9 @@ class FeedPipeline(Pipeline):
         learnt = np.flatnonzero(task.dataset.splits != "test")
         probe = probe_of(task, features, learnt, seed, job.ledger, "final probe")
         network.classifier.load_state_dict(probe.as_head().state_dict())
-        config = replace(task.probe_config(seed), strengths=(probe.strength,))
-        outputs, covered = task.cross_outputs(features, learnt, config)
-        calibration, loss = task.calibrated(outputs, covered)
-        why = "no network trained by steps is the result, so nothing else needs them"
-        job.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))
-        return Candidate(
-            method="probe",
-            model=str(self._defaults.features),
-            predictor=replace(self._predictor(network), calibration=calibration),
-            outputs=None,
-            loss=loss,
-        )
+        held_out = probe_cross_outputs(task, features, learnt, probe, seed)
+        name = str(self._defaults.features)
+        return self.refitted(task, "probe", name, self._predictor(network), held_out)
 
     def _surely_better(self, task: Task, trained: Candidate, probe: ProbeOutputs) -> bool:
         """Whether a trained network beats the probe on validation by more than chance may give.

@@ -24,7 +24,6 @@ from striate.data.splits import SPLITS
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import DataError, RunError
 from striate.metrics import Calibration
-from striate.models.kernel_machine import KernelMachineConfig
 from striate.progress import Progress
 from striate.recipes.config import FitConfig, parse_time
 from striate.recipes.feeding import FeedPipeline
@@ -107,7 +106,7 @@ def fit(
     config = FitConfig(
         model=DEFAULT_MODEL if model == "auto" and source.kind == "image" else model,
         weights=weights,
-        method=method,  # type: ignore[arg-type]  # FitConfig checks it
+        method=method,
         time=parse_time(time),
         epochs=epochs,
         symmetry=symmetry,
@@ -173,11 +172,8 @@ def _run(job: Job) -> None:
     write_report(report, pipeline.pictures(report, candidate.predictor), job.folder.path)
     # Last: where it is there, the run is whole.
     job.folder.write_record(_record(job, task, pipeline, candidate, weights_hash))
-    for name in (
-        "maps-*.bin",
-        "features.safetensors",
-        "*kernel.safetensors",
-    ):  # large, and of no use any more
+    # Large, and of no use any more.
+    for name in ("maps-*.bin", "features.safetensors", "*kernel.safetensors"):
         for path in (job.folder.path / CHECKPOINTS).glob(name):
             path.unlink()
 
@@ -236,7 +232,6 @@ def _write_model(job: Job, chosen: Candidate) -> str:
 def _facts(job: Job, task: Task, pipeline: Pipeline, chosen: Candidate) -> RunFacts:
     dataset = task.dataset
     counts = task.class_counts()
-    config = chosen.predictor.network.config
     return RunFacts(
         striate=version("striate"),
         task=_stem(dataset.name),
@@ -249,7 +244,7 @@ def _facts(job: Job, task: Task, pipeline: Pipeline, chosen: Candidate) -> RunFa
         method=chosen.method,
         model=chosen.model,
         model_details={
-            **({"backbone": config.backbone} if isinstance(config, KernelMachineConfig) else {}),
+            **chosen.details,
             "parameters": sum(p.numel() for p in chosen.predictor.network.parameters()),
             "input": " x ".join(map(str, pipeline.input_shape())),
             "weights": str(job.config.weights),

@@ -25,7 +25,13 @@ from striate.models import Network, create_model
 from striate.models.kernel_machine import NAME as KERNEL_MACHINE
 from striate.progress import duration
 from striate.recipes import finetune
-from striate.recipes.baseline import crops, features_of, has_all_scales, transformed_losses
+from striate.recipes.baseline import (
+    crops,
+    features_of,
+    has_all_scales,
+    probe_cross_outputs,
+    transformed_losses,
+)
 from striate.recipes.choices import choose_image_size, choose_symmetry
 from striate.recipes.kernel import KernelProbe, kernel_cross_outputs, kernel_probe_of
 from striate.recipes.pictures import image_pictures
@@ -50,7 +56,6 @@ _MAPS_SHARE: Final = 0.25
 
 _FROZEN_COST: Final = 0.5
 """What the frozen blocks take of a pass through the network, about."""
-
 
 _STEP_COST: Final = 2.0
 """What an item takes in a training step and validation, in passes through the network, about."""
@@ -117,7 +122,11 @@ class ImagePipeline(Pipeline):
         simple = _Simple(
             name="probe",
             loss=task.calibrated(probe_outputs.val, self._dataset.indices("val"))[1],
-            cross_loss=lambda: self._cross_loss(task, probe, pooled),
+            cross_loss=lambda: task.calibrated(
+                *probe_cross_outputs(
+                    task, pooled, self._dataset.indices("train"), probe, job.config.seed
+                )
+            )[1],
             make=lambda backbone: self._probe(task, backbone),
         )
         if method == "kernel" or (method == "auto" and has_all_scales(network, features)):
@@ -189,20 +198,15 @@ class ImagePipeline(Pipeline):
             ),
         )
         outputs = probe.outputs(features[val])
-        figures = task.epoch_metrics(outputs, val)
-        job.progress.say(
-            f"kernel machine after {duration(job.seconds())}: validation "
-            + ", ".join(
-                f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in reversed(task.metrics)
-            )
-        )
+        self.tell_validation(task, "kernel machine", "frozen features of every scale", outputs)
 
         def make(backbone: Network) -> Candidate:
             return self._kernel_machine(task, backbone, features, probe)
 
         def cross_loss() -> float:
-            found, covered = kernel_cross_outputs(task, features, train, probe, seed=seed)
-            return task.calibrated(found, covered)[1]
+            return task.calibrated(*kernel_cross_outputs(task, features, train, probe, seed=seed))[
+                1
+            ]
 
         loss = task.calibrated(outputs, val)[1]
         return _Simple(name="kernel machine", loss=loss, cross_loss=cross_loss, make=make)
@@ -210,40 +214,17 @@ class ImagePipeline(Pipeline):
     def _kernel_machine(
         self, task: Task, network: Network, features: Tensor, probe: KernelProbe
     ) -> Candidate:
-        """The kernel machine as the result, fitted again to the validation items too.
-
-        It is calibrated on what machines like it say of items that each was not fitted to.
-        """
+        """The kernel machine as the result, fitted again to the validation items too."""
         job, seed = self.job, self.job.config.seed
         learnt = np.flatnonzero(self._dataset.splits != "test")
         final = kernel_probe_of(
             task, features, learnt, seed=seed, ledger=job.ledger, topic="final kernel", like=probe
         )
-        outputs, covered = kernel_cross_outputs(task, features, learnt, probe, seed=seed)
-        calibration, loss = task.calibrated(outputs, covered)
-        job.tell(
-            Choice(
-                topic="validation items",
-                choice="learnt from in the end",
-                why="no network trained by steps is the result, so nothing else needs them",
-            )
-        )
+        held_out = kernel_cross_outputs(task, features, learnt, probe, seed=seed)
         machine = final.machine(network, job.config.model)
-        return Candidate(
-            method="kernel",
-            model=KERNEL_MACHINE,
-            predictor=replace(self._predictor(machine, "identity"), calibration=calibration),
-            outputs=None,
-            loss=loss,
-        )
-
-    def _cross_loss(self, task: Task, probe: LinearProbe, features: Tensor) -> float:
-        config = task.probe_config(self.job.config.seed)
-        train = self._dataset.indices("train")
-        outputs, covered = task.cross_outputs(
-            features, train, replace(config, strengths=(probe.strength,))
-        )
-        return task.calibrated(outputs, covered)[1]
+        predictor = self._predictor(machine, "identity")
+        candidate = self.refitted(task, "kernel", KERNEL_MACHINE, predictor, held_out)
+        return replace(candidate, details={"backbone": job.config.model})
 
     def _better_fitted(self, probe: _Simple, kernel: _Simple, loss_name: str) -> _Simple:
         """The model on frozen features that cross-validation prefers; the user is told.

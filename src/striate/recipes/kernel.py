@@ -41,13 +41,16 @@ class KernelProbe:
 
     Attributes:
         head: from features to outputs.
-        sharpness: of its kernel.
         strength: its inverse regularization.
     """
 
     head: KernelHead
-    sharpness: float
     strength: float
+
+    @property
+    def sharpness(self) -> float:
+        """Of its kernel."""
+        return float(self.head.sharpness)
 
     def outputs(self, features: Tensor) -> Tensor:
         """(n, outputs) of some items' features."""
@@ -108,9 +111,7 @@ def kernel_probe_of(
     landmarks, weight = stored["landmarks"], stored["linear.weight"]
     head = KernelHead(landmarks.shape[1], len(landmarks), len(weight))
     head.load_state_dict(stored)
-    return KernelProbe(
-        head=head.eval(), sharpness=float(stored["sharpness"]), strength=float(strength)
-    )
+    return KernelProbe(head=head.eval(), strength=float(strength))
 
 
 def kernel_cross_outputs(
@@ -122,6 +123,8 @@ def kernel_cross_outputs(
     seed: int,
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """What machines like one say of items that each was not fitted to, and which items these are.
+
+    The coordinates are those of all the items, which takes no labels.
 
     Args:
         task: what to learn.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from striate.recipes.job import Job
 from striate.recipes.predictor import Predictor
 from striate.recipes.tasks import ProbeOutputs, Task
 from striate.recipes.training import Training, history_rows, plan_training, run_training
-from striate.report import AnyReport, Picture
+from striate.report import AnyReport, Choice, Picture
 from striate.run import FeedRecord, PreprocessingRecord
 from striate.train.plan import Deadline, TrainPlan
 from striate.transfer.probe import LinearProbe
@@ -45,6 +45,7 @@ class Candidate:
         outputs: of the validation items, uncalibrated; None where it learnt from them too.
         loss: of held-out items, calibrated.
         history: a row an epoch.
+        details: what else the report says of the model.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Candidate:
     outputs: Tensor | None
     loss: float
     history: Sequence[dict[str, float]] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +149,44 @@ class Pipeline(ABC):
         )
         val, test = task.dataset.indices("val"), task.dataset.indices("test")
         outputs = ProbeOutputs(val=probe.logits(features[val]), test=probe.logits(features[test]))
-        figures = task.epoch_metrics(outputs.val, val)
-        job.progress.say(
-            f"baseline after {duration(job.seconds())}: linear probe on frozen features, validation "
-            + ", ".join(
-                f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in reversed(task.metrics)
-            )
-        )
+        self.tell_validation(task, "baseline", "linear probe on frozen features", outputs.val)
         return probe, outputs
+
+    def tell_validation(self, task: Task, name: str, model: str, outputs: Tensor) -> None:
+        """Say how a model does on validation, as soon as it is there."""
+        figures = task.epoch_metrics(outputs, task.dataset.indices("val"))
+        told = [f"{key.replace('_', ' ')} {figures[key]:.4f}" for key in reversed(task.metrics)]
+        self.job.progress.say(
+            f"{name} after {duration(self.job.seconds())}: {model}, validation {', '.join(told)}"
+        )
+
+    def refitted(
+        self,
+        task: Task,
+        method: str,
+        model: str,
+        predictor: Predictor,
+        held_out: tuple[Tensor, NDArray[np.int64]],
+    ) -> Candidate:
+        """A model on frozen features that learnt from the validation items too, as the result.
+
+        Args:
+            task: of the fit.
+            method: how it was trained.
+            model: name of its network.
+            predictor: not calibrated yet.
+            held_out: what models like it say of items that each was not fitted to, and which.
+        """
+        why = "no network trained by steps is the result, so nothing else needs them"
+        self.job.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))
+        calibration, loss = task.calibrated(*held_out)
+        return Candidate(
+            method=method,
+            model=model,
+            predictor=replace(predictor, calibration=calibration),
+            outputs=None,
+            loss=loss,
+        )
 
     def seconds_to_train(self) -> float:
         """What is left for training once prediction and the report have their share."""

@@ -28,7 +28,7 @@ _CHARTS = {
 }
 """History columns by the end of their names: a chart each."""
 
-METHODS = {
+_METHODS = {
     "probe": "a linear layer on frozen features",
     "kernel": "a kernel machine on frozen features of every scale",
     "finetune": "pretrained, then fine-tuned",
@@ -55,7 +55,7 @@ def render_html(report: AnyReport, pictures: Mapping[str, Picture] | None = None
         .render(
             **context,
             report=report,
-            method=METHODS.get(report.method, report.method),
+            method=_METHODS.get(report.method, report.method),
             one=one,
             many=many,
             mistakes=_mistakes(report, pictures or {}),

@@ -19,15 +19,18 @@ from jaxtyping import Float, Float16
 from torch import Tensor
 
 from striate.models.kernel_machine import (
-    LIMIT,
     KernelHead,
     gaussian_kernel,
     mean_squared_difference,
+    standardize,
 )
 from striate.transfer.probe import LinearProbe, feature_scale
 
 MAX_LANDMARKS: Final = 2000
 """Training items that an input is compared with, at most; chosen at random where there are more."""
+
+_TOGETHER: Final = 4096
+"""Items compared with the landmarks at once."""
 
 _SPANNED: Final = 1e-7
 """Axes along which the landmarks vary less than this, relative to the first, are rounding."""
@@ -53,9 +56,13 @@ class KernelSpace:
 
     def coordinates(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n axes"]:
         """Of some items, float64."""
-        standardized = _standardized(features, self.shift, self.scale)
-        similar = gaussian_kernel(standardized, self.landmarks.float(), self.sharpness)
-        return similar.double() @ self.axes
+        landmarks = self.landmarks.float()
+        found = []
+        for part in torch.split(features, _TOGETHER):
+            standardized = standardize(part, self.shift, self.scale)
+            similar = gaussian_kernel(standardized, landmarks, self.sharpness)
+            found.append(similar.double() @ self.axes)
+        return torch.cat(found)
 
     def head(self, probe: LinearProbe) -> KernelHead:
         """A probe of the coordinates as a network's head, from features to outputs."""
@@ -86,14 +93,12 @@ def kernel_spaces(
         max_axes: coordinates of an item, at most: those along which the landmarks vary most.
         seed: of the choice of landmarks.
     """
-    num_items = len(features)
+    if len(features) > MAX_LANDMARKS:
+        generator = np.random.default_rng(seed)
+        features = features[np.sort(generator.choice(len(features), MAX_LANDMARKS, replace=False))]
     mean, scale = feature_scale(features.double().numpy())
     shift, factor = torch.from_numpy(mean).float(), torch.from_numpy(scale).float()
-    chosen = np.arange(num_items)
-    if num_items > MAX_LANDMARKS:
-        generator = np.random.default_rng(seed)
-        chosen = np.sort(generator.choice(num_items, MAX_LANDMARKS, replace=False))
-    landmarks = _standardized(features[chosen], shift, factor).half()
+    landmarks = standardize(features, shift, factor).half()
     differences = mean_squared_difference(landmarks.float(), landmarks.float()).double()
     for sharpness in sharpnesses:
         values, vectors = torch.linalg.eigh((-sharpness * differences).exp())
@@ -106,7 +111,3 @@ def kernel_spaces(
             sharpness=sharpness,
             axes=vectors[:, spanned] / values[spanned].sqrt(),
         )
-
-
-def _standardized(features: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return ((features - shift) * scale).clamp(-LIMIT, LIMIT)

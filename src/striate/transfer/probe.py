@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -165,9 +166,9 @@ def cross_outputs(
 
 def _threads(products: int) -> AbstractContextManager[Any]:
     """One thread for small fits: on a loaded machine waiting for each other takes 50 times longer."""
-    import sklearn.linear_model  # noqa: F401 - the limit holds for libraries already loaded
     from threadpoolctl import threadpool_limits
 
+    import_module("sklearn.linear_model")  # the limit holds for libraries that are loaded already
     limits: AbstractContextManager[Any] = threadpool_limits(1 if products < _SMALL else None)
     return limits
 
