@@ -62,6 +62,9 @@ IMAGE_SUFFIXES: Final = frozenset(s for group in FORMATS.values() for s in group
 GREY_RANGES: Final = (255, 4095, 65535)
 """Full scales of 8-, 12- and 16-bit sensors."""
 
+_JPEG_BLOCK: Final = 8
+"""Pixels a side; libjpeg scales whole blocks, so a smaller picture comes out misshapen."""
+
 BACKGROUND: Final = (255, 255, 255, 255)
 """What transparent images are composited on: white."""
 
@@ -250,7 +253,7 @@ def _load(content: bytes, size: int | None, limits: DecodeLimits, notes: list[No
                 f"{limits.min_side}"
             )
         notes += _frame_notes(image)
-        if size is not None and image.format in ("JPEG", "MPO"):
+        if size is not None and size >= _JPEG_BLOCK and image.format in ("JPEG", "MPO"):
             image.draft(image.mode, (size, size))
     image.load()
     with _pillow_warnings() as late_messages:
@@ -341,9 +344,15 @@ def _grey_to_uint8(values: NDArray[np.generic], notes: list[Note]) -> NDArray[np
 
 
 def _reduce(image: Image.Image, size: int) -> Image.Image:
-    """Average over whole blocks, as large as keeps the shorter side at least `size`."""
+    """Average over blocks, as large as keeps the shorter side at least `size`.
+
+    A last block of less than half a block's side is left out: in a small image it would stretch.
+    """
     factor = min(image.size) // size
-    return image.reduce(factor) if factor > 1 else image
+    if factor <= 1:
+        return image
+    width, height = (min(side, (side + factor // 2) // factor * factor) for side in image.size)
+    return image.reduce(factor, box=(0, 0, width, height))
 
 
 def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
