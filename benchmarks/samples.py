@@ -53,15 +53,16 @@ def fit(name: str, seed: int, limit: str, method: str) -> dict[str, float]:
             f"sample:{name}", out=Path(folder) / "run", seed=seed, time=limit, method=method
         )
         seconds = time.monotonic() - began
+        report = run.report
     found = {key: run.metrics[key] for key in FIGURES if run.metrics.get(key) is not None}
     line = ", ".join(f"{key} {value:.4f}" for key, value in found.items())
-    report = run.report
     probe = report.baselines.probe
     if probe is not None:
         value = probe.accuracy.value if isinstance(report, Report) else probe.rmse.value
         line += f" (baseline probe {value:.4f})"
     print(
-        f"{name}, seed {seed}: {run.record.model.name} by {report.method}: {line}, {seconds:.0f} s"
+        f"{name}, seed {seed}: {run.record.model.name} by {report.method}: {line}, {seconds:.0f} s",
+        flush=True,
     )
     return {**found, "seconds": seconds}
 
