@@ -5,14 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from striate.transfer.features import extract
-
-
-class Count:
-    done = 0
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self.done += count
+from striate.transfer.features import extract, extract_parts
 
 
 def plain_features(network, pixels: Tensor) -> Tensor:
@@ -24,11 +17,16 @@ def plain_features(network, pixels: Tensor) -> Tensor:
 
 
 def test_features_are_the_pooled_maps_of_the_plain_network(network, pixels) -> None:
-    count = Count()
-    features = extract(network, [pixels[:13], pixels[13:]], dtype=torch.float32, tracker=count)
+    features = extract(network, [pixels[:13], pixels[13:]], dtype=torch.float32)
     torch.testing.assert_close(features, plain_features(network, pixels), rtol=1e-5, atol=1e-5)
     assert features.dtype == torch.float32
-    assert count.done == len(pixels)
+
+
+def test_parts_come_a_few_at_a_time_in_the_order_of_the_items(network, pixels) -> None:
+    parts = list(extract_parts(network, [pixels[:13], pixels[13:]], dtype=torch.float32))
+    whole = extract(network, [pixels[:13], pixels[13:]], dtype=torch.float32)
+    assert len(parts) > 2
+    assert torch.equal(torch.cat(parts), whole)
 
 
 def test_other_features_of_the_network_are_computed_where_asked_for(network, pixels) -> None:

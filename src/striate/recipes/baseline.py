@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import ImageDataset
+from striate.data.randomness import epoch_order
 from striate.data.symmetry import apply_symmetry
 from striate.errors import StoppedError
 from striate.models import Network
@@ -19,7 +21,7 @@ from striate.models.kernel_machine import ScaleFeatures
 from striate.progress import Progress
 from striate.recipes.ledger import Ledger
 from striate.recipes.tasks import Task
-from striate.transfer.features import extract
+from striate.transfer.features import extract, extract_parts
 from striate.transfer.probe import LinearProbe
 
 READ: Final = 64
@@ -30,6 +32,9 @@ TRANSFORMED: Final = {"mirror": 1, "upside down": 2, "transposed": 4}
 
 MOST_NUMBERS: Final = 500_000_000
 """Features of all items together, at most: 2 GB."""
+
+EARLY: Final = 45.0
+"""Seconds after which a first baseline is told where the features of all items take longer."""
 
 _LOOKS: Final = 256
 """Validation items that are looked at transformed."""
@@ -61,20 +66,43 @@ def features_of(
     ledger: Ledger,
     progress: Progress,
     stop: Callable[[], bool] | None,
+    *,
+    seed: int,
+    look: Callable[[Tensor, NDArray[np.int64]], None],
 ) -> Tensor:
     """(items, features) frozen features of every item.
 
-    Those of every scale where they are not too many to keep; the last are the pooled ones.
+    Those of every scale where they are not too many to keep; the last are the pooled ones. First
+    come the validation items, then those of training at random: what is known can be judged early.
+
+    Args:
+        network: pretrained.
+        dataset: of the items.
+        size: of the central squares, pixels a side.
+        ledger: keeps the result.
+        progress: is told of the work.
+        stop: says whether to stop.
+        seed: of the order.
+        look: is shown, again and again, the features and which items have theirs by now.
     """
 
     def make() -> dict[str, Tensor]:
-        everything = np.arange(len(dataset.items))
+        train = dataset.indices("train")
+        train = train[epoch_order(seed, 0, len(train))]
+        order = np.concatenate([dataset.indices("val"), train, dataset.indices("test")])
         scales = ScaleFeatures(network)
-        few = scales.num_features * len(everything) <= MOST_NUMBERS
-        with progress.track("features", len(everything), "items") as tracker:
-            batches = crops(dataset, everything, size, stop=stop)
-            features = scales if few else None
-            return {"features": extract(network, batches, features=features, tracker=tracker)}
+        few = scales.num_features * len(order) <= MOST_NUMBERS
+        width = scales.num_features if few else network.num_features
+        features = torch.empty(len(order), width)
+        batches = crops(dataset, order, size, stop=stop)
+        done = 0
+        with progress.track("features", len(order), "items") as tracker:
+            for part in extract_parts(network, batches, features=scales if few else None):
+                features[order[done : done + len(part)]] = part
+                done += len(part)
+                tracker.advance(len(part))
+                look(features, order[:done])
+        return {"features": features}
 
     return ledger.tensors("features", make)["features"]
 
@@ -106,6 +134,46 @@ def probe_of(
         strength=stored["strength"].item(),
         scores={},
     )
+
+
+def early_baseline(
+    task: Task,
+    num_pooled: int,
+    *,
+    seed: int,
+    seconds: Callable[[], float],
+    tell: Callable[[str, Tensor], None],
+) -> Callable[[Tensor, NDArray[np.int64]], None]:
+    """Tells once how a probe of middling strength does on the items so far: for `features_of`.
+
+    Args:
+        task: what to learn.
+        num_pooled: the last of an item's features, which the probe takes.
+        seed: of the fit.
+        seconds: since the fit began.
+        tell: is given the probe's description and its outputs for the validation items, which are
+            the first to have features.
+    """
+    train, val = task.dataset.indices("train"), task.dataset.indices("val")
+    due = EARLY
+
+    def look(features: Tensor, known: NDArray[np.int64]) -> None:
+        nonlocal due
+        if seconds() < due:
+            return
+        learnt = np.intersect1d(known, train)
+        if not task.can_learn(learnt):
+            due += EARLY
+            return
+        due = math.inf
+        pooled = features[:, -num_pooled:]
+        config = task.probe_config(seed)
+        middle = config.strengths[len(config.strengths) // 2]
+        probe = task.fit_probe(pooled, learnt, replace(config, strengths=(middle,)))
+        share = f"linear probe on the first {len(known)} of {len(features)} items"
+        tell(share, probe.logits(pooled[val]))
+
+    return look
 
 
 def probe_cross_outputs(

@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,7 @@ from striate.progress import duration
 from striate.recipes import finetune
 from striate.recipes.baseline import (
     crops,
+    early_baseline,
     features_of,
     has_all_scales,
     probe_cross_outputs,
@@ -111,7 +113,20 @@ class ImagePipeline(Pipeline):
         features = job.ledger.timed(
             "features",
             lambda: features_of(
-                network, self._dataset, self._size, job.ledger, job.progress, job.stop
+                network,
+                self._dataset,
+                self._size,
+                job.ledger,
+                job.progress,
+                job.stop,
+                seed=job.config.seed,
+                look=early_baseline(
+                    task,
+                    network.num_features,
+                    seed=job.config.seed,
+                    seconds=job.seconds,
+                    tell=partial(self.tell_validation, task, "first baseline"),
+                ),
             ),
         )
         pooled = features[:, -network.num_features :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from striate.device import fast_dtype
 from striate.nn.fuse import fold_batch_norm
 from striate.nn.layout import channels_last, channels_last_module
-from striate.progress import Tracker
 from striate.transfer.blocks import BlockNetwork
 
 MICRO_BATCH = {"cpu": 8, "cuda": 256}
@@ -42,7 +41,6 @@ def extract(
     *,
     features: nn.Module | None = None,
     dtype: torch.dtype | None = None,
-    tracker: Tracker | None = None,
 ) -> Float[Tensor, "n features"]:
     """Frozen features of every item, float32 on the CPU, in the order of the batches.
 
@@ -52,23 +50,30 @@ def extract(
         features: made of the network, from normalized inputs to features; its pooled last maps
             by default.
         dtype: precision; by default the device's fast one.
-        tracker: advanced by the items done.
     """
+    return torch.cat(list(extract_parts(network, batches, features=features, dtype=dtype)))
+
+
+def extract_parts(
+    network: BlockNetwork,
+    batches: Iterable[UInt8[Tensor, "n c *space"]],
+    *,
+    features: nn.Module | None = None,
+    dtype: torch.dtype | None = None,
+) -> Iterator[Float[Tensor, "n features"]]:
+    """The same a few items at a time, as soon as they are there."""
     device = next(network.parameters()).device
     dtype = dtype or fast_dtype(device.type)
     size = MICRO_BATCH.get(device.type, 32)
     extractor = features or PooledFeatures(network)
-    found: list[Tensor] = []
     frozen: nn.Module | None = None
     for batch in batches:
         for pixels in torch.split(batch, size):
             inputs = network.preprocessing.normalize(pixels.to(device))
             frozen = frozen or prepare(extractor, inputs, dtype)
             with torch.inference_mode():
-                found.append(frozen(channels_last(inputs.to(dtype))).float().cpu())
-            if tracker is not None:
-                tracker.advance(len(pixels))
-    return torch.cat(found)
+                found = frozen(channels_last(inputs.to(dtype))).float().cpu()
+            yield found
 
 
 def prepare(

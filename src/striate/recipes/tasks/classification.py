@@ -42,6 +42,10 @@ class Classification(Task):
         """The strengths of a logistic regression."""
         return ProbeConfig(seed=seed)
 
+    def can_learn(self, indices: NDArray[np.int64]) -> bool:
+        """Whether each class occurs."""
+        return len(np.unique(self.dataset.labels[indices])) == self.num_outputs
+
     def fit_probe(
         self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
     ) -> LinearProbe:

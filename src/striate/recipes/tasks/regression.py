@@ -56,6 +56,10 @@ class Regression(Task):
         """The strengths of a ridge regression."""
         return ProbeConfig(strengths=STRENGTHS, seed=seed)
 
+    def can_learn(self, indices: NDArray[np.int64]) -> bool:
+        """Whether the targets differ."""
+        return len(np.unique(self._targets[indices])) > 1
+
     def fit_probe(
         self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
     ) -> LinearProbe:

@@ -74,6 +74,10 @@ class Task(ABC):
         """How a probe of plain features is fitted; the seed is that of the folds."""
 
     @abstractmethod
+    def can_learn(self, indices: NDArray[np.int64]) -> bool:
+        """Whether a probe can be fitted to these items alone."""
+
+    @abstractmethod
     def fit_probe(
         self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
     ) -> LinearProbe:
