@@ -89,3 +89,19 @@ def test_an_input_is_never_replaced(explain, photos, tmp_path):
     code, _, err = explain(first, folder)
     assert code == 2 and "is one of the inputs; choose another folder with --out" in err
     assert folder.read_bytes() == (photos / "disc" / "01.png").read_bytes()
+
+
+def test_nodes_are_named_after_their_graph(call, refused, tmp_path):
+    run, club = tmp_path / "run", "sample:karate-club"
+    assert call("fit", club, "--out", run, "--epochs", "1")[0] == 0
+    asked = ("explain", run, club, "8", "33", "--method", "occlusion", "--out", tmp_path / "out")
+    code, out, _ = call(*asked)
+    assert code == 0
+    for line, node in zip(out.splitlines(), ("8", "33"), strict=True):
+        path = tmp_path / "out" / f"{node}-occlusion.svg"
+        place = rf"{node}: (Mr. Hi|Officer) \d+\.\d%; {re.escape(str(path))}"
+        assert re.fullmatch(place, line)
+        assert f"nodes within 3 steps of {node}</text>" in path.read_text()
+    assert "did you mean '3'" in refused("explain", run, club, "34", "--out", tmp_path)
+    assert "is no graph of nodes; name the graph" in refused("explain", run, "33")
+    assert "unknown class 'Hi'" in refused("explain", run, club, "33", "--target", "Hi")

@@ -9,6 +9,7 @@ from striate.data.molecules import ATOM_FEATURES, BOND_FEATURES, molecule_readin
 from striate.data.nodes import NodeInputs, node_feed, sample_neighbours
 from striate.data.source import Reading, UnreadableItem
 from striate.data.sources import SAMPLES, open_source
+from striate.data.sources.node_source import NodeGraph, NodeSource
 from striate.data.sources.pyg import from_pyg
 from striate.data.sources.smiles import open_smiles
 from striate.data.sources.tu import graph_reading
@@ -305,6 +306,53 @@ def test_samples_with_every_neighbour_give_the_whole_graphs_logits():
     assert len(batch.nodes) < 34
     expected = network(inputs.inputs([items[33], items[11]]))
     torch.testing.assert_close(network(batch), expected, rtol=0, atol=1e-5)
+
+
+def scattered(count=150, num_edges=190, features=5):
+    """A source of nodes in a thin random graph, with an isolated node and a loop."""
+    draw = np.random.default_rng(0)
+    pairs = draw.integers(0, count - 1, (2, num_edges))
+    edges = np.concatenate([pairs, pairs[::-1], [[3], [3]]], 1)
+    return NodeSource(
+        name="scattered",
+        graph=NodeGraph.of(draw.normal(size=(features, count)), edges),
+        names=[f"n{node}" for node in range(count)],
+        labels=["ab"[node % 2] for node in range(count)],
+    )
+
+
+@pytest.mark.parametrize("name", ["gcn", "gcn_small", "gin", "gat", "gatv2", "sage"])
+def test_a_nodes_surroundings_give_the_whole_graphs_logits(name):
+    source = scattered()
+    items = source.listing.items
+    inputs = NodeInputs(source, node_feed(source, items[:60]))
+    torch.manual_seed(0)
+    network = create_graph_model(name, in_channels=5, num_classes=3, level="node")
+    network(inputs.whole)  # the batch norms take in what they see
+    network.eval()
+    expected = network(inputs.whole)
+    sizes = []
+    for item in (*items[:25], items[-1]):
+        part, places = inputs.around(item, network.config.depth)
+        sizes.append(len(places))
+        assert torch.equal(part.nodes, inputs.whole.nodes[torch.from_numpy(places)])
+        assert places[int(part.seeds[0])] == source.position[item.id]
+        torch.testing.assert_close(
+            network(part)[0], expected[source.position[item.id]], rtol=0, atol=1e-5
+        )
+    assert sizes[-1] == 1 and 10 < max(sizes) < 150
+
+
+def test_a_gcn_needs_one_step_more_than_it_has_convolutions():
+    source = scattered()
+    items = source.listing.items[:25]
+    inputs = NodeInputs(source, node_feed(source, items))
+    torch.manual_seed(0)
+    network = create_graph_model("gcn_small", in_channels=5, num_classes=3, level="node").eval()
+    expected = network(inputs.inputs(items))
+    depth = network.config.depth
+    found = torch.cat([network(inputs.around(item, depth - 1)[0]) for item in items])
+    assert (found - expected).abs().max() > 1e-3
 
 
 def test_neighbours_are_drawn_up_to_the_fanout_and_the_same_again():

@@ -1,5 +1,7 @@
 """The methods for graphs are those for grids; the axioms hold; edges and company do not matter."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -91,3 +93,45 @@ def test_works_inside_inference_mode_and_on_one_node(method):
         num_graphs=1,
     )
     assert explain_nodes(network, lone, 0, method).shape == (1,)
+
+
+class Passed(torch.nn.Module):
+    """Of nodes, one logit and its negative: what comes over the edges of one convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Linear(3, 3, bias=False)
+        torch.nn.init.eye_(self.stem.weight)
+
+    def forward_features(self, batch):
+        x = self.stem(batch.nodes)
+        return torch.zeros_like(x).index_add(0, batch.edges[1], x[batch.edges[0]])
+
+    def forward_head(self, features, batch):
+        logit = features[batch.seeds, 0]
+        return torch.stack([logit, -logit], 1)
+
+
+@every_method
+def test_of_one_node_its_neighbours_are_as_hot_as_what_they_pass_on(method):
+    graph = replace(ring(6, 3), seeds=torch.tensor([2]))
+    expected = torch.zeros(6)
+    expected[[1, 3]] = graph.nodes[[1, 3], 0]
+    for target, parts in ((0, expected), (1, -expected)):
+        heat = explain_nodes(Passed(), graph, target, method)
+        torch.testing.assert_close(heat, parts.relu() / parts.max().clamp(min=1e-9))
+
+
+@every_method
+@pytest.mark.parametrize("name", ["gcn_small", "gin_small", "gat_small", "sage_small"])
+def test_nodes_out_of_reach_are_cold(method, name):
+    torch.manual_seed(0)
+    network = create_graph_model(name, in_channels=4, num_classes=2, level="node").eval()
+    depth = network.config.depth
+    graph = replace(ring(24, 4), seeds=torch.tensor([10]))
+    heat = torch.stack([explain_nodes(network, graph, target, method) for target in (0, 1)])
+    apart = (torch.arange(24) - 10).abs()
+    reached = torch.minimum(apart, 24 - apart) <= depth
+    assert not heat[:, ~reached].any()
+    assert (heat[:, reached] > 0).any(0).sum() > depth
+    assert not network.stem._forward_hooks

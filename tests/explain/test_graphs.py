@@ -14,6 +14,7 @@ from striate.explain.graph_saliency import edge_saliency, node_saliency
 from striate.models import create_graph_model
 from striate.ops.graph_batch import GraphBatch
 
+EMPTY = np.empty((2, 0), np.int64)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -59,6 +60,15 @@ def test_an_edge_matters_as_far_as_the_logit_falls_without_it():
     }
     assert of_pair == pytest.approx({(0, 1): 1 / 3, (1, 2): 0.0, (2, 3): 1.0})
     assert edge_saliency(SumOfNodes(), chain(1.0)).shape == (0,)
+
+
+def test_edges_among_those_asked_for_are_left_out():
+    graph = chain(1.0, 0.0, 0.0, 3.0, 2.0)
+    among = ((graph.edges == 0).any(0)) | ((graph.edges == 2).any(0) & (graph.edges == 3).any(0))
+    heat = edge_saliency(SumOfNodes(), graph, 0, among)
+    assert torch.equal(heat[among].unique(), torch.tensor([1 / 3, 1.0]))
+    assert not heat[~among].any() and int(among.sum()) == 4
+    assert not edge_saliency(SumOfNodes(), graph, 0, torch.zeros_like(among)).any()
 
 
 def test_each_graph_of_a_batch_is_explained_by_itself():
@@ -109,6 +119,34 @@ def test_a_graph_is_drawn_with_names_escaped():
     assert [line.get("stroke") for line in shapes(svg, "line")] == ["#bbbbbb", "#fef257"]
     with pytest.raises(ArgumentError, match="1 names for 3 nodes"):
         draw_graph(edges, np.zeros(3), names=("a",))
+
+
+def test_a_node_is_marked_and_the_drawing_captioned():
+    edges = np.array([[0, 1], [1, 2]])
+    plain = draw_graph(edges, np.array([0, 0.5, 1]))
+    svg = draw_graph(
+        edges, np.array([0, 0.5, 1]), names=("", "b", ""), marked=1, caption="2 of <3>", size=300
+    )
+    circles = shapes(svg, "circle")
+    (ring,) = [circle for circle in circles if circle.get("stroke") == "black"]
+    others = [circle for circle in circles if circle is not ring]
+    assert [circle.get("fill") for circle in others] == [
+        circle.get("fill") for circle in shapes(plain, "circle")
+    ]
+    of_node = others[1]
+    assert [ring.get("cx"), ring.get("cy")] == [of_node.get("cx"), of_node.get("cy")]
+    assert float(ring.get("r")) > float(of_node.get("r"))
+    name, caption = shapes(svg, "text")
+    assert (name.text, name.get("font-weight")) == ("b", "bold")
+    assert caption.text == "2 of <3>" and 300 < float(caption.get("y")) < 316
+    assert ET.fromstring(svg).get("height") == "316"
+    assert ET.fromstring(plain).get("height") == "480"
+
+
+def test_what_matters_more_is_less_pale():
+    fills = [c.get("fill") for c in shapes(draw_graph(EMPTY, np.array([0, 0.1, 1])), "circle")]
+    assert fills[0] == "#f4f4f4" and fills[2] == "#fef257"
+    assert all(int(fills[1][k : k + 2], 16) > 0xB0 for k in (1, 3, 5))
 
 
 def test_neighbours_lie_closer_than_strangers_and_always_in_one_place():

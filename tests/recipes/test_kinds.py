@@ -10,7 +10,7 @@ from scipy.io import wavfile
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
 import striate
-from striate.errors import ArgumentError, DataError, StoppedError
+from striate.errors import ArgumentError, DataError, StoppedError, UnknownNameError
 from striate.recipes.compare import compare
 from striate.recipes.evaluate import evaluate
 from striate.recipes.explaining import explain_inputs
@@ -239,10 +239,47 @@ def test_nodes_are_classified_in_their_graph(node_run):
 
 def test_a_node_needs_its_graph(node_run, tmp_path):
     _, run = node_run
-    with pytest.raises(ArgumentError, match="nodes are not looked at one by one"):
-        list(explain_inputs(run, ["n1"], out=tmp_path))
+    for inputs in (["n1"], [], [np.zeros((2, 3))], ["sample:freesolv", "n1"]):
+        with pytest.raises(DataError, match="is no graph of nodes; name the graph"):
+            list(explain_inputs(run, inputs, out=tmp_path))
     with pytest.raises(DataError, match="nodes are predicted in one graph"):
         run.predict(["a", "b"])
+
+
+def test_nodes_are_explained_and_the_worst_mistakes_drawn(node_run, tmp_path):
+    folder, run = node_run
+    drawn = list(explain_inputs(run, [folder, "n0", "n25"], out=tmp_path))
+    said = {prediction.id: prediction.answer() for prediction in run.predict(folder)}
+    assert [(d.id, d.answer, d.path.name) for d in drawn] == [
+        ("n0", said["n0"], "n0-gradcam.svg"),
+        ("n25", said["n25"], "n25-gradcam.svg"),
+    ]
+    assert "nodes within 3 steps of n25" in drawn[1].path.read_text()
+    assert len(list(explain_inputs(run, [folder], out=tmp_path / "all"))) == 40
+    with pytest.raises(
+        UnknownNameError, match="unknown node of .*circles 'n40'; did you mean 'n4'"
+    ):
+        list(explain_inputs(run, [folder, "n0", "n40"], out=tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+    page = (run.folder.path / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == len(run.report.worst_mistakes) > 0
+
+
+def test_numbers_of_nodes_are_explained(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["id,target,f0", *(f"n{n},{n % 7},{rng.normal():.3f}" for n in range(40))]
+    (tmp_path / "nodes.csv").write_text("\n".join(lines))
+    lines = ["source,target", *(f"n{n},n{(n * 3 + 1) % 40}" for n in range(40))]
+    (tmp_path / "edges.csv").write_text("\n".join(lines))
+    run = striate.fit(tmp_path, out=tmp_path / "run", epochs=1)
+    (drawn,) = explain_inputs(run, [tmp_path, "n3"], out=tmp_path / "out", method="saliency")
+    said = next(found for found in run.predict(tmp_path) if found.id == "n3")
+    assert drawn.answer == said.answer() and isinstance(said, NumberPrediction)
+    assert "nodes within 3 steps of n3" in drawn.path.read_text()
+    with pytest.raises(ArgumentError, match="--target '3' for a run that predicts a number"):
+        list(explain_inputs(run, [tmp_path, "n3"], out=tmp_path / "out", target="3"))
+    page = (run.folder.path / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == len(run.report.worst_mistakes) > 0
 
 
 def test_an_estimator_of_signals():

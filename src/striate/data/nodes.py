@@ -72,6 +72,41 @@ class NodeInputs:
         nodes, edges = sample_neighbours(
             self.whole, self._pointers, seeds, self.fanouts, seed=seed, epoch=epoch
         )
+        return self._part(nodes, edges, seeds)
+
+    def around(self, item: Item, hops: int) -> tuple[GraphBatch, NDArray[np.int64]]:
+        """The part of the graph that one item's outputs depend on: the same part, the same outputs.
+
+        It reaches one step further than the convolutions do: a GCN weighs what comes from a node by
+        the node's degree, so that the farthest nodes need all their edges too.
+
+        Args:
+            item: the part's only seed.
+            hops: convolutions, none of which may see the whole graph (as a virtual node does).
+
+        Returns:
+            The part, and the number in the whole graph of each of its nodes, ascending.
+        """
+        seeds = np.array([self.source.position[item.id]], np.int64)
+        all_of_them = (self.whole.edges.shape[1],) * (hops + 1)
+        nodes, edges = sample_neighbours(
+            self.whole, self._pointers, seeds, all_of_them, seed=0, epoch=0
+        )
+        return self._part(nodes, edges, seeds), nodes
+
+    def batches(
+        self, items: Sequence[Item], *, batch_size: int, seed: int, epoch: int
+    ) -> Iterator[tuple[NDArray[np.int64], GraphBatch]]:
+        """Training batches of an epoch, in random order: positions in `items`, and the input."""
+        order = epoch_order(seed, epoch, len(items))
+        for start in range(0, len(items), batch_size):
+            chosen = order[start : start + batch_size]
+            yield chosen, self.sampled([items[i] for i in chosen], seed=seed, epoch=epoch)
+
+    def _part(
+        self, nodes: NDArray[np.int64], edges: NDArray[np.int64], seeds: NDArray[np.int64]
+    ) -> GraphBatch:
+        """Some nodes and edges of the graph, by their positions."""
         place = np.full(len(self.whole.nodes), -1)
         place[nodes] = np.arange(len(nodes))
         ends = self.whole.edges.numpy()[:, edges]
@@ -86,15 +121,6 @@ class NodeInputs:
             edge_features=None if features is None else features[torch.from_numpy(edges[order])],
             seeds=torch.from_numpy(place[seeds]),
         )
-
-    def batches(
-        self, items: Sequence[Item], *, batch_size: int, seed: int, epoch: int
-    ) -> Iterator[tuple[NDArray[np.int64], GraphBatch]]:
-        """Training batches of an epoch, in random order: positions in `items`, and the input."""
-        order = epoch_order(seed, epoch, len(items))
-        for start in range(0, len(items), batch_size):
-            chosen = order[start : start + batch_size]
-            yield chosen, self.sampled([items[i] for i in chosen], seed=seed, epoch=epoch)
 
     @cached_property
     def _pointers(self) -> NDArray[np.int64]:

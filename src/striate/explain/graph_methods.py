@@ -6,14 +6,19 @@ Axes: N nodes, f features of a node.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.explain.graph_saliency import GraphExplainable, node_saliency
+from striate.explain.graph_saliency import (
+    GraphExplainable,
+    NodeExplainable,
+    node_saliency,
+    seed_saliency,
+)
 from striate.explain.integrated_gradients import NUM_STEPS
 from striate.ops.graph_batch import GraphBatch
 from striate.registry import Registry
@@ -67,8 +72,10 @@ def node_attributions(
 
 
 def _gradcam(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[Tensor, " N"]:
-    """See `node_saliency`."""
-    return node_saliency(network, graph, torch.tensor([target]))
+    """See `node_saliency`; of a network of nodes `seed_saliency`."""
+    if graph.seeds is None:
+        return node_saliency(network, graph, torch.tensor([target]))
+    return seed_saliency(cast(NodeExplainable, network), graph, target)
 
 
 def _saliency(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[Tensor, " N"]:

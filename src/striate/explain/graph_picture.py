@@ -16,6 +16,9 @@ SIZE: Final = 480
 """Side of a drawing, in pixels."""
 
 _MARGIN: Final = 24
+_LINE: Final = 16
+_PALE: Final = 0xF4
+_GREY: Final = 0xBB
 _ROUNDS: Final = 150
 
 
@@ -86,6 +89,8 @@ def draw_graph(
     edge_importance: Float[np.ndarray, " edges"] | None = None,
     *,
     names: tuple[str, ...] = (),
+    marked: int | None = None,
+    caption: str = "",
     size: int = SIZE,
 ) -> str:
     """A graph as an SVG of circles and lines, coloured by importance.
@@ -94,7 +99,9 @@ def draw_graph(
         edges: source and target of each.
         nodes: importance of each node, 0 to 1.
         edge_importance: of each edge, 0 to 1.
-        names: written beside the nodes; none by default.
+        names: written beside the nodes, where they are not empty; none by default.
+        marked: a node with a ring around it, its name in bold.
+        caption: written below.
         size: side of the drawing, in pixels.
 
     Raises:
@@ -106,26 +113,51 @@ def draw_graph(
     if names and len(names) != len(nodes):
         raise ArgumentError(f"{len(names)} names for {len(nodes)} nodes", fix="give one each")
     places = _MARGIN + layout(edges, len(nodes)) * (size - 2 * _MARGIN)
-    colours = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colourize(nodes[None])[0]]
+    fills = _mixed(nodes, _PALE)
+    lines = _mixed(edge_importance, _GREY)
     radius = float(np.clip(size / (6 * np.sqrt(max(len(nodes), 1))), 2, 10))
+    height = size + (_LINE if caption else 0)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size}" '
-        f'viewBox="0 0 {size} {size}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{height}" '
+        f'viewBox="0 0 {size} {height}">'
     ]
     for number in np.argsort(edge_importance, kind="stable"):
         (x1, y1), (x2, y2) = places[edges[:, number]]
         weight = float(edge_importance[number])
         parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-            f'stroke="{_line_colour(weight)}" stroke-width="{1 + 2 * weight:.1f}"/>'
+            f'stroke="{lines[number]}" stroke-width="{1 + 2 * weight:.1f}"/>'
         )
-    for (x, y), colour in zip(places, colours, strict=True):
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}"/>')
-    for (x, y), name in zip(places, names, strict=False):
+    if marked is not None:
+        x, y = places[marked]
         parts.append(
-            f'<text x="{x + radius + 1:.1f}" y="{y + 3:.1f}" font-size="10">{escape(name)}</text>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius + 4:.1f}" fill="white" '
+            'stroke="black" stroke-width="2"/>'
         )
+    for (x, y), fill in zip(places, fills, strict=True):
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="#888888"/>'
+        )
+    for number, name in enumerate(names):
+        parts.append(_name(name, places[number], radius, size, bold=number == marked))
+    if caption:
+        parts.append(f'<text x="{_MARGIN}" y="{size + 6}" font-size="12">{escape(caption)}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def _name(name: str, place: NDArray[np.float64], radius: float, size: int, *, bold: bool) -> str:
+    """A node's name beside it, on the side where there is more room."""
+    if not name:
+        return ""
+    left = place[0] > 0.75 * size
+    x = place[0] + (-1 if left else 1) * (radius + (6 if bold else 2))
+    weight = ' font-weight="bold"' if bold else ""
+    anchor = ' text-anchor="end"' if left else ""
+    ground = 'stroke="white" stroke-width="3" paint-order="stroke"'
+    return (
+        f'<text x="{x:.1f}" y="{place[1] + 3:.1f}" font-size="10" {ground}{anchor}{weight}>'
+        f"{escape(name)}</text>"
+    )
 
 
 def layout(edges: Int64[np.ndarray, "2 edges"], count: int) -> Float[np.ndarray, "nodes 2"]:
@@ -169,12 +201,12 @@ def _grounds(importance: NDArray[np.floating]) -> list[tuple[float, float, float
     return [(r, g, b, 0.75 * v) for (r, g, b), v in pairs]
 
 
-def _line_colour(weight: float) -> str:
-    """Grey where an edge does not matter, else as its importance."""
-    if weight <= 0:
-        return "#bbbbbb"
-    r, g, b = colourize(np.array([[weight]]))[0, 0]
-    return f"#{r:02x}{g:02x}{b:02x}"
+def _mixed(importance: NDArray[np.floating], plain: int) -> list[str]:
+    """Colours of importance, paled to a plain grey where little matters, lest the dark stand out."""
+    values = np.asarray(importance, np.float64)
+    share = np.minimum(2 * values, 1)[:, None]
+    colours = (share * colourize(values[None])[0] + (1 - share) * plain).round().astype(int)
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colours]
 
 
 def _check(values: NDArray[np.floating], count: int, what: str) -> None:

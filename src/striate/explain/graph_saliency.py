@@ -2,7 +2,8 @@
 
 Nodes by Grad-CAM, as in Pope et al., "Explainability Methods for Graph Convolutional Neural
 Networks", CVPR 2019: the last features of each node, weighted by the mean over the nodes of the
-logit's gradient. Edges by leaving each out: how far the logit falls without it, both ways at once.
+logit's gradient. Where one node is classified, its own last features alone make its logits; there
+the features are those before the first convolution, the last that each node has to itself. Edges by leaving each out: how far the logit falls without it, both ways at once.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import replace
 from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from striate.ops.graph_batch import GraphBatch
 from striate.ops.graph_reduce import segment_max, segment_mean, segment_repeat
@@ -26,6 +27,13 @@ class GraphExplainable(Protocol):
 
     def forward_head(self, features: Tensor, batch: GraphBatch, /) -> Tensor:
         """Logits (n, classes) of those features."""
+
+
+class NodeExplainable(GraphExplainable, Protocol):
+    """A classifier of nodes; a `GraphNetwork` is one."""
+
+    stem: nn.Module
+    """Maps each node by itself, before the convolutions."""
 
 
 def node_saliency(
@@ -50,8 +58,32 @@ def node_saliency(
     return _to_peak(heat, batch)
 
 
+def seed_saliency(network: NodeExplainable, graph: GraphBatch, target: int) -> Float[Tensor, " N"]:
+    """How much each node speaks for the class of the one seed: 0 (not at all) to 1 (most).
+
+    The gradient is not averaged over the nodes, so that one too far to be seen gets exactly 0.
+
+    Args:
+        network: of nodes, in evaluation mode.
+        graph: one graph with one seed.
+        target: number of the output.
+    """
+    seen: list[Tensor] = []
+    hook = network.stem.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+    try:
+        with torch.enable_grad():
+            logits = network.forward_head(network.forward_features(graph), graph)
+            (gradients,) = torch.autograd.grad(logits[0, target], seen)
+    finally:
+        hook.remove()
+    return _to_peak((gradients * seen[0].detach()).sum(1).relu(), graph)
+
+
 def edge_saliency(
-    network: GraphExplainable, graph: GraphBatch, target: int | None = None
+    network: GraphExplainable,
+    graph: GraphBatch,
+    target: int | None = None,
+    among: Bool[Tensor, " E"] | None = None,
 ) -> Float[Tensor, " E"]:
     """How far the logit falls without each edge: 0 (not at all) to 1 (furthest).
 
@@ -61,6 +93,7 @@ def edge_saliency(
         network: the classifier, in evaluation mode.
         graph: one graph; of nodes with one seed.
         target: class to explain; the predicted one by default.
+        among: edges to leave out in turn, all by default; the others get 0.
     """
     with torch.no_grad():
         logits = network.forward_head(network.forward_features(graph), graph)
@@ -68,11 +101,12 @@ def edge_saliency(
         whole = _scores(logits, chosen)
         low, high = graph.edges.sort(0).values
         ties, number = torch.unique(low * len(graph.nodes) + high, return_inverse=True)
-        falls = [
-            whole - _scores(network.forward_head(network.forward_features(part), part), chosen)
-            for part in (_without(graph, number == tie) for tie in range(len(ties)))
-        ]
-        fall = torch.cat([whole[:0], *falls]).relu()
+        fall = whole.new_zeros(len(ties))
+        for tie in (number if among is None else number[among]).unique().tolist():
+            part = _without(graph, number == tie)
+            rest = _scores(network.forward_head(network.forward_features(part), part), chosen)
+            fall[tie] = (whole - rest)[0]
+        fall = fall.relu()
         peak = fall.max().clamp(min=torch.finfo(fall.dtype).tiny) if len(fall) else 1.0
     return (fall / peak)[number]
 

@@ -18,8 +18,11 @@ from torch import Tensor
 
 from striate.data.feeds.signals import SignalFeed
 from striate.data.feeds.volume import VolumeFeed
-from striate.data.source import Reading, Skip
+from striate.data.nodes import NodeInputs
+from striate.data.source import Item, Reading, Skip
+from striate.data.sources.edge_list import EDGES, NODES
 from striate.data.sources.inputs import Input
+from striate.data.sources.node_source import NodeSource
 from striate.errors import ArgumentError, DataError, StorageError, UnknownNameError, one_line
 from striate.explain import METHODS, explain, overlay
 from striate.explain.signal_picture import signal_svg
@@ -29,8 +32,9 @@ from striate.nn.layout import placed
 from striate.ops.graph_batch import GraphBatch
 from striate.progress import Progress
 from striate.recipes.graph_pictures import GraphHeat, graph_picture, seen_graph
-from striate.recipes.predictor import BATCH_SIZE, FeedPredictor, Predictor
-from striate.recipes.trained import Prediction, Run
+from striate.recipes.node_pictures import node_picture
+from striate.recipes.predictor import BATCH_SIZE, FeedPredictor, NodePredictor, Predictor
+from striate.recipes.trained import AnyPrediction, Prediction, Run
 from striate.report import Drawing, Picture, svg_document
 from striate.run import write_atomic
 from striate.typing import Kind, PathLike
@@ -96,14 +100,15 @@ def explain_inputs(
 
     Args:
         trained: a finished run.
-        inputs: as `Run.predict` takes them.
+        inputs: as `Run.predict` takes them; after a graph of nodes those of its nodes to explain,
+            all without any.
         method: a name of `striate.explain.METHODS`.
         target: the class to explain; each input's predicted one by default.
         out: folder of the pictures, made where it is missing.
         progress: is told of inputs that cannot be read.
 
     Raises:
-        UnknownNameError: no such method or class.
+        UnknownNameError: no such method, class or node.
         ArgumentError: a class for a run that predicts numbers; a picture would replace an input.
         DataError: there is no such path, or not one input can be read.
         StorageError: a picture could not be written.
@@ -111,17 +116,68 @@ def explain_inputs(
     METHODS.get(method)
     number = None if target is None else _class_number(trained, target)
     folder = Path(out)
-    names = _Names(inputs)
-    progress = progress or Progress(quiet=True)
+    if isinstance(trained.predictor, NodePredictor):
+        names = _Names(inputs[:1])
+        found = _nodes(trained, trained.predictor, inputs, number, method)
+    else:
+        names = _Names(inputs)
+        found = _items(trained, inputs, number, method, progress or Progress(quiet=True))
+    for item, answer, picture in found:
+        content, suffix = encoded(picture)
+        path = names.path(folder, f"{_stem(item)}-{method}", suffix)
+        _make(folder)
+        write_atomic(path, content)
+        yield Explained(id=item, answer=answer, asked=target or "", path=path)
+
+
+_Found: TypeAlias = tuple[str, str, Picture]
+"""An item's id, what the network says of it, and its picture."""
+
+
+def _items(
+    trained: Run, inputs: Sequence[Input], number: int | None, method: str, progress: Progress
+) -> Iterator[_Found]:
     for subject in subjects_of(trained, inputs, progress):
         asked = subject.target if number is None else number
         shown, heat = seen(trained.predictor, subject.reading, asked, method)
         picture = picture_of(trained.record.kind, shown, heat, subject.id)
-        content, suffix = encoded(picture)
-        path = names.path(folder, f"{_stem(subject.id)}-{method}", suffix)
-        _make(folder)
-        write_atomic(path, content)
-        yield Explained(id=subject.id, answer=subject.answer, asked=target or "", path=path)
+        yield subject.id, subject.answer, picture
+
+
+def _nodes(
+    trained: Run,
+    predictor: NodePredictor,
+    inputs: Sequence[Input],
+    number: int | None,
+    method: str,
+) -> Iterator[_Found]:
+    """The nodes named after their graph, or all of them; what `subjects_of` and `seen` are else."""
+    graph = _graph(trained, inputs)
+    for name in inputs[1:]:
+        if str(name) not in graph.position:
+            raise UnknownNameError(f"node of {graph.name}", str(name), graph.position)
+    chosen = [Item(id=str(name)) for name in inputs[1:] or graph.position]
+    outputs = predictor.outputs(graph, chosen)
+    around = NodeInputs(graph, predictor.feed)
+    answers = trained.answers([item.id for item in chosen], outputs)
+    for item, answer in zip(chosen, answers, strict=True):
+        asked = _best(answer) if number is None else number
+        picture = node_picture(predictor, around, item, asked, method)
+        yield item.id, answer.answer(), picture
+
+
+def _graph(trained: Run, inputs: Sequence[Input]) -> NodeSource:
+    try:
+        return trained.open_graph(inputs[:1])
+    except DataError:
+        named = [Path(entry) for entry in inputs[:1] if isinstance(entry, str | Path)]
+        if any((path / NODES).is_file() for path in named):
+            raise
+        # Whatever else it may be taken for, its troubles as such are beside the point.
+        raise DataError(
+            f"{named[0] if named else 'what is given'} is no graph of nodes",
+            fix=f"name the graph (a folder with {NODES} and {EDGES}, or a sample), then its nodes",
+        ) from None
 
 
 def subjects_of(trained: Run, inputs: Sequence[Input], progress: Progress) -> Iterator[Subject]:
@@ -148,11 +204,16 @@ def subjects_of(trained: Run, inputs: Sequence[Input], progress: Progress) -> It
         outputs = trained.outputs(reading for _, reading in readable)
         answers = trained.answers([item.id for item, _ in readable], outputs)
         for (item, reading), answer in zip(readable, answers, strict=True):
-            # By probability: calibration may shift classes, and so change which of them wins.
-            target = int(answer.probabilities.argmax()) if isinstance(answer, Prediction) else 0
+            target = _best(answer)
             yield Subject(id=item.id, answer=answer.answer(), target=target, reading=reading)
     if not num_read:
         raise DataError("not one input can be read", why=skipped[0].reason)
+
+
+def _best(answer: AnyPrediction) -> int:
+    """The output that an answer came from."""
+    # By probability: calibration may shift classes, and so change which of them wins.
+    return int(answer.probabilities.argmax()) if isinstance(answer, Prediction) else 0
 
 
 def seen(

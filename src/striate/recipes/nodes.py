@@ -25,6 +25,7 @@ from striate.nn.parameters import plain_groups
 from striate.ops.inputs import Inputs
 from striate.recipes.feeding import network_options
 from striate.recipes.kind_defaults import NODE_DEFAULTS
+from striate.recipes.pictures import node_pictures
 from striate.recipes.pipeline import Chosen, Pipeline
 from striate.recipes.predictor import NodePredictor, Predictor
 from striate.recipes.tasks import Task
@@ -121,8 +122,9 @@ class NodePipeline(Pipeline):
         return predictor.outputs(self._inputs.source, [self._dataset.items[i] for i in indices])
 
     def pictures(self, report: AnyReport, predictor: Predictor) -> Mapping[str, Picture]:
-        """None: a node is a place in a graph too large to draw."""
-        return {}
+        """The worst mistakes among the nodes that they were made from."""
+        assert isinstance(predictor, NodePredictor)
+        return node_pictures(report, predictor, self._inputs, self._dataset)
 
     def preprocessing(self, predictor: Predictor) -> FeedRecord:
         """The feed's own record."""

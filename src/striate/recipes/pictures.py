@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from striate.data.dataset import Dataset, ImageDataset, ReadDataset
+from striate.data.nodes import NodeInputs
 from striate.data.source import Reading
 from striate.recipes.explaining import picture_of, seen
-from striate.recipes.predictor import FeedPredictor, Predictor
+from striate.recipes.node_pictures import node_picture
+from striate.recipes.predictor import FeedPredictor, NodePredictor, Predictor
 from striate.report import AnyReport, Picture, Report
 
 METHOD: Final = "gradcam"
@@ -40,6 +42,16 @@ def feed_pictures(
         shown, heat = seen(predictor, dataset.readings[position], target, method)
         pictures[item] = picture_of(dataset.kind, shown, heat, item)
     return pictures
+
+
+def node_pictures(
+    report: AnyReport, predictor: NodePredictor, inputs: NodeInputs, dataset: ReadDataset
+) -> dict[str, Picture]:
+    """The same for nodes, each among those that it is joined to."""
+    return {
+        item: node_picture(predictor, inputs, dataset.items[position], target, METHOD)
+        for item, position, target in _mistakes(report, dataset)
+    }
 
 
 def _mistakes(report: AnyReport, dataset: Dataset) -> Iterator[tuple[str, int, int]]:
