@@ -102,6 +102,7 @@ def test_nodes_are_named_after_their_graph(call, refused, tmp_path):
         place = rf"{node}: (Mr. Hi|Officer) \d+\.\d%; {re.escape(str(path))}"
         assert re.fullmatch(place, line)
         assert f"nodes within 3 steps of {node}</text>" in path.read_text()
-    assert "did you mean '3'" in refused("explain", run, club, "34", "--out", tmp_path)
+    unknown = refused("explain", run, club, "8", "34", "--out", tmp_path)
+    assert unknown.startswith("unknown node of sample:karate-club '34'; did you mean ")
     assert "is no graph of nodes; name the graph" in refused("explain", run, "33")
     assert "unknown class 'Hi'" in refused("explain", run, club, "33", "--target", "Hi")

@@ -246,7 +246,7 @@ def test_a_node_needs_its_graph(node_run, tmp_path):
         run.predict(["a", "b"])
 
 
-def test_nodes_are_explained_and_the_worst_mistakes_drawn(node_run, tmp_path):
+def test_nodes_are_explained_in_their_graph(node_run, tmp_path):
     folder, run = node_run
     drawn = list(explain_inputs(run, [folder, "n0", "n25"], out=tmp_path))
     said = {prediction.id: prediction.answer() for prediction in run.predict(folder)}
@@ -256,30 +256,36 @@ def test_nodes_are_explained_and_the_worst_mistakes_drawn(node_run, tmp_path):
     ]
     assert "nodes within 3 steps of n25" in drawn[1].path.read_text()
     assert len(list(explain_inputs(run, [folder], out=tmp_path / "all"))) == 40
-    with pytest.raises(
-        UnknownNameError, match="unknown node of .*circles 'n40'; did you mean 'n4'"
-    ):
+    with pytest.raises(UnknownNameError, match="'n40'; did you mean 'n4'"):
         list(explain_inputs(run, [folder, "n0", "n40"], out=tmp_path / "none"))
     assert not (tmp_path / "none").exists()
-    page = (run.folder.path / "report.html").read_text()
-    assert page.count("data:image/svg+xml") == len(run.report.worst_mistakes) > 0
+
+
+def chance_run(tmp_path, column):
+    """Nodes whose answers nobody could know."""
+    rng = np.random.default_rng(0)
+    lines = [f"id,{column},f0", *(f"n{n},{n % 7 % 3},{rng.normal():.3f}" for n in range(60))]
+    (tmp_path / "nodes.csv").write_text("\n".join(lines))
+    lines = ["source,target", *(f"n{n},n{(n * 3 + 1) % 60}" for n in range(60))]
+    (tmp_path / "edges.csv").write_text("\n".join(lines))
+    return striate.fit(tmp_path, out=tmp_path / "run", epochs=1)
 
 
 def test_numbers_of_nodes_are_explained(tmp_path):
-    rng = np.random.default_rng(0)
-    lines = ["id,target,f0", *(f"n{n},{n % 7},{rng.normal():.3f}" for n in range(40))]
-    (tmp_path / "nodes.csv").write_text("\n".join(lines))
-    lines = ["source,target", *(f"n{n},n{(n * 3 + 1) % 40}" for n in range(40))]
-    (tmp_path / "edges.csv").write_text("\n".join(lines))
-    run = striate.fit(tmp_path, out=tmp_path / "run", epochs=1)
+    run = chance_run(tmp_path, "target")
     (drawn,) = explain_inputs(run, [tmp_path, "n3"], out=tmp_path / "out", method="saliency")
     said = next(found for found in run.predict(tmp_path) if found.id == "n3")
     assert drawn.answer == said.answer() and isinstance(said, NumberPrediction)
     assert "nodes within 3 steps of n3" in drawn.path.read_text()
     with pytest.raises(ArgumentError, match="--target '3' for a run that predicts a number"):
         list(explain_inputs(run, [tmp_path, "n3"], out=tmp_path / "out", target="3"))
+
+
+@pytest.mark.parametrize("column", ["label", "target"])
+def test_the_worst_mistakes_of_nodes_are_drawn(column, tmp_path):
+    run = chance_run(tmp_path, column)
     page = (run.folder.path / "report.html").read_text()
-    assert page.count("data:image/svg+xml") == len(run.report.worst_mistakes) > 0
+    assert page.count("data:image/svg+xml") == len(run.report.worst_mistakes) > 2
 
 
 def test_an_estimator_of_signals():
