@@ -45,6 +45,7 @@ def trained_pictures() -> dict[str, bytes]:
         "gun-point.svg": signal_pictures.gun_point(),
         "naphthol.svg": graph_pictures.naphthol(),
         "karate-club.svg": graph_pictures.karate_club(),
+        "karate-member.svg": graph_pictures.karate_member(),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -15,11 +14,17 @@ from striate.data.sources.node_source import NodeSource
 from striate.data.sources.smiles import MoleculeSource
 from striate.explain.graph_picture import bond_importance, draw_graph, draw_molecule
 from striate.explain.graph_saliency import edge_saliency, node_saliency
+from striate.metrics import Calibration
 from striate.models import create_graph_model
 from striate.ops.graph_batch import GraphBatch
+from striate.recipes.node_pictures import node_picture
+from striate.recipes.predictor import NodePredictor
 
 SHOWN = "c1ccc2c(c1)cccc2O"
 """1-naphthol: rings that avoid water and a group that seeks it."""
+
+MEMBER = 8
+"""One with ties to both sides."""
 
 
 def naphthol() -> bytes:
@@ -53,8 +58,8 @@ def naphthol() -> bytes:
     return draw_molecule(SHOWN, node_saliency(network, one).numpy(), bonds, size=320).encode()
 
 
-def karate_club() -> bytes:
-    """The two sides of the club, as a GCN that knows the two leaders alone sees them."""
+def karate_network() -> tuple[NodeInputs, NodePredictor]:
+    """A GCN that knows the sides of the two leaders alone."""
     source = open_source("sample:karate-club")
     assert isinstance(source, NodeSource)
     items = source.listing.items
@@ -69,14 +74,37 @@ def karate_club() -> bytes:
         optimizer.zero_grad()
         F.cross_entropy(network(inputs.inputs(leaders)), labels).backward()
         optimizer.step()
-    with torch.inference_mode():
-        belief = network.eval()(inputs.inputs(items)).softmax(1)[:, 0].numpy()
+    predictor = NodePredictor(
+        network=network.eval(),
+        feed=inputs.feed,
+        calibration=Calibration(),
+        device=torch.device("cpu"),
+    )
+    return inputs, predictor
+
+
+def karate_club() -> bytes:
+    """The two sides of the club, as the network sees them."""
+    inputs, predictor = karate_network()
+    source = inputs.source
+    outputs = predictor.outputs(source, source.listing.items)
+    belief = predictor.probabilities(outputs)[:, 0]
     edges = source.graph.edges[:, source.graph.edges[0] < source.graph.edges[1]]
-    names = tuple(item.id for item in items)
-    return draw_graph(edges, belief.astype(np.float64), names=names, size=400).encode()
+    return draw_graph(edges, belief, names=tuple(source.position), size=400).encode()
+
+
+def karate_member() -> bytes:
+    """Why the network counts one member to the side that it does."""
+    inputs, predictor = karate_network()
+    item = inputs.source.listing.items[MEMBER]
+    side = int(predictor.outputs(inputs.source, [item]).argmax())
+    drawing = node_picture(predictor, inputs, item, side, "gradcam").image
+    assert isinstance(drawing, str)
+    return drawing.encode()
 
 
 if __name__ == "__main__":
     images = Path(__file__).with_name("images")
     (images / "naphthol.svg").write_bytes(naphthol())
     (images / "karate-club.svg").write_bytes(karate_club())
+    (images / "karate-member.svg").write_bytes(karate_member())

@@ -101,7 +101,7 @@ def test_nodes_are_named_after_their_graph(call, refused, tmp_path):
         path = tmp_path / "out" / f"{node}-occlusion.svg"
         place = rf"{node}: (Mr. Hi|Officer) \d+\.\d%; {re.escape(str(path))}"
         assert re.fullmatch(place, line)
-        assert f"nodes within 3 steps of {node}</text>" in path.read_text()
+        assert f'font-weight="bold">{node}</text>' in path.read_text()
     unknown = refused("explain", run, club, "8", "34", "--out", tmp_path)
     assert unknown.startswith("unknown node of sample:karate-club '34'; did you mean ")
     assert "is no graph of nodes; name the graph" in refused("explain", run, "33")

@@ -54,7 +54,7 @@ CHAIN = [(node, node + 1) for node in range(19)]
 def test_what_the_convolutions_reach_is_drawn():
     predictor, inputs, items = graph_of(20, CHAIN)
     picture = node_picture(predictor, inputs, items[10], 0, "saliency")
-    assert texts(picture) == [f"n{n}" for n in range(7, 14)] + ["7 nodes within 3 steps of n10"]
+    assert texts(picture) == [f"n{n}" for n in range(7, 14)] + ["7 nodes within 3 steps"]
     assert len(shapes(picture, "line")) == 6
     (ring,) = [c for c in shapes(picture, "circle") if c.get("stroke") == "black"]
     (bold,) = [text for text in shapes(picture, "text") if text.get("font-weight") == "bold"]
@@ -108,7 +108,7 @@ def test_of_many_nodes_the_most_important_are_drawn_and_joined():
     spokes = [(0, node) for node in range(1, 200)] + [(node, node + 200) for node in range(1, 100)]
     predictor, inputs, items = graph_of(300, spokes)
     picture = node_picture(predictor, inputs, items[0], 0, "saliency")
-    caption = "the 100 most important of 299 nodes within 3 steps of n0"
+    caption = "the 100 most important of 299 nodes within 3 steps"
     assert texts(picture) == ["n0", caption]
     assert len(shapes(picture, "circle")) == 101
     assert len(shapes(picture, "line")) == 99  # a tree, all of it joined
@@ -120,13 +120,13 @@ def test_occlusion_that_would_take_too_long_is_refused_and_edges_left_grey(monke
     with pytest.raises(ArgumentError, match="--method occlusion of node 'n10': it sees 9 nodes"):
         node_picture(predictor, inputs, items[10], 0, "occlusion")
     picture = node_picture(predictor, inputs, items[10], 0, "gradcam")
-    assert texts(picture)[-1].endswith("; edges are too many to leave each out")
+    assert texts(picture)[-1].endswith("; edges are not explained")
     assert {line.get("stroke") for line in shapes(picture, "line")} == {"#bbbbbb"}
 
 
 def test_a_node_alone_and_long_names():
     predictor, inputs, items = graph_of(20, CHAIN[:10])
     picture = node_picture(predictor, inputs, items[19], 0, "occlusion")
-    assert texts(picture) == ["n19", "1 node within 3 steps of n19"]
+    assert texts(picture) == ["n19", "1 node within 3 steps"]
     assert not shapes(picture, "line")
     assert node_pictures._short("a\nvery long name indeed") == "a\\nvery long na…"

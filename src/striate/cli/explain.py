@@ -10,7 +10,10 @@ from typer import Argument, Option
 
 def explain(
     run: Annotated[Path, Argument(help="Run folder of a finished fit.")],
-    inputs: Annotated[list[str], Argument(metavar="INPUT...", help="Files, folders, array files.")],
+    inputs: Annotated[
+        list[str],
+        Argument(metavar="INPUT...", help="Files, folders, array files; a graph, then its nodes."),
+    ],
     method: Annotated[
         str, Option(help="gradcam, integrated-gradients, occlusion or saliency.")
     ] = "gradcam",

@@ -141,7 +141,7 @@ def draw_graph(
     for number, name in enumerate(names):
         parts.append(_name(name, places[number], radius, size, bold=number == marked))
     if caption:
-        parts.append(f'<text x="{_MARGIN}" y="{size + 6}" font-size="12">{escape(caption)}</text>')
+        parts.append(f'<text x="{_MARGIN}" y="{size + 6}" font-size="11">{escape(caption)}</text>')
     return "".join([*parts, "</svg>"])
 
 

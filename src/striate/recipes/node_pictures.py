@@ -69,7 +69,8 @@ def node_picture(
     place[kept] = np.arange(len(kept))
     ties = _ties(place[edges])
     tried = _affordable(part, len(ties))
-    names = [list(inputs.source.position)[node] for node in places[kept]]
+    ids = list(inputs.source.position)
+    names = [ids[node] for node in places[kept]]
     named = len(kept) <= MAX_NAMES
     drawing = draw_graph(
         place[edges[:, ties]],
@@ -77,7 +78,7 @@ def node_picture(
         _of_ties(network, part, target, ties) if tried else None,
         names=tuple(_short(n) if named or n == item.id else "" for n in names),
         marked=int(place[seed]),
-        caption=_caption(_short(item.id), len(kept), int((near >= 0).sum()), hops, tried=tried),
+        caption=_caption(len(kept), int((near >= 0).sum()), hops, tried=tried),
     )
     return Picture(image=drawing)
 
@@ -113,8 +114,7 @@ def _short(name: str) -> str:
     return shown if len(shown) <= _LETTERS else shown[: _LETTERS - 1] + "…"
 
 
-def _caption(name: str, num_drawn: int, num_near: int, hops: int, *, tried: bool) -> str:
+def _caption(num_drawn: int, num_near: int, hops: int, *, tried: bool) -> str:
     cut = "" if num_drawn == num_near else f"the {num_drawn} most important of "
-    steps = f"{hops} step{'s' * (hops > 1)} of {name}"
-    within = f"{num_near} node{'s' * (num_near > 1)} within {steps}"
-    return cut + within + ("" if tried else "; edges are too many to leave each out")
+    within = f"{num_near} node{'s' * (num_near > 1)} within {hops} step{'s' * (hops > 1)}"
+    return cut + within + ("" if tried else "; edges are not explained")
