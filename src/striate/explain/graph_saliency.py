@@ -3,7 +3,8 @@
 Nodes by Grad-CAM, as in Pope et al., "Explainability Methods for Graph Convolutional Neural
 Networks", CVPR 2019: the last features of each node, weighted by the mean over the nodes of the
 logit's gradient. Where one node is classified, its own last features alone make its logits; there
-the features are those before the first convolution, the last that each node has to itself. Edges by leaving each out: how far the logit falls without it, both ways at once.
+the features are those before the first convolution, the last that each node has to itself. Edges
+by leaving each out: how far the logit falls without it, both ways at once.
 """
 
 from __future__ import annotations
