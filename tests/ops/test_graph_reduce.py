@@ -13,6 +13,7 @@ from striate.ops.graph_reduce import (
     neighbour_max,
     neighbour_mean,
     neighbour_sum,
+    rectified_sum,
     segment_max,
     segment_mean,
     segment_repeat,
@@ -86,6 +87,15 @@ def test_neighbours_are_summed_as_by_a_matrix():
     torch.testing.assert_close(neighbour_mean(x, edges), mean)
     assert torch.autograd.gradcheck(lambda x, w: neighbour_sum(x, edges, w), (x, weights))
     assert torch.autograd.gradcheck(lambda x: neighbour_mean(x, edges), x)
+
+
+def test_neighbours_and_edges_are_rectified_before_they_are_summed():
+    edges, x, rows = graph(), numbers(7, 3), numbers(20, 3)
+    messages = (x[edges.sources] + rows).relu()
+    expected = torch.zeros_like(x).index_add(0, edges.targets, messages)
+    torch.testing.assert_close(rectified_sum(x, rows, edges), expected, rtol=0, atol=1e-12)
+    assert 0 < (messages == 0).sum() < messages.numel()
+    assert torch.autograd.gradcheck(lambda x, r: rectified_sum(x, r, edges), (x, rows))
 
 
 def test_the_greatest_neighbour():

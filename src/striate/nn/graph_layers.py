@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from striate.ops.graph_adjacency import Adjacency
 from striate.ops.graph_attention import attention, attention_of_pairs
 from striate.ops.graph_reduce import (
-    at_sources,
     neighbour_max,
     neighbour_mean,
     neighbour_sum,
+    rectified_sum,
     segment_sum,
 )
 
@@ -141,8 +141,7 @@ class IsomorphismConv(nn.Module):
             summed = neighbour_sum(x, adjacency)
         else:
             assert edge_features is not None, "a layer with edge channels needs edge features"
-            messages = (at_sources(x, adjacency) + self.of_edges(edge_features)).relu_()
-            summed = segment_sum(messages, adjacency.pointers)
+            summed = rectified_sum(x, self.of_edges(edge_features), adjacency)
         out: Tensor = self.perceptron(torch.addcmul(summed, 1 + self.eps, x))
         return out
 

@@ -132,6 +132,43 @@ def neighbour_max(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor
     return _NeighbourMax.apply(x, adjacency)  # type: ignore[no-any-return]  # from torch
 
 
+class _RectifiedSum(torch.autograd.Function):
+    """Sum over the edges into each node of the positive part of source's row plus edge's row."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, edge_rows: Tensor, adjacency: Adjacency) -> Tensor:
+        messages = x.index_select(0, adjacency.sources).add_(edge_rows).relu_()
+        ctx.adjacency = adjacency
+        ctx.save_for_backward(messages)
+        return _bags(messages, adjacency.positions, adjacency.pointers)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        (messages,) = ctx.saved_tensors
+        edges: Adjacency = ctx.adjacency
+        along = gradient.index_select(0, edges.targets)
+        # In place: rows of edges are what takes memory, and time to get it.
+        torch.ops.aten.threshold_backward(along, messages, 0, grad_input=along)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = _bags(along, edges.by_source.order, edges.by_source.pointers)
+        return of_x, along, None
+
+
+def rectified_sum(
+    x: Float[Tensor, "N C"], edge_rows: Float[Tensor, "E C"], adjacency: Adjacency
+) -> Float[Tensor, "N C"]:
+    """For each node the sum over its edges of relu(neighbour's features + edge's); 0 without any.
+
+    Args:
+        x: features of each node.
+        edge_rows: of each edge.
+        adjacency: who is whose neighbour.
+    """
+    return _RectifiedSum.apply(x, edge_rows, adjacency)  # type: ignore[no-any-return]  # from torch
+
+
 class _Attend(torch.autograd.Function):
     """Sum over neighbours with a weight for each edge and head."""
 
