@@ -72,8 +72,8 @@ class GraphConv(nn.Module):
         scale = (degrees + loop).rsqrt().nan_to_num(posinf=0.0, nan=0.0)[:, None]
         scaled = x * scale
         summed = neighbour_sum(scaled, adjacency, weights)
-        x = torch.addcmul(summed, scaled, loop[:, None]) * scale
-        return (x if narrower else self.linear(x)) + self.bias
+        x = summed.addcmul_(scaled, loop[:, None]).mul_(scale)
+        return x.add_(self.bias) if narrower else F.linear(x, self.linear.weight, self.bias)
 
 
 class SageConv(nn.Module):
@@ -104,8 +104,8 @@ class SageConv(nn.Module):
         aggregate = _AGGREGATE[self.aggregation]
         if self.aggregation != "max" and linear.out_features < linear.in_features:
             # Sums and means go past a linear map: taken over the fewer channels.
-            return own + aggregate(F.linear(x, weight), adjacency)
-        return torch.addmm(own, aggregate(x, adjacency), weight.t())
+            return own.add_(aggregate(F.linear(x, weight), adjacency))
+        return own.add_(F.linear(aggregate(x, adjacency), weight))
 
 
 class IsomorphismConv(nn.Module):
