@@ -118,6 +118,19 @@ def test_a_network_from_scratch_is_resumed_bit_for_bit(signals, tmp_path):
     assert whole.record.model.name == options["model"]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "validation items cannot tell whether a trained network is better"),
+        ({"epochs": 1}, "chance gives differences of"),
+    ],
+)
+def test_few_validation_items_do_not_judge_a_network_unless_asked(options, said, signals, tmp_path):
+    run = striate.fit(signals, out=tmp_path / "run", **options)
+    (choice,) = [choice for choice in run.report.choices if choice.topic == "method"]
+    assert said in choice.why
+
+
 def test_numbers_are_predicted_with_an_interval(number_run):
     assert (number_run.record.task, number_run.classes) == ("regression", ())
     rows = rows_of(number_run, "test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -38,6 +38,12 @@ from striate.recipes.tasks import ProbeOutputs, Task
 from striate.recipes.training import Training
 from striate.report import AnyReport, Choice, Picture
 from striate.run import CHECKPOINTS, FeedRecord
+
+LEAST_JUDGES: Final = 20
+"""Validation items below which a network, whose best epoch they choose, is not set against a probe.
+
+Of so few each changes the accuracy by more than five points.
+"""
 
 
 class FeedPipeline(Pipeline):
@@ -89,14 +95,14 @@ class FeedPipeline(Pipeline):
         network.classifier.load_state_dict(probe.as_head().state_dict())
         if method == "finetune":
             return Chosen(candidate=self._fine_tuned(task, network), probe=probe_outputs)
-        seconds = self.seconds_to_train()
-        worth = job.config.epochs is not None or seconds >= LEAST_TRAINING
-        if method == "auto" and job.ledger.decide("train", lambda: worth):
-            trained = self._from_scratch(task)
-            if self._surely_better(task, trained, probe_outputs):
-                return Chosen(candidate=trained, probe=probe_outputs)
-        elif method == "auto":
-            job.tell(Choice(topic="method", choice="probe", why="no time is left for training"))
+        if method == "auto":
+            against = job.ledger.decide("against training", self._against_training)
+            if against:
+                job.tell(Choice(topic="method", choice="probe", why=against))
+            else:
+                trained = self._from_scratch(task)
+                if self._surely_better(task, trained, probe_outputs):
+                    return Chosen(candidate=trained, probe=probe_outputs)
         return Chosen(candidate=self._probe(task, network, features), probe=probe_outputs)
 
     def outputs(self, predictor: Predictor, indices: NDArray[np.int64], label: str) -> Tensor:
@@ -196,6 +202,16 @@ class FeedPipeline(Pipeline):
         held_out = probe_cross_outputs(task, features, learnt, probe, seed)
         name = str(self._defaults.features)
         return self.refitted(task, "probe", name, self._predictor(network), held_out)
+
+    def _against_training(self) -> str:
+        """Why training a network beside the probe is not worth the while; empty where it is."""
+        if self.job.config.epochs is not None:
+            return ""
+        num_judges = len(self._dataset.indices("val"))
+        if num_judges < LEAST_JUDGES:
+            return f"{num_judges} validation items cannot tell whether a trained network is better"
+        enough = self.seconds_to_train() >= LEAST_TRAINING
+        return "" if enough else "no time is left for training"
 
     def _surely_better(self, task: Task, trained: Candidate, probe: ProbeOutputs) -> bool:
         """Whether a trained network beats the probe on validation by more than chance may give.
