@@ -114,6 +114,23 @@ def test_out_of_memory_halves_the_micro_batch(batches, error: Exception) -> None
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-7)
 
 
+def test_a_small_batch_does_not_make_those_after_it_smaller(batches) -> None:
+    watched = Hungry(plain_network(), 64, GPU_ERROR)
+    micro_batch = 16
+    for size in (22, 3, 22):
+        _, micro_batch = gradient_within_memory(
+            watched,
+            batches.inputs[:size],
+            batches.labels[:size],
+            CrossEntropy(),
+            dtype=torch.float32,
+            micro_batch=micro_batch,
+            seed=0,
+        )
+    assert micro_batch == 16
+    assert watched.seen == [11, 11, 3, 11, 11]
+
+
 def test_a_single_item_too_large_is_the_machines_fault(batches) -> None:
     hungry = Hungry(plain_network(), 0, GPU_ERROR)
     with pytest.raises(DeviceError, match="out of memory with a single item; use a smaller"):

@@ -138,7 +138,7 @@ def gradient_within_memory(
     micro_batch: int,
     seed: int,
 ) -> tuple[Tensor, int]:
-    """The loss, with the gradient left in the parameters, and the micro-batch that fitted.
+    """The loss, with the gradient left in the parameters, and the micro-batch to go on with.
 
     Where memory runs out the micro-batch is halved and the batch computed again with the same
     random numbers. (Batch norm statistics then have seen some items twice, which does no harm.)
@@ -146,7 +146,6 @@ def gradient_within_memory(
     Raises:
         DeviceError: a single item is too large.
     """
-    micro_batch = min(micro_batch, len(inputs))
     while True:
         torch.manual_seed(seed)
         network.zero_grad(set_to_none=True)
@@ -158,13 +157,14 @@ def gradient_within_memory(
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if micro_batch == 1:
+            if min(micro_batch, len(inputs)) == 1:
                 raise DeviceError(
                     "out of memory with a single item",
                     fix="use a smaller --image-size or a smaller --model",
                 ) from None
         # Outside of the handler, whose traceback keeps the activations alive.
-        micro_batch = (micro_batch + 1) // 2
+        # The batch may be smaller than what fitted so far.
+        micro_batch = (min(micro_batch, len(inputs)) + 1) // 2
         gc.collect()
         if inputs.device.type == "cuda":
             torch.cuda.empty_cache()
