@@ -14,6 +14,7 @@ from striate.ops.graph_reduce import (
     neighbour_mean,
     neighbour_sum,
     rectified_sum,
+    scaled_sum,
     segment_max,
     segment_mean,
     segment_repeat,
@@ -96,6 +97,16 @@ def test_neighbours_and_edges_are_rectified_before_they_are_summed():
     torch.testing.assert_close(rectified_sum(x, rows, edges), expected, rtol=0, atol=1e-12)
     assert 0 < (messages == 0).sum() < messages.numel()
     assert torch.autograd.gradcheck(lambda x, r: rectified_sum(x, r, edges), (x, rows))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_scaled_sum_is_its_parts(weighted):
+    edges, x, scale, own = graph(), numbers(7, 3), numbers(7, 1), numbers(7, 1)
+    weights = numbers(20).detach() if weighted else None
+    scale, own = scale.detach(), own.detach()
+    expected = scale * (neighbour_sum(scale * x, edges, weights) + own * scale * x)
+    torch.testing.assert_close(scaled_sum(x, scale, own, edges, weights), expected)
+    assert torch.autograd.gradcheck(lambda x: scaled_sum(x, scale, own, edges, weights), x)
 
 
 def test_the_greatest_neighbour():

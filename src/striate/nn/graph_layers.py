@@ -23,6 +23,7 @@ from striate.ops.graph_reduce import (
     neighbour_mean,
     neighbour_sum,
     rectified_sum,
+    scaled_sum,
     segment_sum,
 )
 
@@ -70,10 +71,12 @@ class GraphConv(nn.Module):
         else:
             degrees = segment_sum(weights, adjacency.pointers)
         scale = (degrees + loop).rsqrt().nan_to_num(posinf=0.0, nan=0.0)[:, None]
-        scaled = x * scale
-        summed = neighbour_sum(scaled, adjacency, weights)
-        x = summed.addcmul_(scaled, loop[:, None]).mul_(scale)
-        return x.add_(self.bias) if narrower else F.linear(x, self.linear.weight, self.bias)
+        if scale.requires_grad:
+            scaled = x * scale
+            x = (neighbour_sum(scaled, adjacency, weights) + scaled * loop[:, None]) * scale
+        else:
+            x = scaled_sum(x, scale, loop[:, None], adjacency, weights)
+        return x + self.bias if narrower else F.linear(x, self.linear.weight, self.bias)
 
 
 class SageConv(nn.Module):
