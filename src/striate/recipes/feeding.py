@@ -45,6 +45,9 @@ LEAST_JUDGES: Final = 20
 Of so few each changes the accuracy by more than five points.
 """
 
+STANDARD_ERRORS: Final = 2.0
+"""By which a trained network has to beat a probe."""
+
 
 class FeedPipeline(Pipeline):
     """A fit of items that a feed turns into inputs."""
@@ -216,8 +219,8 @@ class FeedPipeline(Pipeline):
     def _surely_better(self, task: Task, trained: Candidate, probe: ProbeOutputs) -> bool:
         """Whether a trained network beats the probe on validation by more than chance may give.
 
-        The rule of one standard error: of two models that small data cannot tell apart, the
-        simpler one.
+        Of two models that small data cannot tell apart, the simpler one: the network has to win by
+        two standard errors, for its best epoch was chosen by the very items that judge here.
         """
         val = task.dataset.indices("val")
         assert trained.outputs is not None, "a trained network leaves the validation items out"
@@ -225,7 +228,7 @@ class FeedPipeline(Pipeline):
         gains = task.item_losses(probe.val, calibration, val) - task.item_losses(
             trained.outputs, trained.predictor.calibration, val
         )
-        margin = float(gains.std() / np.sqrt(len(gains)))
+        margin = STANDARD_ERRORS * float(gains.std() / np.sqrt(len(gains)))
         kept = trained.loss < probe_loss - margin
         self.job.tell(
             Choice(
