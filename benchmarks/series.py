@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ def nearest(train: list[np.ndarray], labels: np.ndarray, test: list[np.ndarray])
     return np.array(found)
 
 
+def show(name: str, method: str, **facts: Any) -> None:
+    print(json.dumps({"sample": name, "method": method, **facts}), flush=True)
+
+
 def show_neighbours(name: str, source: Any) -> None:
     """Numbers: the mean of the nearest training items' by DTW, and that of all."""
     items = source.listing.items
@@ -87,7 +92,7 @@ def show_neighbours(name: str, source: Any) -> None:
     for count in (1, 5, len(known)):
         errors = known[order[:, :count]].mean(1) - truth
         rmse = float(np.sqrt(np.mean(errors**2)))
-        print(json.dumps({"sample": name, "method": f"{count}-NN DTW", "rmse": rmse}), flush=True)
+        show(name, f"{count}-NN DTW", rmse=rmse)
 
 
 def train_scratch(
@@ -163,9 +168,7 @@ def main() -> None:
         train = np.array([i for i, item in enumerate(items) if item.split == "train"])
         test = np.array([i for i, item in enumerate(items) if item.split == "test"])
 
-        def say(method: str, **facts: Any) -> None:
-            print(json.dumps({"sample": name, "method": method, **facts}), flush=True)  # noqa: B023
-
+        say = partial(show, name)
         if name in PUBLISHED:
             say("published InceptionTime", accuracy=PUBLISHED[name])
         if "dtw" not in args.skip:
@@ -191,7 +194,7 @@ def main() -> None:
                     num_classes=len(classes),
                 )  # fmt: skip
                 known = feed.inputs([readings[i] for i in part])
-                fit_biases(network, known, seed)  # type: ignore[arg-type]
+                fit_biases(network, known, seed)
                 with torch.inference_mode():
                     features = network.pool(network.forward_features(known))
                     probe = fit_probe(features, labels[part], len(classes))

@@ -202,7 +202,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         UnreadableItem: it cannot be read, or it holds more than `max_bytes`.
     """
     try:
-        _check_regular(os.stat(path), max_bytes)  # noqa: PTH116 - beside os.open and os.fstat
+        _check_regular(path.stat(), max_bytes)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
             _check_regular(os.fstat(descriptor), max_bytes)

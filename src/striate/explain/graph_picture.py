@@ -56,6 +56,7 @@ def draw_molecule(
         bonds = np.array([min(atoms[a], atoms[b]) for a, b in ends])
     _check(bonds, len(ends), "bond")
     drawer = rdMolDraw2D.MolDraw2DSVG(size, size)
+    # rdkit's stubs take this flag for a set of options.
     drawer.drawOptions().clearBackground = False  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(
         drawer,

@@ -40,6 +40,11 @@ def _bags(
     return torch.embedding_bag(x.contiguous(), rows, pointers, False, mode, False, weights, True)[0]
 
 
+def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    found: Tensor = function.apply(*inputs)
+    return found
+
+
 def _flat(x: Tensor) -> Tensor:
     """Rows of channels, however many axes the channels have."""
     return x.flatten(1) if x.ndim > 1 else x[:, None]
@@ -79,7 +84,7 @@ def neighbour_sum(
         adjacency: who is whose neighbour.
         weights: a factor for each edge; 1 by default.
     """
-    return _NeighbourSum.apply(x, weights, adjacency)  # type: ignore[no-any-return]  # from torch
+    return _applied(_NeighbourSum, x, weights, adjacency)
 
 
 class _ScaledSum(torch.autograd.Function):
@@ -130,7 +135,7 @@ def scaled_sum(
         adjacency: who is whose neighbour.
         weights: a factor for each edge; 1 by default.
     """
-    return _ScaledSum.apply(x, scale, own, adjacency, weights)  # type: ignore[no-any-return]  # from torch
+    return _applied(_ScaledSum, x, scale, own, adjacency, weights)
 
 
 class _NeighbourMean(torch.autograd.Function):
@@ -153,7 +158,7 @@ class _NeighbourMean(torch.autograd.Function):
 
 def neighbour_mean(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor, "N C"]:
     """For each node the mean over its neighbours' features; 0 where there are none."""
-    return _NeighbourMean.apply(x, adjacency)  # type: ignore[no-any-return]  # from torch
+    return _applied(_NeighbourMean, x, adjacency)
 
 
 class _NeighbourMax(torch.autograd.Function):
@@ -182,7 +187,7 @@ def neighbour_max(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor
 
     Neighbours that share a maximum share its gradient.
     """
-    return _NeighbourMax.apply(x, adjacency)  # type: ignore[no-any-return]  # from torch
+    return _applied(_NeighbourMax, x, adjacency)
 
 
 class _RectifiedSum(torch.autograd.Function):
@@ -219,7 +224,7 @@ def rectified_sum(
         edge_rows: of each edge.
         adjacency: who is whose neighbour.
     """
-    return _RectifiedSum.apply(x, edge_rows, adjacency)  # type: ignore[no-any-return]  # from torch
+    return _applied(_RectifiedSum, x, edge_rows, adjacency)
 
 
 class _Attend(torch.autograd.Function):
@@ -257,7 +262,7 @@ def attend(
     x: Float[Tensor, "N H C"], weights: Float[Tensor, "E H"], adjacency: Adjacency
 ) -> Float[Tensor, "N H C"]:
     """For each node and head the sum over neighbours, each times its edge's weight."""
-    return _Attend.apply(x, weights, adjacency)  # type: ignore[no-any-return]  # from torch
+    return _applied(_Attend, x, weights, adjacency)
 
 
 def edge_products(
@@ -299,12 +304,12 @@ class _Gather(torch.autograd.Function):
 
 def at_sources(x: Float[Tensor, "N ..."], adjacency: Adjacency) -> Float[Tensor, "E ..."]:
     """What the source of each edge has."""
-    return _Gather.apply(x, adjacency, True)  # type: ignore[no-any-return]  # from torch
+    return _applied(_Gather, x, adjacency, True)
 
 
 def at_targets(x: Float[Tensor, "N ..."], adjacency: Adjacency) -> Float[Tensor, "E ..."]:
     """What the target of each edge has."""
-    return _Gather.apply(x, adjacency, False)  # type: ignore[no-any-return]  # from torch
+    return _applied(_Gather, x, adjacency, False)
 
 
 class _SegmentSum(torch.autograd.Function):
@@ -332,7 +337,7 @@ def segment_sum(
         x: rows, segment after segment.
         pointers: where each segment begins, and the number of rows.
     """
-    return _SegmentSum.apply(x, pointers)  # type: ignore[no-any-return]  # from torch
+    return _applied(_SegmentSum, x, pointers)
 
 
 def segment_mean(
@@ -373,7 +378,7 @@ def segment_max(
 
     Rows that share a maximum share its gradient.
     """
-    return _SegmentMax.apply(x, pointers)  # type: ignore[no-any-return]  # from torch
+    return _applied(_SegmentMax, x, pointers)
 
 
 def segment_softmax(
@@ -408,4 +413,4 @@ def segment_repeat(
     x: Float[Tensor, "N ..."], pointers: Int64[Tensor, " N_and_one"]
 ) -> Float[Tensor, "E ..."]:
     """Each segment's row for every one of its members."""
-    return _Repeat.apply(x, pointers)  # type: ignore[no-any-return]  # from torch
+    return _applied(_Repeat, x, pointers)

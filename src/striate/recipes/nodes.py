@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from striate.data.sources.node_source import NodeSource
 from striate.errors import ArgumentError
 from striate.metrics import Calibration
 from striate.models import create_model
+from striate.models.graph_network import GraphNetwork
 from striate.nn.parameters import plain_groups
 from striate.ops.inputs import Inputs
 from striate.recipes.feeding import network_options
@@ -88,7 +89,7 @@ class NodePipeline(Pipeline):
         end = time.monotonic() + self.seconds_to_train()
         val = self._dataset.indices("val")
         batches = NodeBatches(
-            self._sampled(network.config.depth),  # type: ignore[attr-defined]  # of a graph network
+            self._sampled(cast(GraphNetwork, network).config.depth),
             self._dataset,
             task,
             seed=job.config.seed,

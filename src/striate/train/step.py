@@ -123,7 +123,7 @@ def accumulate_gradient(
         ):
             logits = network(x)
         part = loss.total(logits, y) / weight
-        part.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(part)
         mean += part.detach()
     return mean
 
