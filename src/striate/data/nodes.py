@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.data.feeds.graphs import GraphFeed
-from striate.data.randomness import epoch_order, uniforms
+from striate.data.randomness import uniforms
 from striate.data.source import Item, Reading
 from striate.data.sources.node_source import NodeSource
 from striate.errors import ArgumentError
@@ -93,15 +93,6 @@ class NodeInputs:
             self.whole, self._pointers, seeds, all_of_them, seed=0, epoch=0
         )
         return self._part(nodes, edges, seeds), nodes
-
-    def batches(
-        self, items: Sequence[Item], *, batch_size: int, seed: int, epoch: int
-    ) -> Iterator[tuple[NDArray[np.int64], GraphBatch]]:
-        """Training batches of an epoch, in random order: positions in `items`, and the input."""
-        order = epoch_order(seed, epoch, len(items))
-        for start in range(0, len(items), batch_size):
-            chosen = order[start : start + batch_size]
-            yield chosen, self.sampled([items[i] for i in chosen], seed=seed, epoch=epoch)
 
     def _part(
         self, nodes: NDArray[np.int64], edges: NDArray[np.int64], seeds: NDArray[np.int64]
