@@ -269,6 +269,14 @@ def _unescape_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" else cell
 
 
+def user_cache_folder() -> Path:
+    """Where Striate keeps what can be made again: $STRIATE_CACHE, or the user's cache folder."""
+    if chosen := os.environ.get("STRIATE_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "striate"
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut.
 

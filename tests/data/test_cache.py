@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from striate.data import cache
-from striate.data.cache import PixelStore, resize_shorter, user_cache_folder
+from striate.data.cache import PixelStore, resize_shorter
 from striate.data.decode import decode_image
 from striate.data.source import Item, Listing, Note, Source
 from striate.errors import ArgumentError, StorageError
 from striate.progress import Progress
+from striate.run import user_cache_folder
 
 
 class FileSource(Source):

@@ -37,6 +37,7 @@ from striate.data.sandbox import read_all
 from striate.data.source import Item, Note, Reading, Skip, Source
 from striate.errors import ArgumentError, DataError, StorageError
 from striate.progress import Progress
+from striate.run import user_cache_folder
 
 DECODER_VERSION: Final = 1
 """Raise it when decoding or resizing gives other pixels than before: old caches are then left."""
@@ -195,14 +196,6 @@ class PixelStore:
 
     def _build(self) -> Build:
         return Build(self, self._index.skipped, self._index.notes, self._index.sha256s)
-
-
-def user_cache_folder() -> Path:
-    """Where Striate keeps what can be made again: $STRIATE_CACHE, or the user's cache folder."""
-    if chosen := os.environ.get("STRIATE_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "striate"
 
 
 def resize_shorter(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 
 from striate.errors import ArgumentError, UnknownNameError
-from striate.kernels import cpu_numba, cpu_rearranged, triton_1d, vendor
+from striate.kernels import cpu_numba, cpu_rearranged, cuda_bands, cuda_plan, triton_1d, vendor
 from striate.kernels.problem import OPERATORS, Operator, Problem
 from striate.registry import Registry
 
@@ -86,6 +86,7 @@ class Kernel:
             `weight_gradient(grad, x, problem)`.
         limits: where it is right.
         packages: what must be installed beside torch.
+        capability: the least compute capability of the GPU.
         gains: where it was measured to be faster than torch, in any of these.
     """
 
@@ -94,16 +95,21 @@ class Kernel:
     run: Callable[..., Any]
     limits: Limits = Limits()
     packages: tuple[str, ...] = ()
+    capability: tuple[int, int] | None = None
     gains: tuple[Limits, ...] = (Limits(),)
 
     def unsupported_reasons(self, problem: Problem) -> list[str]:
         """Why this kernel cannot compute the problem here; empty where it can."""
         empty = [] if problem.batch else ["there are no items"]
-        return self.missing_packages() + empty + self.limits.unmet(problem)
+        return self.missing() + empty + self.limits.unmet(problem)
 
-    def missing_packages(self) -> list[str]:
-        """What would have to be installed."""
-        return [f"{name} is not installed" for name in self.packages if not installed(name)]
+    def missing(self) -> list[str]:
+        """What this machine lacks for it."""
+        reasons = [f"{name} is not installed" for name in self.packages if not installed(name)]
+        if self.capability is not None and gpu_capability() < self.capability:
+            least = ".".join(map(str, self.capability))
+            reasons.append(f"there is no GPU of compute capability {least}")
+        return reasons
 
     def is_faster(self, problem: Problem) -> bool:
         """Whether it was measured to be faster than torch on problems like this one."""
@@ -126,6 +132,17 @@ _BANDED: Final = Limits(
     dilation=1,
 )
 """Not chosen unless asked for, until it is measured on a GPU: its kernels have no gains."""
+
+_BOXED: Final = Limits(
+    ranks=(2, 3),
+    device_types=("cuda",),
+    dtypes=(torch.bfloat16, torch.float16),
+    taps=(1, cuda_plan.MOST_TAPS),
+    strides=(1, 1),
+    dilation=1,
+    channels_last=True,
+)
+"""Likewise."""
 
 for _kernel in (
     Kernel(
@@ -180,6 +197,18 @@ for _kernel in (
             run=getattr(triton_1d, operator),
             limits=_BANDED,
             packages=("triton",),
+            gains=(),
+        )
+        for operator in OPERATORS
+    ),
+    *(
+        Kernel(
+            name="cuda-banded",
+            operator=operator,
+            run=getattr(cuda_bands, operator),
+            limits=_BOXED,
+            packages=("cuda.bindings",),
+            capability=(9, 0),
             gains=(),
         )
         for operator in OPERATORS
@@ -242,4 +271,12 @@ def implementations() -> list[str]:
 @cache
 def installed(package: str) -> bool:
     """Whether an optional package can be imported."""
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that would hold it
+        return False
+
+
+def gpu_capability() -> tuple[int, int]:
+    """The compute capability of torch's present GPU; (0, 0) without one."""
+    return torch.cuda.get_device_capability() if torch.cuda.is_available() else (0, 0)

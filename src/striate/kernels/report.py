@@ -21,7 +21,7 @@ def describe() -> list[dict[str, str]]:
             "operator": kernel.operator,
             "limits": _limits(kernel.limits),
             "faster where": " | ".join(map(_limits, kernel.gains)) or "not measured",
-            "missing": "; ".join(kernel.missing_packages()) or "-",
+            "missing": "; ".join(kernel.missing()) or "-",
         }
         for kernel in kernels
     ]

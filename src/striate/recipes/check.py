@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from striate.data.cache import user_cache_folder
 from striate.data.dataset import Dataset
 from striate.data.prepare import prepare, prepare_readings
 from striate.data.sources import open_source
@@ -15,6 +14,7 @@ from striate.errors import ArgumentError, one_line
 from striate.progress import Progress
 from striate.recipes.choices import choose_image_size
 from striate.recipes.tasks import task_of
+from striate.run import user_cache_folder
 from striate.typing import PathLike
 
 _SHOWN = 20
