@@ -42,8 +42,17 @@ def fast_dtype(device_type: str) -> torch.dtype:
     """bfloat16 where the device computes it in hardware, else float32."""
     if device_type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = {"avx512_bf16", "amx_bf16"} & _cpu_flags()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if cpu_computes(torch.bfloat16) else torch.float32
+
+
+@cache
+def cpu_computes(dtype: torch.dtype) -> bool:
+    """Whether the processor has instructions that multiply numbers of this type."""
+    needed = {
+        torch.bfloat16: {"avx512_bf16", "amx_bf16"},
+        torch.float16: {"avx512_fp16", "amx_fp16"},
+    }
+    return dtype not in needed or bool(needed[dtype] & _cpu_flags())
 
 
 @cache

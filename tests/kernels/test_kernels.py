@@ -184,7 +184,32 @@ def test_operators_pass_torchs_own_checks(last, recwarn):
     torch.library.opcheck(operators.depthwise_weight_gradient, (grad, x, [3, 3], *windows))
 
 
-def test_limits_and_gains_choose():
+@pytest.fixture
+def native(monkeypatch):
+    """Say whether the processor has instructions for half precision."""
+
+    def say(value):
+        monkeypatch.setattr(dispatch, "cpu_computes", lambda dtype: value)
+        choose.cache_clear()
+
+    yield say
+    choose.cache_clear()
+
+
+def test_half_precision_without_instructions_is_computed_in_float32(native):
+    native(False)
+    problem = problem_2d(dtype=torch.bfloat16)
+    assert choose("forward", problem).name == "cpu-widened"
+    assert choose("input_gradient", problem).name == "cpu-widened"
+    assert choose("weight_gradient", problem_2d(dtype=torch.float16)).name == "cpu-widened"
+    assert choose("weight_gradient", problem_2d(3, torch.bfloat16)).name == "cpu-widened"
+    native(True)
+    assert choose("forward", problem).name == "torch"
+    assert choose("input_gradient", problem).name == "cpu-rearranged"
+
+
+def test_limits_and_gains_choose(native):
+    native(True)
     assert choose("forward", problem_2d()).name == "torch"
     assert choose("weight_gradient", problem_2d(3)).name == "torch"
     assert choose("weight_gradient", problem_2d(dtype=torch.bfloat16)).name == "cpu-rearranged"
@@ -207,7 +232,8 @@ def test_strided_views_are_read_right():
     assert MEMORY_FORMATS[2] == problem.memory_format and weight.is_contiguous()
 
 
-def test_command_prints_the_table_and_the_verdicts(capsys):
+def test_command_prints_the_table_and_the_verdicts(capsys, native):
+    native(True)
     assert command() == 0
     text = capsys.readouterr().out
     assert all(name.split(".")[0] in text for name in KERNELS.names())

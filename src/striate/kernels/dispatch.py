@@ -15,8 +15,17 @@ from typing import Any, Final
 
 import torch
 
+from striate.device import cpu_computes
 from striate.errors import ArgumentError, UnknownNameError
-from striate.kernels import cpu_numba, cpu_rearranged, cuda_bands, cuda_plan, triton_1d, vendor
+from striate.kernels import (
+    cpu_numba,
+    cpu_rearranged,
+    cpu_widened,
+    cuda_bands,
+    cuda_plan,
+    triton_1d,
+    vendor,
+)
 from striate.kernels.problem import OPERATORS, Operator, Problem
 from striate.registry import Registry
 
@@ -38,6 +47,7 @@ class Limits:
         strides: least and most of the largest stride.
         dilation: the largest dilation.
         channels_last: the layout; None for either.
+        native: whether the processor has instructions for the type; None for either.
     """
 
     ranks: tuple[int, ...] = ()
@@ -47,6 +57,7 @@ class Limits:
     strides: tuple[int, int] = (1, ANY)
     dilation: int = ANY
     channels_last: bool | None = None
+    native: bool | None = None
 
     def unmet(self, problem: Problem) -> list[str]:
         """Why the problem is outside; empty where it is inside."""
@@ -72,6 +83,9 @@ class Limits:
             reasons.append(
                 "channels are " + ("not " if self.channels_last else "") + "last in memory"
             )
+        if self.native is not None and cpu_computes(problem.dtype) != self.native:
+            has = "has no" if self.native else "has"
+            reasons.append(f"the processor {has} instructions for {problem.dtype}")
         return reasons
 
 
@@ -118,10 +132,36 @@ class Kernel:
 
 CPU: Final = ("cpu",)
 BF16: Final = (torch.bfloat16,)
+HALVES: Final = (torch.bfloat16, torch.float16)
 FP32: Final = (torch.float32,)
 
 KERNELS: Final[Registry[Kernel]] = Registry("kernel")
 """Every kernel, under "name.operator"; of those that are faster, the first is taken."""
+
+
+def _where_native(**limits: Any) -> tuple[Limits, Limits]:
+    """The same in float32, and in half precision where the processor has instructions for it."""
+    return Limits(dtypes=FP32, **limits), Limits(dtypes=HALVES, native=True, **limits)
+
+
+_WIDENED: Final[dict[Operator, tuple[Limits, ...]]] = {
+    "forward": (
+        Limits(ranks=(1,), taps=(15, ANY), native=False),
+        Limits(ranks=(2, 3), native=False),
+    ),
+    "input_gradient": (
+        Limits(ranks=(1,), taps=(15, ANY), native=False),
+        Limits(ranks=(2,), channels_last=True, native=False),
+        Limits(ranks=(2,), taps=(5, ANY), native=False),
+        Limits(ranks=(3,), native=False),
+    ),
+    "weight_gradient": (
+        Limits(ranks=(1,), taps=(5, ANY), native=False),
+        Limits(ranks=(2,), channels_last=True, native=False),
+        Limits(ranks=(3,), native=False),
+    ),
+}
+"""Where float32 is faster than half precision without instructions for it."""
 
 _BANDED: Final = Limits(
     ranks=(1,),
@@ -136,7 +176,7 @@ _BANDED: Final = Limits(
 _BOXED: Final = Limits(
     ranks=(2, 3),
     device_types=("cuda",),
-    dtypes=(torch.bfloat16, torch.float16),
+    dtypes=HALVES,
     taps=(1, cuda_plan.MOST_TAPS),
     strides=(1, 1),
     dilation=1,
@@ -155,15 +195,26 @@ for _kernel in (
             Limits(ranks=(1,), taps=(5, ANY)),
             Limits(ranks=(1,), taps=(3, 4), dtypes=BF16),
             Limits(ranks=(2,), taps=(5, ANY), dtypes=FP32, channels_last=True),
+            Limits(ranks=(2,), taps=(5, ANY), dtypes=BF16, channels_last=True, native=False),
             Limits(ranks=(3,), taps=(3, ANY)),
         ),
+    ),
+    *(
+        Kernel(
+            name="cpu-widened",
+            operator=operator,
+            run=getattr(cpu_widened, operator),
+            limits=Limits(device_types=CPU, dtypes=HALVES),
+            gains=gains,
+        )
+        for operator, gains in _WIDENED.items()
     ),
     Kernel(
         name="cpu-rearranged",
         operator="forward",
         run=cpu_rearranged.forward,
         limits=Limits(ranks=(1,), device_types=CPU, dtypes=FLOATS, strides=(1, 1)),
-        gains=(Limits(taps=(15, ANY)),),
+        gains=_where_native(taps=(15, ANY)),
     ),
     Kernel(
         name="cpu-rearranged",
@@ -171,11 +222,11 @@ for _kernel in (
         run=cpu_rearranged.input_gradient,
         limits=Limits(device_types=CPU, dtypes=FLOATS),
         gains=(
-            Limits(ranks=(1,), strides=(2, 2), dtypes=BF16),
-            Limits(ranks=(2,), strides=(1, 1), channels_last=True),
-            Limits(ranks=(2,), strides=(1, 1), taps=(5, ANY)),
-            Limits(ranks=(2,), strides=(2, 2), dtypes=BF16),
-            Limits(ranks=(3,), taps=(3, ANY)),
+            Limits(ranks=(1,), strides=(2, 2), dtypes=BF16, native=True),
+            *_where_native(ranks=(2,), strides=(1, 1), channels_last=True),
+            *_where_native(ranks=(2,), strides=(1, 1), taps=(5, ANY)),
+            Limits(ranks=(2,), strides=(2, 2), dtypes=BF16, native=True),
+            *_where_native(ranks=(3,), taps=(3, ANY)),
         ),
     ),
     Kernel(
@@ -184,10 +235,10 @@ for _kernel in (
         run=cpu_rearranged.weight_gradient,
         limits=Limits(device_types=CPU, dtypes=FLOATS),
         gains=(
-            Limits(ranks=(1,), taps=(5, ANY)),
-            Limits(ranks=(2,), taps=(4, ANY)),
-            Limits(ranks=(3,), taps=(3, ANY), strides=(1, 1)),
-            Limits(ranks=(3,), taps=(3, ANY), strides=(2, 2), dtypes=BF16),
+            *_where_native(ranks=(1,), taps=(5, ANY)),
+            *_where_native(ranks=(2,), taps=(4, ANY)),
+            *_where_native(ranks=(3,), taps=(3, ANY), strides=(1, 1)),
+            Limits(ranks=(3,), taps=(3, ANY), strides=(2, 2), dtypes=BF16, native=True),
         ),
     ),
     *(

@@ -85,4 +85,6 @@ def _limits(limits: Limits) -> str:
         words.append(f"dilation to {limits.dilation}")
     if limits.channels_last is not None:
         words.append("channels last" if limits.channels_last else "contiguous")
+    if limits.native is not None:
+        words.append("where the processor has " + ("" if limits.native else "no ") + "instructions")
     return " ".join(words) or "any"
