@@ -22,6 +22,9 @@ from torch import Tensor
 
 from striate.kernels.problem import Problem
 
+MOST_BYTES: Final = 8 << 20
+"""Memory of a thread, beyond which fewer channels are copied together."""
+
 MANY_TASKS: Final = 32
 """Tasks to aim at, for up to as many threads; more would only add partial sums."""
 
@@ -37,25 +40,31 @@ def weight_gradient(
 
     x = x.contiguous(memory_format=problem.memory_format)
     grad = grad.contiguous(memory_format=problem.memory_format)
-    sizes = _sizes(problem)
+    threads = torch.get_num_threads()
+    sizes = _sizes(problem, threads)
     lanes = cpu_taps.LANES
     offsets = np.array(_offsets(problem, sizes), np.int64)
     ticket = np.zeros(1, np.int64)
     tasks = sizes["tasks"]
-    sums = torch.zeros(tasks, len(offsets), lanes)
+    sums = torch.zeros(tasks, sizes["parts"], len(offsets), lanes)
     job = np.zeros(1, cpu_taps.JOB)
     for name, value in sizes.items():
         job[name] = value
     job["x"], job["g"], job["sums"] = x.data_ptr(), grad.data_ptr(), sums.data_ptr()
     job["offsets"], job["ticket"] = offsets.ctypes.data, ticket.ctypes.data
-    _run_on_threads(cpu_taps.work, job.ctypes.data, min(tasks, torch.get_num_threads()))
-    partial = sums.view(-1, sizes["blocks"], len(offsets), lanes).sum(0)
+    _run_on_threads(cpu_taps.work, job.ctypes.data, min(tasks, threads))
+    partial = sums.view(-1, sizes["groups"] * sizes["parts"], len(offsets), lanes).sum(0)
     total = partial.sum(-1) if sizes["lanes"] == 1 else partial.transpose(1, 2).flatten(0, 1)
     return total[: problem.channels].to(x.dtype).reshape(problem.weight_shape)
 
 
-def _sizes(problem: Problem) -> dict[str, int]:
-    """The numbers of a job, with axes of size one put before those of the problem."""
+def _sizes(problem: Problem, threads: int) -> dict[str, int]:
+    """The numbers of a job, with axes of size one put before those of the problem.
+
+    Copying decides how long a job takes, and whole pixels are copied several times as fast as 16
+    channels of each: so a task takes as many channels as leave two tasks for each thread. What is
+    added to what does not depend on it.
+    """
     missing = 3 - problem.rank
     names = ("depth", "height", "width")
     space = (1,) * missing + problem.space
@@ -71,6 +80,16 @@ def _sizes(problem: Problem) -> dict[str, int]:
     g_plane += -g_plane % 16
     blocks = -(-problem.channels // lanes)
     items_per_task = -(-problem.batch // max(1, min(problem.batch, MANY_TASKS // blocks)))
+    runs = -(-problem.batch // items_per_task)
+    # The last vector of a plane may reach past the end of the input.
+    x_floats, g_floats = prod(stride) * prod(phase) * lanes + 16, out[0] * g_plane
+    parts = 1
+    if problem.channels_last:
+        most = min(
+            blocks, blocks * runs // (2 * threads), MOST_BYTES // (4 * (x_floats + g_floats))
+        )
+        parts = max(1, most)
+    groups = -(-blocks // parts)
     named: dict[str, int] = {}
     for prefix, values in (
         ("", space),
@@ -86,14 +105,14 @@ def _sizes(problem: Problem) -> dict[str, int]:
         "items": problem.batch,
         "channels": problem.channels,
         "taps": prod(problem.kernel_size),
-        "blocks": blocks,
+        "groups": groups,
+        "parts": parts,
         "items_per_task": items_per_task,
-        "tasks": blocks * -(-problem.batch // items_per_task),
+        "tasks": groups * runs,
         "band": BAND if lanes == 1 else -(-BAND // out[2]),
         "g_plane": g_plane,
-        # The last vector of a plane may reach past the end of the input.
-        "x_floats": prod(stride) * prod(phase) * lanes + 16,
-        "g_floats": out[0] * g_plane,
+        "x_floats": x_floats,
+        "g_floats": g_floats,
     }
 
 

@@ -47,8 +47,9 @@ JOB: Final = np.dtype(
             "size", "lanes", "items", "channels", "taps", "depth", "height", "width",
             "out_depth", "out_height", "out_width", "s_depth", "s_height", "s_width",
             "low_depth", "low_height", "low_width", "q_depth", "q_height", "q_width",
-            # Work: tasks, blocks of channels, items of a task, rows or vectors of a band.
-            "tasks", "blocks", "items_per_task", "band", "g_plane", "x_floats", "g_floats",
+            # Work: tasks, groups of channels, vectors of a group, items of a task, rows or vectors
+            # of a band.
+            "tasks", "groups", "parts", "items_per_task", "band", "g_plane", "x_floats", "g_floats",
         )
     ]
 )  # fmt: skip
@@ -198,9 +199,26 @@ def _sum_taps(
         first += count
 
 
+@_compiled("void(int64, int64, int64, int64, int64, int64, int64, int64)")
+def _pack_line(
+    target: int, source: int, pixels: int, target_step: int, source_step: int, channels: int,
+    part_step: int, size: int,
+) -> None:  # fmt: skip
+    """So many pixels of a line, each with its vectors of channels put `part_step` bytes apart."""
+    for i in range(pixels):
+        to, pixel, left = target + target_step * i, source + source_step * i, channels
+        while left >= LANES:
+            _widen_vector(to, pixel, size == 2)
+            to += part_step
+            pixel += size * LANES
+            left -= LANES
+        if left > 0:
+            _widen(to, pixel, left, 1, size)
+
+
 @_compiled(types.void(_JOB, *[types.int64] * 4))
 def _pack_input(job: Any, target: int, item: int, channel: int, width: int) -> None:
-    """One item's channel, or 16 channels of it, in phases and with the padding left at zero."""
+    """One item's channel, or a group of them, in phases and with the padding left at zero."""
     plane = job.q_depth * job.q_height * job.q_width
     for z in range(job.depth):
         at_z = z + job.low_depth
@@ -211,30 +229,26 @@ def _pack_input(job: Any, target: int, item: int, channel: int, width: int) -> N
                 continue
             phase = (at_z % job.s_depth * job.s_height + at_y % job.s_height) * job.s_width
             row = (q_z * job.q_height + q_y) * job.q_width
-            if job.lanes == 1:
-                line = ((item * job.channels + channel) * job.depth + z) * job.height + y
-                source = job.x + job.size * line * job.width
-                for p in range(job.s_width):
-                    start = (p - job.low_width) % job.s_width
-                    q_x = (start + job.low_width) // job.s_width
-                    count = (job.width - start + job.s_width - 1) // job.s_width
-                    count = min(count, job.q_width - q_x)
-                    to = target + 4 * ((phase + p) * plane + row + q_x)
-                    _widen(to, source + job.size * start, count, job.s_width, job.size)
-            else:
-                line = ((item * job.depth + z) * job.height + y) * job.width
-                source = job.x + job.size * (line * job.channels + channel)
-                for i in range(job.width):
-                    at_x = i + job.low_width
-                    q_x = at_x // job.s_width
-                    if q_x < job.q_width:
-                        to = target + LINE * ((phase + at_x % job.s_width) * plane + row + q_x)
-                        _widen(to, source + job.size * i * job.channels, width, 1, job.size)
+            for p in range(job.s_width):
+                start = (p - job.low_width) % job.s_width
+                q_x = (start + job.low_width) // job.s_width
+                count = (job.width - start + job.s_width - 1) // job.s_width
+                count = min(count, job.q_width - q_x)
+                to = target + 4 * job.lanes * ((phase + p) * plane + row + q_x)
+                if job.lanes == 1:
+                    line = ((item * job.channels + channel) * job.depth + z) * job.height + y
+                    source = job.x + job.size * (line * job.width + start)
+                    _widen(to, source, count, job.s_width, job.size)
+                else:
+                    line = ((item * job.depth + z) * job.height + y) * job.width + start
+                    source = job.x + job.size * (line * job.channels + channel)
+                    step = job.size * job.channels * job.s_width
+                    _pack_line(to, source, count, LINE, step, width, 4 * job.x_floats, job.size)
 
 
 @_compiled(types.void(_JOB, *[types.int64] * 4))
 def _pack_gradient(job: Any, target: int, item: int, channel: int, width: int) -> None:
-    """One item's channel, or 16 channels of it, at the pitch that the inner loop walks."""
+    """One item's channel, or a group of them, at the pitch that the inner loop walks."""
     for z in range(job.out_depth):
         for y in range(job.out_height):
             if job.lanes == 1:
@@ -245,45 +259,53 @@ def _pack_gradient(job: Any, target: int, item: int, channel: int, width: int) -
                 line = ((item * job.out_depth + z) * job.out_height + y) * job.out_width
                 source = job.g + job.size * (line * job.channels + channel)
                 to = target + 4 * z * job.g_plane + LINE * y * job.out_width
-                for i in range(job.out_width):
-                    _widen(to + LINE * i, source + job.size * i * job.channels, width, 1, job.size)
+                step = job.size * job.channels
+                _pack_line(to, source, job.out_width, LINE, step, width, 4 * job.g_floats, job.size)
+
+
+@_compiled(types.void(_JOB, *[types.int64] * 3))
+def _sum_item(job: Any, sums: int, x: int, g: int) -> None:
+    """Add what one item gives to one vector of sums a tap."""
+    x_plane = 4 * job.lanes * job.q_height * job.q_width
+    for z in range(job.out_depth):
+        x_z, g_z = x + z * x_plane, g + 4 * z * job.g_plane
+        if job.lanes == 1:
+            vectors = job.g_plane // LANES
+            for start in range(0, vectors, job.band):
+                count = min(job.band, vectors - start)
+                x_at, g_at = x_z + LINE * start, g_z + LINE * start
+                _sum_taps(sums, job.offsets, job.taps, x_at, g_at, 1, count, 0, 0)
+        else:
+            x_pitch, g_pitch = LINE * job.q_width, LINE * job.out_width
+            for start in range(0, job.out_height, job.band):
+                count = min(job.band, job.out_height - start)
+                x_at, g_at = x_z + x_pitch * start, g_z + g_pitch * start
+                _sum_taps(
+                    sums,
+                    job.offsets,
+                    job.taps,
+                    x_at,
+                    g_at,
+                    count,
+                    job.out_width,
+                    x_pitch,
+                    g_pitch,
+                )
 
 
 @_compiled(types.void(_JOB, *[types.int64] * 3))
 def _run_task(job: Any, task: int, x: int, g: int) -> None:
-    """The partial sums of one block of channels over one run of items."""
-    channel = task % job.blocks * job.lanes
-    first = task // job.blocks * job.items_per_task
-    width = min(job.lanes, job.channels - channel)
-    sums = job.sums + task * job.taps * LINE
-    x_plane = 4 * job.lanes * job.q_height * job.q_width
+    """The partial sums of one group of channels over one run of items."""
+    group = job.lanes * job.parts
+    channel = task % job.groups * group
+    first = task // job.groups * job.items_per_task
+    width = min(group, job.channels - channel)
     for item in range(first, min(first + job.items_per_task, job.items)):
         _pack_input(job, x, item, channel, width)
         _pack_gradient(job, g, item, channel, width)
-        for z in range(job.out_depth):
-            x_z, g_z = x + z * x_plane, g + 4 * z * job.g_plane
-            if job.lanes == 1:
-                vectors = job.g_plane // LANES
-                for start in range(0, vectors, job.band):
-                    count = min(job.band, vectors - start)
-                    x_at, g_at = x_z + LINE * start, g_z + LINE * start
-                    _sum_taps(sums, job.offsets, job.taps, x_at, g_at, 1, count, 0, 0)
-            else:
-                x_pitch, g_pitch = LINE * job.q_width, LINE * job.out_width
-                for start in range(0, job.out_height, job.band):
-                    count = min(job.band, job.out_height - start)
-                    x_at, g_at = x_z + x_pitch * start, g_z + g_pitch * start
-                    _sum_taps(
-                        sums,
-                        job.offsets,
-                        job.taps,
-                        x_at,
-                        g_at,
-                        count,
-                        job.out_width,
-                        x_pitch,
-                        g_pitch,
-                    )
+        for part in range((width + job.lanes - 1) // job.lanes):
+            sums = job.sums + (task * job.parts + part) * job.taps * LINE
+            _sum_item(job, sums, x + 4 * job.x_floats * part, g + 4 * job.g_floats * part)
 
 
 @_compiled(types.void(types.CPointer(_JOB)), cfunc)
@@ -292,8 +314,8 @@ def work(pointer: Any) -> None:
     job = carray(pointer, 1)[0]
     task = _take_ticket(job.ticket)
     if task < job.tasks:
-        x = np.zeros(job.x_floats, np.float32)
-        g = np.zeros(job.g_floats, np.float32)
+        x = np.zeros(job.parts * job.x_floats, np.float32)
+        g = np.zeros(job.parts * job.g_floats, np.float32)
         while task < job.tasks:
             _run_task(job, task, x.ctypes.data, g.ctypes.data)
             task = _take_ticket(job.ticket)
