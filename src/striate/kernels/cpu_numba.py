@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.kernels.problem import Problem
@@ -41,21 +42,32 @@ def weight_gradient(
     x = x.contiguous(memory_format=problem.memory_format)
     grad = grad.contiguous(memory_format=problem.memory_format)
     threads = torch.get_num_threads()
-    sizes = _sizes(problem, threads)
+    plan, sizes, offsets = _plan(problem, threads)
     lanes = cpu_taps.LANES
-    offsets = np.array(_offsets(problem, sizes), np.int64)
     ticket = np.zeros(1, np.int64)
     tasks = sizes["tasks"]
     sums = torch.zeros(tasks, sizes["parts"], len(offsets), lanes)
-    job = np.zeros(1, cpu_taps.JOB)
-    for name, value in sizes.items():
-        job[name] = value
+    job = plan.copy()
     job["x"], job["g"], job["sums"] = x.data_ptr(), grad.data_ptr(), sums.data_ptr()
-    job["offsets"], job["ticket"] = offsets.ctypes.data, ticket.ctypes.data
+    job["ticket"] = ticket.ctypes.data
     _run_on_threads(cpu_taps.work, job.ctypes.data, min(tasks, threads))
     partial = sums.view(-1, sizes["groups"] * sizes["parts"], len(offsets), lanes).sum(0)
     total = partial.sum(-1) if sizes["lanes"] == 1 else partial.transpose(1, 2).flatten(0, 1)
     return total[: problem.channels].to(x.dtype).reshape(problem.weight_shape)
+
+
+@lru_cache(maxsize=1024)
+def _plan(problem: Problem, threads: int) -> tuple[NDArray[Any], dict[str, int], NDArray[np.int64]]:
+    """A job that lacks the addresses of tensors, its numbers, and the offsets that it points to."""
+    from striate.kernels import cpu_taps
+
+    sizes = _sizes(problem, threads)
+    offsets = np.array(_offsets(problem, sizes), np.int64)
+    job = np.zeros(1, cpu_taps.JOB)
+    for name, value in sizes.items():
+        job[name] = value
+    job["offsets"] = offsets.ctypes.data
+    return job, sizes, offsets
 
 
 def _sizes(problem: Problem, threads: int) -> dict[str, int]:
