@@ -27,6 +27,7 @@ from striate.kernels.problem import OPERATORS, Problem
 HERE = Path(__file__).parent
 TOLERANCE = 5e-3
 
+# The emulator is C++, and the only compiler that the library itself needs is numba's own.
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 
 
@@ -278,6 +279,7 @@ def test_a_source_that_does_not_compile_is_told_with_the_compilers_words():
         )
 
 
+# The kernels move boxes of a tensor, which GPUs do from this capability on; torch serves the others.
 @pytest.mark.skipif(gpu_capability() < (9, 0), reason="there is no GPU of compute capability 9.0")
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_kernels_on_the_gpu_equal_the_reference(name):
