@@ -55,6 +55,11 @@ def cpu_computes(dtype: torch.dtype) -> bool:
     return dtype not in needed or bool(needed[dtype] & _cpu_flags())
 
 
+def cpu_vectors() -> str:
+    """The vector instructions that torch uses here, by its own name for them: AVX2, AVX512, ..."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
 @cache
 def keep_freed_memory() -> bool:
     """Let the C library keep freed blocks for the next allocation; false where it is not glibc.

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from striate.cli.kernels import kernels as command
 from striate.errors import ArgumentError
 from striate.geometry import plan_windows
-from striate.kernels import cpu_numba, dispatch, operators, reference
+from striate.kernels import cpu_convolve, cpu_threads, dispatch, operators, reference
 from striate.kernels.dispatch import KERNELS, TORCH, choose
-from striate.kernels.problem import MEMORY_FORMATS, Problem
+from striate.kernels.problem import MEMORY_FORMATS, OPERATORS, Problem
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-3, torch.float16: 5e-3}
 
@@ -113,23 +113,43 @@ def problem_2d(kernel=5, dtype=torch.float32, batch=3, channels=40):
     )
 
 
-def test_machine_code_repeats_bit_for_bit_on_any_number_of_threads(monkeypatch):
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_machine_code_repeats_bit_for_bit_on_any_number_of_threads(operator, batch, monkeypatch):
     pytest.importorskip("numba")
-    problem = problem_2d()
-    x, _, grad = random_tensors(problem)
+    problem = problem_2d(batch=batch)
+    inputs = arguments(operator, *random_tensors(problem), problem)
+    run = KERNELS.get(f"cpu-numba.{operator}").run
     before = torch.get_num_threads()
     try:
         results = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(cpu_numba.weight_gradient(grad, x, problem))
+            results.append(run(*inputs))
     finally:
         torch.set_num_threads(before)
     # Without torch's OpenMP runtime, on Python's threads.
-    monkeypatch.setattr(cpu_numba, "_openmp_parallel", lambda: None)
-    monkeypatch.setattr(cpu_numba.torch, "get_num_threads", lambda: 2)
-    results.append(cpu_numba.weight_gradient(grad, x, problem))
+    monkeypatch.setattr(cpu_threads, "_openmp_parallel", lambda: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    results.append(run(*inputs))
     assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+@pytest.mark.parametrize("operator", ["forward", "input_gradient"])
+def test_an_input_too_large_to_copy_at_once_is_computed_in_slabs(operator, monkeypatch):
+    pytest.importorskip("numba")
+    run = KERNELS.get(f"cpu-numba.{operator}").run
+    windows = plan_windows((23, 9, 8), (5, 3, 2), stride=2, padding="same")
+    problem = Problem(batch=2, channels=20, space=(23, 9, 8), windows=windows, channels_last=True)
+    inputs = arguments(operator, *random_tensors(problem), problem)
+    whole = run(*inputs)
+    monkeypatch.setattr(cpu_convolve, "MOST_BYTES", 8000)
+    cpu_convolve.plan_of.cache_clear()
+    try:
+        assert cpu_convolve.plan_of(problem, operator == "input_gradient", 1).slabs > 2
+        assert torch.equal(run(*inputs), whole)
+    finally:
+        cpu_convolve.plan_of.cache_clear()
 
 
 def test_without_numba_another_kernel_gives_the_same(monkeypatch):
@@ -196,19 +216,32 @@ def native(monkeypatch):
     choose.cache_clear()
 
 
-def test_half_precision_without_instructions_is_computed_in_float32(native):
+def test_half_precision_without_instructions_is_computed_in_float32(native, monkeypatch):
     native(False)
     problem = problem_2d(dtype=torch.bfloat16)
-    assert choose("forward", problem).name == "cpu-widened"
-    assert choose("input_gradient", problem).name == "cpu-widened"
-    assert choose("weight_gradient", problem_2d(dtype=torch.float16)).name == "cpu-widened"
-    assert choose("weight_gradient", problem_2d(3, torch.bfloat16)).name == "cpu-widened"
+    for operator in OPERATORS:
+        assert choose(operator, problem).name == "cpu-numba"
+        assert choose(operator, problem_2d(dtype=torch.float16)).name == "cpu-widened"
+    monkeypatch.setattr(dispatch, "installed", lambda package: False)
+    choose.cache_clear()
+    assert {choose(operator, problem).name for operator in OPERATORS} == {"cpu-widened"}
     native(True)
     assert choose("forward", problem).name == "torch"
     assert choose("input_gradient", problem).name == "cpu-rearranged"
 
 
-def test_limits_and_gains_choose(native):
+def test_gains_are_of_the_vector_instructions_that_were_measured(native, monkeypatch):
+    long = Problem(
+        batch=1, channels=4, space=(99,), windows=plan_windows((99,), 31, padding="same")
+    )
+    for vectors, expected in (("AVX2", "cpu-numba"), ("AVX512", "cpu-rearranged")):
+        monkeypatch.setattr(dispatch, "cpu_vectors", lambda vectors=vectors: vectors)
+        native(True)
+        assert choose("forward", long).name == expected
+
+
+def test_limits_and_gains_choose(native, monkeypatch):
+    monkeypatch.setattr(dispatch, "cpu_vectors", lambda: "AVX512")
     native(True)
     assert choose("forward", problem_2d()).name == "torch"
     assert choose("weight_gradient", problem_2d(3)).name == "torch"

@@ -11,19 +11,22 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import prod
 from typing import Any, Final
 
 import torch
 
-from striate.device import cpu_computes
+from striate.device import cpu_computes, cpu_vectors
 from striate.errors import ArgumentError, UnknownNameError
 from striate.kernels import (
-    cpu_numba,
+    cpu_convolve,
+    cpu_correlate,
     cpu_rearranged,
     cpu_widened,
     cuda_bands,
     cuda_plan,
     triton_1d,
+    triton_direct,
     vendor,
 )
 from striate.kernels.problem import OPERATORS, Operator, Problem
@@ -44,20 +47,24 @@ class Limits:
         device_types: as torch names them.
         dtypes: types of the tensors.
         taps: least and most taps along the longest axis of the kernel.
+        outputs: least and most positions of an item's output.
         strides: least and most of the largest stride.
         dilation: the largest dilation.
         channels_last: the layout; None for either.
         native: whether the processor has instructions for the type; None for either.
+        vectors: the processor's vector instructions, as torch names them; None for any.
     """
 
     ranks: tuple[int, ...] = ()
     device_types: tuple[str, ...] = ()
     dtypes: tuple[torch.dtype, ...] = ()
     taps: tuple[int, int] = (1, ANY)
+    outputs: tuple[int, int] = (1, ANY)
     strides: tuple[int, int] = (1, ANY)
     dilation: int = ANY
     channels_last: bool | None = None
     native: bool | None = None
+    vectors: str | None = None
 
     def unmet(self, problem: Problem) -> list[str]:
         """Why the problem is outside; empty where it is inside."""
@@ -74,6 +81,7 @@ class Limits:
             f"{name} {value} is outside {low} to {high}"
             for name, value, (low, high) in (
                 ("kernel size", max(problem.kernel_size), self.taps),
+                ("number of outputs", prod(problem.out_space), self.outputs),
                 ("stride", max(problem.stride), self.strides),
                 ("dilation", max(problem.dilation), (1, self.dilation)),
             )
@@ -86,6 +94,8 @@ class Limits:
         if self.native is not None and cpu_computes(problem.dtype) != self.native:
             has = "has no" if self.native else "has"
             reasons.append(f"the processor {has} instructions for {problem.dtype}")
+        if self.vectors is not None and cpu_vectors() != self.vectors:
+            reasons.append(f"vector instructions {cpu_vectors()} are not {self.vectors}")
         return reasons
 
 
@@ -144,6 +154,32 @@ def _where_native(**limits: Any) -> tuple[Limits, Limits]:
     return Limits(dtypes=FP32, **limits), Limits(dtypes=HALVES, native=True, **limits)
 
 
+_IN_MACHINE_CODE: Final[dict[Operator, tuple[Limits, ...]]] = {
+    "forward": (
+        Limits(ranks=(1,), taps=(3, ANY), dtypes=FP32, vectors="AVX2"),
+        Limits(ranks=(1,), taps=(3, ANY), dtypes=BF16, native=False),
+        Limits(
+            ranks=(2,),
+            taps=(6, ANY),
+            outputs=(400, ANY),
+            strides=(1, 1),
+            dtypes=FP32,
+            vectors="AVX2",
+            channels_last=True,
+        ),
+        Limits(ranks=(2, 3), taps=(3, ANY), dtypes=BF16, native=False, channels_last=True),
+    ),
+    "input_gradient": (
+        Limits(ranks=(1,), taps=(3, ANY), dtypes=FP32, vectors="AVX2"),
+        Limits(ranks=(1,), taps=(3, ANY), dtypes=BF16, native=False),
+        Limits(ranks=(2,), strides=(2, 2), dtypes=FP32, vectors="AVX2", channels_last=True),
+        Limits(ranks=(2,), taps=(6, ANY), dtypes=FP32, vectors="AVX2", channels_last=True),
+        Limits(ranks=(3,), taps=(5, ANY), dtypes=FP32, vectors="AVX2", channels_last=True),
+        Limits(ranks=(2, 3), taps=(3, ANY), dtypes=BF16, native=False, channels_last=True),
+    ),
+}
+"""Where machine code is faster than torch and than its rearrangements."""
+
 _WIDENED: Final[dict[Operator, tuple[Limits, ...]]] = {
     "forward": (
         Limits(ranks=(1,), taps=(15, ANY), native=False),
@@ -184,20 +220,43 @@ _BOXED: Final = Limits(
 )
 """Likewise."""
 
+_DIRECT: Final = Limits(device_types=("cuda",), dtypes=FLOATS, taps=(1, triton_direct.MOST_TAPS))
+"""Likewise."""
+
 for _kernel in (
     Kernel(
         name="cpu-numba",
         operator="weight_gradient",
-        run=cpu_numba.weight_gradient,
+        run=cpu_correlate.weight_gradient,
         limits=Limits(device_types=CPU, dtypes=FP32 + BF16),
         packages=("numba",),
         gains=(
             Limits(ranks=(1,), taps=(5, ANY)),
             Limits(ranks=(1,), taps=(3, 4), dtypes=BF16),
+            Limits(ranks=(1,), taps=(3, 4), strides=(1, 1), dtypes=FP32, vectors="AVX2"),
             Limits(ranks=(2,), taps=(5, ANY), dtypes=FP32, channels_last=True),
-            Limits(ranks=(2,), taps=(5, ANY), dtypes=BF16, channels_last=True, native=False),
+            Limits(
+                ranks=(2,),
+                taps=(3, 4),
+                strides=(1, 1),
+                dtypes=FP32,
+                vectors="AVX2",
+                channels_last=True,
+            ),
+            Limits(ranks=(2,), taps=(3, ANY), dtypes=BF16, channels_last=True, native=False),
             Limits(ranks=(3,), taps=(3, ANY)),
         ),
+    ),
+    *(
+        Kernel(
+            name="cpu-numba",
+            operator=operator,
+            run=getattr(cpu_convolve, operator),
+            limits=Limits(device_types=CPU, dtypes=FP32 + BF16),
+            packages=("numba",),
+            gains=gains,
+        )
+        for operator, gains in _IN_MACHINE_CODE.items()
     ),
     *(
         Kernel(
@@ -260,6 +319,17 @@ for _kernel in (
             limits=_BOXED,
             packages=("cuda.bindings",),
             capability=(9, 0),
+            gains=(),
+        )
+        for operator in OPERATORS
+    ),
+    *(
+        Kernel(
+            name="triton-direct",
+            operator=operator,
+            run=getattr(triton_direct, operator),
+            limits=_DIRECT,
+            packages=("triton",),
             gains=(),
         )
         for operator in OPERATORS

@@ -76,7 +76,11 @@ def _limits(limits: Limits) -> str:
     """Limits in words: `2-D, cpu, bfloat16, 5+ taps`."""
     words = [f"{rank}-D" for rank in limits.ranks]
     words += [*limits.device_types, *(str(dtype).removeprefix("torch.") for dtype in limits.dtypes)]
-    for name, (low, high) in (("taps", limits.taps), ("stride", limits.strides)):
+    for name, (low, high) in (
+        ("taps", limits.taps),
+        ("outputs", limits.outputs),
+        ("stride", limits.strides),
+    ):
         if high < ANY:
             words.append(f"{name} {low}" if low == high else f"{name} {low} to {high}")
         elif low > 1:
@@ -87,4 +91,6 @@ def _limits(limits: Limits) -> str:
         words.append("channels last" if limits.channels_last else "contiguous")
     if limits.native is not None:
         words.append("where the processor has " + ("" if limits.native else "no ") + "instructions")
+    if limits.vectors is not None:
+        words.append(f"where vector instructions are {limits.vectors}")
     return " ".join(words) or "any"

@@ -1,7 +1,7 @@
 """The 1-D depthwise convolution on NVIDIA GPUs, as a product with a banded matrix (Triton).
 
 Sums are in float32; the gradient of the weight adds partial sums in a fixed order. An Inf or NaN
-reaches the whole segment that reads it (0 x Inf is NaN).
+reaches no output that does not read it.
 """
 
 from __future__ import annotations

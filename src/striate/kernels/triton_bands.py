@@ -4,6 +4,9 @@ A row of length L is cut into segments of SEGMENT outputs. With x[m, j] the inpu
 reads at its position j, and band[j, o] = w[j - o], the outputs are x @ band: a small matrix product
 on the tensor cores, of which all but the band is zero. The gradient of the weight is x.T @ g, whose
 diagonals add up to its taps.
+
+The zeros of the band times an Inf or NaN are NaN, and would reach outputs that do not read it: a tile
+that has one is computed a tap at a time.
 """
 
 # Triton's decorator and its language carry no types.
@@ -13,6 +16,13 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def has_infinite(tile):
+    """Whether an element is an Inf or NaN."""
+    difference = tile.to(tl.float32) - tile.to(tl.float32)
+    return tl.max(tl.max(tl.where(difference == 0, 0, 1), axis=1), axis=0) != 0
 
 
 @triton.jit
@@ -34,6 +44,14 @@ def convolve(
     tap = tl.where(flip, TAPS - 1 - tap, tap)
     band = tl.load(w_ptr + channel * TAPS + tap, mask=in_band, other=0.0)
     y = tl.dot(x, band, input_precision="ieee")
+    if has_infinite(x):
+        y = tl.zeros((ROWS, SEGMENT), tl.float32)
+        for t in range(TAPS):
+            place = segment[:, None] * SEGMENT + o[None, :] + t - low
+            inside = (place >= 0) & (place < length)
+            value = tl.load(x_ptr + row * length + place, mask=inside, other=0.0).to(tl.float32)
+            weight = tl.load(w_ptr + channel * TAPS + tl.where(flip, TAPS - 1 - t, t))
+            y += tl.where(inside, value * weight.to(tl.float32), 0.0)
     at = segment[:, None] * SEGMENT + o[None, :]
     y_at = y_ptr + row * out_length + at
     tl.store(y_at, y.to(y_ptr.dtype.element_ty), mask=at < out_length)
@@ -59,7 +77,17 @@ def correlate(
             x = tl.load(x_ptr + row * length + position, mask=inside, other=0.0)
             at = segment[:, None] * SEGMENT + o[None, :]
             g = tl.load(g_ptr + row * out_length + at, mask=at < out_length, other=0.0)
-            total += tl.dot(x, g, input_precision="ieee")
+            if has_infinite(x) | has_infinite(g):
+                for t in range(TAPS):
+                    place = at + t - low
+                    reads = (place >= 0) & (place < length) & (at < out_length)
+                    value = tl.load(x_ptr + row * length + place, mask=reads, other=0.0)
+                    products = tl.where(reads, value.to(tl.float32) * g.to(tl.float32), 0.0)
+                    sum_ = tl.sum(tl.sum(products, axis=1), axis=0)
+                    of_tap = (j[:, None] == t) & (o[None, :] == 0)
+                    total = tl.where(of_tap, total + sum_, total)
+            else:
+                total += tl.dot(x, g, input_precision="ieee")
     diagonal = j[:, None] - o[None, :]
     for tap in range(TAPS):
         value = tl.sum(tl.sum(tl.where(diagonal == tap, total, 0.0), axis=1), axis=0)

@@ -1,18 +1,10 @@
-"""The gradient of a depthwise weight on the CPU in machine code, on the threads of torch itself.
-
-A second pool of threads would compete with torch's own, which spins for milliseconds after each
-of its operators; so the work is handed to the OpenMP runtime that torch has loaded.
-"""
+"""The gradient of a depthwise weight on the CPU in machine code: its plan."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.kernels.cpu_threads import run_on_threads
 from striate.kernels.problem import Problem
 
 MOST_BYTES: Final = 8 << 20
@@ -37,20 +30,20 @@ def weight_gradient(
     grad: Float[Tensor, "n c *out"], x: Float[Tensor, "n c *space"], problem: Problem
 ) -> Float[Tensor, "c 1 *kernel"]:
     """The sum over items and positions of the input times the gradient, for each tap."""
-    from striate.kernels import cpu_taps
+    from striate.kernels import numba_correlate, numba_pack
 
     x = x.contiguous(memory_format=problem.memory_format)
     grad = grad.contiguous(memory_format=problem.memory_format)
     threads = torch.get_num_threads()
     plan, sizes, offsets = _plan(problem, threads)
-    lanes = cpu_taps.LANES
+    lanes = numba_pack.LANES
     ticket = np.zeros(1, np.int64)
     tasks = sizes["tasks"]
     sums = torch.zeros(tasks, sizes["parts"], len(offsets), lanes)
     job = plan.copy()
-    job["x"], job["g"], job["sums"] = x.data_ptr(), grad.data_ptr(), sums.data_ptr()
+    job["x"], job["y"], job["sums"] = x.data_ptr(), grad.data_ptr(), sums.data_ptr()
     job["ticket"] = ticket.ctypes.data
-    _run_on_threads(cpu_taps.work, job.ctypes.data, min(tasks, threads))
+    run_on_threads(numba_correlate.work, job.ctypes.data, min(tasks, threads))
     partial = sums.view(-1, sizes["groups"] * sizes["parts"], len(offsets), lanes).sum(0)
     total = partial.sum(-1) if sizes["lanes"] == 1 else partial.transpose(1, 2).flatten(0, 1)
     return total[: problem.channels].to(x.dtype).reshape(problem.weight_shape)
@@ -59,11 +52,11 @@ def weight_gradient(
 @lru_cache(maxsize=1024)
 def _plan(problem: Problem, threads: int) -> tuple[NDArray[Any], dict[str, int], NDArray[np.int64]]:
     """A job that lacks the addresses of tensors, its numbers, and the offsets that it points to."""
-    from striate.kernels import cpu_taps
+    from striate.kernels import numba_pack
 
     sizes = _sizes(problem, threads)
     offsets = np.array(_offsets(problem, sizes), np.int64)
-    job = np.zeros(1, cpu_taps.JOB)
+    job = np.zeros(1, numba_pack.JOB)
     for name, value in sizes.items():
         job[name] = value
     job["offsets"] = offsets.ctypes.data
@@ -144,29 +137,3 @@ def _offsets(problem: Problem, sizes: dict[str, int]) -> list[int]:
         row = z * sizes["q_height"] + y
         offsets.append(4 * sizes["lanes"] * (phase * plane + row * sizes["q_width"] + x))
     return offsets
-
-
-def _run_on_threads(work: Any, job: int, threads: int) -> None:
-    """Run `work(job)` once on each of so many threads."""
-    parallel = _openmp_parallel()
-    if parallel is not None:
-        parallel(work.address, job, threads, 0)
-    elif threads == 1:
-        work.ctypes(job)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work.ctypes, [job] * threads))
-
-
-@cache
-def _openmp_parallel() -> Callable[[int, int, int, int], None] | None:
-    """`GOMP_parallel` of the runtime that torch is linked with; None where it has another."""
-    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
-    try:
-        parallel = ctypes.CDLL(str(library)).GOMP_parallel
-    except (OSError, AttributeError):
-        return None
-    parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    parallel.restype = None
-    run: Callable[[int, int, int, int], None] = parallel
-    return run
