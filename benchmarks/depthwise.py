@@ -1,10 +1,15 @@
 """Depthwise convolution and its gradients against torch's own, in one run.
 
-    python benchmarks/depthwise.py [--quick]
+    python benchmarks/depthwise.py [--device cpu] [--quick] [--all]
+
+Medians in milliseconds of torch's better layout and of what `striate.ops.depthwise` chooses, and how
+many times the floor the latter is: the time that the machine needs at least to move the tensors once,
+or to multiply and add, both at rates measured first. `--all` times every kernel that can compute a
+shape, chosen or not, which is what the gains in `striate.kernels.dispatch` are set by.
 
 On the CPU with one thread, in processor time, so that other work on the machine disturbs little:
-medians in milliseconds of torch's better layout and of what `striate.ops.depthwise` chooses.
-About two minutes on one core of a Zen 4; `--quick` takes a shape of each rank.
+about five minutes on one core, freed memory kept as `striate fit` keeps it. On a GPU in wall time of calls back to back, launch, planning and
+allocation included. `--quick` takes a shape of each rank.
 """
 
 from __future__ import annotations
@@ -13,21 +18,23 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import exp, log, prod
 from pathlib import Path
+from typing import Final
 
 import torch
 
+from striate.device import cpu_computes, keep_freed_memory
 from striate.geometry import plan_windows
-from striate.kernels.dispatch import TORCH, choose
+from striate.kernels.dispatch import KERNELS, TORCH, Kernel, choose
 from striate.kernels.problem import OPERATORS, Operator, Problem
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One line of the table: a network's layer, or a shape measured on a GPU with a smaller batch."""
+    """One line of the table: a network's layer, on a GPU with more items or positions."""
 
     name: str
     batch: int
@@ -37,7 +44,9 @@ class Shape:
     stride: int = 1
 
 
-SHAPES = (
+CPU_SHAPES: Final = (
+    Shape("1-D k3", 4, 256, (1024,), 3),
+    Shape("1-D k3 s2", 4, 256, (1024,), 3, 2),
     Shape("1-D k7", 4, 256, (1024,), 7),
     Shape("1-D k31", 4, 256, (1024,), 31),
     Shape("Conformer k31", 4, 144, (512,), 31),
@@ -60,11 +69,109 @@ SHAPES = (
     Shape("3-D k5", 1, 96, (14, 14, 14), 5),
     Shape("3-D k7 (3-D ConvNeXt)", 1, 96, (14, 14, 14), 7),
 )
-QUICK = ("1-D k31", "2-D k7 at 28 (ConvNeXt-T)", "3-D k3 (X3D)")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GPU_SHAPES: Final = (
+    Shape("1-D k3", 64, 256, (4096,), 3),
+    Shape("1-D k7", 64, 256, (4096,), 7),
+    Shape("1-D k31", 64, 256, (4096,), 31),
+    Shape("Conformer k31", 64, 144, (512,), 31),
+    Shape("2-D k7 at 56 (ConvNeXt-T)", 128, 96, (56, 56), 7),
+    Shape("2-D k7 at 28 (ConvNeXt-T)", 128, 192, (28, 28), 7),
+    Shape("2-D k7 at 14 (ConvNeXt-T)", 128, 384, (14, 14), 7),
+    Shape("2-D k7 at 7 (ConvNeXt-T)", 128, 768, (7, 7), 7),
+    Shape("2-D k3 at 112", 128, 96, (112, 112), 3),
+    Shape("2-D k3 at 112 (EfficientNet-B0)", 128, 32, (112, 112), 3),
+    Shape("2-D k3 s2 at 112 (EfficientNet-B0)", 128, 96, (112, 112), 3, 2),
+    Shape("2-D k5 s2 at 56 (EfficientNet-B0)", 128, 144, (56, 56), 5, 2),
+    Shape("2-D k5 at 28 (EfficientNet-B0)", 128, 240, (28, 28), 5),
+    Shape("2-D k5 at 14 (EfficientNet-B0)", 128, 672, (14, 14), 5),
+    Shape("2-D k5 at 7 (EfficientNet-B0)", 128, 1152, (7, 7), 5),
+    Shape("3-D k3 (X3D)", 8, 96, (56, 56, 56), 3),
+    Shape("3-D k5", 8, 96, (28, 28, 28), 5),
+    Shape("3-D k7 (3-D ConvNeXt)", 8, 96, (28, 28, 28), 7),
+)
+QUICK: Final = ("1-D k31", "2-D k7 at 28 (ConvNeXt-T)", "3-D k3 (X3D)")
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CALLS: Final = 20
+"""Calls back to back of one time on a GPU."""
 
 
-def problem_of(shape: Shape, dtype: torch.dtype) -> Problem:
+class Machine:
+    """Where the kernels run, and what it can do at best."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        large = torch.randn(1 << 26, device=device)
+        copy = torch.empty_like(large)
+        [copied] = self.milliseconds([lambda: copy.copy_(large)])
+        self.bytes_per_ms = 2 * large.nbytes / copied
+        self.adds_per_ms = {dtype: self._multiply_adds(dtype) for dtype in DTYPES.values()}
+
+    def _multiply_adds(self, dtype: torch.dtype) -> float:
+        """In a matrix product, in a millisecond; of float32 where there are no instructions."""
+        if self.device == "cpu" and not cpu_computes(dtype):
+            dtype = torch.float32
+        side = 1024 if self.device == "cpu" else 8192
+        a, b = (torch.randn(side, side, device=self.device).to(dtype) for _ in range(2))
+        [taken] = self.milliseconds([lambda: a @ b])
+        return side**3 / taken
+
+    def floor(self, operator: Operator, problem: Problem) -> float:
+        """Milliseconds below which no kernel can be: to read and write once, or to multiply."""
+        numbers = prod(problem.x_shape) + prod(problem.y_shape) + prod(problem.weight_shape)
+        moving = numbers * problem.dtype.itemsize / self.bytes_per_ms
+        return max(moving, problem.multiply_adds / self.adds_per_ms[problem.dtype])
+
+    def milliseconds(self, runs: list[Callable[[], object]], rounds: int = 7) -> list[float]:
+        """The median of each, taken in turns."""
+        times: list[list[float]] = [[] for _ in runs]
+        for run in runs:
+            run()
+        for _ in range(rounds):
+            for run, taken in zip(runs, times, strict=True):
+                taken.append(self._time(run))
+        return [statistics.median(taken) for taken in times]
+
+    def _time(self, run: Callable[[], object]) -> float:
+        if self.device == "cpu":
+            start = time.thread_time()
+            run()
+            return 1e3 * (time.thread_time() - start)
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(CALLS):
+            run()
+        torch.cuda.synchronize()
+        return 1e3 * (time.perf_counter() - start) / CALLS
+
+    def __str__(self) -> str:
+        rates = ", ".join(
+            f"{2 * self.adds_per_ms[dtype] / 1e6:,.0f} GFLOP/s in {name}"
+            for name, dtype in DTYPES.items()
+        )
+        name = processor() + ", one thread"
+        if self.device == "cuda":
+            name = torch.cuda.get_device_name()
+        return f"{name}; copies {self.bytes_per_ms / 1e6:,.1f} GB/s, multiplies {rates}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One operator on one shape: milliseconds of torch's better layout, of the kernel, and least."""
+
+    operator: Operator
+    kernel: str
+    torchs: float
+    ours: float
+    floor: float
+    others: dict[str, float]
+
+    def __str__(self) -> str:
+        ratio, floors = self.torchs / self.ours, self.ours / self.floor
+        text = f"{self.torchs:.2f} -> {self.ours:.2f} ({ratio:.1f}; {floors:.1f}) {self.kernel}"
+        return text + "".join(f", {name} {took:.2f}" for name, took in self.others.items())
+
+
+def problem_of(shape: Shape, dtype: torch.dtype, device: str) -> Problem:
     windows = plan_windows(
         shape.space, shape.kernel_size, stride=shape.stride, padding=shape.kernel_size // 2
     )
@@ -74,80 +181,85 @@ def problem_of(shape: Shape, dtype: torch.dtype) -> Problem:
         space=shape.space,
         windows=windows,
         dtype=dtype,
+        device_type=device,
         channels_last=len(shape.space) > 1,
     )
 
 
-def call(operator: Operator, problem: Problem, implementation: str | None) -> Callable[[], object]:
-    """The operator on random tensors, by the implementation named or the one chosen."""
+def call(kernel: Kernel, problem: Problem) -> Callable[[], object]:
+    """The kernel on random tensors."""
     shapes = (problem.x_shape, problem.weight_shape, problem.y_shape)
-    x, weight, grad = (torch.randn(s).to(problem.dtype) for s in shapes)
+    x, weight, grad = (
+        torch.randn(shape, device=problem.device_type).to(problem.dtype) for shape in shapes
+    )
     x, grad = (t.contiguous(memory_format=problem.memory_format) for t in (x, grad))
-    run = (choose(operator, problem) if implementation is None else TORCH[operator]).run
     arguments = {
         "forward": (x, weight, None, problem),
         "input_gradient": (grad, weight, problem),
         "weight_gradient": (grad, x, problem),
-    }[operator]
-    return lambda: run(*arguments)
+    }[kernel.operator]
+    return lambda: kernel.run(*arguments)
 
 
-def milliseconds(runs: list[Callable[[], object]], rounds: int = 7) -> list[float]:
-    """The median of each, taken in turns."""
-    times: list[list[float]] = [[] for _ in runs]
-    for run in runs:
-        run()
-    for _ in range(rounds):
-        for run, taken in zip(runs, times, strict=True):
-            start = time.thread_time()
-            run()
-            taken.append(1e3 * (time.thread_time() - start))
-    return [statistics.median(taken) for taken in times]
-
-
-def measure(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[Operator, str, float, float]]:
-    """For each operator: the kernel chosen, torch's better layout and ours, in milliseconds."""
-    problem = problem_of(shape, dtype)
+def measure(machine: Machine, operator: Operator, problem: Problem, *, all_: bool) -> Measured:
     layouts = [problem]
     if problem.channels_last:
         layouts.append(replace(problem, channels_last=False))
-    for operator in OPERATORS:
-        kernel = choose(operator, problem).name
-        theirs = [call(operator, layout, "torch") for layout in layouts]
-        *torchs, ours = milliseconds([*theirs, call(operator, problem, None)])
+    chosen = choose(operator, problem)
+    kernels = [chosen]
+    if all_:
+        kernels += [
+            kernel
+            for _, kernel in KERNELS.items()
+            if kernel.operator == operator
+            and kernel is not chosen
+            and not kernel.unsupported_reasons(problem)
+        ]
+    runs = [call(TORCH[operator], layout) for layout in layouts]
+    runs += [call(kernel, problem) for kernel in kernels]
+    times = machine.milliseconds(runs)
+    torchs, (ours, *others) = times[: len(layouts)], times[len(layouts) :]
+    return Measured(
+        operator,
+        chosen.name,
+        min(torchs),
         # Where torch is chosen, both sides run the same code.
-        yield operator, kernel, min(torchs), torchs[0] if kernel == "torch" else ours
+        torchs[0] if chosen.name == "torch" else ours,
+        machine.floor(operator, problem),
+        {kernel.name: took for kernel, took in zip(kernels[1:], others, strict=True)},
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="one shape of each rank")
-    quick = parser.parse_args().quick
+    parser.add_argument("--all", action="store_true", help="every kernel, chosen or not")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        f"{processor()}, one thread; torch {torch.__version__}, Python {platform.python_version()}"
-    )
-    print("\nms torch -> ours (times faster), kernel chosen; torch in its better layout\n")
+    keep_freed_memory()
+    machine = Machine(options.device)
+    print(f"{machine}; torch {torch.__version__}, Python {platform.python_version()}")
+    print("\nms torch -> ours (times faster; times the floor) kernel; torch in its better layout\n")
     print("| shape | type | forward | input gradient | weight gradient |")
     print("|---|---|---|---|---|")
     ratios: dict[tuple[int, Operator], list[float]] = {}
-    for shape in SHAPES:
-        if quick and shape.name not in QUICK:
+    for shape in CPU_SHAPES if options.device == "cpu" else GPU_SHAPES:
+        if options.quick and shape.name not in QUICK:
             continue
         for name, dtype in DTYPES.items():
-            cells = []
-            for operator, kernel, torchs, ours in measure(shape, dtype):
-                ratio = torchs / ours
-                ratios.setdefault((len(shape.space), operator), []).append(ratio)
-                cells.append(f"{torchs:.2f} -> {ours:.2f} ({ratio:.1f}) {kernel}")
+            problem = problem_of(shape, dtype, options.device)
+            cells = [measure(machine, op, problem, all_=options.all) for op in OPERATORS]
+            for cell in cells:
+                ratio = cell.torchs / cell.ours
+                ratios.setdefault((len(shape.space), cell.operator), []).append(ratio)
             size = "x".join(map(str, (shape.batch, shape.channels, *shape.space)))
-            print(f"| {shape.name}, {size} | {name} | {' | '.join(cells)} |", flush=True)
+            row = " | ".join(map(str, cells))
+            print(f"| {shape.name}, {size} | {name} | {row} |", flush=True)
     print("\ngeometric means of the ratios:")
     for (rank, operator), values in sorted(ratios.items()):
         mean = exp(sum(map(log, values)) / len(values))
         print(f"{rank}-D {operator}: {mean:.2f} (least {min(values):.2f})")
-    if not torch.cuda.is_available():
-        print("\nGPU: not measured: no GPU")
 
 
 def processor() -> str:

@@ -6,6 +6,7 @@ import io
 from typing import Final
 
 import figures
+import kernel_pictures
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ def drawn() -> dict[str, bytes]:
         "effective-field.png": png(effective()),
         "vgg16.svg": diagram(figures.of("vgg16")).encode(),
         "resnet50.svg": diagram(figures.of("resnet50")).encode(),
+        **{
+            f"depthwise-{dtype}.svg": kernel_pictures.depthwise(dtype).encode()
+            for dtype in ("float32", "bfloat16")
+        },
     }
 
 
