@@ -1,6 +1,7 @@
-"""The Triton code in Triton's interpreter, in a process of its own: it must be chosen at import.
+"""The Triton code in Triton's interpreter and through its compiler; no GPU is needed for either.
 
-bfloat16 is left out: the interpreter multiplies its bits as if they were integers.
+The interpreter runs in a process of its own, for it must be chosen at import. bfloat16 is left out: it
+multiplies its bits as if they were integers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from striate.geometry import plan_windows
+from striate.kernels import triton_1d, triton_direct
+from striate.kernels.problem import Problem
 
 COMMON = """
 import torch
@@ -109,3 +115,60 @@ def test_triton_kernels_equal_the_reference_and_spread_no_infinity(script):
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.stdout.strip() == "equal", run.stderr[-2000:]
+
+
+class Compiled:
+    """In the place of a kernel: compiles it for GPUs with the arguments that it is launched with."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self.assembled = {}
+
+    def __getitem__(self, grid):
+        assert all(1 <= size < 65536 for size in grid[1:])
+        return self.launch
+
+    def launch(self, *arguments, **constants):
+        from triton.backends.compiler import GPUTarget
+        from triton.compiler import ASTSource, compile
+
+        named = dict(zip(self.kernel.arg_names, arguments, strict=False))
+        constants |= {name: None for name, value in named.items() if value is None}
+        signature = {name: self.type_of(value) for name, value in named.items()}
+        signature |= dict.fromkeys(constants, "constexpr")
+        source = ASTSource(self.kernel, signature=signature, constexprs=constants)
+        for capability in (75, 90):
+            compiled = compile(source, target=GPUTarget("cuda", capability, 32))
+            self.assembled[capability] = compiled.asm["cubin"]
+
+    def type_of(self, value):
+        if isinstance(value, tuple):
+            return tuple(map(self.type_of, value))
+        if isinstance(value, torch.Tensor):
+            return "*" + {"float32": "fp32", "float16": "fp16"}[str(value.dtype)[6:]]
+        return "i1" if isinstance(value, bool) else "i32"
+
+
+@pytest.mark.parametrize("module", [triton_1d, triton_direct], ids=["banded", "direct"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_triton_kernels_compile_for_gpus(module, dtype, monkeypatch):
+    pytest.importorskip("triton")
+    from striate.kernels import triton_bands, triton_taps
+
+    code = triton_bands if module is triton_1d else triton_taps
+    compiled = {name: Compiled(getattr(code, name)) for name in ("convolve", "correlate")}
+    for name, kernel in compiled.items():
+        monkeypatch.setattr(code, name, kernel)
+    space = (40,) if module is triton_1d else (5, 6, 7)
+    windows = plan_windows(space, 3, stride=1 if module is triton_1d else 2, padding="same")
+    last = len(space) > 1
+    problem = Problem(
+        batch=2, channels=8, space=space, windows=windows, dtype=dtype, channels_last=last
+    )
+    shapes = (problem.x_shape, problem.weight_shape, problem.y_shape)
+    x, weight, grad = (torch.zeros(shape, dtype=dtype) for shape in shapes)
+    module.forward(x, weight, weight.flatten(1)[:, 0].contiguous(), problem)
+    module.input_gradient(grad, weight, problem)
+    module.weight_gradient(grad, x, problem)
+    for kernel in compiled.values():
+        assert [code[:4] for code in kernel.assembled.values()] == [b"\x7fELF"] * 2

@@ -48,10 +48,10 @@ def convolve(
         y = tl.zeros((ROWS, SEGMENT), tl.float32)
         for t in range(TAPS):
             place = segment[:, None] * SEGMENT + o[None, :] + t - low
-            inside = (place >= 0) & (place < length)
-            value = tl.load(x_ptr + row * length + place, mask=inside, other=0.0).to(tl.float32)
+            reads = (place >= 0) & (place < length)
+            value = tl.load(x_ptr + row * length + place, mask=reads, other=0.0).to(tl.float32)
             weight = tl.load(w_ptr + channel * TAPS + tl.where(flip, TAPS - 1 - t, t))
-            y += tl.where(inside, value * weight.to(tl.float32), 0.0)
+            y += tl.where(reads, value * weight.to(tl.float32), 0.0)
     at = segment[:, None] * SEGMENT + o[None, :]
     y_at = y_ptr + row * out_length + at
     tl.store(y_at, y.to(y_ptr.dtype.element_ty), mask=at < out_length)
@@ -81,11 +81,11 @@ def correlate(
                 for t in range(TAPS):
                     place = at + t - low
                     reads = (place >= 0) & (place < length) & (at < out_length)
-                    value = tl.load(x_ptr + row * length + place, mask=reads, other=0.0)
-                    products = tl.where(reads, value.to(tl.float32) * g.to(tl.float32), 0.0)
-                    sum_ = tl.sum(tl.sum(products, axis=1), axis=0)
+                    read = tl.load(x_ptr + row * length + place, mask=reads, other=0.0)
+                    products = tl.where(reads, read.to(tl.float32) * g.to(tl.float32), 0.0)
                     of_tap = (j[:, None] == t) & (o[None, :] == 0)
-                    total = tl.where(of_tap, total + sum_, total)
+                    of_tile = tl.sum(tl.sum(products, axis=1), axis=0)
+                    total = tl.where(of_tap, total + of_tile, total)
             else:
                 total += tl.dot(x, g, input_precision="ieee")
     diagonal = j[:, None] - o[None, :]
