@@ -7,7 +7,7 @@ the images or planes of a batch are the planes of one volume.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, replace
 from math import ceil, prod
 from typing import Final
 
@@ -90,9 +90,6 @@ class Plan:
     def pack(self) -> list[int]:
         """The numbers in the order of the kernels' fields."""
         return list(astuple(self))
-
-
-PLAN_FIELDS: Final = tuple(field.name for field in fields(Plan))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

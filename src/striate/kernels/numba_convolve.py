@@ -176,7 +176,7 @@ def work(pointer: Any) -> None:
     if task >= first.tasks:
         return
     x = np.zeros(first.parts * first.x_floats, np.float32)
-    row = np.empty(first.parts * first.out_width * LANES + LANES, np.float32)
+    row = np.empty(first.parts * first.out_width * first.lanes + LANES, np.float32)
     group = first.lanes * first.parts
     tasks_of_slab = first.items * first.groups
     before = task // tasks_of_slab
