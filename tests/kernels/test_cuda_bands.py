@@ -28,7 +28,9 @@ HERE = Path(__file__).parent
 TOLERANCE = 5e-3
 
 # The emulator is C++, and the only compiler that the library itself needs is numba's own.
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="the emulator is C++, and there is no g++ to compile it"
+)
 
 
 class Emulator:
@@ -280,7 +282,10 @@ def test_a_source_that_does_not_compile_is_told_with_the_compilers_words():
 
 
 # The kernels move boxes of a tensor, which GPUs do from this capability on; torch serves the others.
-@pytest.mark.skipif(gpu_capability() < (9, 0), reason="there is no GPU of compute capability 9.0")
+@pytest.mark.skipif(
+    gpu_capability() < (9, 0),
+    reason="the kernels move boxes of tensors, which GPUs do from compute capability 9.0 on",
+)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_kernels_on_the_gpu_equal_the_reference(name):
     problem = replace(PROBLEMS[name], device_type="cuda")

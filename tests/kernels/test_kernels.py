@@ -152,6 +152,17 @@ def test_an_input_too_large_to_copy_at_once_is_computed_in_slabs(operator, monke
         cpu_convolve.plan_of.cache_clear()
 
 
+def test_machine_code_is_kept_for_the_very_source_that_it_was_compiled_from(tmp_path, monkeypatch):
+    """numba itself would run old code where only a file that it calls has changed."""
+    numba_pack = pytest.importorskip("striate.kernels.numba_pack", exc_type=ImportError)
+    monkeypatch.setattr(numba_pack, "__file__", str(tmp_path / "numba_pack.py"))
+    folders = []
+    for text in ("a", "a", "b"):
+        (tmp_path / "numba_pack.py").write_text(text)
+        folders.append(numba_pack.cache_folder())
+    assert folders[0] == folders[1] != folders[2]
+
+
 def test_without_numba_another_kernel_gives_the_same(monkeypatch):
     problem = problem_2d()
     assert choose("weight_gradient", problem).name == "cpu-numba"

@@ -199,29 +199,46 @@ _WIDENED: Final[dict[Operator, tuple[Limits, ...]]] = {
 }
 """Where float32 is faster than half precision without instructions for it."""
 
-_BANDED: Final = Limits(
-    ranks=(1,),
-    device_types=("cuda",),
-    dtypes=FLOATS,
-    taps=(1, triton_1d.MOST_TAPS),
-    strides=(1, 1),
-    dilation=1,
+_ON_GPUS: Final = (
+    (
+        "triton-banded",
+        triton_1d,
+        Limits(
+            ranks=(1,),
+            device_types=("cuda",),
+            dtypes=FLOATS,
+            taps=(1, triton_1d.MOST_TAPS),
+            strides=(1, 1),
+            dilation=1,
+        ),
+        "triton",
+        None,
+    ),
+    (
+        "cuda-banded",
+        cuda_bands,
+        Limits(
+            ranks=(2, 3),
+            device_types=("cuda",),
+            dtypes=HALVES,
+            taps=(1, cuda_plan.MOST_TAPS),
+            strides=(1, 1),
+            dilation=1,
+            channels_last=True,
+        ),
+        "cuda.bindings",
+        (9, 0),
+    ),
+    (
+        "triton-direct",
+        triton_direct,
+        Limits(device_types=("cuda",), dtypes=FLOATS, taps=(1, triton_direct.MOST_TAPS)),
+        "triton",
+        None,
+    ),
 )
-"""Not chosen unless asked for, until it is measured on a GPU: its kernels have no gains."""
-
-_BOXED: Final = Limits(
-    ranks=(2, 3),
-    device_types=("cuda",),
-    dtypes=HALVES,
-    taps=(1, cuda_plan.MOST_TAPS),
-    strides=(1, 1),
-    dilation=1,
-    channels_last=True,
-)
-"""Likewise."""
-
-_DIRECT: Final = Limits(device_types=("cuda",), dtypes=FLOATS, taps=(1, triton_direct.MOST_TAPS))
-"""Likewise."""
+"""Name, module, limits, package and capability. They have no gains until they are measured on a GPU, and
+are not chosen unless asked for."""
 
 for _kernel in (
     Kernel(
@@ -302,36 +319,15 @@ for _kernel in (
     ),
     *(
         Kernel(
-            name="triton-banded",
+            name=name,
             operator=operator,
-            run=getattr(triton_1d, operator),
-            limits=_BANDED,
-            packages=("triton",),
+            run=getattr(module, operator),
+            limits=limits,
+            packages=(package,),
+            capability=capability,
             gains=(),
         )
-        for operator in OPERATORS
-    ),
-    *(
-        Kernel(
-            name="cuda-banded",
-            operator=operator,
-            run=getattr(cuda_bands, operator),
-            limits=_BOXED,
-            packages=("cuda.bindings",),
-            capability=(9, 0),
-            gains=(),
-        )
-        for operator in OPERATORS
-    ),
-    *(
-        Kernel(
-            name="triton-direct",
-            operator=operator,
-            run=getattr(triton_direct, operator),
-            limits=_DIRECT,
-            packages=("triton",),
-            gains=(),
-        )
+        for name, module, limits, package, capability in _ON_GPUS
         for operator in OPERATORS
     ),
 ):

@@ -16,13 +16,17 @@ A stride of s splits the input into s phases along each axis.
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import from_dtype, njit, types
+from numba import config, from_dtype, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from striate.run import user_cache_folder
 
 LANES: Final = 16
 """Floats in a vector: one register of AVX-512, two of AVX2, four of NEON."""
@@ -68,12 +72,23 @@ def compiled(signature: Any, decorator: Any = njit, **options: Any) -> Any:
     """Compile at import, or read what an earlier process compiled, where a folder can be written."""
 
     def compile(function: Any) -> Any:
+        chosen = config.CACHE_DIR
         try:
+            config.CACHE_DIR = chosen or cache_folder()
             return decorator(signature, cache=True, **options)(function)
         except RuntimeError:
             return decorator(signature, **options)(function)
+        finally:
+            config.CACHE_DIR = chosen
 
     return compile
+
+
+def cache_folder() -> str:
+    """A folder for this very source: numba sees a change of a function's own file alone."""
+    sources = sorted(Path(__file__).parent.glob("numba_*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return str(user_cache_folder() / "numba" / digest[:16])
 
 
 def pointer_to(builder: Any, base: Any, offset: Any, kind: Any) -> Any:
