@@ -27,6 +27,9 @@ def test_unknown_name_suggests_the_nearest():
 
 def test_unknown_name_with_nothing_near_lists_a_short_table():
     assert str(UnknownNameError("method", "zzz", ["b", "a"])).endswith("known: a, b")
+    many = [f"a{i}" for i in range(21)]
+    assert str(UnknownNameError("sample", "zzz", many)).endswith("known: 21 names")
+    assert "a19" in str(UnknownNameError("sample", "zzz", many[:20]))
 
 
 @pytest.mark.parametrize(

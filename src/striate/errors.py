@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 
 class StriateError(Exception):
@@ -66,6 +67,10 @@ class ArgumentError(UserError):
     """An option or argument has a value that is not allowed."""
 
 
+MOST_LISTED: Final = 20
+"""Names that an error lists; of more it tells the number."""
+
+
 class UnknownNameError(ArgumentError):
     """A name that is not registered.
 
@@ -78,7 +83,8 @@ class UnknownNameError(ArgumentError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.name, self.known = name, sorted(known)
         near = nearest(name, self.known)
-        listing = ", ".join(self.known) if len(self.known) <= 12 else f"{len(self.known)} names"
+        few = len(self.known) <= MOST_LISTED
+        listing = ", ".join(self.known) if few else f"{len(self.known)} names"
         fix = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {listing}"
         super().__init__(f"unknown {kind} {name!r}", fix=fix)
 
