@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -146,10 +148,51 @@ def test_an_input_too_large_to_copy_at_once_is_computed_in_slabs(operator, monke
     monkeypatch.setattr(cpu_convolve, "MOST_BYTES", 8000)
     cpu_convolve.plan_of.cache_clear()
     try:
-        assert cpu_convolve.plan_of(problem, operator == "input_gradient", 1).slabs > 2
+        assert cpu_convolve.plan_of(problem, operator == "input_gradient", 1).jobs["slabs"][0] > 2
         assert torch.equal(run(*inputs), whole)
     finally:
         cpu_convolve.plan_of.cache_clear()
+
+
+REGISTERS = """
+import sys
+from pathlib import Path
+from llvmlite import ir
+from striate.kernels import numba_pack
+lanes = int(sys.argv[1])
+numba_pack.REGISTER_LANES, numba_pack.REGISTER_BYTES = lanes, 4 * lanes
+numba_pack.REGISTER = ir.VectorType(ir.FloatType(), lanes)
+from striate.kernels import cpu_convolve, numba_convolve, reference
+from test_kernels import arguments, random_tensors, problem_2d
+import torch
+from dataclasses import replace
+for last in (False, True):
+    problem = replace(problem_2d(), channels_last=last)
+    for operator in ("forward", "input_gradient"):
+        inputs = arguments(operator, *random_tensors(problem), problem)
+        expected = getattr(reference, operator)(*inputs)
+        got = getattr(cpu_convolve, operator)(*inputs)
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+print(numba_convolve.REGISTER_LANES, "equal")
+"""
+
+
+@pytest.mark.parametrize("lanes", [4, 16])
+def test_machine_code_is_right_for_registers_of_other_processors(lanes, tmp_path):
+    """4 floats on ARM, 16 with AVX-512, here made of what this processor has."""
+    pytest.importorskip("numba")
+    run = subprocess.run(
+        [sys.executable, "-c", REGISTERS, str(lanes)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(tmp_path),
+            "PYTHONPATH": str(Path(__file__).parent),
+        },
+    )
+    assert run.stdout.strip() == f"{lanes} equal", run.stderr[-2000:]
 
 
 def test_machine_code_is_kept_for_the_very_source_that_it_was_compiled_from(tmp_path, monkeypatch):
@@ -182,6 +225,7 @@ def test_without_numba_another_kernel_gives_the_same(monkeypatch):
 
 BARE = """
 import sys
+from pathlib import Path
 sys.modules.update({name: None for name in ("numba", "llvmlite", "triton")})
 import torch
 from striate.ops.depthwise import depthwise

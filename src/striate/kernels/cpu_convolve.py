@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any, Final
 
@@ -138,7 +138,7 @@ def _backward_axis(window: Window, size: int, out: int) -> Axis:
 def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, problem: Problem, *, backward: bool
 ) -> Tensor:
-    from striate.kernels import numba_convolve
+    from striate.kernels import numba_convolve, numba_pack
 
     x = x.contiguous(memory_format=problem.memory_format)
     shape = problem.x_shape if backward else problem.y_shape
@@ -149,10 +149,9 @@ def _convolve(
     bias = None if bias is None else bias.to(x.dtype).contiguous()
     weights = torch.zeros(plan.weights)
     ticket = np.zeros(1, np.int64)
-    jobs = plan.jobs.copy()
-    jobs["x"], jobs["y"], jobs["kernel"] = x.data_ptr(), y.data_ptr(), weight.data_ptr()
-    jobs["bias"] = 0 if bias is None else bias.data_ptr()
-    jobs["weights"], jobs["ticket"] = weights.data_ptr(), ticket.ctypes.data
+    tensors = [x, y, weight, bias, weights]
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
+    jobs = numba_pack.addressed(plan.jobs, [*addresses, ticket.ctypes.data])
     numba_convolve.arrange.ctypes(jobs.ctypes.data)
     run_on_threads(numba_convolve.work, jobs.ctypes.data, min(plan.tasks, threads))
     return y
@@ -164,25 +163,38 @@ class Plan:
 
     Attributes:
         jobs: one for each pass over each slab.
-        offsets: bytes from an output's place to what each tap reads; the jobs point to them.
-        order: the tap of each, as an index into the flat kernel; likewise.
+        taps: the tables that the jobs point to.
         weights: floats of the weights and biases as the jobs read them.
-        slabs: parts of an item that are computed one after the other.
         tasks: pieces of work.
     """
 
     jobs: NDArray[Any]
+    taps: TapTables
+    weights: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class TapTables:
+    """The taps of every pass, put together in runs, and runs of one length in segments.
+
+    Attributes:
+        offsets: bytes from an output's place to what the first tap of each run reads.
+        order: the tap that comes in each place, as an index into the flat kernel.
+        segments: taps of a run and runs, for each segment.
+        passes: the first tap, run and segment of each pass, and of the end.
+    """
+
     offsets: NDArray[np.int64]
     order: NDArray[np.int64]
-    weights: int
-    slabs: int
-    tasks: int
+    segments: NDArray[np.int64]
+    passes: list[tuple[int, int, int]]
 
 
 @lru_cache(maxsize=1024)
 def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
     """How a convolution, or the gradient of its input, is cut into jobs."""
-    from striate.kernels import numba_pack
+    from striate.kernels import numba_convolve, numba_pack
 
     axis_of = _backward_axis if backward else _forward_axis
     unit = _forward_axis(Window(kernel_size=1), 1, 1)
@@ -191,18 +203,22 @@ def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
     )
     lanes = numba_pack.LANES if problem.channels_last else 1
     blocks = -(-problem.channels // lanes)
-    slabs = _slabs(axes, lanes, problem.batch * blocks, threads)
+    slabs = _slabs(axes, lanes, problem.batch, blocks, threads)
     # The first slab is no shorter than the others.
     places = [axis.places for axis in slabs[0]]
     stride = [axis.stride for axis in axes]
-    x_floats = prod(stride) * prod(places) * lanes + numba_pack.LANES
+    tile = numba_convolve.WIDEST_TILE
+    # A tile reads past the end.
+    x_floats = prod(stride) * prod(places) * lanes + tile * numba_pack.LANES
     parts = 1
     if problem.channels_last:
         tasks = problem.batch * blocks * len(slabs)
         parts = max(1, min(blocks, tasks // (2 * threads), MOST_BYTES // (4 * x_floats)))
     groups = -(-blocks // parts)
-    offsets, order, firsts = _taps(axes, stride, places)
-    held, places_of_taps = np.array(offsets, np.int64) * (4 * lanes), np.array(order, np.int64)
+    parts = -(-blocks // groups)
+    longest = numba_convolve.LONGEST_RUN if problem.channels_last else 1
+    taps = _tap_tables(axes, stride, places, lanes, longest)
+    weights = lanes * len(taps.order) + numba_pack.LANES
     common = {
         "size": problem.dtype.itemsize,
         "lanes": lanes,
@@ -213,24 +229,25 @@ def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
         "x_floats": x_floats,
         "slabs": len(slabs),
         "tasks": problem.batch * groups * len(slabs),
-        "passes": len(firsts),
+        "passes": len(taps.passes) - 1,
         "kernel_taps": prod(problem.kernel_size),
-        "all_taps": len(order),
-        "order": places_of_taps.ctypes.data,
-        "pitch": 4 * lanes * (len(order) + 1),
+        "all_taps": len(taps.order),
+        "order": taps.order.ctypes.data,
+        "pitch": 4 * weights,
+        "row_bytes": numba_pack.LINE * (-(-axes[2].out * lanes // numba_pack.LANES) + tile),
     }
     common |= _by_axis("", [axis.size for axis in axes])
     common |= _by_axis("out_", [axis.out for axis in axes])
     common |= _by_axis("s_", stride) | _by_axis("q_", places)
-    jobs = np.zeros(len(slabs) * len(firsts), numba_pack.JOB)
+    jobs = np.zeros(len(slabs) * common["passes"], numba_pack.JOB)
     rows = iter(jobs)
     for slab in slabs:
-        starts = zip(firsts, [*firsts[1:], len(order)], strict=True)
-        for (first, end), passes in zip(starts, _passes(slab), strict=True):
+        for (first, end), passes in zip(pairwise(taps.passes), _passes(slab), strict=True):
             own = {
-                "first_tap": first,
-                "taps": end - first,
-                "offsets": held.ctypes.data + 8 * first,
+                "first_tap": first[0],
+                "offsets": taps.offsets[first[1] :].ctypes.data,
+                "segments": taps.segments[first[2] :].ctypes.data,
+                "segment_count": end[2] - first[2],
             }
             own |= _by_axis("low_", [axis.low for axis in slab])
             own |= _by_axis("count_", [part.count for part in passes])
@@ -239,43 +256,83 @@ def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
             job = next(rows)
             for name, value in (common | own).items():
                 job[name] = value
-    weights = blocks * (len(order) + 1) * lanes
-    return Plan(jobs, held, places_of_taps, weights, len(slabs), common["tasks"])
+    return Plan(jobs, taps, blocks * weights, common["tasks"])
 
 
 def _passes(axes: tuple[Axis, ...]) -> Iterator[tuple[AxisPass, ...]]:
     return product(*(axis.passes for axis in axes))
 
 
-def _taps(
-    axes: tuple[Axis, ...], stride: list[int], places: list[int]
-) -> tuple[list[int], list[int], list[int]]:
-    """Of the taps, pass by pass: vectors from an output's place to what each reads; its index in the
-    flat kernel; and the first of each pass.
-    """
+def _tap_tables(
+    axes: tuple[Axis, ...], stride: list[int], places: list[int], lanes: int, longest: int
+) -> TapTables:
     offsets: list[int] = []
     order: list[int] = []
-    firsts = []
-    for passes in _passes(axes):
-        firsts.append(len(order))
-        for z, y, x in product(*(part.reads for part in passes)):
-            phase = (z.phase * stride[1] + y.phase) * stride[2] + x.phase
-            row = (phase * places[0] + z.offset) * places[1] + y.offset
-            offsets.append(row * places[2] + x.offset)
-            order.append((z.tap * axes[1].taps + y.tap) * axes[2].taps + x.tap)
-    return offsets, order, firsts
+    segments: list[tuple[int, int]] = []
+    firsts = [(0, 0, 0)]
+    for in_depth, in_height, in_width in _passes(axes):
+        runs = _runs(in_width.reads, longest)
+        for z in in_depth.reads:
+            for length in sorted({len(run) for run in runs}):
+                before = len(offsets)
+                own = [run for run in runs if len(run) == length]
+                for y, run in product(in_height.reads, own):
+                    phase = (z.phase * stride[1] + y.phase) * stride[2] + run[0].phase
+                    row = (phase * places[0] + z.offset) * places[1] + y.offset
+                    offsets.append(4 * lanes * (row * places[2] + run[0].offset))
+                    order += [(z.tap * axes[1].taps + y.tap) * axes[2].taps + x.tap for x in run]
+                segments.append((length, len(offsets) - before))
+        if len(segments) == firsts[-1][2]:  # outputs that no tap reaches have a bias all the same
+            segments.append((1, 0))
+        firsts.append((len(order), len(offsets), len(segments)))
+    return TapTables(
+        offsets=np.array(offsets, np.int64),
+        order=np.array(order, np.int64),
+        segments=np.array(segments, np.int64),
+        passes=firsts,
+    )
+
+
+def _runs(reads: tuple[Read, ...], longest: int) -> list[list[Read]]:
+    """The taps that read neighbouring places of one phase together, at most so many at once."""
+    runs: list[list[Read]] = []
+    for read in sorted(reads, key=lambda read: (read.phase, read.offset)):
+        last = runs[-1][-1] if runs else None
+        if last is not None and (last.phase, last.offset + 1) == (read.phase, read.offset):
+            runs[-1].append(read)
+        else:
+            runs.append([read])
+    return [part for run in runs for part in _in_parts(run, longest)]
+
+
+def _in_parts(run: list[Read], longest: int) -> list[list[Read]]:
+    """As few parts as possible, as equal as can be."""
+    parts = -(-len(run) // longest)
+    ends = [len(run) * i // parts for i in range(parts + 1)]
+    return [run[first:end] for first, end in pairwise(ends)]
 
 
 def _slabs(
-    axes: tuple[Axis, ...], lanes: int, vectors: int, threads: int
+    axes: tuple[Axis, ...], lanes: int, batch: int, blocks: int, threads: int
 ) -> list[tuple[Axis, ...]]:
-    """The axes, cut along the outermost that is long where threads or memory ask for it."""
+    """The axes, cut along the outermost that is long where threads or memory ask for it.
+
+    Whole pixels are copied fastest, so a slab is short enough for all its channels to be copied
+    together, but not so short that much of the input is copied for two slabs.
+    """
     cut = 0 if axes[0].count > 1 else 1
-    if axes[cut].count == 1:
+    axis = axes[cut]
+    if axis.count == 1:
         return [axes]
     size = 4 * lanes * prod(axis.stride * axis.places for axis in axes)
-    most = max(-(-2 * threads // vectors), -(-size // MOST_BYTES))
-    return [(*axes[:cut], slab, *axes[cut + 1 :]) for slab in axes[cut].slabs(most)]
+    shared = axis.places - axis.count
+    for_whole_pixels = -(-size * blocks // MOST_BYTES) if lanes > 1 else 1
+    most = max(
+        -(-2 * threads // (batch * blocks)),
+        -(-size // MOST_BYTES),
+        min(for_whole_pixels, axis.count // max(1, 4 * shared)),
+    )
+    return [(*axes[:cut], slab, *axes[cut + 1 :]) for slab in axis.slabs(most)]
 
 
 def _by_axis(prefix: str, values: list[int]) -> dict[str, int]:

@@ -36,17 +36,14 @@ def weight_gradient(
     grad = grad.contiguous(memory_format=problem.memory_format)
     threads = torch.get_num_threads()
     plan, sizes, offsets = _plan(problem, threads)
-    lanes = numba_pack.LANES
+    gradient = torch.empty(problem.weight_shape, dtype=x.dtype)
+    sums = torch.zeros(sizes["tasks"] * sizes["parts"] * len(offsets) * numba_pack.LANES)
     ticket = np.zeros(1, np.int64)
-    tasks = sizes["tasks"]
-    sums = torch.zeros(tasks, sizes["parts"], len(offsets), lanes)
-    job = plan.copy()
-    job["x"], job["y"], job["sums"] = x.data_ptr(), grad.data_ptr(), sums.data_ptr()
-    job["ticket"] = ticket.ctypes.data
-    run_on_threads(numba_correlate.work, job.ctypes.data, min(tasks, threads))
-    partial = sums.view(-1, sizes["groups"] * sizes["parts"], len(offsets), lanes).sum(0)
-    total = partial.sum(-1) if sizes["lanes"] == 1 else partial.transpose(1, 2).flatten(0, 1)
-    return total[: problem.channels].to(x.dtype).reshape(problem.weight_shape)
+    addresses = [x.data_ptr(), grad.data_ptr(), gradient.data_ptr(), 0, sums.data_ptr()]
+    job = numba_pack.addressed(plan, [*addresses, ticket.ctypes.data])
+    run_on_threads(numba_correlate.work, job.ctypes.data, min(sizes["tasks"], threads))
+    numba_correlate.finish.ctypes(job.ctypes.data)
+    return gradient
 
 
 @lru_cache(maxsize=1024)

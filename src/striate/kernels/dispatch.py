@@ -154,27 +154,26 @@ def _where_native(**limits: Any) -> tuple[Limits, Limits]:
     return Limits(dtypes=FP32, **limits), Limits(dtypes=HALVES, native=True, **limits)
 
 
+def _on_avx2(**limits: Any) -> Limits:
+    """In float32 and with channels last, where it was measured with these instructions alone."""
+    return Limits(dtypes=FP32, vectors="AVX2", channels_last=True, **limits)
+
+
 _IN_MACHINE_CODE: Final[dict[Operator, tuple[Limits, ...]]] = {
     "forward": (
         Limits(ranks=(1,), taps=(3, ANY), dtypes=FP32, vectors="AVX2"),
         Limits(ranks=(1,), taps=(3, ANY), dtypes=BF16, native=False),
-        Limits(
-            ranks=(2,),
-            taps=(6, ANY),
-            outputs=(400, ANY),
-            strides=(1, 1),
-            dtypes=FP32,
-            vectors="AVX2",
-            channels_last=True,
-        ),
+        _on_avx2(ranks=(2,), taps=(3, 4), strides=(1, 1), outputs=(300, 4000)),
+        _on_avx2(ranks=(2,), taps=(5, ANY), strides=(1, 1)),
+        _on_avx2(ranks=(3,), taps=(5, ANY), strides=(1, 1)),
         Limits(ranks=(2, 3), taps=(3, ANY), dtypes=BF16, native=False, channels_last=True),
     ),
     "input_gradient": (
         Limits(ranks=(1,), taps=(3, ANY), dtypes=FP32, vectors="AVX2"),
         Limits(ranks=(1,), taps=(3, ANY), dtypes=BF16, native=False),
-        Limits(ranks=(2,), strides=(2, 2), dtypes=FP32, vectors="AVX2", channels_last=True),
-        Limits(ranks=(2,), taps=(6, ANY), dtypes=FP32, vectors="AVX2", channels_last=True),
-        Limits(ranks=(3,), taps=(5, ANY), dtypes=FP32, vectors="AVX2", channels_last=True),
+        _on_avx2(ranks=(2,), strides=(2, 2)),
+        _on_avx2(ranks=(2,), taps=(3, 4), strides=(1, 1), outputs=(150, 4000)),
+        _on_avx2(ranks=(2, 3), taps=(5, ANY)),
         Limits(ranks=(2, 3), taps=(3, ANY), dtypes=BF16, native=False, channels_last=True),
     ),
 }
@@ -250,16 +249,10 @@ for _kernel in (
         gains=(
             Limits(ranks=(1,), taps=(5, ANY)),
             Limits(ranks=(1,), taps=(3, 4), dtypes=BF16),
-            Limits(ranks=(1,), taps=(3, 4), strides=(1, 1), dtypes=FP32, vectors="AVX2"),
+            Limits(ranks=(1,), taps=(3, 4), strides=(1, 2), dtypes=FP32, vectors="AVX2"),
             Limits(ranks=(2,), taps=(5, ANY), dtypes=FP32, channels_last=True),
-            Limits(
-                ranks=(2,),
-                taps=(3, 4),
-                strides=(1, 1),
-                dtypes=FP32,
-                vectors="AVX2",
-                channels_last=True,
-            ),
+            _on_avx2(ranks=(2,), taps=(3, 4), strides=(1, 1)),
+            _on_avx2(ranks=(2,), taps=(3, 4), strides=(2, 2), outputs=(1, 800)),
             Limits(ranks=(2,), taps=(3, ANY), dtypes=BF16, channels_last=True, native=False),
             Limits(ranks=(3,), taps=(3, ANY)),
         ),

@@ -1,7 +1,7 @@
 """Machine code for the gradient of a depthwise weight on the CPU, written with numba.
 
 One inner loop serves every rank, stride, dilation and layout: `sums[t] += x[i + offset[t]] * g[i]`
-over vectors of 16 floats (see `numba_pack`), eight taps at a time with their sums in registers.
+over vectors of 16 floats (see `numba_pack`), seven taps at a time with their sums in registers.
 
 - channels last: the sums are the gradient.
 - contiguous: rows lie end to end at the pitch of the input with zeros in the gradient between them;
@@ -20,20 +20,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, cfunc, types
 from numba.core import cgutils
-from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
 
 from striate.kernels.numba_pack import (
+    FLOAT,
     I64,
     JOB_TYPE,
     LANES,
     LINE,
     VECTOR,
+    aligned,
     compiled,
     fused_multiply_add,
     load_vector,
+    narrow,
     pack_input,
     pack_line,
     pointer_to,
@@ -41,8 +44,8 @@ from striate.kernels.numba_pack import (
     widen,
 )
 
-WIDEST_BLOCK: Final = 8
-"""Taps whose sums are held in registers at once."""
+WIDEST_BLOCK: Final = 7
+"""Taps whose sums are held in registers at once: with eight, AVX2 has none left for the gradient."""
 
 
 @intrinsic
@@ -51,34 +54,70 @@ def _accumulate(
     g_pitch: Any, taps: Any,
 ) -> Any:  # fmt: skip
     """sums[t] += x[r * x_pitch + i + offsets[t]] * g[r * g_pitch + i], over rows r and vectors i."""
-    if not hasattr(taps, "literal_value"):
-        raise RequireLiteralValue("taps")
-    count = taps.literal_value
     signature = types.void(sums, offsets, x, g, rows, columns, x_pitch, g_pitch, taps)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums, offsets, x, g, rows, columns, x_pitch, g_pitch, _ = args
-        totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(count)]
-        reads = []
-        for t, total in enumerate(totals):
-            builder.store(load_vector(builder, sums, I64(t * LINE)), total)
-            reads.append(builder.load(pointer_to(builder, offsets, I64(t * 8), I64)))
-        with cgutils.for_range(builder, rows) as row:
-            x_row = builder.add(x, builder.mul(row.index, x_pitch))
-            g_row = builder.add(g, builder.mul(row.index, g_pitch))
-            with cgutils.for_range(builder, columns) as column:
-                step = builder.mul(column.index, I64(LINE))
-                factor = load_vector(builder, g_row, step)
-                here = builder.add(x_row, step)
-                for read, total in zip(reads, totals, strict=True):
-                    terms = load_vector(builder, here, read), factor, builder.load(total)
-                    builder.store(fused_multiply_add(builder, *terms), total)
-        for t, total in enumerate(totals):
-            target = pointer_to(builder, sums, I64(t * LINE), VECTOR)
-            builder.store(builder.load(total), target, align=4)
+        sums, offsets, x, g, rows, columns, x_pitch, g_pitch, taps = args
+
+        def sum_taps(count: int) -> None:
+            totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(count)]
+            reads = []
+            for t, total in enumerate(totals):
+                builder.store(load_vector(builder, sums, I64(t * LINE)), total)
+                reads.append(builder.load(pointer_to(builder, offsets, I64(t * 8), I64)))
+            with cgutils.for_range(builder, rows) as row:
+                x_row = builder.add(x, builder.mul(row.index, x_pitch))
+                g_row = builder.add(g, builder.mul(row.index, g_pitch))
+                with cgutils.for_range(builder, columns) as column:
+                    step = builder.mul(column.index, I64(LINE))
+                    factor = load_vector(builder, g_row, step)
+                    here = builder.add(x_row, step)
+                    for read, total in zip(reads, totals, strict=True):
+                        terms = load_vector(builder, here, read), factor, builder.load(total)
+                        builder.store(fused_multiply_add(builder, *terms), total)
+            for t, total in enumerate(totals):
+                target = pointer_to(builder, sums, I64(t * LINE), VECTOR)
+                builder.store(builder.load(total), target, align=4)
+
+        for count in range(1, WIDEST_BLOCK + 1):
+            with builder.if_then(builder.icmp_signed("==", taps, I64(count))):
+                sum_taps(count)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def _add_vector(typing: Any, sums: Any, other: Any) -> Any:
+    """Add to the vector at the first address the one at the second."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums, other = (load_vector(builder, address, I64(0)) for address in args)
+        total = builder.fadd(sums, other)
+        builder.store(total, pointer_to(builder, args[0], I64(0), VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(sums, other), generate
+
+
+@intrinsic
+def _add_lanes(typing: Any, sums: Any) -> Any:
+    """Put the sum of a vector into its first lane: halves are added to each other."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total = load_vector(builder, args[0], I64(0))
+        for half in (8, 4, 2, 1):
+            parts = []
+            for first in (0, half):
+                index = [first + i for i in range(half)]
+                chosen = ir.Constant(ir.VectorType(ir.IntType(32), half), index)
+                parts.append(builder.shuffle_vector(total, total, chosen))
+            total = builder.fadd(*parts)
+        first = builder.extract_element(total, I64(0))
+        builder.store(first, pointer_to(builder, args[0], I64(0), FLOAT), align=4)
+        return context.get_dummy_value()
+
+    return types.void(sums), generate
 
 
 @compiled("void(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
@@ -86,26 +125,14 @@ def _sum_taps(
     sums: int, offsets: int, taps: int, x: int, g: int, rows: int, columns: int,
     x_pitch: int, g_pitch: int,
 ) -> None:  # fmt: skip
-    """All taps, in blocks as equal as can be of at most eight."""
+    """All taps, in as few blocks as possible, as equal as can be."""
     blocks = (taps + WIDEST_BLOCK - 1) // WIDEST_BLOCK
-    first = 0
     for block in range(blocks):
-        count = taps // blocks + (1 if block < taps % blocks else 0)
-        s, o = sums + first * LINE, offsets + first * 8
-        if count == 8:
-            _accumulate(s, o, x, g, rows, columns, x_pitch, g_pitch, 8)
-        elif count == 7:
-            _accumulate(s, o, x, g, rows, columns, x_pitch, g_pitch, 7)
-        elif count == 6:
-            _accumulate(s, o, x, g, rows, columns, x_pitch, g_pitch, 6)
-        elif count == 5:
-            _accumulate(s, o, x, g, rows, columns, x_pitch, g_pitch, 5)
-        elif count == 4:
-            _accumulate(s, o, x, g, rows, columns, x_pitch, g_pitch, 4)
-        else:
-            for t in range(count):
-                _accumulate(s + t * LINE, o + t * 8, x, g, rows, columns, x_pitch, g_pitch, 1)
-        first += count
+        first, end = taps * block // blocks, taps * (block + 1) // blocks
+        _accumulate(
+            sums + LINE * first, offsets + 8 * first, x, g, rows, columns, x_pitch, g_pitch,
+            end - first,
+        )  # fmt: skip
 
 
 @compiled(types.void(JOB_TYPE, *[types.int64] * 4))
@@ -143,15 +170,7 @@ def _sum_item(job: Any, sums: int, x: int, g: int) -> None:
                 count = min(job.band, job.out_height - start)
                 x_at, g_at = x_z + x_pitch * start, g_z + g_pitch * start
                 _sum_taps(
-                    sums,
-                    job.offsets,
-                    job.taps,
-                    x_at,
-                    g_at,
-                    count,
-                    job.out_width,
-                    x_pitch,
-                    g_pitch,
+                    sums, job.offsets, job.taps, x_at, g_at, count, job.out_width, x_pitch, g_pitch
                 )
 
 
@@ -166,7 +185,7 @@ def _run_task(job: Any, task: int, x: int, g: int) -> None:
         pack_input(job, x, item, channel, width)
         _pack_gradient(job, g, item, channel, width)
         for part in range((width + job.lanes - 1) // job.lanes):
-            sums = job.sums + (task * job.parts + part) * job.taps * LINE
+            sums = job.scratch + (task * job.parts + part) * job.taps * LINE
             _sum_item(job, sums, x + 4 * job.x_floats * part, g + 4 * job.g_floats * part)
 
 
@@ -176,8 +195,25 @@ def work(pointer: Any) -> None:
     job = carray(pointer, 1)[0]
     task = take_ticket(job.ticket)
     if task < job.tasks:
-        x = np.zeros(job.parts * job.x_floats, np.float32)
-        g = np.zeros(job.parts * job.g_floats, np.float32)
+        x = np.zeros(job.parts * job.x_floats + LANES, np.float32)
+        g = np.zeros(job.parts * job.g_floats + LANES, np.float32)
         while task < job.tasks:
-            _run_task(job, task, x.ctypes.data, g.ctypes.data)
+            _run_task(job, task, aligned(x.ctypes.data), aligned(g.ctypes.data))
             task = take_ticket(job.ticket)
+
+
+@compiled(types.void(types.CPointer(JOB_TYPE)), cfunc)
+def finish(pointer: Any) -> None:
+    """Add the partial sums of the runs of items up, and write the gradient in the tensors' type."""
+    job = carray(pointer, 1)[0]
+    run_bytes = LINE * job.groups * job.parts * job.taps
+    for channel in range(0, job.channels, job.lanes):
+        width = min(job.lanes, job.channels - channel)
+        for tap in range(job.taps):
+            total = job.scratch + LINE * (channel // job.lanes * job.taps + tap)
+            for run in range(1, job.tasks // job.groups):
+                _add_vector(total, total + run * run_bytes)
+            if job.lanes == 1:
+                _add_lanes(total)
+            to = job.kernel + job.size * (channel * job.taps + tap)
+            narrow(to, total, width, job.taps, job.size)

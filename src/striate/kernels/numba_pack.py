@@ -22,9 +22,11 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import config, from_dtype, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from striate.run import user_cache_folder
 
@@ -34,25 +36,30 @@ LANES: Final = 16
 LINE: Final = 4 * LANES
 """Bytes of a vector."""
 
+ADDRESSES: Final = ("x", "y", "kernel", "bias", "scratch", "ticket")
+"""What a call adds to its plan: where the input, the output or its gradient, the kernel or its
+gradient and the bias (or 0) lie; room for weights laid out or partial sums; the next task's number."""
+
 JOB: Final = np.dtype(
     [
         (name, np.int64)
         for name in (
-            # Addresses of the input, of the other tensor, tap offsets and the next task's number.
-            "x", "y", "offsets", "ticket",
-            # Sizes; `size` is the bytes of an element.
+            *ADDRESSES,
+            # The address of the tap offsets, and sizes; `size` is the bytes of an element.
+            "offsets",
             "size", "lanes", "items", "channels", "taps", "depth", "height", "width",
             "out_depth", "out_height", "out_width", "s_depth", "s_height", "s_width",
             "low_depth", "low_height", "low_width", "q_depth", "q_height", "q_width",
             # Work: tasks, groups of channels, vectors of a group, floats of a vector's input.
             "tasks", "groups", "parts", "x_floats",
-            # The gradient of the weight: partial sums; items of a task; rows or vectors of a band.
-            "sums", "items_per_task", "band", "g_plane", "g_floats",
-            # The convolution: addresses of kernel, bias (or 0), order of the taps and weights laid out;
-            # passes, slabs, taps of the kernel and of all passes, bytes of a block of weights, the first
-            # tap of the pass, and its outputs: how many, from which on, how far apart.
-            "kernel", "bias", "order", "weights",
-            "passes", "slabs", "kernel_taps", "all_taps", "pitch", "first_tap",
+            # The gradient of the weight: items of a task; rows or vectors of a band.
+            "items_per_task", "band", "g_plane", "g_floats",
+            # The convolution: the address of the order of the taps, passes, slabs, taps of the kernel
+            # and of all passes, bytes of a block of weights and of a row of sums; of a pass its first
+            # tap, its segments (address and count), and its outputs: how many, from which on, how far
+            # apart.
+            "order", "passes", "slabs", "kernel_taps", "all_taps", "pitch", "row_bytes",
+            "first_tap", "segments", "segment_count",
             "count_depth", "count_height", "count_width",
             "start_depth", "start_height", "start_width",
             "step_depth", "step_height", "step_width",
@@ -64,8 +71,29 @@ padding (`low_`), and positions of one phase of the padded input (`q_`)."""
 
 JOB_TYPE: Final = from_dtype(JOB)
 
+
+def addressed(jobs: NDArray[Any], addresses: list[int]) -> NDArray[np.int64]:
+    """The jobs of a plan with the addresses of a call, in the order of `ADDRESSES`."""
+    numbers = jobs.view(np.int64).reshape(len(jobs), -1).copy()
+    numbers[:, : len(ADDRESSES)] = addresses
+    return numbers
+
+
 I64, FLOAT = ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
+
+
+def _register_lanes() -> int:
+    features = get_host_cpu_features()
+    return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+
+
+REGISTER_LANES: Final = _register_lanes()
+"""Floats that a register of this processor holds."""
+
+REGISTER_BYTES: Final = 4 * REGISTER_LANES
+
+REGISTER = ir.VectorType(FLOAT, REGISTER_LANES)
 
 
 def compiled(signature: Any, decorator: Any = njit, **options: Any) -> Any:
@@ -101,10 +129,16 @@ def load_vector(builder: Any, base: Any, offset: Any) -> Any:
     return builder.load(pointer_to(builder, base, offset, VECTOR), align=4)
 
 
+def load_register(builder: Any, base: Any, offset: Any) -> Any:
+    """In generated code: as much of it as a register holds."""
+    return builder.load(pointer_to(builder, base, offset, REGISTER), align=4)
+
+
 def fused_multiply_add(builder: Any, factor: Any, other: Any, term: Any) -> Any:
     """In generated code: factor * other + term, rounded once."""
-    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    fma = cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32")
+    kind = ir.FunctionType(factor.type, [factor.type] * 3)
+    name = f"llvm.fma.v{factor.type.count}f32"
+    fma = cgutils.get_or_insert_function(builder.module, kind, name)
     return builder.call(fma, [factor, other, term])
 
 
@@ -191,8 +225,60 @@ def _converters(width: int) -> tuple[Any, Any]:
     return intrinsic(widen), intrinsic(narrow)
 
 
+@intrinsic
+def _widen_every_second(typing: Any, target: Any, source: Any, is_short: Any) -> Any:
+    """A vector of every second element; that behind the last is read, too."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, source, is_short = args
+        to = builder.inttoptr(target, VECTOR.as_pointer())
+        with builder.if_else(is_short) as (short, whole):
+            with short:
+                # Two elements are one integer, the first its lower half on every processor that numba
+                # compiles for.
+                kind = ir.VectorType(ir.IntType(32), LANES)
+                pairs = builder.load(builder.inttoptr(source, kind.as_pointer()), align=2)
+                value = builder.bitcast(builder.shl(pairs, _constant(kind, 16)), VECTOR)
+                builder.store(value, to, align=4)
+            with whole:
+                kind = ir.VectorType(FLOAT, 2 * LANES)
+                pairs = builder.load(builder.inttoptr(source, kind.as_pointer()), align=4)
+                index = ir.VectorType(ir.IntType(32), LANES)
+                chosen = ir.Constant(index, list(range(0, 2 * LANES, 2)))
+                builder.store(builder.shuffle_vector(pairs, pairs, chosen), to, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.boolean), generate
+
+
 _widen_one, _narrow_one = _converters(1)
 _widen_vector, _narrow_vector = _converters(LANES)
+
+
+@intrinsic
+def _prefetch_line(typing: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place, *[number] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        for_writing, keep, data = number(1), number(3), number(1)
+        builder.call(function, [builder.inttoptr(args[0], place), for_writing, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@compiled("void(int64, int64, int64)")
+def prefetch(target: int, count: int, step: int) -> None:
+    """Fetch so many lines of the cache, `step` bytes apart, that will be written."""
+    for i in range(count):
+        _prefetch_line(target + step * i)
+
+
+@compiled("int64(int64)")
+def aligned(address: int) -> int:
+    """The first address from there on at which a vector lies in one line of the cache."""
+    return (address + LINE - 1) // LINE * LINE
 
 
 @compiled("void(int64, int64, int64, int64, int64)")
@@ -202,6 +288,10 @@ def widen(target: int, source: int, count: int, step: int, size: int) -> None:
     if step == 1:
         while done + LANES <= count:
             _widen_vector(target + 4 * done, source + size * done, size == 2)
+            done += LANES
+    elif step == 2:
+        while done + LANES < count:
+            _widen_every_second(target + 4 * done, source + size * 2 * done, size == 2)
             done += LANES
     for i in range(done, count):
         _widen_one(target + 4 * i, source + size * i * step, size == 2)
@@ -236,21 +326,17 @@ def pack_line(
             widen(to, pixel, left, 1, size)
 
 
-@compiled("void(int64, int64, int64, int64, int64, int64, int64, int64)")
+@compiled("void(int64, int64, int64, int64, int64, int64)")
 def unpack_line(
-    target: int, source: int, pixels: int, target_step: int, source_step: int, channels: int,
-    part_step: int, size: int,
-) -> None:  # fmt: skip
-    """The reverse: pixels whose vectors of channels lie `part_step` bytes apart in the source."""
-    for i in range(pixels):
-        pixel, vector, left = target + target_step * i, source + source_step * i, channels
-        while left >= LANES:
-            _narrow_vector(pixel, vector, size == 2)
-            vector += part_step
-            pixel += size * LANES
-            left -= LANES
-        if left > 0:
-            narrow(pixel, vector, left, 1, size)
+    target: int, source: int, pixels: int, target_step: int, channels: int, size: int
+) -> None:
+    """So many pixels, one vector each, to where the first of their channels lie."""
+    if channels == LANES:
+        for i in range(pixels):
+            _narrow_vector(target + target_step * i, source + LINE * i, size == 2)
+    else:
+        for i in range(pixels):
+            narrow(target + target_step * i, source + LINE * i, channels, 1, size)
 
 
 @compiled(types.void(JOB_TYPE, *[types.int64] * 4))
