@@ -18,7 +18,7 @@ LEGEND: Final = (LEFT, LEFT + 90, LEFT + 250)
 WIDTH: Final = 420
 ROW: Final = 22
 TOP: Final = 56
-LEAST, MOST = 0.5, 64.0
+LEAST, MOST = 0.5, 128.0
 
 _RATIO: Final = re.compile(r"\(([\d.]+)[;)]")
 
@@ -40,7 +40,7 @@ def depthwise(dtype: str) -> str:
     for i, (name, colour, x) in enumerate(zip(OPERATORS, COLOURS, LEGEND, strict=True)):
         parts.append(_mark(x + 6, 16, i, colour))
         parts.append(_text(x + 18, 20, name, "start"))
-    for ratio in (0.5, 1, 2, 4, 8, 16, 32, 64):
+    for ratio in (0.5, 1, 2, 4, 8, 16, 32, 64, 128):
         x = _x(ratio)
         stroke = "#555" if ratio == 1 else "#ddd"
         parts.append(
