@@ -1,5 +1,6 @@
 """MiniRocket against a brute-force oracle and aeon's, and as a network."""
 
+import copy
 from dataclasses import asdict
 from itertools import combinations
 
@@ -146,3 +147,17 @@ def test_activation_map_sums_to_the_logit() -> None:
 def test_bad_options_are_named(options: dict[str, int], said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
         create_model("minirocket", **options)
+
+
+def test_flat_stretches_do_not_depend_on_rounding() -> None:
+    """There a kernel's output is its bias but for rounding, which differs between machines."""
+    torch.manual_seed(0)
+    series = torch.randn(20, 1, 120)
+    series[:, :, 40:100] = torch.rand(20, 1, 1) + 0.1
+    options = {"input_size": 120, "num_kernel_features": 1000}
+    network = create_model("minirocket", rank=1, in_channels=1, num_classes=2, **options).eval()
+    fit_biases(network, series, seed=0)
+    exact = copy.deepcopy(network).double()
+    with torch.no_grad():
+        features, expected = network.stem(series), exact.stem(series.double())
+    assert (features - expected).abs().max() < 1e-5

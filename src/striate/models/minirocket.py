@@ -39,6 +39,9 @@ MAX_CHANNELS: Final = 9
 """Most channels that one kernel sees."""
 
 GOLDEN_RATIO: Final = (5**0.5 + 1) / 2
+MARGIN: Final = 1e-5
+"""Share of the greatest input; the sum of nine products in float32 is right to a tenth of it."""
+
 CHUNK: Final = 1 << 22
 """Outputs compared with a bias at once."""
 
@@ -153,6 +156,8 @@ class KernelFeatures(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c l"]) -> Float[Tensor, "n f 1"]:
         """The features, as maps of one place."""
+        if torch.compiler.is_exporting():  # into a graph for any number of items
+            return self._features(x)[..., None]
         largest = max(count for _, count in self.plan)
         size = max(1, CHUNK // (len(TRIPLES) * largest * x.shape[-1]))
         return torch.cat([self._features(part) for part in torch.split(x, size)])[..., None]
@@ -201,6 +206,8 @@ def fit_biases(network: MiniRocket, inputs: Float[Tensor, "n c l"], seed: int) -
     """Set a network's biases, and the channels its kernels see, from training items.
 
     A bias is a quantile of one kernel's output for one item; the quantiles follow the golden ratio.
+    It lies a little above, by `MARGIN` of the greatest input: where a signal is flat a kernel's output
+    is its bias but for rounding, and no two machines would agree which is greater.
 
     Args:
         network: changed in place.
@@ -212,6 +219,7 @@ def fit_biases(network: MiniRocket, inputs: Float[Tensor, "n c l"], seed: int) -
     inputs = inputs.to(stem.biases.device, stem.biases.dtype)
     num_kernels = len(TRIPLES)
     stem.channels.copy_(_choose_channels(stem.channels.shape, draw))
+    margin = MARGIN * inputs.abs().max()
     quantiles = (np.arange(1, len(stem.biases) + 1) * GOLDEN_RATIO) % 1
     start = 0
     with torch.no_grad():
@@ -221,7 +229,7 @@ def fit_biases(network: MiniRocket, inputs: Float[Tensor, "n c l"], seed: int) -
             outputs = stem.outputs(inputs[items], step)[where, torch.arange(num_kernels)]
             features = slice(start, start + num_kernels * count)
             wanted = torch.from_numpy(quantiles[features]).view(num_kernels, count)
-            stem.biases[features] = _quantiles(outputs, wanted).flatten()
+            stem.biases[features] = _quantiles(outputs, wanted).flatten() + margin
             start = features.stop
 
 

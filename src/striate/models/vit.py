@@ -83,7 +83,7 @@ class PatchTokens(nn.Module):
         """Cut, project, and add the positions, resized where the grid is another."""
         patches = self.conv(x)
         tokens = patches.flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), tokens], 1)
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), tokens], 1)
         position = resize_position(self.position, self.grid, tuple(patches.shape[2:]))
         return (tokens + position).transpose(1, 2)
 
