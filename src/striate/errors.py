@@ -14,6 +14,7 @@ The tree (the exit code of the command line in brackets)::
         ├── MissingExtraError              an optional dependency; names the extra
         ├── WeightsUnavailableError        neither in the cache nor on the network
         ├── DeviceError                    no such accelerator
+        ├── EngineError                    a network that an engine cannot take, or answers otherwise
         ├── StorageError                   disk full, not writable, fsync failed
         └── DivergedError                  the loss is not finite and going back did not help
 
@@ -121,6 +122,10 @@ class WeightsUnavailableError(MachineError):
 
 class DeviceError(MachineError):
     """The device asked for is not there."""
+
+
+class EngineError(MachineError):
+    """An inference engine cannot take a network, or answers otherwise than the network does."""
 
 
 class StorageError(MachineError):

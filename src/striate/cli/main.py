@@ -11,8 +11,10 @@ import typer
 from striate.cli.check import check
 from striate.cli.compare import compare
 from striate.cli.convolve import convolve
+from striate.cli.engines import engines
 from striate.cli.evaluate import evaluate
 from striate.cli.explain import explain
+from striate.cli.export import export
 from striate.cli.fit import fit
 from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
@@ -31,12 +33,14 @@ app.command("fit")(fit)
 app.command("predict")(predict)
 app.command("eval")(evaluate)
 app.command("explain")(explain)
+app.command("export")(export)
 app.command("check")(check)
 app.command("compare")(compare)
 app.command("inspect")(inspect)
 # A kernel may start with a minus sign, which is then no option.
 app.command("convolve", context_settings={"ignore_unknown_options": True})(convolve)
 app.command("models")(models)
+app.command("engines")(engines)
 app.command("kernels")(kernels)
 app.command("samples")(samples)
 

@@ -318,6 +318,20 @@ class Run:
             for item, row in zip(ids, self.predictor.probabilities(outputs), strict=True)
         ]
 
+    def export(self, to: str, *, out: PathLike | None = None) -> Path:
+        """Write the network into a file that answers without Striate; see `striate.recipes.export`.
+
+        Args:
+            to: "onnx", "openvino" or "pt2".
+            out: where to write; by default `export/model` in the run's folder.
+
+        Returns:
+            The file's path; a card of its inputs and outputs lies beside it as JSON.
+        """
+        from striate.recipes.export import export
+
+        return export(self.folder.path, to, out=out).path
+
     @property
     def image_size(self) -> int:
         """Side of the network's input, in pixels; of images."""

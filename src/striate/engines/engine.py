@@ -1,0 +1,130 @@
+"""What an inference engine is: a file it reads, how the file is written, and how it answers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import pkgutil
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from striate.errors import EngineError, MissingExtraError, one_line
+from striate.registry import Registry
+
+Session: TypeAlias = Callable[[NDArray[Any]], tuple[NDArray[np.float32], ...]]
+"""A loaded file: from a batch of inputs, of any number of items, to the outputs by place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A network ready to be written into a file that answers by itself.
+
+    Attributes:
+        module: from one tensor of inputs to a tuple of tensors, a row an item; in evaluation mode.
+        example: inputs of a few items.
+        input_name: of the input.
+        output_names: of the outputs, by place.
+        card: what a user of the file must know; fit for JSON.
+    """
+
+    module: nn.Module
+    example: Tensor
+    input_name: str
+    output_names: tuple[str, ...]
+    card: Mapping[str, Any]
+
+    def program(self) -> ExportedProgram:
+        """The network as torch's graph, for any number of items.
+
+        Raises:
+            EngineError: torch cannot trace it.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.export.export(
+                    self.module, (self.example,), dynamic_shapes=({0: Dim("items")},)
+                )
+        except Exception as error:  # torch raises errors of many kinds here
+            raise EngineError("the network cannot be traced", why=first_line(error)) from error
+
+    def card_text(self) -> str:
+        """The card as one line of JSON."""
+        return json.dumps(self.card, ensure_ascii=False)
+
+
+class Engine(ABC):
+    """An inference engine.
+
+    Attributes:
+        name: as `striate export --to` takes it.
+        suffix: of its file.
+        reader: what runs such a file.
+        extra: of Striate's, which brings what is needed.
+        packages: to be imported.
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+    reader: ClassVar[str]
+    extra: ClassVar[str] = ""
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    def missing(self) -> list[str]:
+        """Packages that are not installed."""
+        return [name for name in self.packages if importlib.util.find_spec(name) is None]
+
+    def require(self) -> None:
+        """Make sure that the engine can be used.
+
+        Raises:
+            MissingExtraError: a package is not installed.
+        """
+        if missing := self.missing():
+            raise MissingExtraError(missing[0], self.extra)
+
+    @abstractmethod
+    def write(self, deployment: Deployment, path: Path) -> None:
+        """Write the file; others that belong to it lie beside it under the same stem.
+
+        Raises:
+            EngineError: the network cannot be expressed.
+        """
+
+    @abstractmethod
+    def load(self, path: Path) -> Session:
+        """The file, ready to answer on the CPU in float32.
+
+        Raises:
+            EngineError: the file cannot be read.
+        """
+
+
+ENGINES: Registry[Engine] = Registry("engine")
+"""Every engine by name, once `load_engines` has run."""
+
+
+@cache
+def load_engines() -> Registry[Engine]:
+    """Every engine, installed or not: one file each in this package."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return ENGINES
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says first, shortened."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return one_line(lines[0][:200])

@@ -1,0 +1,50 @@
+"""ONNX files, read by ONNX Runtime and by most other engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.engines.engine import ENGINES, Deployment, Engine, Session, first_line
+from striate.engines.onnx_file import write_onnx
+from striate.errors import EngineError
+
+
+class OnnxRuntime(Engine):
+    """`onnxruntime.InferenceSession(path)` answers; the metadata hold the card."""
+
+    name: ClassVar = "onnx"
+    suffix: ClassVar = ".onnx"
+    reader: ClassVar = "ONNX Runtime"
+    extra: ClassVar = "onnx"
+    packages: ClassVar = ("onnx", "onnxscript", "onnxruntime")
+
+    def write(self, deployment: Deployment, path: Path) -> None:
+        """See `Engine.write`."""
+        write_onnx(deployment, path)
+
+    def load(self, path: Path) -> Session:
+        """See `Engine.load`."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors share no class
+            raise EngineError(f"cannot read {str(path)!r}", why=first_line(error)) from error
+        name = session.get_inputs()[0].name
+
+        def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+            return tuple(session.run(None, {name: inputs}))
+
+        return answer
+
+
+ENGINES.add(OnnxRuntime.name, OnnxRuntime())

@@ -1,0 +1,60 @@
+"""OpenVINO's own files (`.xml` with the weights beside it in `.bin`), for Intel's and other CPUs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.engines.engine import ENGINES, Deployment, Engine, Session, first_line
+from striate.engines.onnx_file import CARD, write_onnx
+from striate.errors import EngineError
+
+
+class OpenVino(Engine):
+    """`openvino.Core().compile_model(path)` answers."""
+
+    name: ClassVar = "openvino"
+    suffix: ClassVar = ".xml"
+    reader: ClassVar = "OpenVINO"
+    extra: ClassVar = "openvino"
+    packages: ClassVar = ("onnx", "onnxscript", "openvino")
+
+    def write(self, deployment: Deployment, path: Path) -> None:
+        """See `Engine.write`; by way of ONNX, which keeps names and sizes."""
+        import openvino
+
+        with tempfile.TemporaryDirectory() as folder:
+            onnx_path = Path(folder) / "model.onnx"
+            write_onnx(deployment, onnx_path)
+            try:
+                model = openvino.Core().read_model(onnx_path)
+                model.set_rt_info(deployment.card_text(), CARD)
+                openvino.save_model(model, path, compress_to_fp16=False)
+            except Exception as error:  # its errors share no class
+                raise EngineError(
+                    "OpenVINO cannot express the network", why=first_line(error)
+                ) from error
+
+    def load(self, path: Path) -> Session:
+        """See `Engine.load`."""
+        import openvino
+
+        # By default OpenVINO computes in half precision where the processor can.
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        try:
+            model = openvino.Core().compile_model(path, "CPU", options)
+        except Exception as error:  # its errors share no class
+            raise EngineError(f"cannot read {str(path)!r}", why=first_line(error)) from error
+
+        def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+            found = model(inputs)
+            return tuple(np.array(found[place]) for place in range(len(model.outputs)))
+
+        return answer
+
+
+ENGINES.add(OpenVino.name, OpenVino())
