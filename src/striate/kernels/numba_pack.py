@@ -84,7 +84,10 @@ VECTOR = ir.VectorType(FLOAT, LANES)
 
 
 def _register_lanes() -> int:
-    features = get_host_cpu_features()
+    try:
+        features = get_host_cpu_features()
+    except RuntimeError:  # LLVM does not tell on every processor
+        return 4
     return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -146,7 +146,7 @@ def export(
             part = Path(folder) / path.name
             progress.say(f"writing {path.name} for {engine.reader}")
             engine.write(deployment, part)
-            check = _checked(engine.load(part), trained, progress)
+            check = _checked(engine.load(part), trained, deployment.example, progress)
             if not check.passed:
                 raise EngineError(f"{engine.reader} answers otherwise", why=check.as_text())
             files = []
@@ -160,27 +160,33 @@ def export(
     return Exported(path=path, files=(*files, card_path), engine=engine, card=card, check=check)
 
 
-def _checked(session: Session, trained: Run, progress: Progress) -> Check:
+def _checked(session: Session, trained: Run, example: Tensor, progress: Progress) -> Check:
     """Both answers to the run's test items, or to noise where they cannot be read."""
-    inputs, items = _inputs(trained, progress)
-    pairs: list[tuple[Outputs, Outputs]] = []
-    with progress.track("checking", sum(map(len, inputs)), "items") as tracker:
-        for batch in inputs:
-            try:
-                answered = session(batch.numpy())
-            except Exception as error:  # every engine has errors of its own
-                raise EngineError("the file does not answer", why=first_line(error)) from error
-            pairs.append((_expected(trained, batch), answered))
-            tracker.advance(len(batch))
+    items, pairs = "test items", _answered(session, trained, _test_batches(trained, progress))
+    if not pairs:
+        progress.say("random inputs take the place of the test items")
+        items, pairs = "random inputs", _answered(session, trained, _noise(example))
     raw, answers = (
         tuple(np.concatenate([side[place] for side in sides]) for sides in zip(*pairs, strict=True))
         for place in (0, 1)
     )
     apart = np.maximum(_apart(*raw), _apart(*answers))
     same = _same_class(*raw) if trained.classes else apart <= TOLERANCE
-    return Check(
-        items=items, count=len(apart), same=int(same.sum()), largest=float(apart.max(initial=0))
-    )
+    return Check(items=items, count=len(apart), same=int(same.sum()), largest=float(apart.max()))
+
+
+def _answered(
+    session: Session, trained: Run, batches: Iterable[Tensor]
+) -> list[tuple[Outputs, Outputs]]:
+    """What the run and the file answer to each batch."""
+    pairs = []
+    for batch in batches:
+        try:
+            answered = session(batch.numpy())
+        except Exception as error:  # every engine has errors of its own
+            raise EngineError("the file does not answer", why=first_line(error)) from error
+        pairs.append((_expected(trained, batch), answered))
+    return pairs
 
 
 def _apart(expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.float64]:
@@ -207,34 +213,41 @@ def _expected(trained: Run, inputs: Tensor) -> Outputs:
     return outputs.numpy(), predictor.probabilities(outputs)
 
 
-def _inputs(trained: Run, progress: Progress) -> tuple[list[Tensor], str]:
-    """Inputs of test items in batches, and what they are."""
+def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
+    """Inputs of test items; none, and a word about it, where the data are gone."""
     try:
         source = open_source(trained.record.data)
         locked = lock.from_json(trained.folder.read_json(LOCK))
-        names = [item.id for item in locked.items if item.split == "test"]
-        count = min(MOST_CHECKED, len(names))
-        chosen = {names[len(names) * i // count] for i in range(count)}
-        items = [item for item in source.listing.items if item.id in chosen]
-        readings = [r for _, r in trained.read(source, items) if not isinstance(r, Skip)]
-        if readings:
-            return [_batch(trained, part) for part in _parts(readings)], "test items"
-        why = "none of them can be read"
     except StriateError as error:
-        why = str(error)
-    progress.say(f"random inputs take the place of the test items: {one_line(why)}")
+        progress.say(f"the test items cannot be read: {one_line(str(error))}")
+        return
+    names = [item.id for item in locked.items if item.split == "test"]
+    count = min(MOST_CHECKED, len(names))
+    chosen = {names[len(names) * i // count] for i in range(count)}
+    items = [item for item in source.listing.items if item.id in chosen]
+    readings: list[Reading] = []
+    with progress.track("checking", len(items), "items") as tracker:
+        for _, reading in trained.read(source, items):
+            tracker.advance()
+            if isinstance(reading, Skip):
+                continue
+            readings.append(reading)
+            if len(readings) == BATCH_SIZE:
+                yield _batch(trained, readings)
+                readings = []
+    if readings:
+        yield _batch(trained, readings)
+
+
+def _noise(example: Tensor) -> Iterator[Tensor]:
+    """Random inputs like the example, in batches of different sizes."""
     generator = torch.Generator().manual_seed(0)
-    shape = (2 * BATCH_SIZE, *deployment_of(trained).example.shape[1:])
-    if trained.record.kind == "image":
+    shape = (2 * BATCH_SIZE, *example.shape[1:])
+    if example.dtype == torch.uint8:
         noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     else:
         noise = torch.randn(shape, generator=generator)
-    return list(torch.split(noise, BATCH_SIZE - 1)), "random inputs"
-
-
-def _parts(readings: Sequence[Reading]) -> Iterator[Sequence[Reading]]:
-    for start in range(0, len(readings), BATCH_SIZE):
-        yield readings[start : start + BATCH_SIZE]
+    yield from torch.split(noise, BATCH_SIZE - 1)
 
 
 def _batch(trained: Run, readings: Sequence[Reading]) -> Tensor:
