@@ -1,13 +1,14 @@
 """`striate export` and `striate engines` as a user types them."""
 
 import json
+import shutil
 
 from striate.cli.main import run
 from striate.engines import load_engines
 
 
-def test_a_file_is_written_into_the_run_folder(probe_run, capsys):
-    folder = probe_run.folder.path
+def test_a_file_is_written_into_the_run_folder(probe_run, tmp_path, capsys):
+    folder = shutil.copytree(probe_run.folder.path, tmp_path / "run")
     assert run(["export", str(folder), "--to", "pt2"]) == 0
     text = capsys.readouterr().out
     assert str(folder / "export" / "model.pt2") in text
