@@ -30,7 +30,7 @@ class Answering(nn.Module):
         calibration: of its outputs.
     """
 
-    temperature: Tensor
+    scale: Tensor
     bias: Tensor
 
     def __init__(self, network: nn.Module, calibration: AnyCalibration) -> None:
@@ -38,10 +38,10 @@ class Answering(nn.Module):
         self.network = network
         self.is_classifier = isinstance(calibration, Calibration)
         if isinstance(calibration, Calibration):
-            temperature, bias = calibration.temperature, calibration.bias or (0.0,)
+            scale, bias = 1 / calibration.temperature, calibration.bias or (0.0,)
         else:
-            temperature, bias = 1 / calibration.std, (calibration.mean,)
-        self.register_buffer("temperature", torch.tensor(temperature))
+            scale, bias = calibration.std, (calibration.mean,)
+        self.register_buffer("scale", torch.tensor(scale))
         self.register_buffer("bias", torch.tensor(bias))
 
     def raw(self, inputs: Shaped[Tensor, "n c *space"]) -> Float[Tensor, "n outputs"]:
@@ -52,7 +52,7 @@ class Answering(nn.Module):
     def forward(self, inputs: Shaped[Tensor, "n c *space"]) -> tuple[Tensor, Tensor]:
         """Logits and calibrated probabilities, or standardized outputs and numbers."""
         outputs = self.raw(inputs)
-        calibrated = outputs / self.temperature + self.bias
+        calibrated = outputs * self.scale + self.bias
         return outputs, calibrated.softmax(-1) if self.is_classifier else calibrated[:, 0]
 
 
@@ -63,26 +63,15 @@ class AnsweringForPixels(Answering):
         predictor: of a run on images.
     """
 
-    scale: Tensor
-    shift: Tensor
-
     def __init__(self, predictor: ImagePredictor) -> None:
-        network = predictor.network
-        config, preparation = network.config, network.preprocessing
-        side = max(network.least_size, 32)
-        generator = torch.Generator().manual_seed(0)
-        example = torch.randn(1, config.in_channels, side, side, generator=generator)
-        super().__init__(fold_batch_norm(network, example), predictor.calibration)
+        folded = fold_batch_norm(predictor.network, predictor.example)
+        super().__init__(folded, predictor.calibration)
+        self.preparation = predictor.network.preprocessing
         self.symmetry = predictor.symmetry
-        mean, std = (
-            torch.tensor(values).view(1, -1, 1, 1) for values in (preparation.mean, preparation.std)
-        )
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", mean / std)
 
     def raw(self, inputs: Shaped[Tensor, "n c *space"]) -> Float[Tensor, "n outputs"]:
         """Uncalibrated outputs: the mean over the symmetries."""
-        normalized = inputs.float() * self.scale - self.shift
+        normalized = self.preparation.normalize(inputs)
         views = [self.network(view) for view in views_of(normalized, self.symmetry)]
         return torch.stack(views).mean(0)
 

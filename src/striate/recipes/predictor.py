@@ -78,12 +78,16 @@ class ImagePredictor(Predictor):
     @cached_property
     def _folded(self) -> nn.Module:
         """The network with its batch norms folded, which changes nothing but rounding."""
+        return prepare(self.network, self.example, torch.float32)
+
+    @property
+    def example(self) -> Float[Tensor, "1 c s s"]:
+        """A normalized input that reaches every layer, to fold by."""
         config = self.network.config
         side = max(self.network.least_size, 32)
         generator = torch.Generator().manual_seed(0)
         shape = (1, config.in_channels, *[side] * config.rank)
-        example = torch.randn(shape, generator=generator).to(self.device)
-        return prepare(self.network, example, torch.float32)
+        return torch.randn(shape, generator=generator).to(self.device)
 
 
 @dataclass(frozen=True, kw_only=True)
