@@ -5,7 +5,7 @@
 Medians in milliseconds of torch's better layout and of what `striate.ops.depthwise` chooses, and how
 many times the floor the latter is: the time that the machine needs at least to move the tensors once,
 or to multiply and add, both at rates measured first. `--all` times every kernel that can compute a
-shape, chosen or not, which is what the gains in `striate.kernels.dispatch` are set by.
+shape, chosen or not, which is what the gains in `striate.depthwise.dispatch` are set by.
 
 On the CPU with one thread, in processor time, so that other work on the machine disturbs little:
 about five minutes on one core, freed memory kept as `striate fit` keeps it. On a GPU in wall time of calls back to back, launch, planning and
@@ -26,10 +26,10 @@ from typing import Final
 
 import torch
 
+from striate.depthwise.dispatch import KERNELS, TORCH, Kernel, choose
+from striate.depthwise.problem import OPERATORS, Operator, Problem
 from striate.device import cpu_computes, keep_freed_memory
 from striate.geometry import plan_windows
-from striate.kernels.dispatch import KERNELS, TORCH, Kernel, choose
-from striate.kernels.problem import OPERATORS, Operator, Problem
 
 
 @dataclass(frozen=True)

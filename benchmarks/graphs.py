@@ -39,8 +39,8 @@ def graph_of(name):
     from striate.ops.graph_adjacency import sort_by_target
 
     if name == "molecules":
-        from striate.data.feeds import feed_of
-        from striate.data.sources import open_source
+        from striate.data.layouts import open_source
+        from striate.kinds import feed_of
 
         source = open_source("sample:solubility")
         readings = [source.read(item) for item in source.listing.items[:256]]

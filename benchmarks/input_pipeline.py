@@ -27,10 +27,10 @@ import torchvision
 from PIL import Image
 from torchvision import transforms
 
-from striate.data.augment import AugmentPolicy
-from striate.data.loader import Loader, LoaderConfig
+from striate.data.batches import Loader, LoaderConfig
+from striate.data.layouts import open_source
 from striate.data.prepare import prepare
-from striate.data.sources import open_source
+from striate.kinds.image.augment import AugmentPolicy
 
 SIZE, BATCH, WORKERS = 224, 32, 2
 

@@ -26,8 +26,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from torch import nn
 
-from striate.data.sources import open_source
-from striate.data.symmetry import apply_symmetry
+from striate.data.layouts import open_source
+from striate.kinds.image.symmetry import apply_symmetry
 from striate.models import create_model
 from striate.models.kernel_machine import LIMIT, statistics
 from striate.transfer.features import extract

@@ -20,12 +20,12 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from torch.nn import functional as F
 
-from striate.data.feeds import feed_of
-from striate.data.molecules import parse_smiles
-from striate.data.nodes import NodeInputs, node_feed
+from striate.data.layouts import open_source
 from striate.data.randomness import epoch_order
-from striate.data.sources import open_source
+from striate.data.readers.molecule import parse_smiles
 from striate.data.splits import complete_splits
+from striate.kinds import feed_of
+from striate.kinds.node.inputs import NodeInputs, node_feed
 from striate.models import create_graph_model
 
 

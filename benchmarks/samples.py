@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import striate
-from striate.data.sources.registry import load_formats
-from striate.data.sources.sample import SAMPLES
+from striate.data.layouts.layout import load_formats
+from striate.data.samples.sample import SAMPLES
 from striate.report import Report
 
 FIGURES = ("accuracy", "roc_auc", "mae", "rmse", "r2")

@@ -22,9 +22,9 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from striate.data.feeds import feed_of
+from striate.data.layouts import open_source
 from striate.data.randomness import epoch_order, item_keys, uniforms
-from striate.data.sources import open_source
+from striate.kinds import feed_of
 from striate.models import create_model
 from striate.models.minirocket import fit_biases
 from striate.transfer.probe import fit_probe

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
 import striate
-from striate.data.sources import open_source
+from striate.data.layouts import open_source
 from striate.device import fast_dtype
 from striate.progress import Progress
 

@@ -24,12 +24,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data.feeds.volume import VolumeFeed
+from striate.data.layouts import open_source
 from striate.data.randomness import epoch_order, item_keys, uniforms
 from striate.data.source import Reading
-from striate.data.sources import open_source
 from striate.explain import explain
 from striate.explain.volume_picture import orthogonal_slices
+from striate.kinds.volume.inputs import VolumeFeed
 from striate.models import Network, create_model
 from striate.nn.fuse import fold_batch_norm
 from striate.transfer.probe import fit_probe

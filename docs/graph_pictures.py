@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from striate.data.feeds import feed_of
-from striate.data.nodes import NodeInputs, node_feed
-from striate.data.sources import open_source
-from striate.data.sources.node_source import NodeSource
-from striate.data.sources.smiles import MoleculeSource
+from striate.data.layouts import open_source
+from striate.data.layouts.node_source import NodeSource
+from striate.data.layouts.smiles import MoleculeSource
 from striate.explain.graph_picture import bond_importance, draw_graph, draw_molecule
 from striate.explain.graph_saliency import edge_saliency, node_saliency
+from striate.kinds import feed_of
+from striate.kinds.node.drawing import node_picture
+from striate.kinds.node.inputs import NodeInputs, node_feed
 from striate.metrics import Calibration
 from striate.models import create_graph_model
 from striate.ops.graph_batch import GraphBatch
-from striate.recipes.node_pictures import node_picture
-from striate.recipes.predictor import NodePredictor
+from striate.run.predictor import NodePredictor
 
 SHOWN = "c1ccc2c(c1)cccc2O"
 """1-naphthol: rings that avoid water and a group that seeks it."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from striate.data.feeds import feed_of
-from striate.data.sources import open_source
+from striate.data.layouts import open_source
 from striate.explain.signal_picture import signal_svg
+from striate.kinds import feed_of
 from striate.models import create_model
 from striate.models.minirocket import MiniRocket, fit_biases
 from striate.transfer.probe import ProbeConfig, fit_probe

@@ -1,9 +1,13 @@
+import hashlib
 import os
 
+import numpy as np
 import pytest
 
 # Two test processes share two cores: one thread each. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from striate.data.source import Item, Listing, Reading, Source, UnreadableItem
 
 SHAPES = ("disc", "square", "stripes")
 
@@ -81,3 +85,46 @@ def tuned_run(photos, tmp_path_factory):
 
     out = tmp_path_factory.mktemp("runs") / "finetune"
     return striate.fit(photos, out=out, method="finetune", image_size=64, epochs=2, device="cpu")
+
+
+class ArraySource(Source):
+    """Images from a dictionary of id -> (label, array); None cannot be read."""
+
+    kind = "image"
+    name = "arrays"
+
+    def __init__(self, images, **listing):
+        self.images = {name: image for name, (_, image) in images.items()}
+        items = tuple(Item(id=name, label=label) for name, (label, _) in images.items())
+        self.listing = Listing(**{"items": items, **listing})
+
+    def read(self, item, size=None):
+        array = self.images[item.id]
+        if array is None:
+            raise UnreadableItem("empty file")
+        return Reading(array=array, sha256=hashlib.sha256(array.tobytes()).hexdigest())
+
+
+def _photographs(count, height=40, width=48, seed=0):
+    """Smooth random pictures, (3, height, width) uint8 each, no two alike."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (count, 3, 8, 8))
+    rows, columns = np.linspace(0, 6.99, height), np.linspace(0, 6.99, width)
+    top, left = rows.astype(int), columns.astype(int)
+    down, right = (rows - top)[:, None], (columns - left)[None, :]
+    upper = coarse[:, :, top][..., left] * (1 - right) + coarse[:, :, top][..., left + 1] * right
+    lower = (
+        coarse[:, :, top + 1][..., left] * (1 - right)
+        + coarse[:, :, top + 1][..., left + 1] * right
+    )
+    return (upper * (1 - down) + lower * down).astype(np.uint8)
+
+
+@pytest.fixture
+def array_source():
+    return ArraySource
+
+
+@pytest.fixture
+def photographs():
+    return _photographs

@@ -18,7 +18,7 @@ def test_keeps_the_order_and_finds_entries():
 def test_a_second_entry_of_one_name_raises():
     registry: Registry[int] = Registry("thing")
     registry.add("a", 1)
-    with pytest.raises(AssertionError, match="twice"):
+    with pytest.raises(ValueError, match="twice"):
         registry.add("a", 1)
 
 

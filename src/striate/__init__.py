@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from striate.analysis import receptive_field as receptive_field
+    from striate.estimators import Classifier as Classifier
+    from striate.fitting.fit import fit as fit
     from striate.models import create_model as create_model
-    from striate.recipes.classifier import Classifier as Classifier
-    from striate.recipes.fit import fit as fit
-    from striate.recipes.trained import Run as Run
-    from striate.recipes.trained import load as load
+    from striate.run.run import Run as Run
+    from striate.run.run import load as load
 
 _HOMES: Final = {
-    "Classifier": "striate.recipes.classifier",
-    "Run": "striate.recipes.trained",
+    "Classifier": "striate.estimators",
+    "Run": "striate.run.run",
     "create_model": "striate.models",
-    "fit": "striate.recipes.fit",
-    "load": "striate.recipes.trained",
+    "fit": "striate.fitting.fit",
+    "load": "striate.run.run",
     "receptive_field": "striate.analysis",
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from typing import Generic, TypeVar
 
 from striate.errors import UnknownNameError
@@ -25,9 +28,10 @@ class Registry(Generic[T]):
         """Enter `entry` under `name` and return it.
 
         Raises:
-            AssertionError: the name is taken.
+            ValueError: the name is taken.
         """
-        assert name not in self._entries, f"{self.kind} {name!r} is registered twice"
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
         self._entries[name] = entry
         return entry
 
@@ -55,3 +59,14 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+@cache
+def load_package(package: str) -> None:
+    """Import every module and package directly inside a package, so that each registers itself.
+
+    Args:
+        package: its dotted name.
+    """
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")

@@ -9,7 +9,7 @@ from striate.cli.main import run
 
 _LAUNCHER = """
 import json, os, sys
-import striate.recipes.fit, striate.report.render, striate.explain
+import striate.fitting.fit, striate.report.render, striate.explain
 from striate.cli.main import run
 for line in sys.stdin:
     job = json.loads(line)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from striate.cli import main
-from striate.run import RunFolder
+from striate.run.folder import RunFolder
 
 CPU = ("--device", "cpu")
 

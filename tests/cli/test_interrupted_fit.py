@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from striate.run import RunFolder
+from striate.run.folder import RunFolder
 
 FINETUNE = ("--method", "finetune", "--image-size", 64, "--epochs", 2)
 SCRATCH = ("--method", "scratch", "--model", "resnet18", "--image-size", 32, "--epochs", 4)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from striate.data.sources import SAMPLES
+from striate.data.layouts import SAMPLES
 from striate.models import describe
 
 

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from striate.data import duplicates
-from striate.data.cache import PixelStore
 from striate.data.duplicates import (
     duplicate_groups,
     duplicate_notes,
@@ -16,6 +15,7 @@ from striate.data.duplicates import (
     near_pairs,
 )
 from striate.data.source import Item
+from striate.data.stores.pixels import PixelStore
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from striate.data import sandbox
-from striate.data.decode import FORMATS, DecodeLimits, decode_image
+from striate.data.layouts import open_inputs, open_source
+from striate.data.readers.image import FORMATS, DecodeLimits, decode_image
 from striate.data.sandbox import DecoderPool, read_all
 from striate.data.source import Reading, Skip, UnreadableItem
-from striate.data.sources import open_inputs, open_source
 
 SEED = 20
 

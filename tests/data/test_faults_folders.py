@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate.data.folder_walk import check_losses, walk
+from striate.data.layouts import open_inputs, open_source
+from striate.data.layouts.class_folders import open_folder
 from striate.data.sandbox import read_all
-from striate.data.scan import check_losses, walk
 from striate.data.source import Item, Listing, Reading, Skip, UnreadableItem
-from striate.data.sources import open_inputs, open_source
-from striate.data.sources.folder import open_folder
 from striate.errors import DataError
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from striate.data.feeds import feed_of
-from striate.data.scan import check_losses
-from striate.data.sources import open_source
+from striate.data.folder_walk import check_losses
+from striate.data.layouts import open_source
 from striate.errors import DataError
+from striate.kinds import feed_of
 from striate.models import create_graph_model
 
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data.feeds import feed_of
-from striate.data.molecules import ATOM_FEATURES, BOND_FEATURES, molecule_reading
-from striate.data.nodes import NodeInputs, node_feed, sample_neighbours
+from striate.data.layouts import SAMPLES, open_source
+from striate.data.layouts.node_source import NodeGraph, NodeSource
+from striate.data.layouts.pyg import from_pyg
+from striate.data.layouts.smiles import open_smiles
+from striate.data.layouts.tu import graph_reading
+from striate.data.readers.molecule import ATOM_FEATURES, BOND_FEATURES, molecule_reading
 from striate.data.source import Reading, UnreadableItem
-from striate.data.sources import SAMPLES, open_source
-from striate.data.sources.node_source import NodeGraph, NodeSource
-from striate.data.sources.pyg import from_pyg
-from striate.data.sources.smiles import open_smiles
-from striate.data.sources.tu import graph_reading
 from striate.errors import ArgumentError, DataError, UnknownNameError
+from striate.kinds import feed_of
+from striate.kinds.node.inputs import NodeInputs, node_feed, sample_neighbours
 from striate.models import create_graph_model
 
 

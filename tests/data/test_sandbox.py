@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from striate.data import sandbox
-from striate.data.decode import DecodeLimits
+from striate.data.layouts import ArraySource, open_inputs
+from striate.data.readers.image import DecodeLimits
 from striate.data.sandbox import DecoderPool, read_all
 from striate.data.source import Reading, Skip
-from striate.data.sources import ArraySource, open_inputs
 from striate.errors import MachineError
 
 
@@ -109,7 +109,7 @@ def test_a_stopped_decoder_is_replaced(tmp_path: Path) -> None:
 SCRIPT = """
 from pathlib import Path
 from striate.data.sandbox import read_all
-from striate.data.sources import open_inputs
+from striate.data.layouts import open_inputs
 print("script runs")
 source = open_inputs([Path("pictures")])
 print([type(answer).__name__ for _, answer in read_all(source, source.listing.items, None, 2)])

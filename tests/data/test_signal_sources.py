@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.data.formats import load_formats
+from striate.data.layouts import SAMPLES, open_source
+from striate.data.layouts.signal_arrays import SignalArrays
+from striate.data.layouts.ts import read_ts
+from striate.data.readers.reader import kind_of_files, reader_of
 from striate.data.source import UnreadableItem
-from striate.data.sources import SAMPLES, open_source
-from striate.data.sources.kinds_of_files import kind_of_files, reader_of
-from striate.data.sources.registry import load_formats
-from striate.data.sources.series_ts import read_ts
-from striate.data.sources.signal_arrays import SignalArrays
 from striate.errors import DataError, MissingExtraError
 
 load_formats()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.decode import decode_image
+from striate.data.formats import load_formats
+from striate.data.layouts import SAMPLES, SOURCES, ArraySource, open_inputs, open_source
+from striate.data.readers.image import decode_image
 from striate.data.source import UnreadableItem
-from striate.data.sources import SAMPLES, SOURCES, ArraySource, open_inputs, open_source
-from striate.data.sources.registry import load_formats
 from striate.errors import DataError, MissingExtraError, UnknownNameError
 
 SEED = 20

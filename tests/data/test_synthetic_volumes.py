@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from striate.data.sources import open_source
-from striate.data.synthetic_volumes import SHAPES, make_volume, volume_label
+from striate.data.layouts import open_source
+from striate.data.samples.synthetic_volumes import SHAPES, make_volume, volume_label
 
 
 def test_a_volume_is_a_function_of_its_number() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.orientation import canonical
+from striate.data.layouts import open_source
+from striate.data.layouts.slices import read_slices
+from striate.data.layouts.volume_arrays import VolumeArrays
+from striate.data.readers.nifti import read_nifti
+from striate.data.readers.orientation import canonical
+from striate.data.readers.volume import read_npy_volume, read_npz_volume
 from striate.data.source import UnreadableItem
-from striate.data.sources import open_source
-from striate.data.sources.nifti import read_nifti
-from striate.data.sources.slices import read_slices
-from striate.data.sources.volume_arrays import VolumeArrays
-from striate.data.sources.volume_files import read_npy_volume, read_npz_volume
 from striate.errors import DataError
 
 nibabel = pytest.importorskip("nibabel")

@@ -6,7 +6,7 @@ import torch
 import striate
 from striate.engines import Deployment, load_engines
 from striate.metrics import Calibration
-from striate.recipes.deployment import Answering
+from striate.run.exportable import Answering
 
 FAMILIES = [
     ("lenet5", 2, 32),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data.feeds import feed_of
-from striate.data.molecules import molecule_reading
+from striate.data.readers.molecule import molecule_reading
 from striate.errors import ArgumentError
 from striate.explain.graph_picture import bond_importance, draw_graph, draw_molecule, layout
 from striate.explain.graph_saliency import edge_saliency, node_saliency
+from striate.kinds import feed_of
 from striate.models import create_graph_model
 from striate.ops.graph_batch import GraphBatch
 

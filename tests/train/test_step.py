@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import DeviceError
-from striate.nn.auxiliary import AuxiliaryLogits
+from striate.nn.aux_logits import AuxiliaryLogits
 from striate.train.step import (
     CrossEntropy,
     SquaredError,

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from torch import Tensor
 
-from striate.analysis import seen as algebra
-from striate.analysis.seen import ANY, NONE, Atom, Seen
+from striate.analysis import field_algebra as algebra
+from striate.analysis.field_algebra import ANY, NONE, Atom, Seen
 from striate.geometry import Field, Window
 
 

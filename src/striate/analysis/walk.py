@@ -19,10 +19,10 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from striate.analysis import seen as algebra
+from striate.analysis import field_algebra as algebra
+from striate.analysis.field_algebra import Seen
 from striate.analysis.layer import Layer
 from striate.analysis.rules import CONSTANTS, RULES, Call, multiply_adds, pointwise, unknown
-from striate.analysis.seen import Seen
 from striate.analysis.shapes import shaped
 from striate.errors import ArgumentError, UserError
 from striate.geometry import dense_cost

@@ -14,8 +14,8 @@ def check(
     json: Annotated[bool, Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Read and check DATA as a fit would; train nothing."""
+    from striate.fitting.check import check as run_check
     from striate.progress import Progress
-    from striate.recipes.check import check as run_check
 
     result = run_check(data, seed=seed, progress=Progress(quiet=json))
     print(jsonlib.dumps(result.as_json(), indent=2) if json else result.as_text())

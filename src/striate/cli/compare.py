@@ -15,7 +15,7 @@ def compare(
     json: Annotated[bool, Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Compare two runs on the test items that both have."""
-    from striate.recipes.compare import compare as run_compare
+    from striate.run.compare import compare as run_compare
 
     result = run_compare(first, second)
     print(jsonlib.dumps(result.as_json(), indent=2) if json else result.as_text())

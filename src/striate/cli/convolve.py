@@ -69,11 +69,11 @@ def _write_filtered(
     import torch
     from PIL import Image
 
-    from striate.data.decode import decode_image
+    from striate.data.readers.image import decode_image
     from striate.data.source import UnreadableItem
     from striate.errors import DataError
+    from striate.files import write_atomic
     from striate.ops import filter_picture
-    from striate.run import write_atomic
 
     if not path.is_file():
         raise DataError(

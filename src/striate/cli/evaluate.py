@@ -19,7 +19,7 @@ def evaluate(
 ) -> int:
     """Print the metrics with their 95 % intervals."""
     from striate.progress import Progress
-    from striate.recipes.evaluate import evaluate as run_evaluate
+    from striate.run.evaluate import evaluate as run_evaluate
 
     result = run_evaluate(run, data, device=device, progress=Progress(quiet=json))
     print(jsonlib.dumps(result.as_json(), indent=2) if json else result.as_text())

@@ -26,8 +26,8 @@ def explain(
 ) -> int:
     """Draw for each INPUT where the network looked for its answer."""
     from striate.progress import Progress
-    from striate.recipes.explaining import explain_inputs
-    from striate.recipes.trained import load
+    from striate.run.explain import explain_inputs
+    from striate.run.run import load
 
     trained = load(run, device=device)
     found = explain_inputs(

@@ -19,7 +19,7 @@ def export(
 ) -> int:
     """Write a file that answers without Striate, checked on the run's test items."""
     from striate.progress import Progress
-    from striate.recipes.export import export as run_export
+    from striate.run.export import export as run_export
 
     exported = run_export(run, to, out=out, progress=Progress(quiet=json))
     if json:

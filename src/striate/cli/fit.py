@@ -55,9 +55,9 @@ def fit(
 ) -> int:
     """Train, evaluate and explain a classifier for DATA; print where the report is."""
     from striate.errors import StoppedError
+    from striate.fitting.fit import fit as run_fit
+    from striate.fitting.options import parse_options
     from striate.progress import Progress
-    from striate.recipes.config import parse_options
-    from striate.recipes.fit import fit as run_fit
     from striate.train.interrupt import Interrupt
 
     progress = Progress()

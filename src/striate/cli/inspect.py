@@ -34,7 +34,7 @@ def inspect(
     import json
 
     from striate.analysis import diagram, summary
-    from striate.run import write_atomic
+    from striate.files import write_atomic
 
     shape = None if input_shape is None else _parse_shape(input_shape)
     if shape is not None and rank is None and not Path(model).is_dir():
@@ -70,7 +70,7 @@ def load_network(name: str, rank: int | None = None, in_channels: int | None = N
 
     if Path(name).is_dir():
         from striate.errors import ArgumentError
-        from striate.recipes.trained import load
+        from striate.run.run import load
 
         if rank is not None:
             raise ArgumentError("--rank", why="the network of a run has its own")

@@ -21,7 +21,7 @@ def kernels(
 ) -> int:
     """List the depthwise kernels: operators, ranks, types, limits, and why not."""
     from striate.cli.models import table
-    from striate.kernels.report import describe, describe_input
+    from striate.depthwise.report import describe, describe_input
 
     rows = describe() if input is None else describe_input(input, kernel, stride, dtype)
     if json:

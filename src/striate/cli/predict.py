@@ -18,9 +18,9 @@ def predict(
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
 ) -> int:
     """Say what each INPUT is, with the calibrated probability."""
+    from striate.files import csv_text, write_atomic
     from striate.progress import Progress
-    from striate.recipes.trained import load
-    from striate.run import csv_text, write_atomic
+    from striate.run.run import load
 
     trained = load(run, device=device)
     predictions = trained.predict(inputs, progress=Progress())

@@ -6,8 +6,8 @@ from __future__ import annotations
 def samples() -> int:
     """List the samples with kind, size and licence."""
     from striate.cli.models import table
-    from striate.data.sources import SAMPLES
-    from striate.data.sources.registry import load_formats
+    from striate.data.formats import load_formats
+    from striate.data.layouts import SAMPLES
 
     load_formats()
     rows = [("name", "kind", "items", "licence", "what")]

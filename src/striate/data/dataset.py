@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.cache import PixelStore
-from striate.data.readings import ReadingStore
 from striate.data.source import Item, Note, Skip
+from striate.data.stores.pixels import PixelStore
+from striate.data.stores.readings import ReadingStore
 from striate.typing import Kind, SplitName
 
 
@@ -61,7 +61,7 @@ class ImageDataset(Dataset):
     """Images.
 
     Attributes:
-        pixels: decoded items (see striate.data.cache.PixelStore).
+        pixels: decoded items (see striate.data.stores.pixels.PixelStore).
     """
 
     pixels: PixelStore

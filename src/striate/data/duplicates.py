@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data.cache import PixelStore
 from striate.data.source import Item, Note
+from striate.data.stores.pixels import PixelStore
 
 THUMBNAIL: Final = 32
 """Side of the grey thumbnails that are compared, in pixels."""

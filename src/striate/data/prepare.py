@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.cache import PixelStore
 from striate.data.dataset import ImageDataset, ReadDataset
 from striate.data.duplicates import (
     duplicate_groups,
@@ -17,10 +16,11 @@ from striate.data.duplicates import (
     grey_thumbnails,
     join,
 )
-from striate.data.readings import ReadingStore
-from striate.data.scan import check_losses
+from striate.data.folder_walk import check_losses
 from striate.data.source import Item, Note, Skip, Source
 from striate.data.splits import FRACTIONS, check_fractions, complete_splits, split_notes
+from striate.data.stores.pixels import PixelStore
+from striate.data.stores.readings import ReadingStore
 from striate.errors import DataError
 from striate.progress import Progress
 

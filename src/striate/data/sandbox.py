@@ -34,7 +34,7 @@ from typing import IO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.decode import DEFAULT_LIMITS, DecodeLimits, decode_image
+from striate.data.readers.image import DEFAULT_LIMITS, DecodeLimits, decode_image
 from striate.data.source import Item, Note, Reading, Skip, Source, UnreadableItem
 from striate.errors import MachineError
 

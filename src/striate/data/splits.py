@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.folder_walk import few
 from striate.data.randomness import permutation_keys
-from striate.data.scan import few
 from striate.data.source import Item, Note
 from striate.errors import ArgumentError, DataError
 

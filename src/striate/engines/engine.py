@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import pkgutil
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from striate.errors import EngineError, MissingExtraError, one_line
-from striate.registry import Registry
+from striate.registry import Registry, load_package
 
 Session: TypeAlias = Callable[[NDArray[Any]], tuple[NDArray[np.float32], ...]]
 """A loaded file: from a batch of inputs, of any number of items, to the outputs by place."""
@@ -116,11 +114,9 @@ ENGINES: Registry[Engine] = Registry("engine")
 """Every engine by name, once `load_engines` has run."""
 
 
-@cache
 def load_engines() -> Registry[Engine]:
     """Every engine, installed or not: one file each in this package."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    load_package("striate.engines")
     return ENGINES
 
 

@@ -1,16 +1,13 @@
 """Architectures, one file a family; every file beside this one is imported and registers itself."""
 
-import importlib
-import pkgutil
-
 from striate.models.catalog import MODELS, Description, Variant, describe
 from striate.models.create import create_model
 from striate.models.graph_catalog import GRAPH_MODELS, GraphVariant, create_graph_model
 from striate.models.graph_network import GraphConfig, GraphNetwork
 from striate.models.network import Network, NetworkConfig
+from striate.registry import load_package
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+load_package(__name__)
 
 __all__ = [
     "GRAPH_MODELS",

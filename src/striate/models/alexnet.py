@@ -19,7 +19,7 @@ from torch import nn
 from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
 from striate.nn.conv import convolution
-from striate.nn.hidden import HiddenLayers
+from striate.nn.dense_head import HiddenLayers
 from striate.nn.ranks import CONV_TYPES, layers
 
 CHANNELS: Final = (64, 192, 384, 256, 256)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.models.network import Network, NetworkConfig
-from striate.nn.auxiliary import AuxiliaryLogits
+from striate.nn.aux_logits import AuxiliaryLogits
 from striate.nn.blocks import ClassifierHead, init_convolution
 from striate.nn.ranks import CONV_TYPES
 

@@ -21,7 +21,7 @@ from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
 from striate.nn.blocks import ConvNormAct, SqueezeExcite, Style
 from striate.nn.conv import PaddingStyle
-from striate.nn.inverted import InvertedResidual
+from striate.nn.mbconv import InvertedResidual
 
 STEM_CHANNELS: Final = 32
 FINAL_CHANNELS: Final = 1280

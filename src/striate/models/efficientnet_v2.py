@@ -19,7 +19,7 @@ from striate.models.efficientnet import FINAL_CHANNELS, Stage, build_stages, mbc
 from striate.models.network import Network, NetworkConfig
 from striate.nn.blocks import ConvNormAct, Style
 from striate.nn.conv import PaddingStyle
-from striate.nn.inverted import FusedInvertedResidual
+from striate.nn.mbconv import FusedInvertedResidual
 
 STAGES: Final = {
     "s": (

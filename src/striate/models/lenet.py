@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
-from striate.nn.hidden import HiddenLayers
+from striate.nn.dense_head import HiddenLayers
 from striate.nn.ranks import CONV_TYPES, layers
 
 CHANNELS: Final = (6, 16)

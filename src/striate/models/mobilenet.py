@@ -19,7 +19,7 @@ from torch import nn
 from striate.models.catalog import register
 from striate.models.network import Network, NetworkConfig
 from striate.nn.blocks import ConvNormAct, GlobalAveragePool, SqueezeExcite, Style
-from striate.nn.inverted import InvertedResidual
+from striate.nn.mbconv import InvertedResidual
 
 
 class Block(NamedTuple):

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
+from striate.depthwise import operators
+from striate.depthwise import torch_native as vendor
+from striate.depthwise.dispatch import ACCELERATED, TORCH, choose
+from striate.depthwise.operators import is_channels_last
+from striate.depthwise.problem import OPERATORS, Problem
 from striate.errors import ArgumentError
 from striate.geometry import Padding, plan_windows
-from striate.kernels import operators, vendor
-from striate.kernels.dispatch import ACCELERATED, TORCH, choose
-from striate.kernels.operators import is_channels_last
-from striate.kernels.problem import OPERATORS, Problem
 
 
 def depthwise(

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from striate.errors import one_line
+from striate.files import write_atomic
 from striate.metrics import number_text
 from striate.progress import duration
 from striate.report.charts import Line, line_chart
@@ -19,7 +20,7 @@ from striate.report.picture import Picture, data_url
 from striate.report.schema import Report
 from striate.report.schema_regression import AnyReport, RegressionReport
 from striate.report.verdict import interval_text, nouns, percent
-from striate.run import REPORT_HTML, REPORT_JSON, write_atomic
+from striate.run.folder import REPORT_HTML, REPORT_JSON
 
 _CHARTS = {
     "Loss by epoch": ("loss",),

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from striate.errors import DeviceError
-from striate.nn.auxiliary import AUXILIARY_WEIGHT, AuxiliaryLogits
+from striate.nn.aux_logits import AUXILIARY_WEIGHT, AuxiliaryLogits
 from striate.nn.ranks import BATCH_NORM_TYPES
 from striate.ops.inputs import Inputs
 

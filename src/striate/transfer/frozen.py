@@ -21,7 +21,7 @@ from jaxtyping import Float, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate.data.loader import batch_bounds
+from striate.data.batches import batch_bounds
 from striate.data.randomness import epoch_order, item_keys, uniforms
 from striate.device import fast_dtype
 from striate.errors import StorageError

@@ -1,0 +1,343 @@
+"""What lies in a folder, and whether it makes a data set: no file is opened here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from striate.data.readers.image import IMAGE_SUFFIXES, os_reason
+from striate.data.source import Item, Note, Skip
+from striate.errors import DataError, nearest
+
+MAX_LOSS: Final = 0.05
+"""Share of the items that may be left out before the data is refused."""
+
+IGNORED_NAMES: Final = frozenset(
+    {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information"}
+)
+"""Names that systems leave behind, in lower case; so is everything that starts with a dot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a walk through a folder met. Paths are relative to its root, with `/`.
+
+    Attributes:
+        files: files with one of the suffixes looked for, sorted.
+        folders: folders, sorted; without ignored ones.
+        skipped: such files that cannot be read, and why (broken links, FIFOs, ...).
+        other_suffixes: how many files of each other suffix were left alone.
+        links_out: links to outside the root that were not followed.
+    """
+
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    skipped: tuple[Skip, ...]
+    other_suffixes: dict[str, int]
+    links_out: tuple[str, ...]
+
+
+def display_name(name: str) -> str:
+    r"""A file name as text: composed (NFC), with bytes that are not UTF-8 written as `\xNN`.
+
+    >>> display_name("e\u0301") == "\u00e9", display_name("caf\udce9")
+    (True, 'caf\\xe9')
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", text)
+
+
+def unique_ids(names: Iterable[str]) -> list[str]:
+    """An id for each relative path, in order; two that look the same get a number."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for name in names:
+        shown = display_name(name)
+        seen[shown] += 1
+        ids.append(shown if seen[shown] == 1 else f"{shown} ({seen[shown]})")
+    return ids
+
+
+def existing_path(path: Path) -> Path:
+    """`path`, if there is something.
+
+    Raises:
+        DataError: there is not; the message lists the nearest names.
+    """
+    try:
+        path.stat()
+    except ValueError:
+        raise DataError(f"cannot read {path}", why="not a file name") from None
+    except OSError as error:
+        near = nearest(path.name, _names_in(path.parent))
+        fix = f"did you mean {' or '.join(repr(str(path.parent / n)) for n in near)}?"
+        raise DataError(
+            f"cannot read {path}", why=os_reason(error), fix=fix if near else ""
+        ) from None
+    return path
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of that name; False for a name that no file can have."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on over-long names
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        return []
+
+
+def walk(
+    root: Path, *, follow_links: bool = False, suffixes: Collection[str] = IMAGE_SUFFIXES
+) -> Found:
+    """Look through a folder.
+
+    Hidden files and what systems leave behind are ignored. A link is followed where it leads to
+    something inside the root that has not been met under its own name, so that no loop of links
+    counts anything twice. Hard links are files of their own: two names, found as duplicates.
+
+    Args:
+        root: the folder.
+        follow_links: follow links that leave the root as well.
+        suffixes: ends of the names of files to be found, in lower case; images' by default.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    state = _Walk(root=os.fspath(root), follow_links=follow_links, suffixes=tuple(suffixes))
+    state.run()
+    return Found(
+        files=tuple(sorted(state.files)),
+        folders=tuple(sorted(state.folders)),
+        skipped=tuple(sorted(state.skipped, key=lambda skip: skip.id)),
+        other_suffixes=dict(sorted(state.other_suffixes.items())),
+        links_out=tuple(sorted(state.links_out)),
+    )
+
+
+@dataclass
+class _Walk:
+    """The state of one walk; every path is relative to `root`."""
+
+    root: str
+    follow_links: bool
+    suffixes: tuple[str, ...]
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    other_suffixes: Counter[str] = field(default_factory=Counter)
+    links: list[str] = field(default_factory=list)
+    links_out: list[str] = field(default_factory=list)
+    inodes: set[tuple[int, int]] = field(default_factory=set)
+
+    def run(self) -> None:
+        self._first_visit(Path(self.root).stat())
+        self._below("")
+        while self.links:  # only now, so that everything inside is known under its own name
+            links, self.links = sorted(self.links), []
+            for link in links:
+                self._link(link)
+
+    def _below(self, start: str) -> None:
+        pending = [start]
+        while pending:
+            folder = pending.pop()
+            try:
+                for entry in self._entries(folder):
+                    self._entry(entry, f"{folder}/{entry.name}" if folder else entry.name, pending)
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    self._skip(folder, os_reason(error))
+                    continue
+                raise DataError(
+                    f"cannot read the folder {Path(self.root, folder)}",
+                    why=os_reason(error),
+                    fix="make it readable, or move it out of the data",
+                ) from error
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(f"{self.root}/{folder}") as entries:
+            for entry in entries:
+                if not (entry.name.startswith(".") or entry.name.lower() in IGNORED_NAMES):
+                    yield entry
+
+    def _entry(self, entry: os.DirEntry[str], path: str, pending: list[str]) -> None:
+        if entry.is_symlink():
+            self.links.append(path)
+            return
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError as error:  # removed a moment ago, or a path that is too long
+            self._skip(path, os_reason(error))
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            self._first_visit(status)
+            self._file(path, status.st_mode)
+        elif self._first_visit(status):
+            self.folders.append(path)
+            pending.append(path)
+
+    def _link(self, path: str) -> None:
+        full = Path(self.root, path)
+        try:
+            status = full.stat()
+        except OSError as error:
+            if self._wanted(path) or not _suffix(path):
+                self._skip(path, "broken link" if error.errno == errno.ENOENT else os_reason(error))
+            return
+        if not (self.follow_links or self._inside(full)):
+            self.links_out.append(path)
+        elif not self._first_visit(status):
+            return
+        elif stat.S_ISDIR(status.st_mode):
+            self.folders.append(path)
+            self._below(path)
+        else:
+            self._file(path, status.st_mode)
+
+    def _inside(self, full: Path) -> bool:
+        return full.resolve().is_relative_to(Path(self.root).resolve())
+
+    def _first_visit(self, status: os.stat_result) -> bool:
+        key = (status.st_dev, status.st_ino)
+        new = key not in self.inodes
+        self.inodes.add(key)
+        return new
+
+    def _wanted(self, path: str) -> bool:
+        return path.lower().endswith(self.suffixes)
+
+    def _file(self, path: str, mode: int) -> None:
+        if not self._wanted(path):
+            self.other_suffixes[_suffix(path) or "no suffix"] += 1
+        elif stat.S_ISREG(mode):
+            self.files.append(path)
+        else:
+            self._skip(path, "not a regular file")
+
+    def _skip(self, path: str, reason: str) -> None:
+        self.skipped.append(Skip(id=display_name(path), reason=reason))
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def walk_notes(found: Found, what: str = "image") -> list[Note]:
+    """What a user should know of the files that a walk left alone; `what` was looked for."""
+    notes = []
+    if found.other_suffixes:
+        listing = ", ".join(f"{count} {suffix}" for suffix, count in found.other_suffixes.items())
+        message = f"files that are no {what}s were left alone: {listing}"
+        notes.append(Note(code="other-files", message=message, severity="info"))
+    if found.links_out:
+        ids = tuple(display_name(link) for link in found.links_out)
+        message = f"{len(ids)} links to outside the folder were not followed: {few(ids)}"
+        notes.append(Note(code="link-outside", message=message, ids=ids))
+    return notes
+
+
+def check_classes(items: Sequence[Item], where: str) -> list[Note]:
+    """Refuse labels that do not make a classification task; remark on doubtful ones.
+
+    Args:
+        items: labelled items.
+        where: the data, for messages.
+
+    Raises:
+        DataError: fewer than two classes, or a part whose classes are not those of `train`.
+    """
+    classes = sorted({item.label for item in items if item.label is not None})
+    if len(classes) < 2:
+        raise DataError(
+            f"{where} has {len(classes)} class{'' if classes else 'es'}"
+            + (f" ({classes[0]!r})" if classes else ""),
+            why="a classifier needs two or more",
+            fix="put the items of each class in a folder of its own",
+        )
+    _check_same_classes(items, where)
+    alike = defaultdict(list)
+    for name in classes:
+        alike[name.casefold().strip()].append(name)
+    return [
+        Note(
+            code="similar-class-names",
+            message=f"classes {' and '.join(map(repr, names))} differ only in case or spaces; "
+            "if they are one class, give them one name",
+        )
+        for names in alike.values()
+        if len(names) > 1
+    ]
+
+
+def _check_same_classes(items: Sequence[Item], where: str) -> None:
+    by_split: dict[str, set[str | None]] = defaultdict(set)
+    for item in items:
+        if item.split is not None:
+            by_split[item.split].add(item.label)
+    if not by_split or any(item.split is None for item in items):
+        return
+    if "train" not in by_split:
+        raise DataError(
+            f"{where} has no training items",
+            why=f"the parts given are {', '.join(sorted(by_split))}",
+            fix="add a part named train",
+        )
+    for split in ("val", "test"):
+        if split in by_split and by_split[split] != by_split["train"]:
+            extra = sorted(map(str, by_split[split] - by_split["train"]))
+            missing = sorted(map(str, by_split["train"] - by_split[split]))
+            said = [f"only in {split}: {few(extra)}"] if extra else []
+            said += [f"only in train: {few(missing)}"] if missing else []
+            raise DataError(
+                f"train and {split} of {where} have different classes",
+                why="; ".join(said),
+                fix="give every part the same classes, by the same names",
+            )
+
+
+def check_losses(items: Sequence[Item], skipped: Sequence[Skip]) -> None:
+    """Refuse data of which too much would be left out.
+
+    Args:
+        items: every item listed, those that turned out to be unreadable among them.
+        skipped: what is left out; ids that are not among `items` were left out while listing.
+
+    Raises:
+        DataError: over 5 % of all, or a whole class, would be gone; the reasons with their counts.
+    """
+    gone = {skip.id for skip in skipped}
+    total = len({item.id for item in items} | gone)
+    left = Counter(item.label for item in items if item.id not in gone)
+    lost = sorted({str(item.label) for item in items if item.label and not left[item.label]})
+    if lost:
+        what = f"nothing of class {few([repr(name) for name in lost])} can be read"
+    elif len(gone) > MAX_LOSS * total:
+        what = f"{len(gone)} of {total} items cannot be read, more than {MAX_LOSS:.0%}"
+    else:
+        return
+    examples: dict[str, list[str]] = defaultdict(list)
+    for skip in skipped:
+        examples[skip.reason].append(skip.id)
+    ranked = sorted(examples.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    why = ", ".join(f"{reason} ({len(ids)}, as {ids[0]})" for reason, ids in ranked[:5])
+    raise DataError(
+        what,
+        why=why + (f", and {len(ranked) - 5} more reasons" if len(ranked) > 5 else ""),
+        fix="replace these files or take them out of the data",
+    )
+
+
+def few(names: Sequence[str], count: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

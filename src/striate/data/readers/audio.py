@@ -1,0 +1,141 @@
+"""Sound in files: WAV in plain PCM or float by ourselves, other formats through soundfile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.readers.image import read_file
+from striate.data.readers.reader import READERS, FileReader
+from striate.data.readers.signal import MAX_BYTES, signal_reading
+from striate.data.source import Reading, UnreadableItem
+from striate.errors import MissingExtraError, one_line
+
+WAV_SUFFIXES: Final = (".wav", ".wave")
+OTHER_SUFFIXES: Final = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
+
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+MAX_RATE: Final = 10_000_000
+"""Samples a second; a header that says more is wrong."""
+
+
+def read_sound(path: Path) -> Reading:
+    """A sound as float32 (channels, samples); full scale of whole numbers is 1.
+
+    Raises:
+        UnreadableItem: not a sound, or the header promises another length than there is.
+        MissingExtraError: a format other than plain WAV without soundfile.
+    """
+    content = read_file(path, MAX_BYTES)
+    if not content:
+        raise UnreadableItem("empty file")
+    sha256 = hashlib.sha256(content).hexdigest()
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+        plain = _wav(content)
+        if plain is not None:
+            array, rate = plain
+            return signal_reading(array, sha256, rate)
+    elif path.suffix.lower() in WAV_SUFFIXES:
+        raise UnreadableItem("not a WAV file")
+    array, rate = _by_soundfile(content)
+    return signal_reading(array, sha256, rate)
+
+
+def _wav(content: bytes) -> tuple[NDArray[Any], float] | None:
+    """Samples and rate of a WAV file; None for a coding that is neither PCM nor float.
+
+    Raises:
+        UnreadableItem: parts are missing, or a length is wrong.
+    """
+    chunks = _chunks(content)
+    if b"fmt " not in chunks or len(chunks[b"fmt "]) < 16:
+        raise UnreadableItem("a WAV file without a format")
+    if b"data" not in chunks:
+        raise UnreadableItem("a WAV file without samples")
+    form, data = chunks[b"fmt "], chunks[b"data"]
+    coding, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", form)
+    if coding == _EXTENSIBLE and len(form) >= 26:
+        coding = struct.unpack_from("<H", form, 24)[0]
+    if coding not in (_PCM, _FLOAT):
+        return None
+    width = bits // 8
+    if not 0 < rate <= MAX_RATE or channels < 1 or bits % 8 or block != channels * width:
+        raise UnreadableItem(
+            f"a WAV header of {channels} channels, {bits} bits and {rate} samples a second"
+        )
+    if len(data) % block:
+        raise UnreadableItem(f"{len(data)} bytes of samples, {block} bytes each")
+    samples = _samples(data, coding, width)
+    if samples is None:
+        raise UnreadableItem(f"WAV samples of {bits} bits")
+    return samples.reshape(-1, channels).T, float(rate)
+
+
+def _chunks(content: bytes) -> dict[bytes, bytes]:
+    """The parts of a RIFF file by name, the first of each.
+
+    Raises:
+        UnreadableItem: a part is longer than the file.
+    """
+    chunks: dict[bytes, bytes] = {}
+    at = 12
+    while at + 8 <= len(content):
+        name, length = content[at : at + 4], struct.unpack_from("<I", content, at + 4)[0]
+        held = len(content) - at - 8
+        if length > held:
+            raise UnreadableItem(
+                f"the header promises {length} bytes of {name.decode('latin-1')!r} and "
+                f"there are {held}"
+            )
+        chunks.setdefault(name, content[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+    return chunks
+
+
+def _samples(data: bytes, coding: int, width: int) -> NDArray[Any] | None:
+    """Samples as float32, whole numbers scaled to -1..1; None for an unknown width."""
+    if coding == _FLOAT:
+        return np.frombuffer(data, f"<f{width}").astype(np.float32) if width in (4, 8) else None
+    if width == 1:
+        return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+    if width in (2, 4):
+        scale = np.float32(2.0 ** (8 * width - 1))
+        return np.frombuffer(data, f"<i{width}").astype(np.float32) / scale
+    if width == 3:
+        # As the upper three bytes of four, so that the sign is right.
+        wide = np.zeros((len(data) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(2.0**31)
+    return None
+
+
+def _by_soundfile(content: bytes) -> tuple[NDArray[Any], float]:
+    try:
+        import soundfile
+    except ImportError:
+        raise MissingExtraError("soundfile", "signal") from None
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            needed = file.frames * file.channels * 4
+            if needed > MAX_BYTES:
+                raise UnreadableItem(f"expands to {needed} bytes, over the limit of {MAX_BYTES}")
+            samples = file.read(dtype="float32", always_2d=True)
+            if len(samples) != file.frames:
+                raise UnreadableItem(
+                    f"the header promises {file.frames} samples and there are {len(samples)}"
+                )
+            return samples.T, float(file.samplerate)
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        raise UnreadableItem(one_line(str(error))[:200]) from error
+
+
+READERS.add(
+    "sound",
+    FileReader(kind="signal", suffixes=WAV_SUFFIXES + OTHER_SUFFIXES, read=read_sound),
+)

@@ -1,0 +1,234 @@
+"""Graphs as inputs: batches side by side, continuous features normalized by the training graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.data.randomness import uniforms
+from striate.data.source import Note, Reading, UnreadableItem
+from striate.errors import ArgumentError, DataError, UnknownNameError
+from striate.kinds.inputs import FEEDS, Feed
+from striate.ops.graph_batch import GraphBatch
+
+OPTIONS: Final = ("drop_edges",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFeed(Feed):
+    """How graphs become batches.
+
+    Features that are 0 or 1 on every training graph are left as they are; the others get mean 0
+    and standard deviation 1 over the training graphs' nodes (or edges).
+
+    Attributes:
+        node_mean: of each node feature.
+        node_std: of each node feature.
+        edge_mean: of each edge feature; empty where edges have none.
+        edge_std: of each edge feature.
+        drop_edges: probability that training leaves out an edge, both ways at once.
+    """
+
+    kind = "graph"
+    num_draws = 1
+
+    node_mean: tuple[float, ...]
+    node_std: tuple[float, ...]
+    edge_mean: tuple[float, ...] = ()
+    edge_std: tuple[float, ...] = ()
+    drop_edges: float = 0.0
+
+    @classmethod
+    def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
+        """The feed for graphs like these.
+
+        Args:
+            readings: of the training items.
+            options: `drop_edges`, a probability.
+
+        Raises:
+            UnknownNameError: no such option.
+            ArgumentError: a value that is not allowed.
+            DataError: no graphs, or different numbers of features.
+        """
+        for name in options:
+            if name not in OPTIONS:
+                raise UnknownNameError("option of graphs", name, OPTIONS)
+        drop_edges = float(options.get("drop_edges", 0.0))
+        if not 0 <= drop_edges < 1:
+            raise ArgumentError(f"drop_edges={drop_edges}", why="it must be at least 0, below 1")
+        nodes, edges = _Moments("node"), _Moments("edge")
+        for reading in readings:
+            nodes.add(reading.array)
+            edges.add(np.empty((0, 0)) if reading.edge_features is None else reading.edge_features)
+        if nodes.channels is None:
+            raise DataError("there is no graph to train on")
+        node_mean, node_std = nodes.result()
+        edge_mean, edge_std = edges.result()
+        return cls(
+            node_mean=node_mean,
+            node_std=node_std,
+            edge_mean=edge_mean,
+            edge_std=edge_std,
+            drop_edges=drop_edges,
+        )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(node features,)."""
+        return (len(self.node_mean),)
+
+    @property
+    def edge_channels(self) -> int:
+        """Features of an edge; 0 where there are none."""
+        return len(self.edge_mean)
+
+    def notes(self) -> tuple[Note, ...]:
+        """Nothing is cropped, padded or resampled."""
+        return ()
+
+    def inputs(self, readings: Sequence[Reading]) -> GraphBatch:
+        """The graphs side by side; raises UnreadableItem for one with other features."""
+        return self._collated(readings, [None] * len(readings))
+
+    def augmented(self, readings: Sequence[Reading], draws: NDArray[np.float64]) -> GraphBatch:
+        """The graphs side by side, some edges left out where that was asked for."""
+        if not self.drop_edges:
+            return self.inputs(readings)
+        pairs = zip(readings, draws[:, 0], strict=True)
+        return self._collated(readings, [self._kept(reading, draw) for reading, draw in pairs])
+
+    def batch_of(self, graph: Reading, seeds: NDArray[np.int64]) -> GraphBatch:
+        """One graph whose nodes are classified: those of `seeds`."""
+        batch = self.inputs([graph])
+        return GraphBatch(
+            nodes=batch.nodes,
+            edges=batch.edges,
+            graph_of_node=batch.graph_of_node,
+            num_graphs=1,
+            edge_features=batch.edge_features,
+            seeds=torch.from_numpy(np.asarray(seeds, np.int64)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as lists and numbers."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The feed that `to_json` wrote."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in document.items()
+        }
+        return cls(**values)
+
+    def _kept(self, reading: Reading, draw: float) -> NDArray[np.bool_]:
+        """Which edges stay; both directions of one share their fate."""
+        assert reading.edges is not None
+        low, high = np.sort(reading.edges, 0).astype(np.uint64)
+        keys = low * np.uint64(reading.array.shape[1]) + high
+        chance = uniforms(keys, 1, seed=int(draw * 2.0**53), epoch=0)[:, 0]
+        kept: NDArray[np.bool_] = chance >= self.drop_edges
+        return kept
+
+    def _collated(
+        self, readings: Sequence[Reading], kept: Sequence[NDArray[np.bool_] | None]
+    ) -> GraphBatch:
+        nodes, edges, features = [], [], []
+        start = 0
+        for reading, mask in zip(readings, kept, strict=True):
+            own_edges, own_features = self._checked(reading)
+            if mask is not None:
+                own_edges, own_features = own_edges[:, mask], own_features[:, mask]
+            nodes.append(np.asarray(reading.array, np.float32).T)
+            edges.append(own_edges + start)
+            features.append(own_features.T)
+            start += reading.array.shape[1]
+        sizes = [len(part) for part in nodes]
+        of_nodes = np.concatenate([np.empty((0, len(self.node_mean)), np.float32), *nodes])
+        of_edges = np.concatenate([np.empty((0, self.edge_channels), np.float32), *features])
+        normal_edges = _normalized(of_edges, self.edge_mean, self.edge_std)
+        return GraphBatch(
+            nodes=torch.from_numpy(_normalized(of_nodes, self.node_mean, self.node_std)),
+            edges=torch.from_numpy(np.concatenate([np.empty((2, 0), np.int64), *edges], 1)),
+            graph_of_node=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
+            num_graphs=len(sizes),
+            edge_features=torch.from_numpy(normal_edges) if self.edge_channels else None,
+        )
+
+    def _checked(self, reading: Reading) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Edges and their features, (2, edges) and (features, edges), ascending by target."""
+        channels, expected = reading.array.shape[0], len(self.node_mean)
+        if channels != expected:
+            raise UnreadableItem(f"nodes have {channels} features, those of training {expected}")
+        edges = np.empty((2, 0), np.int64) if reading.edges is None else reading.edges
+        features = reading.edge_features
+        if features is None:
+            features = np.empty((0, edges.shape[1]), np.float32)
+        if features.shape[0] != self.edge_channels:
+            raise UnreadableItem(
+                f"edges have {features.shape[0]} features, those of training {self.edge_channels}"
+            )
+        if edges.shape[1] and (np.diff(edges[1]) < 0).any():
+            order = np.lexsort((edges[0], edges[1]))
+            edges, features = edges[:, order], features[:, order]
+        return edges, features
+
+
+class _Moments:
+    """Mean and standard deviation of features that come in parts, (features, count) each."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.channels: int | None = None
+        self._count = 0
+
+    def add(self, part: NDArray[Any]) -> None:
+        """Take in more; raises DataError where their number of features differs."""
+        if self.channels is None:
+            self.channels = part.shape[0]
+            self._mean = np.zeros(self.channels)
+            self._squares = np.zeros(self.channels)
+            self._binary = np.ones(self.channels, bool)
+        if part.shape[0] != self.channels:
+            raise DataError(
+                f"{self.what}s have {part.shape[0]} features in one graph, {self.channels} in others",
+                fix="give every graph the same features",
+            )
+        count = part.shape[1]
+        if not count:
+            return
+        values = part.astype(np.float64)
+        mean = values.mean(1)
+        total = self._count + count
+        shift = mean - self._mean
+        # Chan, Golub and LeVeque, 1983: squares about the mean of the whole, from those of parts.
+        self._squares += ((values - mean[:, None]) ** 2).sum(1)
+        self._squares += shift**2 * self._count * count / total
+        self._mean += shift * count / total
+        self._binary &= ((values == 0) | (values == 1)).all(1)
+        self._count = total
+
+    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What is subtracted from each feature, and what it is divided by."""
+        if self.channels is None or not self.channels:
+            return (), ()
+        std = np.sqrt(self._squares / max(self._count, 1))
+        plain = self._binary | (std <= 1e-6 * np.abs(self._mean))
+        mean, std = np.where(plain, 0.0, self._mean), np.where(plain, 1.0, std)
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _normalized(
+    rows: NDArray[np.float32], mean: tuple[float, ...], std: tuple[float, ...]
+) -> NDArray[np.float32]:
+    return np.asarray((rows - np.array(mean)) / np.array(std), np.float32)
+
+
+FEEDS.add("graph", GraphFeed)

@@ -1,0 +1,223 @@
+"""Random variants of images, drawn for each item from (seed, epoch, item) alone.
+
+Whatever an index operation can do (flips, transpositions, crops at scale 1) is exact; the rest
+is one antialiased resize, at most one rotation, and one affine map of the colours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from striate.data.randomness import uniforms
+from striate.errors import ArgumentError
+from striate.kinds.image.symmetry import apply_symmetry
+
+_GREY: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
+_ERASED_AREA: Final = (0.02, 0.2)
+_DRAWS: Final = (
+    "area", "ratio", "top", "left", "horizontal", "vertical", "symmetry", "angle",
+    "brightness", "contrast", "saturation", "erase", "erased_area", "erased_top", "erased_left",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentPolicy:
+    """What may happen to an image.
+
+    Attributes:
+        crop_scale: bounds of the crop's area over the image's; None takes the centred square.
+        crop_ratio: bounds of the crop's width over its height, where it is random.
+        horizontal_flip: mirror left and right in half of the cases.
+        vertical_flip: mirror top and bottom in half of the cases.
+        dihedral: one of the 8 symmetries of the square, each as often; not with the flips.
+        rotation: by up to this many degrees either way; the border is mirrored.
+        brightness: factor of up to 1 ± this.
+        contrast: factor of up to 1 ± this about the image's mean grey.
+        saturation: factor of up to 1 ± this about each pixel's grey.
+        erasing: probability that a square of 2 to 20 % of the area takes the image's mean colour.
+
+    Raises:
+        ArgumentError: a value is out of its range, or flips are asked beside `dihedral`.
+    """
+
+    crop_scale: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    dihedral: bool = False
+    rotation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    erasing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.dihedral and (self.horizontal_flip or self.vertical_flip):
+            raise ArgumentError("dihedral=True with a flip", why="it holds both flips already")
+        if self.crop_scale and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ArgumentError(f"crop_scale={self.crop_scale}", why="bounds ascend within (0, 1]")
+        if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
+            raise ArgumentError(f"crop_ratio={self.crop_ratio}", why="bounds ascend above 0")
+        for name in ("brightness", "contrast", "saturation", "erasing"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ArgumentError(f"{name}={value}", why="it is between 0 and 1")
+        if not 0 <= self.rotation <= 180:
+            raise ArgumentError(f"rotation={self.rotation}", why="it is between 0 and 180 degrees")
+
+
+POLICIES: Final = {
+    "none": AugmentPolicy(),
+    "natural": AugmentPolicy(
+        crop_scale=(0.35, 1.0), horizontal_flip=True, brightness=0.2, contrast=0.2, saturation=0.2
+    ),
+    "dihedral": AugmentPolicy(dihedral=True, brightness=0.1, contrast=0.1),
+    "upright": AugmentPolicy(crop_scale=(0.7, 1.0), brightness=0.2, contrast=0.2),
+}
+"""Ready policies: photographs; images without an up or down; text and other things with a side."""
+
+
+def augment(
+    pixels: Sequence[UInt8[Tensor, "c h w"]] | UInt8[Tensor, "n c h w"],
+    keys: NDArray[np.uint64],
+    policy: AugmentPolicy,
+    out_size: int,
+    *,
+    seed: int,
+    epoch: int,
+) -> UInt8[Tensor, "n c out_size out_size"]:
+    """A random variant of each image; the inputs stay as they are.
+
+    Args:
+        pixels: images, each of its own height and width.
+        keys: (n,) of the items, see `striate.data.randomness.item_keys`.
+        policy: what may happen.
+        out_size: side of the results, in pixels.
+        seed: of the run.
+        epoch: draws differ between epochs.
+    """
+    columns = uniforms(keys, len(_DRAWS), seed=seed, epoch=epoch).T
+    draws = dict(zip(_DRAWS, columns, strict=True))
+    out = torch.empty(len(pixels), pixels[0].shape[0], out_size, out_size, dtype=torch.uint8)
+    symmetry = _symmetries(policy, draws)
+    for n, image in enumerate(pixels):
+        crop = _crop(image, policy, {name: column[n] for name, column in draws.items()})
+        out[n] = apply_symmetry(_resized(crop, out_size), int(symmetry[n]))
+    if policy.rotation:
+        out = _rotated(out, (2 * draws["angle"] - 1) * policy.rotation)
+    if policy.brightness or policy.contrast or policy.saturation:
+        out = _recoloured(out, policy, draws)
+    if policy.erasing:
+        _erase(out, policy, draws)
+    return out
+
+
+def crop_box(
+    height: int, width: int, policy: AugmentPolicy, draws: dict[str, float]
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the part of an image to look at.
+
+    A random box is drawn in area and in the logarithm of its ratio, and cut to the image where it
+    does not fit. (Inception's way, drawing again up to ten times, would need numbers without end.)
+    """
+    if policy.crop_scale is None:
+        side = min(height, width)
+        return (height - side) // 2, (width - side) // 2, side, side
+    low, high = policy.crop_scale
+    area = (low + (high - low) * draws["area"]) * height * width
+    flattest, widest = policy.crop_ratio
+    ratio = flattest * (widest / flattest) ** draws["ratio"]
+    box_height = min(height, max(1, round(math.sqrt(area / ratio))))
+    box_width = min(width, max(1, round(math.sqrt(area * ratio))))
+    top = int(draws["top"] * (height - box_height + 1))
+    left = int(draws["left"] * (width - box_width + 1))
+    return top, left, box_height, box_width
+
+
+def _crop(
+    image: UInt8[Tensor, "c h w"], policy: AugmentPolicy, draws: dict[str, float]
+) -> UInt8[Tensor, "c box_h box_w"]:
+    top, left, height, width = crop_box(image.shape[1], image.shape[2], policy, draws)
+    return image[:, top : top + height, left : left + width]
+
+
+def _resized(crop: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c size size"]:
+    if crop.shape[1:] == (size, size):
+        return crop
+    return F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
+
+
+def _symmetries(policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]) -> NDArray[np.int64]:
+    """(n,) numbers of symmetries, as in `striate.kinds.image.symmetry`."""
+    if policy.dihedral:
+        return (draws["symmetry"] * 8).astype(np.int64)
+    horizontal = policy.horizontal_flip & (draws["horizontal"] < 0.5)
+    vertical = policy.vertical_flip & (draws["vertical"] < 0.5)
+    return horizontal + 2 * vertical.astype(np.int64)
+
+
+def _rotated(
+    pixels: UInt8[Tensor, "n c s s"], degrees: NDArray[np.float64]
+) -> UInt8[Tensor, "n c s s"]:
+    """Each image turned about its centre, counter-clockwise."""
+    angle = torch.from_numpy(np.deg2rad(degrees)).float()
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # The grid says where each output pixel is read, so it turns the other way; y points down.
+    theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    turned = F.grid_sample(
+        pixels.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    return _to_uint8(turned)
+
+
+def _recoloured(
+    pixels: UInt8[Tensor, "n c s s"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
+) -> UInt8[Tensor, "n c s s"]:
+    """Brightness, then contrast, then saturation, as one affine map of each image's colours."""
+    n, channels = pixels.shape[:2]
+    brightness, contrast, saturation = (
+        torch.from_numpy(1 + getattr(policy, name) * (2 * draws[name] - 1)).float()
+        for name in ("brightness", "contrast", "saturation")
+    )
+    grey = _grey_weights(channels)
+    flat = pixels.flatten(2).float()
+    mean = torch.einsum("c,nc->n", grey, flat.mean(2)) * brightness
+    mixing = saturation[:, None, None] * torch.eye(channels)
+    mixing = mixing + (1 - saturation)[:, None, None] * grey.expand(channels, channels)
+    # Mixing keeps greys as they are, so the shift of the contrast passes through it unchanged.
+    shift = ((1 - contrast) * mean)[:, None, None]
+    mixed = torch.baddbmm(shift, mixing * (brightness * contrast)[:, None, None], flat)
+    return _to_uint8(mixed).view(n, channels, *pixels.shape[2:])
+
+
+def _grey_weights(channels: int) -> Float[Tensor, " c"]:
+    """Luma for three channels, the plain mean for any other number."""
+    return torch.tensor(_GREY) if channels == 3 else torch.full((channels,), 1 / channels)
+
+
+def _erase(
+    pixels: UInt8[Tensor, "n c s s"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
+) -> None:
+    size = pixels.shape[-1]
+    low, high = _ERASED_AREA
+    sides = np.sqrt(low + (high - low) * draws["erased_area"]) * size
+    for n in np.flatnonzero(draws["erase"] < policy.erasing):
+        side = max(1, round(sides[n]))
+        top = int(draws["erased_top"][n] * (size - side + 1))
+        left = int(draws["erased_left"][n] * (size - side + 1))
+        mean = pixels[n].float().mean((1, 2), keepdim=True)
+        pixels[n, :, top : top + side, left : left + side] = _to_uint8(mean)
+
+
+def _to_uint8(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+    return values.round_().clamp_(0, 255).to(torch.uint8)

@@ -1,0 +1,224 @@
+"""Signals as inputs: raw waveforms of one length, or their log-mel spectrograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Final, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.data.source import Note, Reading, UnreadableItem
+from striate.errors import ArgumentError, UnknownNameError
+from striate.kinds.inputs import FEEDS, Feed
+from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
+from striate.kinds.signal.mel import MelConfig, log_mel
+from striate.kinds.signal.resample import to_length, to_rate
+from striate.kinds.signal.survey import LONGEST, SOUND_RATE, Survey
+
+OPTIONS: Final = ("input", "length", "lengths", "normalize", "sample_rate", "bands", "augment")
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "input": ("raw", "mel"),
+    "lengths": ("crop", "resample"),
+    "normalize": ("train", "item", "none"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalFeed(Feed):
+    """How signals become inputs.
+
+    Attributes:
+        channels: of every signal.
+        length: samples of an input, before the spectrogram.
+        input: "raw", the samples themselves; "mel", log-mel spectrograms, two axes.
+        lengths: what is done to a signal of another length: "crop", cut to a stretch (the middle;
+            in training any) or filled up with the training mean behind; "resample", stretched.
+        normalize: "train", by the training items' mean and deviation; "item", by each item's own,
+            channel by channel, as is usual in the UCR archive; "none".
+        rate: samples a second; 0 where not known. Signals of another rate are resampled to it.
+        bands: of a mel spectrogram.
+        mean: of each channel.
+        std: of each channel.
+        strength: factor on `SignalAugment`'s defaults; 0 trains on the signals as they are.
+        remarks: what was done, as pairs of code and message.
+    """
+
+    kind: ClassVar = "signal"
+    num_draws: ClassVar = len(DRAWS)
+
+    channels: int
+    length: int
+    input: Literal["raw", "mel"] = "raw"
+    lengths: Literal["crop", "resample"] = "crop"
+    normalize: Literal["train", "item", "none"] = "train"
+    rate: float = 0.0
+    bands: int = 64
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    strength: float = 1.0
+    remarks: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
+        """The feed that suits training signals.
+
+        Spectrograms are chosen by themselves where the rate is one of sound (4 kHz and more). The
+        length is the longest signal's, but at most twice the median and at most `LONGEST`.
+
+        Args:
+            readings: of training items alone.
+            options: "input", "lengths", "normalize" (see the attributes); "length", samples;
+                "sample_rate", samples a second to which all are brought; "bands" of a
+                spectrogram; "augment", the factor on the augmentation.
+
+        Raises:
+            UnknownNameError: another option.
+            ArgumentError: a value that is not allowed.
+            DataError: channels or rates that differ, in a table.
+        """
+        _check_options(options)
+        survey = Survey(
+            kind=options.get("input"),
+            rate=options.get("sample_rate"),
+            bands=int(options.get("bands", cls.bands)),
+        )
+        for reading in readings:
+            survey.add(reading)
+        channels, rate, kind = survey.channels(), survey.rate(), survey.input()
+        length = int(options.get("length") or survey.length(rate))
+        mean, std = survey.moments(kind)
+        feed = cls(
+            channels=channels,
+            length=length,
+            input=kind,
+            lengths=options.get("lengths", "crop"),
+            normalize=options.get("normalize", "train"),
+            rate=rate,
+            bands=int(options.get("bands", cls.bands)),
+            mean=mean,
+            std=std,
+            strength=float(options.get("augment", 1.0)),
+        )
+        return replace(feed, remarks=survey.remarks(length, feed.lengths, rate))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(channels, length), or (channels, bands, frames)."""
+        if self.input == "raw":
+            return self.channels, self.length
+        return self.channels, self.bands, self._mel.num_frames(self.length)
+
+    def notes(self) -> tuple[Note, ...]:
+        """What was cropped, filled up or resampled."""
+        return tuple(Note(code=code, message=text, severity="info") for code, text in self.remarks)
+
+    def inputs(self, readings: Sequence[Reading]) -> Tensor:
+        """(n, channels, length) or (n, channels, bands, frames), without anything random.
+
+        Raises:
+            UnreadableItem: another number of channels, or a spectrogram of an unknown rate.
+        """
+        return self._prepared(readings, np.full(len(readings), 0.5))
+
+    def augmented(self, readings: Sequence[Reading], draws: NDArray[np.float64]) -> Tensor:
+        """The same, varied by `vary_signals`, and spectrograms by `vary_spectrograms`."""
+        augment = SignalAugment().times(self.strength)
+        places = draws[:, DRAWS.index("place")] if self.strength else np.full(len(readings), 0.5)
+        if self.input == "raw":
+            inputs = self._prepared(readings, places)
+            return vary_signals(inputs, draws, augment) if self.strength else inputs
+        if not self.strength:
+            return self._prepared(readings, places)
+        # A sound is neither warped nor drowned: noise is relative to its own deviation.
+        gentle = replace(augment, warp=0.0, noise=augment.noise / 10)
+        maps = self._prepared(readings, places, lambda x: _relative(x, draws, gentle))
+        return vary_spectrograms(maps, draws, augment)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that `from_json` needs."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The feed that `to_json` wrote."""
+        values = dict(document)
+        for name in ("mean", "std"):
+            values[name] = tuple(values[name])
+        values["remarks"] = tuple((code, text) for code, text in values["remarks"])
+        return cls(**values)
+
+    @property
+    def _mel(self) -> MelConfig:
+        return MelConfig.for_rate(self.rate, self.bands)
+
+    def _prepared(
+        self,
+        readings: Sequence[Reading],
+        places: NDArray[np.float64],
+        vary: Any = None,
+    ) -> Tensor:
+        rows = [self._row(r, float(p)) for r, p in zip(readings, places, strict=True)]
+        batch = torch.from_numpy(np.stack(rows))
+        if self.input == "raw":
+            return batch
+        maps = log_mel(batch if vary is None else vary(batch), self._mel)
+        return self._normalized(maps)
+
+    def _row(self, reading: Reading, place: float) -> NDArray[np.float32]:
+        """(channels, length) of one item."""
+        signal = np.array(reading.array, dtype=np.float32)  # a copy: torch wants to write
+        if signal.ndim != 2 or len(signal) != self.channels:
+            raise UnreadableItem(f"{len(signal)} channels, and the others have {self.channels}")
+        if self.rate and reading.spacing:
+            signal = to_rate(signal, 1 / reading.spacing[0], self.rate)
+        if self.lengths == "resample":
+            signal = to_length(signal, self.length)
+        if self.input == "raw":
+            signal = self._normalized(torch.from_numpy(signal)[None])[0].numpy()
+        spare = self.length - signal.shape[1]
+        if spare < 0:
+            first = round(-spare * place)
+            return signal[:, first : first + self.length]
+        return np.pad(signal, ((0, 0), (0, spare))) if spare else signal
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        """(n, channels, ...) with a mean of 0 and a deviation of 1, however `normalize` says."""
+        if self.normalize == "none":
+            return x
+        if self.normalize == "item":
+            flat = x.flatten(2)
+            mean, std = flat.mean(-1), flat.std(-1, correction=0)
+        else:
+            mean, std = torch.tensor(self.mean)[None], torch.tensor(self.std)[None]
+        shape = (*mean.shape, *[1] * (x.ndim - 2))
+        # What rounding leaves of a constant channel is no deviation.
+        varies = std > 1e-8 + 1e-6 * mean.abs()
+        return (x - mean.view(shape)) / torch.where(varies, std, 1.0).view(shape)
+
+
+def _relative(signals: Tensor, draws: NDArray[np.float64], augment: SignalAugment) -> Tensor:
+    """Vary sounds, whose loudness is any: the noise follows each one's own deviation."""
+    std = signals.flatten(1).std(1, correction=0).clamp(min=1e-8)[:, None, None]
+    return vary_signals(signals / std, draws, augment) * std
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise UnknownNameError("option of signals", name, OPTIONS)
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ArgumentError(f"{name}={value!r}", fix=f"choose {' or '.join(CHOICES[name])}")
+    least = {"length": 1, "bands": 1, "augment": 0}
+    for name, bound in least.items():
+        if name in options and not float(options[name]) >= bound:
+            raise ArgumentError(f"{name}={options[name]!r}", why=f"it is {bound} at least")
+    if "sample_rate" in options and not float(options["sample_rate"]) > 0:
+        raise ArgumentError(f"sample_rate={options['sample_rate']!r}", why="it is above 0")
+
+
+__all__ = ["LONGEST", "SOUND_RATE", "SignalFeed"]
+FEEDS.add("signal", SignalFeed)

@@ -1,0 +1,160 @@
+"""What is gathered of training signals in one pass: channels, rates, lengths, mean and deviation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+
+from striate.data.source import Reading
+from striate.errors import ArgumentError, DataError
+from striate.kinds.signal.mel import MelConfig, log_mel
+from striate.kinds.signal.resample import to_rate
+
+SOUND_RATE: Final = 4000
+"""Samples a second from which on a signal is taken for sound."""
+
+LONGEST: Final = 1 << 19
+"""Most samples of an input, unless the user asks for more."""
+
+
+class Survey:
+    """The gathering; `add` every training reading, then ask.
+
+    Args:
+        kind: "raw" or "mel" where the user chose.
+        rate: samples a second to which everything is brought, where the user chose.
+        bands: of a spectrogram.
+    """
+
+    def __init__(self, kind: str | None, rate: float | None, bands: int) -> None:
+        self._kind, self._asked_rate, self._bands = kind, rate, bands
+        self._channels: Counter[int] = Counter()
+        self._rates: Counter[float] = Counter()
+        self._lengths: list[int] = []
+        self._raw = _Moments()
+        self._mel = _Moments()
+
+    def add(self, reading: Reading) -> None:
+        """Take in one training item."""
+        signal = np.asarray(reading.array, dtype=np.float32)
+        rate = 1 / reading.spacing[0] if reading.spacing else 0.0
+        self._channels[len(signal)] += 1
+        self._rates[round(rate, 6)] += 1
+        if len(self._channels) > 1:
+            return  # refused in the end, with the whole table
+        if self._asked_rate and rate:
+            signal, rate = to_rate(signal, rate, self._asked_rate), float(self._asked_rate)
+        self._lengths.append(signal.shape[1])
+        self._raw.add(signal.astype(np.float64))
+        if self._kind != "raw" and rate and (self._kind == "mel" or rate >= SOUND_RATE):
+            config = MelConfig.for_rate(rate, self._bands)
+            maps = log_mel(torch.from_numpy(signal)[None], config)[0].flatten(1)
+            self._mel.add(maps.double().numpy())
+
+    def channels(self) -> int:
+        """Of every signal.
+
+        Raises:
+            DataError: none was added, or they differ.
+        """
+        if not self._channels:
+            raise DataError("there are no training signals")
+        if len(self._channels) > 1:
+            raise DataError(
+                "signals have different numbers of channels",
+                why=_table(self._channels, "channels"),
+                fix="give all the same channels",
+            )
+        return next(iter(self._channels))
+
+    def rate(self) -> float:
+        """Samples a second of every input; 0 where not known.
+
+        Raises:
+            DataError: they differ, or only some are known.
+        """
+        known = {rate: count for rate, count in self._rates.items() if rate}
+        if self._asked_rate and known and len(known) == len(self._rates):
+            return float(self._asked_rate)
+        if len(self._rates) > 1:
+            raise DataError(
+                "signals have different sample rates",
+                why=_table(self._rates, "samples a second"),
+                fix="choose one with the option sample_rate, to which the others are resampled"
+                if len(known) == len(self._rates)
+                else "give all of them a rate, or none",
+            )
+        if self._asked_rate:
+            raise ArgumentError(
+                f"sample_rate={self._asked_rate}", why="the signals' own rates are not known"
+            )
+        return next(iter(known), 0.0)
+
+    def input(self) -> Literal["raw", "mel"]:
+        """What the network sees.
+
+        Raises:
+            ArgumentError: spectrograms are asked for, and the rate is not known.
+        """
+        rate = self.rate()
+        if self._kind == "mel" and not rate:
+            raise ArgumentError("input='mel'", why="the signals' sample rate is not known")
+        if self._kind in ("raw", "mel"):
+            return "mel" if self._kind == "mel" else "raw"
+        return "mel" if rate >= SOUND_RATE else "raw"
+
+    def length(self, rate: float) -> int:
+        """Samples of an input: the longest, within twice the median and `LONGEST`."""
+        return min(max(self._lengths), 2 * int(np.median(self._lengths)), LONGEST)
+
+    def moments(self, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of each channel of what the network sees."""
+        return (self._mel if kind == "mel" else self._raw).result()
+
+    def remarks(self, length: int, lengths: str, rate: float) -> tuple[tuple[str, str], ...]:
+        """What is done to the signals, as pairs of code and message."""
+        found = []
+        shorter = sum(one < length for one in self._lengths)
+        longer = sum(one > length for one in self._lengths)
+        if shorter or longer:
+            span = f"{min(self._lengths)} to {max(self._lengths)} samples"
+            how = f"{shorter} shorter ones are filled up behind, {longer} longer ones cropped"
+            if lengths == "resample":
+                how = f"{shorter + longer} are stretched or squeezed"
+            text = f"training signals have {span}; inputs have {length}: {how}"
+            found.append(("lengths-differ", text))
+        others = {one: count for one, count in self._rates.items() if one and one != rate}
+        if others:
+            text = f"{sum(others.values())} training signals were resampled to {rate:g} a second: "
+            found.append(("resampled", text + _table(Counter(others), "a second")))
+        return tuple(found)
+
+
+class _Moments:
+    """Sums of (channels, samples) for mean and deviation, exact enough in float64."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: Any = 0.0
+        self._squares: Any = 0.0
+
+    def add(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+        self._count += values.shape[1]
+        self._sum = self._sum + values.sum(1)
+        self._squares = self._squares + np.square(values).sum(1)
+
+    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        mean = np.atleast_1d(self._sum / self._count)
+        variance = np.atleast_1d(self._squares / self._count) - mean**2
+        # What cancellation leaves of a constant channel is no deviation.
+        variance[variance < 1e-12 * np.maximum(mean**2, 1e-12)] = 0
+        std = np.sqrt(variance)
+        return tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
+
+
+def _table(counts: Counter[Any], unit: str) -> str:
+    rows = sorted(counts.items())
+    return ", ".join(f"{f'{value:g}' if value else 'unknown'} {unit}: {n}" for value, n in rows)

@@ -1,0 +1,259 @@
+"""Signals as inputs: lengths, rates, normalization, spectrograms, augmentation."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from striate.data.source import Reading, UnreadableItem
+from striate.errors import ArgumentError, DataError, UnknownNameError
+from striate.kinds import feed_of
+from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
+from striate.kinds.signal.inputs import SignalFeed
+from striate.kinds.signal.mel import MelConfig, log_mel, mel_filters
+from striate.kinds.signal.resample import to_length, to_rate
+
+RNG = np.random.default_rng(0)
+
+
+def reading(array: np.ndarray, rate: float | None = None) -> Reading:
+    spacing = () if rate is None else (1 / rate,)
+    return Reading(array=array.astype(np.float32), sha256="", spacing=spacing)
+
+
+def readings(lengths: list[int], channels: int = 2, rate: float | None = None) -> list[Reading]:
+    scale = np.arange(1, channels + 1)[:, None]
+    return [reading(RNG.normal(5, 3, (channels, n)) * scale, rate) for n in lengths]
+
+
+def draws(count: int, value: float | None = None) -> np.ndarray:
+    if value is not None:
+        return np.full((count, len(DRAWS)), value)
+    return np.random.default_rng(1).uniform(size=(count, len(DRAWS)))
+
+
+def test_normalization_is_of_the_training_items_alone() -> None:
+    train = readings([100] * 20)
+    feed = feed_of("signal").fitted(train, {})
+    stacked = np.stack([r.array for r in train])
+    np.testing.assert_allclose(feed.mean, stacked.mean((0, 2)), rtol=1e-6)
+    np.testing.assert_allclose(feed.std, stacked.std((0, 2)), rtol=1e-6)
+    x = feed.inputs(train)
+    assert x.shape == (20, *feed.input_shape) == (20, 2, 100) and x.dtype == torch.float32
+    torch.testing.assert_close(x.mean((0, 2)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.std((0, 2), correction=0), torch.ones(2), atol=1e-5, rtol=0)
+    other = reading(stacked[0] + 100)
+    assert (feed.inputs([other]) > 5).all()
+
+
+def test_each_item_by_itself() -> None:
+    items = readings([50, 50])
+    feed = feed_of("signal").fitted(items, {"normalize": "item"})
+    x = feed.inputs([items[0], reading(items[0].array * 7 + 3)])
+    torch.testing.assert_close(x[0], x[1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(x.std(-1, correction=0), torch.ones(2, 2), atol=1e-5, rtol=0)
+    as_stored = feed_of("signal").fitted(items, {"normalize": "none"}).inputs(items)
+    assert np.array_equal(as_stored[0].numpy(), items[0].array)
+
+
+def test_a_constant_channel_is_no_division_by_zero() -> None:
+    items = [reading(np.full((1, 30), 7.1)) for _ in range(3)]
+    for normalize in ("train", "item"):
+        x = feed_of("signal").fitted(items, {"normalize": normalize}).inputs(items)
+        assert x.isfinite().all() and x.abs().max() < 1e-3
+
+
+def test_unequal_lengths_are_cropped_or_filled_up_and_said() -> None:
+    items = readings([40, 50, 50, 60], channels=1)
+    feed = feed_of("signal").fitted(items, {})
+    assert feed.length == 60
+    x = feed.inputs(items)
+    assert (x[0, 0, 40:] == 0).all() and (x[0, 0, :40] != 0).any()
+    (note,) = feed.notes()
+    assert "40 to 60 samples; inputs have 60: 3 shorter ones are filled up" in note.message
+    short = feed_of("signal").fitted(items, {"length": 40})
+    middle = (items[3].array[:, 10:50] - short.mean[0]) / short.std[0]
+    np.testing.assert_allclose(short.inputs([items[3]])[0], middle, rtol=1e-5)
+    stretched = feed_of("signal").fitted(items, {"lengths": "resample"})
+    assert "3 are stretched or squeezed" in stretched.notes()[0].message
+    assert (stretched.inputs(items)[0, 0, 50:] != 0).any()
+
+
+def test_one_very_long_signal_does_not_set_the_length() -> None:
+    feed = feed_of("signal").fitted(readings([10] * 9 + [5000], channels=1), {})
+    assert feed.length == 20 and "1 longer ones cropped" in feed.notes()[0].message
+    assert not feed_of("signal").fitted(readings([10] * 3), {}).notes()
+
+
+def test_fault_54_mixed_rates_are_a_table_or_are_resampled_when_asked() -> None:
+    items = readings([800] * 3, rate=8000) + readings([1600], rate=16000)
+    with pytest.raises(DataError, match=r"8000 samples a second: 3, 16000 samples a second: 1"):
+        feed_of("signal").fitted(items, {})
+    feed = feed_of("signal").fitted(items, {"sample_rate": 8000, "input": "raw"})
+    assert feed.rate == 8000 and feed.length == 800
+    assert "1 training signals were resampled to 8000" in feed.notes()[0].message
+    unknown = [*readings([800], rate=8000), *readings([800])]
+    with pytest.raises(DataError, match="unknown samples a second: 1"):
+        feed_of("signal").fitted(unknown, {})
+    with pytest.raises(ArgumentError, match="own rates are not known"):
+        feed_of("signal").fitted(readings([800]), {"sample_rate": 8000})
+
+
+def test_fault_54_mixed_channels_are_a_table() -> None:
+    items = readings([50] * 2, channels=1) + readings([50], channels=3)
+    with pytest.raises(DataError, match="1 channels: 2, 3 channels: 1"):
+        feed_of("signal").fitted(items, {})
+    feed = feed_of("signal").fitted(items[:2], {})
+    with pytest.raises(UnreadableItem, match="3 channels, and the others have 1"):
+        feed.inputs(items)
+
+
+def test_a_tone_is_the_same_at_every_rate() -> None:
+    def tone(rate: int) -> np.ndarray:
+        return np.sin(2 * np.pi * 100 * np.arange(rate) / rate)[None]
+
+    slow = to_rate(tone(8000).astype(np.float32), 8000, 2000)
+    assert slow.shape == (1, 2000)
+    np.testing.assert_allclose(slow[0, 50:-50], tone(2000)[0, 50:-50], atol=5e-3)
+    feed = feed_of("signal").fitted([reading(tone(2000), 2000)], {"normalize": "none"})
+    x = feed.inputs([reading(tone(8000), 8000)])
+    np.testing.assert_allclose(x[0, 0, 50:-50], tone(2000)[0, 50:-50], atol=5e-3)
+    line = np.linspace(0, 1, 7, dtype=np.float32)[None]
+    np.testing.assert_allclose(to_length(line, 19)[0], np.linspace(0, 1, 19), atol=1e-6)
+
+
+def test_sound_becomes_a_spectrogram_by_itself() -> None:
+    items = readings([8000, 8000], channels=1, rate=8000)
+    feed = feed_of("signal").fitted(items, {})
+    assert feed.input == "mel" and feed.input_shape == (1, 64, 101)
+    x = feed.inputs(items)
+    assert x.shape == (2, 1, 64, 101)
+    torch.testing.assert_close(x.mean(), torch.tensor(0.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(x.std(), torch.tensor(1.0), atol=1e-3, rtol=0)
+    assert feed.augmented(items, draws(2)).shape == x.shape
+    slow = readings([800], channels=1, rate=100)
+    assert feed_of("signal").fitted(slow, {}).input == "raw"
+    with pytest.raises(ArgumentError, match="rate is not known"):
+        feed_of("signal").fitted(readings([800]), {"input": "mel"})
+
+
+@pytest.mark.slow  # librosa is slow to import
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_mel_filters_equal_librosas(rate: int) -> None:
+    filters = pytest.importorskip("librosa.filters", exc_type=ImportError)
+    config = MelConfig.for_rate(rate)
+    expected = filters.mel(
+        sr=rate, n_fft=config.window, n_mels=config.bands, htk=True, norm=None, fmin=0
+    )
+    np.testing.assert_allclose(mel_filters(config).numpy(), expected, atol=1e-5)
+
+
+def test_log_mel_equals_a_plain_fourier_transform() -> None:
+    config = MelConfig(rate=8000, bands=20, window=256, hop=80)
+    signal = np.sin(np.arange(1000) * 0.3)
+    padded = np.pad(signal, 128)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
+    frames = np.stack([padded[i * 80 : i * 80 + 256] * window for i in range(13)])
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    expected = np.log(mel_filters(config).numpy() @ power.T + 1e-6)
+    got = log_mel(torch.tensor(signal, dtype=torch.float32)[None, None], config)[0, 0]
+    assert got.shape == (20, config.num_frames(1000))
+    np.testing.assert_allclose(got, expected, atol=2e-3)
+
+
+def test_json_gives_the_same_feed() -> None:
+    items = readings([40, 60], rate=8000)
+    feed = feed_of("signal").fitted(items, {"augment": 0.5})
+    again = SignalFeed.from_json(json.loads(json.dumps(feed.to_json())))
+    assert again == feed and torch.equal(again.inputs(items), feed.inputs(items))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"inputs": "raw"}, UnknownNameError, "did you mean 'input'"),
+        ({"input": "wave"}, ArgumentError, "choose raw or mel"),
+        ({"lengths": "cut"}, ArgumentError, "choose crop or resample"),
+        ({"length": 0}, ArgumentError, "1 at least"),
+        ({"augment": -1}, ArgumentError, "0 at least"),
+        ({"sample_rate": 0}, ArgumentError, "above 0"),
+    ],
+)
+def test_bad_options_are_named(options, error, said) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=said):
+        feed_of("signal").fitted(readings([50]), options)
+    with pytest.raises(DataError, match="no training signals"):
+        feed_of("signal").fitted([], {})
+
+
+# --- augmentation ---
+
+
+def wave(count: int = 4, channels: int = 2, length: int = 300) -> torch.Tensor:
+    time = torch.arange(length) / length
+    turns = torch.arange(1, count * channels + 1).view(count, channels, 1)
+    return torch.sin(2 * torch.pi * turns * time) * 2**0.5
+
+
+def test_the_same_draws_give_the_same_items_in_any_batch() -> None:
+    items = readings([50] * 6)
+    feed = feed_of("signal").fitted(items, {})
+    numbers = draws(6)
+    whole = feed.augmented(items, numbers)
+    parts = [feed.augmented(items[i : i + 1], numbers[i : i + 1]) for i in range(6)]
+    torch.testing.assert_close(whole, torch.cat(parts))
+    assert not torch.equal(whole, feed.augmented(items, draws(6)[::-1].copy()))
+    assert not torch.equal(whole, feed.inputs(items))
+    still = feed_of("signal").fitted(items, {"augment": 0})
+    assert torch.equal(still.augmented(items, numbers), still.inputs(items))
+
+
+def test_a_shift_is_a_shift() -> None:
+    only = SignalAugment(shift=0.1, warp=0, scale=0, noise=0)
+    numbers = draws(4, 0.5)
+    numbers[:, DRAWS.index("shift")] = 1.0
+    moved = vary_signals(wave(), numbers, only)
+    torch.testing.assert_close(moved[..., 30:], wave()[..., :-30], atol=1e-5, rtol=0)
+    assert torch.equal(moved[..., :30], wave()[..., :1].expand(-1, -1, 30))
+
+
+def test_scale_and_noise_are_as_large_as_said() -> None:
+    x = torch.zeros(2000, 1, 50)
+    noisy = vary_signals(x, draws(2000), SignalAugment(shift=0, warp=0, scale=0, noise=0.3))
+    # The deviation is uniform in 0 to 0.3, so its mean square is 0.03.
+    assert float(noisy.square().mean()) == pytest.approx(0.03, rel=0.1)
+    scaled = vary_signals(x + 1, draws(2000), SignalAugment(shift=0, warp=0, scale=0.2, noise=0))
+    logs = scaled[:, 0, 0].log()
+    assert float(logs.std()) == pytest.approx(0.2, rel=0.1) and abs(float(logs.mean())) < 0.02
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 0.9), st.integers(0, 10**6), st.integers(2, 60))
+def test_time_never_runs_backwards(warp: float, seed: int, length: int) -> None:
+    numbers = np.random.default_rng(seed).uniform(size=(3, len(DRAWS)))
+    rising = torch.arange(length, dtype=torch.float32).expand(3, 1, -1).contiguous()
+    moved = vary_signals(rising, numbers, SignalAugment(shift=0.2, warp=warp, scale=0, noise=0))
+    assert (moved.diff(dim=-1) >= -1e-4).all()
+    assert moved.min() >= 0 and moved.max() <= length - 1
+
+
+def test_spectrograms_lose_one_band_and_one_stretch_of_time() -> None:
+    maps = torch.ones(200, 2, 40, 100)
+    covered = vary_spectrograms(maps, draws(200), SignalAugment(mask=0.3)) == 0
+    bands = covered[:, 0].all(-1).sum(-1)
+    frames = covered[:, 0].all(-2).sum(-1)
+    assert bands.max() <= 12 and frames.max() <= 30 and bands.float().mean() > 4
+    assert torch.equal(covered[:, 0], covered[:, 1])
+    inside = covered[0, 0].all(-1).int()
+    assert inside.diff().abs().sum() <= 2  # one stretch
+
+
+def test_ranges_of_the_augmentation() -> None:
+    with pytest.raises(ArgumentError, match="warp=1"):
+        SignalAugment(warp=1)
+    with pytest.raises(ArgumentError, match="noise=-1"):
+        SignalAugment(noise=-1)
+    assert SignalAugment().times(0) == SignalAugment(shift=0, warp=0, scale=0, noise=0, mask=0)

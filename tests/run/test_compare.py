@@ -1,0 +1,44 @@
+"""`compare` of two finished runs on their common test items."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+import striate
+from striate.errors import RunError
+from striate.run.compare import compare
+
+
+def test_a_run_against_itself_differs_in_nothing(probe_run):
+    result = compare(probe_run.folder.path, probe_run.folder.path)
+    assert result.num_items == probe_run.report.split_sizes["test"]
+    assert (result.result.only_first, result.result.only_second) == (0, 0)
+    assert result.result.p_value == 1
+    assert all(e.value == 0 for e in result.result.differences.values())
+
+
+def test_two_methods_on_one_split(probe_run, tuned_run):
+    compared = compare(probe_run.folder.path, tuned_run.folder.path)
+    right = []
+    for run in (probe_run, tuned_run):
+        rows = [r for r in run.folder.read_csv("predictions.csv") if r["split"] == "test"]
+        right.append({r["item"]: r["prediction"] == r["label"] for r in rows})
+    assert right[0].keys() == right[1].keys()
+    only = [sum(a[i] and not b[i] for i in a) for a, b in (right, right[::-1])]
+    result = compared.result
+    assert [result.only_first, result.only_second] == only
+    if sum(only):
+        assert result.p_value == pytest.approx(binomtest(only[0], sum(only)).pvalue)
+    for name in ("accuracy", "log_loss"):
+        difference = tuned_run.metrics[name] - probe_run.metrics[name]
+        assert result.differences[name].value == pytest.approx(difference, abs=1e-6)
+    assert set(compared.as_json()["differences"]) == set(result.differences)
+    assert "McNemar" in compared.as_text()
+
+
+def test_other_classes_are_refused(probe_run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3), dtype=np.uint8)
+    source = striate.Classifier(method="probe", image_size=32, out=str(tmp_path / "run"))
+    source.fit(images, np.arange(24) % 2)
+    with pytest.raises(RunError, match="has other classes than"):
+        compare(probe_run.folder.path, tmp_path / "run")

@@ -1,0 +1,130 @@
+"""Exported files, read without Striate, against the run's own predictions."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from striate.engines import load_engines
+from striate.engines.torch_export import TorchExport
+from striate.errors import ArgumentError, DataError, EngineError, StorageError, UnknownNameError
+from striate.metrics import Calibration, NumberCalibration
+from striate.models import create_model
+from striate.run import export as recipe
+from striate.run.export import export
+from striate.run.exportable import Answering, AnsweringForPixels, deployment_of
+from striate.run.predictor import ImagePredictor
+
+
+def answers(path, pixels):
+    """Outputs of a file by its engine alone."""
+    if path.suffix == ".onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path)
+        return session.run(["logits", "probabilities"], {"pixels": pixels})
+    if path.suffix == ".xml":
+        import openvino
+
+        model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = model({"pixels": pixels})
+        return [found["logits"], found["probabilities"]]
+    return [t.detach().numpy() for t in torch.export.load(path).module()(torch.from_numpy(pixels))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "to"),
+    [("kernel_run", "onnx"), ("tuned_run", "openvino"), ("probe_run", "pt2")],
+)
+def test_a_file_gives_the_runs_probabilities(kind, to, request, draw, tmp_path):
+    run = request.getfixturevalue(kind)
+    suffix = load_engines().get(to).suffix
+    exported = export(run.folder.path, to, out=tmp_path / f"m{suffix}")
+    assert exported.check.items == "test items"
+    assert exported.check.count == run.report.split_sizes["test"]
+    assert exported.check.passed
+    images = np.stack([draw(shape, 77) for shape in ("disc", "square", "stripes")])
+    logits, probabilities = answers(exported.path, images.transpose(0, 3, 1, 2).copy())
+    assert logits.shape == (3, 3)
+    expected = [prediction.probabilities for prediction in run.predict(images)]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)
+    card = json.loads((tmp_path / f"m{suffix}.json").read_text())
+    assert card["classes"] == list(run.classes)
+    assert card["input"]["shape"] == ["items", 3, 64, 64]
+    assert card["check"]["same"] == exported.check.count
+    assert sorted(tmp_path.iterdir()) == sorted(exported.files)
+    if to == "onnx":
+        import onnx
+
+        held = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
+        assert json.loads(held["striate"])["classes"] == list(run.classes)
+
+
+@pytest.mark.parametrize("symmetry", ["identity", "dihedral"])
+def test_the_module_answers_as_the_predictor(symmetry):
+    torch.manual_seed(0)
+    network = create_model("resnet18", num_classes=3, weights=None).eval()
+    calibration = Calibration(temperature=0.3, bias=(0.1, -0.2, 0.0))
+    predictor = ImagePredictor(
+        network=network, symmetry=symmetry, calibration=calibration, device=torch.device("cpu")
+    )
+    pixels = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8)
+    with torch.no_grad():
+        outputs, probabilities = AnsweringForPixels(predictor)(pixels)
+    expected = predictor.outputs(pixels)
+    torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(probabilities, predictor.probabilities(expected), atol=1e-5)
+
+
+def test_numbers_come_in_the_unit_of_the_targets():
+    calibration = NumberCalibration(mean=-3.0, std=250.0)
+    x = torch.tensor([[0.5], [-2.0]])
+    outputs, numbers = Answering(torch.nn.Identity(), calibration)(x)
+    np.testing.assert_allclose(numbers, calibration.numbers(outputs.numpy()), rtol=1e-6)
+
+
+def test_what_cannot_be_exported_is_told_and_nothing_is_written(probe_run, tmp_path):
+    path = probe_run.folder.path
+    with pytest.raises(UnknownNameError, match="onnx"):
+        export(path, "onx")
+    with pytest.raises(ArgumentError, match=r"let it end in \.pt2"):
+        export(path, "pt2", out=tmp_path / "m.onnx")
+    with pytest.raises(EngineError, match="graph of any size"):
+        deployment_of(SimpleNamespace(predictor=None))
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/m\.pt2"):
+        export(path, "pt2", out=tmp_path / "file" / "m.pt2")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda outputs: (outputs[0] + 0.01, outputs[1]), "answers otherwise: 9 of 9"),
+        (lambda outputs: (-outputs[0], outputs[1]), "answers otherwise: [0-8] of 9"),
+        (lambda outputs: (outputs[0], outputs[1][:, ::-1]), "answers otherwise"),
+    ],
+)
+def test_a_file_that_answers_otherwise_is_refused(wrong, said, probe_run, tmp_path, monkeypatch):
+    load = TorchExport.load
+
+    def loaded(self, path):
+        session = load(self, path)
+        return lambda inputs: wrong(session(inputs))
+
+    monkeypatch.setattr(TorchExport, "load", loaded)
+    with pytest.raises(EngineError, match=said):
+        export(probe_run.folder.path, "pt2", out=tmp_path / "m.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_its_data_a_file_is_checked_on_noise(probe_run, tmp_path, monkeypatch):
+    def gone(name):
+        raise DataError(f"{name} is not there")
+
+    monkeypatch.setattr(recipe, "open_source", gone)
+    exported = export(probe_run.folder.path, "pt2", out=tmp_path / "m.pt2")
+    assert exported.check.items == "random inputs"
+    assert exported.check.passed and exported.check.count == 16
