@@ -40,5 +40,11 @@ test-all: $(STAMP)dev
 bench: $(STAMP)demo
 	$(BIN)/python benchmarks/solar_cells.py
 
-docs: $(STAMP)dev
-	$(BIN)/python docs/build.py
+$(STAMP)docs: pyproject.toml | $(STAMP)dev
+	$(BIN)/pip install --quiet --editable ".[docs]"
+	touch $@
+
+docs: $(STAMP)docs
+	$(BIN)/python docs/figures/build.py
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"

@@ -5,7 +5,7 @@
 The same weights (timm's initialization, loaded into both), the same batches of noise in ten classes,
 AdamW. Losses must differ by no more than rounding makes them: the control is the network without the
 kernels, its weights moved by half a unit in the last place. float32 on a CPU, bfloat16 autocast with
-channels last on a GPU, where `--batch 256 --size 224 --compile` is the setting of docs/performance.md.
+channels last on a GPU, where `--batch 256 --size 224 --compile` is the setting of docs/performance-details.md.
 """
 
 from __future__ import annotations

@@ -1,32 +1,39 @@
 """Depthwise convolution and its gradients against torch's own, in one run.
 
-    python benchmarks/depthwise.py [--device cpu] [--quick] [--all]
+    python benchmarks/depthwise.py [--device cpu] [--quick] [--all] [--write-gains FILE]
 
 Medians in milliseconds of torch's better layout and of what `striate.ops.depthwise` chooses, and how
 many times the floor the latter is: the time that the machine needs at least to move the tensors once,
 or to multiply and add, both at rates measured first. `--all` times every kernel that can compute a
-shape, chosen or not, which is what the gains in `striate.depthwise.dispatch` are set by.
+shape, chosen or not.
+
+`--write-gains` times every kernel, too, and writes the table of gains that kernels are chosen by:
+`python benchmarks/depthwise.py --device cuda --write-gains src/striate/depthwise/gains.json`. Rows of
+that table which hold for another device or another processor stay as they are.
 
 On the CPU with one thread, in processor time, so that other work on the machine disturbs little:
-about five minutes on one core, freed memory kept as `striate fit` keeps it. On a GPU in wall time of calls back to back, launch, planning and
-allocation included. `--quick` takes a shape of each rank.
+about five minutes on one core, freed memory kept as `striate fit` keeps it. On a GPU in wall time of
+calls back to back, launch, planning and allocation included. `--quick` takes a shape of each rank.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log, prod
 from pathlib import Path
 from typing import Final
 
 import torch
+from depthwise_gains import Measured, new_table
 
-from striate.depthwise.dispatch import KERNELS, TORCH, Kernel, choose
+from striate.depthwise.dispatch import GAINS, KERNELS, TORCH, choose
+from striate.depthwise.kernel import Kernel
 from striate.depthwise.problem import OPERATORS, Operator, Problem
 from striate.device import cpu_computes, keep_freed_memory
 from striate.geometry import plan_windows
@@ -92,7 +99,10 @@ GPU_SHAPES: Final = (
 QUICK: Final = ("1-D k31", "2-D k7 at 28 (ConvNeXt-T)", "3-D k3 (X3D)")
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CALLS: Final = 20
-"""Calls back to back of one time on a GPU."""
+"""Calls back to back of one time on a GPU, at most."""
+
+CALLS_MS: Final = 40.0
+"""Milliseconds of these calls beyond which there are fewer of them."""
 
 
 class Machine:
@@ -119,29 +129,42 @@ class Machine:
         """Milliseconds below which no kernel can be: to read and write once, or to multiply."""
         numbers = prod(problem.x_shape) + prod(problem.y_shape) + prod(problem.weight_shape)
         moving = numbers * problem.dtype.itemsize / self.bytes_per_ms
-        return max(moving, problem.multiply_adds / self.adds_per_ms[problem.dtype])
+        adds = prod(problem.y_shape) * prod(problem.kernel_size)
+        return max(moving, adds / self.adds_per_ms[problem.dtype])
 
     def milliseconds(self, runs: list[Callable[[], object]], rounds: int = 7) -> list[float]:
         """The median of each, taken in turns."""
         times: list[list[float]] = [[] for _ in runs]
         for run in runs:
             run()
+        calls = [1] * len(runs)
+        if self.device == "cuda":
+            calls = [max(1, min(CALLS, int(CALLS_MS / self._time(run, 1)))) for run in runs]
         for _ in range(rounds):
-            for run, taken in zip(runs, times, strict=True):
-                taken.append(self._time(run))
+            for run, count, taken in zip(runs, calls, times, strict=True):
+                taken.append(self._time(run, count))
         return [statistics.median(taken) for taken in times]
 
-    def _time(self, run: Callable[[], object]) -> float:
+    def _time(self, run: Callable[[], object], calls: int) -> float:
         if self.device == "cpu":
             start = time.thread_time()
             run()
             return 1e3 * (time.thread_time() - start)
         torch.cuda.synchronize()
         start = time.perf_counter()
-        for _ in range(CALLS):
+        for _ in range(calls):
             run()
         torch.cuda.synchronize()
-        return 1e3 * (time.perf_counter() - start) / CALLS
+        return 1e3 * (time.perf_counter() - start) / calls
+
+    def can_run(self, kernel: Kernel, problem: Problem) -> bool:
+        """Whether a kernel ends without an error; one that fails is reported and left out."""
+        try:
+            call(kernel, problem)()
+        except Exception as error:
+            print(f"{kernel.name}.{kernel.operator} failed on {problem}: {error!r}")
+            return False
+        return True
 
     def __str__(self) -> str:
         rates = ", ".join(
@@ -152,23 +175,6 @@ class Machine:
         if self.device == "cuda":
             name = torch.cuda.get_device_name()
         return f"{name}; copies {self.bytes_per_ms / 1e6:,.1f} GB/s, multiplies {rates}"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One operator on one shape: milliseconds of torch's better layout, of the kernel, and least."""
-
-    operator: Operator
-    kernel: str
-    torchs: float
-    ours: float
-    floor: float
-    others: dict[str, float]
-
-    def __str__(self) -> str:
-        ratio, floors = self.torchs / self.ours, self.ours / self.floor
-        text = f"{self.torchs:.2f} -> {self.ours:.2f} ({ratio:.1f}; {floors:.1f}) {self.kernel}"
-        return text + "".join(f", {name} {took:.2f}" for name, took in self.others.items())
 
 
 def problem_of(shape: Shape, dtype: torch.dtype, device: str) -> Problem:
@@ -214,6 +220,7 @@ def measure(machine: Machine, operator: Operator, problem: Problem, *, all_: boo
             if kernel.operator == operator
             and kernel is not chosen
             and not kernel.unsupported_reasons(problem)
+            and machine.can_run(kernel, problem)
         ]
     runs = [call(TORCH[operator], layout) for layout in layouts]
     runs += [call(kernel, problem) for kernel in kernels]
@@ -221,6 +228,7 @@ def measure(machine: Machine, operator: Operator, problem: Problem, *, all_: boo
     torchs, (ours, *others) = times[: len(layouts)], times[len(layouts) :]
     return Measured(
         operator,
+        problem,
         chosen.name,
         min(torchs),
         # Where torch is chosen, both sides run the same code.
@@ -230,26 +238,33 @@ def measure(machine: Machine, operator: Operator, problem: Problem, *, all_: boo
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="one shape of each rank")
     parser.add_argument("--all", action="store_true", help="every kernel, chosen or not")
-    options = parser.parse_args()
+    parser.add_argument("--write-gains", type=Path, metavar="FILE", help="write the table of gains")
+    options = parser.parse_args(arguments)
+    if options.quick and options.write_gains:
+        parser.error("--write-gains needs every shape: leave --quick out")
     torch.set_num_threads(1)
     keep_freed_memory()
     machine = Machine(options.device)
-    print(f"{machine}; torch {torch.__version__}, Python {platform.python_version()}")
+    how = f"{machine}; torch {torch.__version__}, Python {platform.python_version()}"
+    print(how)
     print("\nms torch -> ours (times faster; times the floor) kernel; torch in its better layout\n")
     print("| shape | type | forward | input gradient | weight gradient |")
     print("|---|---|---|---|---|")
     ratios: dict[tuple[int, Operator], list[float]] = {}
+    measured: list[Measured] = []
     for shape in CPU_SHAPES if options.device == "cpu" else GPU_SHAPES:
         if options.quick and shape.name not in QUICK:
             continue
         for name, dtype in DTYPES.items():
             problem = problem_of(shape, dtype, options.device)
-            cells = [measure(machine, op, problem, all_=options.all) for op in OPERATORS]
+            every = options.all or options.write_gains is not None
+            cells = [measure(machine, op, problem, all_=every) for op in OPERATORS]
+            measured += cells
             for cell in cells:
                 ratio = cell.torchs / cell.ours
                 ratios.setdefault((len(shape.space), cell.operator), []).append(ratio)
@@ -260,6 +275,10 @@ def main() -> None:
     for (rank, operator), values in sorted(ratios.items()):
         mean = exp(sum(map(log, values)) / len(values))
         print(f"{rank}-D {operator}: {mean:.2f} (least {min(values):.2f})")
+    if options.write_gains:
+        old = json.loads(GAINS.read_text())
+        options.write_gains.write_text(new_table(old, measured, options.device, how))
+        print(f"\nwrote {options.write_gains}")
 
 
 def processor() -> str:

@@ -40,11 +40,11 @@ def graph_of(name):
 
     if name == "molecules":
         from striate.data.layouts import open_source
-        from striate.kinds import feed_of
+        from striate.kinds.graph.inputs import GraphInputs
 
         source = open_source("sample:solubility")
         readings = [source.read(item) for item in source.listing.items[:256]]
-        batch = feed_of("graph").fitted(readings, {}).inputs(readings)
+        batch = GraphInputs.fitted(readings, {}).inputs(readings)
         return batch.edges, len(batch.nodes)
     draw = torch.Generator().manual_seed(0)
     count = 100_000

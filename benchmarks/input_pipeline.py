@@ -27,10 +27,14 @@ import torchvision
 from PIL import Image
 from torchvision import transforms
 
-from striate.data.batches import Loader, LoaderConfig
+from striate.data.batches import Batches
+from striate.data.dataset import Dataset
 from striate.data.layouts import open_source
 from striate.data.prepare import prepare
-from striate.kinds.image.augment import AugmentPolicy
+from striate.data.randomness import Draws, item_keys
+from striate.data.stores.pixels import PixelStore
+from striate.kinds.image.inputs import ImageInputs
+from striate.tasks.task import task_of
 
 SIZE, BATCH, WORKERS = 224, 32, 2
 
@@ -74,20 +78,36 @@ def torchvision_epoch(folder: Path) -> Callable[[], None]:
     return lambda: exhaust(loader)
 
 
+def striate_batches(dataset: Dataset) -> Batches:
+    inputs = ImageInputs(size=SIZE, symmetry="mirror")
+    ids = [item.id for item in dataset.items]
+    keys = item_keys(ids)
+    labels = torch.as_tensor(dataset.target.values)
+
+    def make(positions: np.ndarray, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        draws = Draws(keys=keys[positions], seed=0, epoch=number)
+        return inputs.augmented(dataset.store.take(positions), draws), labels[positions]
+
+    return Batches(ids, make, batch_size=BATCH, seed=0, workers=WORKERS)
+
+
 def measure(name: str, folder: Path, count: int, rounds: int) -> None:
     """Print the rates of one set of files."""
     theirs, first, later = [], [], []
-    policy = AugmentPolicy(crop_scale=(0.35, 1.0), horizontal_flip=True)
     for _ in range(rounds):
         theirs.append(seconds(torchvision_epoch(folder)))
         with tempfile.TemporaryDirectory() as cache:
             start = time.perf_counter()
-            dataset = prepare(open_source(str(folder)), size=SIZE, cache_folder=Path(cache))
-            config = LoaderConfig(batch_size=BATCH, size=SIZE, policy=policy, workers=WORKERS)
-            loader = Loader(dataset, np.arange(len(dataset.items)), config)
-            exhaust(loader.epoch(0))
+            source = open_source(str(folder))
+            dataset = prepare(
+                source,
+                task_of(source.listing.items),
+                lambda source, items: PixelStore.build(source, items, SIZE, folder=Path(cache)),
+            )
+            batches = striate_batches(dataset)
+            exhaust(batches.epoch(0))
             first.append(time.perf_counter() - start)
-            later += [seconds(partial(exhaust, loader.epoch(e))) for e in range(1, 4)]
+            later += [seconds(partial(exhaust, batches.epoch(e))) for e in range(1, 4)]
     base = statistics.median(theirs)
     print(f"{name}: torchvision {count / base:.1f} images/s with {WORKERS} workers")
     for label, times in (("first epoch", first), ("later epochs", later)):

@@ -7,7 +7,7 @@ cross-validation inside the 1,968 training cells, and all are then measured on t
 What the design with the least log loss in cross-validation reaches there was chosen by nothing in
 it. A design is a set of blocks and statistics, a number of symmetries, and a second size of image.
 Features take about 12 minutes on 2 CPU cores and are kept in FOLDER where it is given; a seed takes
-one minute more. Expected: see docs/performance.md.
+one minute more. Expected: see docs/performance-details.md.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from striate.models.kernel_machine import LIMIT, statistics
 from striate.transfer.features import extract
 
 NUM_TEST = 656
-SHARPNESSES = (0.5, 1.0)
+GAMMAS = (0.5, 1.0)
 RIDGES = (0.1, 0.3, 1.0, 3.0)
-"""Of the regression that chooses the sharpness."""
+"""Of the regression that chooses the gamma."""
 
-STRENGTH = 100.0
+REGULARIZATION = 100.0
 """Of the logistic regression that is judged and measured."""
 
 FIRST = 3
@@ -90,8 +90,8 @@ def features_of(view: str, folder: Path) -> np.ndarray:
         network = create_model("efficientnet_lite0", weights="imagenet", num_classes=2)
         batches = torch.from_numpy(pixels)[:, None].expand(-1, 3, -1, -1).split(64)
         turned = (apply_symmetry(batch, symmetry) for batch in batches)
-        features = extract(network, turned, features=Statistics(network), dtype=torch.float32)
-        np.save(path, features.numpy())
+        parts = extract(network, turned, features=Statistics(network), dtype=torch.float32)
+        np.save(path, torch.cat(list(parts)).numpy())
     return np.load(path, mmap_mode="r")
 
 
@@ -161,9 +161,9 @@ class Compared:
             for b in features
         }
 
-    def similarity(self, views: tuple[str, ...], part: int, sharpness: float) -> np.ndarray:
+    def similarity(self, views: tuple[str, ...], part: int, gamma: float) -> np.ndarray:
         """The kernel of training (0) or test cells (1) and training cells, averaged over views."""
-        kernels = [np.exp(-sharpness * self.pairs[a, b][part]) for a in views for b in views]
+        kernels = [np.exp(-gamma * self.pairs[a, b][part]) for a in views for b in views]
         return sum(kernels) / len(kernels)
 
 
@@ -182,23 +182,23 @@ def judge(
 ) -> dict[str, float]:
     """A design's figures in cross-validation and on the test cells."""
     best = None
-    for sharpness, (similar, _) in kernels.items():
+    for gamma, (similar, _) in kernels.items():
         found = torch.linalg.eigh(torch.from_numpy(similar.astype(np.float64)))
         values, vectors = (part.numpy() for part in found)
         area = max(left_out_area(values, vectors, 2.0 * y - 1, ridge) for ridge in RIDGES)
         if best is None or area > best[0]:
-            best = area, sharpness, values, vectors
-    _, sharpness, values, vectors = best
+            best = area, gamma, values, vectors
+    _, gamma, values, vectors = best
     kept = values > 1e-7 * values[-1]
     values, vectors = values[kept], vectors[:, kept]
-    x, z = vectors * np.sqrt(values), kernels[sharpness][1] @ (vectors / np.sqrt(values))
+    x, z = vectors * np.sqrt(values), kernels[gamma][1] @ (vectors / np.sqrt(values))
     logits = np.zeros(len(y))
     for fitted, held_out in StratifiedKFold(5, shuffle=True, random_state=seed).split(x, y):
-        layer = LogisticRegression(C=STRENGTH, max_iter=500).fit(x[fitted], y[fitted])
+        layer = LogisticRegression(C=REGULARIZATION, max_iter=500).fit(x[fitted], y[fitted])
         logits[held_out] = layer.decision_function(x[held_out])
-    tested = LogisticRegression(C=STRENGTH, max_iter=500).fit(x, y).decision_function(z)
+    tested = LogisticRegression(C=REGULARIZATION, max_iter=500).fit(x, y).decision_function(z)
     return {
-        "sharpness": sharpness,
+        "gamma": gamma,
         "cv log loss": log_loss(y, 1 / (1 + np.exp(-logits))),
         "cv accuracy": ((logits > 0) == y).mean(),
         "cv AUC": roc_auc_score(y, logits),
@@ -231,12 +231,12 @@ def split_figures(
     for design in DESIGNS:
         name, count, size = design
         kernels = {}
-        for sharpness in SHARPNESSES:
-            pair = [compared[name].similarity(VIEWS[:count], part, sharpness) for part in (0, 1)]
+        for gamma in GAMMAS:
+            pair = [compared[name].similarity(VIEWS[:count], part, gamma) for part in (0, 1)]
             if size is not None:
-                other = [sizes[size].similarity((size,), part, sharpness) for part in (0, 1)]
+                other = [sizes[size].similarity((size,), part, gamma) for part in (0, 1)]
                 pair = [(a + b) / 2 for a, b in zip(pair, other, strict=True)]
-            kernels[sharpness] = pair[0], pair[1]
+            kernels[gamma] = pair[0], pair[1]
         found[design] = judge(kernels, y, truth, seed)
     return found
 

@@ -24,23 +24,18 @@ from striate.data.layouts import open_source
 from striate.data.randomness import epoch_order
 from striate.data.readers.molecule import parse_smiles
 from striate.data.splits import complete_splits
-from striate.kinds import feed_of
-from striate.kinds.node.inputs import NodeInputs, node_feed
-from striate.models import create_graph_model
+from striate.kinds.graph.inputs import GraphInputs
+from striate.kinds.node.inputs import NodeInputs
+from striate.models import create_model
+from striate.tasks.task import task_of
 
 
 def parts_of(items, seed):
     """{"train", "val", "test"} -> positions; grouped, and stratified by class or by tenths."""
     groups = {}
     numbers = [groups.setdefault(item.group or item.id, len(groups)) for item in items]
-    if items[0].label is not None:
-        classes = sorted({item.label for item in items})
-        labels = np.array([classes.index(item.label) for item in items])
-    else:
-        targets = np.array([item.target for item in items])
-        edges = np.quantile(targets, np.arange(1, 5) / 5)
-        labels, classes = np.searchsorted(edges, targets), list("abcde")
-    splits = complete_splits(items, labels, np.array(numbers), classes, seed=seed)
+    target = task_of(items).encode(items, "these")
+    splits = complete_splits(items, target, np.array(numbers), seed=seed)
     return {part: np.flatnonzero(splits == part) for part in ("train", "val", "test")}
 
 
@@ -70,11 +65,11 @@ def forest(source, items, answers, parts, classes, seed):
     }
 
 
-def predict(network, feed, readings, chosen):
+def predict(network, inputs, readings, chosen):
     network.eval()
     with torch.inference_mode():
         outputs = [
-            network(feed.inputs([readings[i] for i in chosen[start : start + 256]]))
+            network(inputs.inputs([readings[i] for i in chosen[start : start + 256]]))
             for start in range(0, len(chosen), 256)
         ]
     return torch.cat(outputs).float()
@@ -83,12 +78,12 @@ def predict(network, feed, readings, chosen):
 def train(readings, answers, parts, classes, seed, options):
     """Train as the recipe would: AdamW, one cycle of the rate, the best epoch on validation."""
     torch.manual_seed(seed)
-    feed = feed_of("graph").fitted([readings[i] for i in parts["train"]], {})
-    network = create_graph_model(
+    inputs = GraphInputs.fitted([readings[i] for i in parts["train"]], {})
+    network = create_model(
         options.model,
-        in_channels=feed.input_shape[0],
+        in_channels=inputs.input_shape[0],
         num_classes=classes or 1,
-        edge_channels=feed.edge_channels,
+        edge_channels=inputs.edge_channels,
         **json.loads(options.options),
     )
     known = answers[parts["train"]]
@@ -103,7 +98,7 @@ def train(readings, answers, parts, classes, seed, options):
         order = parts["train"][epoch_order(seed, epoch, count)]
         for start in range(0, count, size):
             chosen = order[start : start + size]
-            out = network(feed.inputs([readings[i] for i in chosen]))
+            out = network(inputs.inputs([readings[i] for i in chosen]))
             optimizer.zero_grad()
             loss(out, answers[chosen], classes, centre, scale).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -113,7 +108,7 @@ def train(readings, answers, parts, classes, seed, options):
         if epoch % 5 == 4 or epoch == options.epochs - 1:
             current = {k: v.clone() for k, v in network.state_dict().items()}
             network.load_state_dict({**current, **average})
-            val = predict(network, feed, readings, parts["val"])
+            val = predict(network, inputs, readings, parts["val"])
             value = float(loss(val, answers[parts["val"]], classes, centre, scale))
             if value < best:
                 best, state = value, {k: v.clone() for k, v in network.state_dict().items()}
@@ -121,7 +116,7 @@ def train(readings, answers, parts, classes, seed, options):
     network.load_state_dict(state)
     found = {}
     for part in ("val", "test"):
-        out = predict(network, feed, readings, parts[part])
+        out = predict(network, inputs, readings, parts[part])
         predicted = out.argmax(1).numpy() if classes else out[:, 0].numpy() * scale + centre
         found[part] = scores(answers[parts[part]], predicted, classes)
     return found
@@ -183,12 +178,13 @@ def measure_nodes(name, options):
         p: [i for i, item in enumerate(items) if item.split == p] for p in ("train", "val", "test")
     }
     spread = propagate(source.graph, labels, parts["train"], len(classes))
-    inputs = NodeInputs(source, node_feed(source, [items[i] for i in parts["train"]]))
+    readings = [source.read(item) for item in items]
+    inputs = NodeInputs.fitted([readings[i] for i in parts["train"]], {})
     for seed in options.seeds:
         torch.manual_seed(seed)
-        network = create_graph_model(
+        network = create_model(
             options.node_model,
-            in_channels=source.graph.nodes.shape[0],
+            in_channels=source.graph.array.shape[0],
             num_classes=len(classes),
             level="node",
             **json.loads(options.node_options),
@@ -196,7 +192,7 @@ def measure_nodes(name, options):
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=0.01, weight_decay=options.node_decay
         )
-        batch = inputs.inputs([items[i] for i in parts["train"]])
+        batch = inputs.inputs([readings[i] for i in parts["train"]])
         truth = torch.from_numpy(labels[parts["train"]])
         best, found = np.inf, {}
         for _ in range(200):
@@ -206,7 +202,7 @@ def measure_nodes(name, options):
             optimizer.step()
             network.eval()
             with torch.inference_mode():
-                out = network(inputs.inputs(items))
+                out = network(inputs.inputs(readings))
             value = float(
                 F.cross_entropy(out[parts["val"]], torch.from_numpy(labels[parts["val"]]))
             )

@@ -19,7 +19,6 @@ import numpy as np
 import striate
 from striate.data.layouts.layout import load_formats
 from striate.data.samples.sample import SAMPLES
-from striate.report import Report
 
 FIGURES = ("accuracy", "roc_auc", "mae", "rmse", "r2")
 
@@ -58,7 +57,7 @@ def fit(name: str, seed: int, limit: str, method: str) -> dict[str, float]:
     line = ", ".join(f"{key} {value:.4f}" for key, value in found.items())
     probe = report.baselines.probe
     if probe is not None:
-        value = probe.accuracy.value if isinstance(report, Report) else probe.rmse.value
+        value = probe.accuracy.value if report.classes else probe.rmse.value
         line += f" (baseline probe {value:.4f})"
     print(
         f"{name}, seed {seed}: {run.record.model.name} by {report.method}: {line}, {seconds:.0f} s",

@@ -23,8 +23,8 @@ from numba import njit
 from torch import Tensor
 
 from striate.data.layouts import open_source
-from striate.data.randomness import epoch_order, item_keys, uniforms
-from striate.kinds import feed_of
+from striate.data.randomness import Draws, epoch_order, item_keys
+from striate.kinds.signal.inputs import SignalInputs
 from striate.models import create_model
 from striate.models.minirocket import fit_biases
 from striate.transfer.probe import fit_probe
@@ -96,13 +96,16 @@ def show_neighbours(name: str, source: Any) -> None:
 
 
 def train_scratch(
-    feed: Any, readings: list[Any], ids: list[str], labels: Tensor, num_classes: int, seed: int,
+    inputs: Any, readings: list[Any], ids: list[str], labels: Tensor, num_classes: int, seed: int,
     *, model: str, epochs: int, seconds: float, rate: float, batch: int,
 ) -> tuple[torch.nn.Module, int]:  # fmt: skip
     """InceptionTime, trained on all readings; the epochs done are said."""
     torch.manual_seed(seed)
     network = create_model(
-        model, rank=len(feed.input_shape) - 1, in_channels=feed.channels, num_classes=num_classes
+        model,
+        rank=len(inputs.input_shape) - 1,
+        in_channels=inputs.channels,
+        num_classes=num_classes,
     )
     decayed = [p for p in network.parameters() if p.ndim > 1]
     other = [p for p in network.parameters() if p.ndim <= 1]
@@ -115,7 +118,6 @@ def train_scratch(
     epoch = 0
     while done < 1:
         order = epoch_order(seed, epoch, count)
-        draws = uniforms(keys, feed.num_draws, seed=seed, epoch=epoch)
         pieces = max(1, round(count / batch))
         for items in np.array_split(order, pieces):
             done = max(epoch / epochs, (time.monotonic() - start) / seconds)
@@ -123,7 +125,8 @@ def train_scratch(
                 group["lr"] = (
                     rate * min(1, 20 * done + 0.05) * (1 + math.cos(math.pi * min(done, 1))) / 2
                 )
-            x = feed.augmented([readings[i] for i in items], draws[items])
+            draws = Draws(keys=keys[items], seed=seed, epoch=epoch)
+            x = inputs.augmented([readings[i] for i in items], draws)
             loss = torch.nn.functional.cross_entropy(network(x), labels[items])
             optimizer.zero_grad()
             loss.backward()
@@ -184,16 +187,16 @@ def main() -> None:
             if args.hold_out:
                 part, judged = _hold_out(train, labels, args.hold_out, seed)
             options = {"augment": args.augment, "normalize": args.normalize}
-            feed = feed_of("signal").fitted([readings[i] for i in part], options)
+            inputs = SignalInputs.fitted([readings[i] for i in part], options)
             truth = labels[judged]
-            x = feed.inputs([readings[i] for i in judged])
+            x = inputs.inputs([readings[i] for i in judged])
             if "minirocket" not in args.skip:
                 start = time.monotonic()
                 network = create_model(
-                    "minirocket", rank=1, in_channels=feed.channels, input_size=feed.length,
+                    "minirocket", rank=1, in_channels=inputs.channels, input_size=inputs.length,
                     num_classes=len(classes),
                 )  # fmt: skip
-                known = feed.inputs([readings[i] for i in part])
+                known = inputs.inputs([readings[i] for i in part])
                 fit_biases(network, known, seed)
                 with torch.inference_mode():
                     features = network.pool(network.forward_features(known))
@@ -201,12 +204,12 @@ def main() -> None:
                     logits = probe.logits(network.pool(network.forward_features(x)))
                 say(
                     "MiniRocket, probe", seed=seed, accuracy=accuracy(logits.argmax(1), truth),
-                    strength=probe.strength, seconds=round(time.monotonic() - start, 1),
+                    C=probe.C, seconds=round(time.monotonic() - start, 1),
                 )  # fmt: skip
             if "scratch" not in args.skip:
                 start = time.monotonic()
                 net, epochs = train_scratch(
-                    feed, [readings[i] for i in part], [items[i].id for i in part], labels[part],
+                    inputs, [readings[i] for i in part], [items[i].id for i in part], labels[part],
                     len(classes), seed, model=args.model, epochs=args.epochs,
                     seconds=args.seconds, rate=args.rate, batch=args.batch,
                 )  # fmt: skip

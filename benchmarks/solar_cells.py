@@ -5,7 +5,7 @@
 The protocol of Deitsch et al. (Solar Energy 2019): 1,968 cells to train, 656 to test, stratified.
 A part of the 1,968 (12 %) is held out for validation; the test cells choose nothing. About 10
 minutes a seed on 2 CPU cores; `--plain` adds a plain fine-tuning loop of the same network, for up
-to 30 minutes a seed. Expected: see docs/performance.md.
+to 30 minutes a seed. Expected: see docs/performance-details.md.
 """
 
 from __future__ import annotations

@@ -25,11 +25,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.data.layouts import open_source
-from striate.data.randomness import epoch_order, item_keys, uniforms
+from striate.data.randomness import Draws, epoch_order, item_keys
 from striate.data.source import Reading
 from striate.explain import explain
-from striate.explain.volume_picture import orthogonal_slices
-from striate.kinds.volume.inputs import VolumeFeed
+from striate.explain.drawing import image_card
+from striate.kinds.volume.drawing import orthogonal_slices
+from striate.kinds.volume.inputs import VolumeInputs
 from striate.models import Network, create_model
 from striate.nn.fuse import fold_batch_norm
 from striate.transfer.probe import fit_probe
@@ -57,8 +58,8 @@ class Split:
     def accuracy(self, predicted: NDArray[np.int64], part: NDArray[np.int64]) -> float:
         return float((predicted[part] == self.labels[part]).mean())
 
-    def feed(self, **options: str) -> VolumeFeed:
-        return VolumeFeed.fitted((self.readings[i] for i in self.train), options)
+    def inputs(self, **options: str) -> VolumeInputs:
+        return VolumeInputs.fitted((self.readings[i] for i in self.train), options)
 
 
 def split_of(readings: list[Reading], labels: NDArray[np.int64], seed: int, epochs: int) -> Split:
@@ -105,21 +106,21 @@ def forest(split: Split) -> NDArray[np.int64]:
 
 def probe(split: Split) -> NDArray[np.int64]:
     """A linear layer on frozen features."""
-    feed = split.feed()
-    network = create_model("three_views", rank=3, in_channels=1, num_classes=6, weights="imagenet")
-    fit_head(network, feed, split)
-    return predicted(network, feed, split.readings)
+    inputs = split.inputs()
+    network = create_model("tri_planar", rank=3, in_channels=1, num_classes=6, weights="imagenet")
+    fit_head(network, inputs, split)
+    return predicted(network, inputs, split.readings)
 
 
-def fit_head(network: Network, feed: VolumeFeed, split: Split) -> None:
+def fit_head(network: Network, inputs: VolumeInputs, split: Split) -> None:
     """Put a linear probe of the training volumes in the head's place."""
     training = [split.readings[i] for i in split.train]
-    frozen = fold_batch_norm(network.eval(), feed.inputs(training[:1]))
+    frozen = fold_batch_norm(network.eval(), inputs.inputs(training[:1]))
     assert isinstance(frozen, Network)
     features = []
     for start in range(0, len(training), 8):
         with torch.inference_mode():
-            maps = frozen.forward_features(feed.inputs(training[start : start + 8]))
+            maps = frozen.forward_features(inputs.inputs(training[start : start + 8]))
             features.append(frozen.pool(maps).flatten(1))
     head = fit_probe(torch.cat(features), torch.from_numpy(split.labels[split.train]), 6)
     network.classifier.load_state_dict(head.as_head().state_dict())
@@ -127,15 +128,16 @@ def fit_head(network: Network, feed: VolumeFeed, split: Split) -> None:
 
 def draw(split: Split, path: str) -> None:
     """Where the probe looks in the first helix to test on that it names rightly."""
-    feed = split.feed()
-    network = create_model("three_views", rank=3, in_channels=1, num_classes=6, weights="imagenet")
-    fit_head(network, feed, split)
+    inputs = split.inputs()
+    network = create_model("tri_planar", rank=3, in_channels=1, num_classes=6, weights="imagenet")
+    fit_head(network, inputs, split)
     helices = [i for i in split.test if split.labels[i] == HELIX]
-    guesses = predicted(network, feed, [split.readings[i] for i in helices])
+    guesses = predicted(network, inputs, [split.readings[i] for i in helices])
     chosen = helices[int(np.flatnonzero(guesses == HELIX)[0])]
     reading = split.readings[chosen]
-    heat = explain(network, feed.inputs([reading]), method="occlusion")[0]
-    orthogonal_slices(reading.array[0].astype(np.float32), heat.numpy()).save(path, optimize=True)
+    heat = explain(network, inputs.inputs([reading]), method="occlusion").heat[0]
+    slices = orthogonal_slices(reading.array[0].astype(np.float32), heat.numpy())
+    image_card([slices], ("Evidence for: helix (method: occlusion)",)).save(path, optimize=True)
     print(f"item {chosen:04d} -> {path}")
 
 
@@ -144,22 +146,22 @@ def trained(
 ) -> Callable[[Split], NDArray[np.int64]]:
     def train(split: Split) -> NDArray[np.int64]:
         torch.manual_seed(split.seed)
-        feed = split.feed(symmetry="cube")
+        inputs = split.inputs(symmetry="cube")
         options = {} if weights else {"input_size": 32}
         network = create_model(
             name, rank=3, in_channels=1, num_classes=6, weights=weights, **options
         )
         if weights:
-            fit_head(network, feed, split)
+            fit_head(network, inputs, split)
         epochs = max(1, round(share * split.epochs))
-        fit(network, feed, split, epochs, rate, size)
-        return predicted(network, feed, split.readings)
+        fit(network, inputs, split, epochs, rate, size)
+        return predicted(network, inputs, split.readings)
 
     return train
 
 
 def fit(
-    network: Network, feed: VolumeFeed, split: Split, epochs: int, rate: float, size: int
+    network: Network, inputs: VolumeInputs, split: Split, epochs: int, rate: float, size: int
 ) -> None:
     """AdamW under one cycle, from the head that is there; nothing is chosen on validation."""
     labels = torch.from_numpy(split.labels)
@@ -175,16 +177,16 @@ def fit(
         losses = []
         for step in range(steps):
             batch = order[step * size : (step + 1) * size]
-            draws = uniforms(keys[batch], feed.num_draws, seed=split.seed, epoch=epoch)
-            inputs = feed.augmented([split.readings[i] for i in batch], draws)
-            loss = F.cross_entropy(network(inputs), labels[batch])
+            draws = Draws(keys=keys[batch], seed=split.seed, epoch=epoch)
+            batch_inputs = inputs.augmented([split.readings[i] for i in batch], draws)
+            loss = F.cross_entropy(network(batch_inputs), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
         if epoch % 5 == 4 or epochs < 10 or epoch == epochs - 1:
-            held = predicted(network, feed, [split.readings[i] for i in split.val])
+            held = predicted(network, inputs, [split.readings[i] for i in split.val])
             accuracy = float((held == split.labels[split.val]).mean())
             print(
                 f"    epoch {epoch + 1}: loss {np.mean(losses):.3f}, validation {accuracy:.3f}",
@@ -192,12 +194,12 @@ def fit(
             )
 
 
-def predicted(network: Network, feed: VolumeFeed, readings: list[Reading]) -> NDArray[np.int64]:
+def predicted(network: Network, inputs: VolumeInputs, readings: list[Reading]) -> NDArray[np.int64]:
     network.eval()
     found: list[Tensor] = []
     for start in range(0, len(readings), 16):
         with torch.inference_mode():
-            found.append(network(feed.inputs(readings[start : start + 16])).argmax(1))
+            found.append(network(inputs.inputs(readings[start : start + 16])).argmax(1))
     return torch.cat(found).numpy()
 
 
@@ -208,7 +210,7 @@ METHODS: dict[str, Callable[[Split], NDArray[np.int64]]] = {
     "probe": probe,
     "small": trained(SMALL),
     "plain": trained(PLAIN),
-    "finetune": trained("three_views", weights="imagenet", rate=5e-4, size=8, share=0.16),
+    "finetune": trained("tri_planar", weights="imagenet", rate=5e-4, size=8, share=0.16),
 }
 
 

@@ -121,6 +121,22 @@ def _photographs(count, height=40, width=48, seed=0):
 
 
 @pytest.fixture
+def prepare_images(tmp_path):
+    """A function: the data set of a source of images, its cache in the test's own folder."""
+    from striate.data.prepare import prepare
+    from striate.data.stores.pixels import PixelStore
+    from striate.tasks import task_of
+
+    def make(source, size, **options):
+        def build(source, items):
+            return PixelStore.build(source, items, size, tmp_path)
+
+        return prepare(source, task_of(source.listing.items), build, **options)
+
+    return make
+
+
+@pytest.fixture
 def array_source():
     return ArraySource
 

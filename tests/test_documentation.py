@@ -37,6 +37,42 @@ def test_the_command_line_page_names_every_command_and_option():
                 assert f"`{option}`" in section[1], f"{name} {option} is not documented"
 
 
+ROOMS = ("analysis", "errors", "explain", "geometry", "metrics", "models", "nn", "ops", "transfer")
+
+
+def public_names(module):
+    """What a module offers: the names that it re-exports, or the functions and classes it defines."""
+    if hasattr(module, "__all__"):
+        return set(module.__all__)
+    own = {n: o for n, o in vars(module).items() if callable(o) and not n.startswith("_")}
+    return {n for n, o in own.items() if getattr(o, "__module__", None) == module.__name__}
+
+
+def public_modules(room):
+    """The package itself, or its modules where it re-exports nothing."""
+    package = importlib.import_module(f"striate.{room}")
+    inside = [name for name in MODULES if name.startswith(f"striate.{room}.")]
+    return {package.__name__} if public_names(package) or not inside else set(inside)
+
+
+def test_the_reference_has_every_public_name():
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.rst"))
+    named = set(re.findall(r"^\.\. auto(?:function|class):: striate\.(\w+)$", pages, re.M))
+    assert named == {name for name in striate.__all__ if not name.startswith("_")}
+    whole = re.findall(r"^\.\. automodule:: (\S+)$", pages, re.M)
+    assert len(whole) == len(set(whole))
+    assert set(whole) == {module for room in ROOMS for module in public_modules(room)}
+
+
+def test_every_public_name_is_explained():
+    for name in {module for room in ROOMS for module in public_modules(room)} | {"striate"}:
+        module = importlib.import_module(name)
+        for public in public_names(module):
+            found = getattr(module, public)
+            if callable(found):
+                assert found.__doc__, f"{name}.{public} has no docstring"
+
+
 def test_links_inside_the_documentation_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):

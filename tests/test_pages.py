@@ -17,7 +17,7 @@ CONCEPTS = {"convolution", "pooling", "pointwise", "receptive-field", "architect
 
 @pytest.fixture
 def build(monkeypatch):
-    monkeypatch.syspath_prepend(DOCS)
+    monkeypatch.syspath_prepend(DOCS / "figures")
     return importlib.import_module("build")
 
 
@@ -59,7 +59,24 @@ def test_pictures_are_what_is_drawn(build):
             np.testing.assert_allclose(kept, drawn, atol=1, err_msg=f"{name}: run make docs")
 
 
-def test_the_index_leads_to_every_page():
-    linked = set(re.findall(r"\]\(([^)]+\.md)\)", (DOCS / "index.md").read_text()))
-    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
-    assert linked >= {page for page in pages if not page.startswith("decisions")} - {"index.md"}
+def test_an_index_leads_to_every_page():
+    """The menus of the site are made of these links."""
+    for index in (DOCS / "index.md", DOCS / "decisions" / "index.md"):
+        linked = re.findall(r"\]\(([^)]+\.(?:md|rst))\)", index.read_text())
+        pages = {p.relative_to(index.parent).as_posix() for p in index.parent.rglob("*.md")}
+        if index.parent == DOCS:
+            pages = {page for page in pages if not page.startswith(("decisions/0", "_build"))}
+        assert len(linked) == len(set(linked))
+        assert set(linked) - {"api/index.rst"} == pages - {"index.md"}
+
+
+def test_the_menus_of_the_site(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    site = importlib.import_module("conf")
+    menus = site.menus((DOCS / "index.md").read_text())
+    assert menus.count("```{toctree}") == 4
+    assert "\n:caption: To use it\n\ncommand-line.md\n" in menus
+    page = site.first_page(
+        "# A\n[x](docs/b.md)\n## Documentation\nold\n\n## Licence\n", "# B\nnew\n"
+    )
+    assert page == "# A\n[x](b.md)\n## Documentation\nnew\n\n## Licence\n"

@@ -1,8 +1,10 @@
 import io
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from striate.progress import Progress, duration
+from striate.progress import Progress, as_progress, duration, in_notebook
 
 
 class Terminal(io.StringIO):
@@ -46,3 +48,46 @@ def test_quiet_writes_nothing():
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_function_is_called_with_each_line():
+    lines: list[str] = []
+    progress = as_progress(lines.append)
+    progress.say("hello")
+    with progress.track("reading", 2, "images") as tracker:
+        tracker.advance(2)
+    assert lines[0] == "hello"
+    assert lines[1].startswith("reading: 2/2 images, ")
+    assert len(lines) == 2
+
+
+def test_what_the_argument_progress_stands_for(capsys):
+    own = Progress(io.StringIO())
+    assert as_progress(own) is own
+    assert as_progress(False).quiet
+    assert as_progress(None).quiet
+    as_progress(True).say("hello")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_notebook_shows_progress_in_one_line_of_the_cell(monkeypatch, capsys):
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert as_progress(False).quiet
+    progress = as_progress(None)
+    progress.interval = 0
+    with progress.track("reading", 2, "images") as tracker:
+        tracker.advance(note="loss 0.123456789")
+        tracker.advance(note="loss 1")
+    out = capsys.readouterr().out
+    first, last = out.rstrip("\n").split("\r")
+    assert first.startswith("reading: 1/2 images, ")
+    assert last.rstrip().endswith("loss 1")
+    assert len(last) >= len(first)
+    assert out.count("\n") == 1
+
+
+def test_a_terminal_of_ipython_is_no_notebook(monkeypatch):
+    shell = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert not in_notebook()

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from striate.analysis import receptive_field as receptive_field
     from striate.estimators import Classifier as Classifier
+    from striate.estimators import Regressor as Regressor
     from striate.fitting.fit import fit as fit
     from striate.models import create_model as create_model
+    from striate.models import list_models as list_models
     from striate.run.run import Run as Run
     from striate.run.run import load as load
 
-_HOMES: Final = {
+    __version__: str
+
+_HOMES: typing.Final = {
     "Classifier": "striate.estimators",
+    "Regressor": "striate.estimators",
     "Run": "striate.run.run",
     "create_model": "striate.models",
     "fit": "striate.fitting.fit",
+    "list_models": "striate.models",
     "load": "striate.run.run",
     "receptive_field": "striate.analysis",
 }
 
-__all__ = ["Classifier", "Run", "create_model", "fit", "load", "receptive_field"]
+__all__ = [
+    "Classifier",
+    "Regressor",
+    "Run",
+    "create_model",
+    "fit",
+    "list_models",
+    "load",
+    "receptive_field",
+]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     """Import a public name where it is first used, so that `import striate` stays instant."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("striate")
     raise AttributeError(f"module 'striate' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*__all__, "__version__"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from striate.errors import ArgumentError, DeviceError
+from striate.errors import DeviceError, UnknownNameError
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -18,21 +18,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` takes a GPU where there is one.
+    """Return the device of that name; `auto` takes a GPU where there is one.
 
     Raises:
-        ArgumentError: no such name.
-        DeviceError: `cuda` was asked for and there is no GPU.
+        UnknownNameError: There is no such name.
+        DeviceError: `cuda` was requested and there is no GPU.
     """
     if name not in DEVICES and not name.startswith("cuda:"):
-        raise ArgumentError(f"device={name!r}", fix=f"choose one of {', '.join(DEVICES)}")
+        raise UnknownNameError("device", name, DEVICES)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise DeviceError(
             f"device {name!r} is not there",
             why="torch sees no CUDA GPU",
-            fix="use --device cpu, or install a torch build and driver for the GPU",
+            fix="use `device='cpu'`, or install a torch build and driver for the GPU",
         )
     return torch.device(name)
 

@@ -7,6 +7,7 @@ The tree (the exit code of the command line in brackets)::
     ├── UserError [2], a ValueError        the user can mend it
     │   ├── DataError                      a folder, a file, a manifest, a split
     │   ├── ArgumentError                  an option, an argument, a name
+    │   │   ├── OptionError                an option by its name, with the value it had
     │   │   └── UnknownNameError           not in a registry; suggests the nearest
     │   ├── WeightsError                   a checkpoint that does not fit or cannot be read
     │   └── RunError                       a run folder: missing, locked, of other data
@@ -14,27 +15,37 @@ The tree (the exit code of the command line in brackets)::
         ├── MissingExtraError              an optional dependency; names the extra
         ├── WeightsUnavailableError        neither in the cache nor on the network
         ├── DeviceError                    no such accelerator
-        ├── EngineError                    a network that an engine cannot take, or answers otherwise
+        ├── EngineError                    a network that an engine cannot take or computes otherwise
         ├── StorageError                   disk full, not writable, fsync failed
         └── DivergedError                  the loss is not finite and going back did not help
 
 Each message is one line: what, where (the path), why, and the fix.
+
+A message names an option as Python does, between backticks: "choose another folder with `out=`",
+"go on with `resume=True`". The command line prints what `StriateError.on_command_line` makes of it:
+"choose another folder with --out", "go on with --resume".
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
+
+_OPTION: Final = re.compile(r"`([a-z][a-z_]*)=(?:'([\w./:+-]+)'|([^`]*))`")
 
 
 class StriateError(Exception):
-    """An error with a message of one line that is fit to be shown to a user.
+    """An error whose message is one line that can be shown to a user.
 
     Args:
-        what: what went wrong, with the path or the argument concerned.
-        why: the cause, where `what` does not already say it.
-        fix: what the user can do about it.
+        what: What went wrong, with the path or the argument concerned.
+        why: The cause, where `what` does not say it already.
+        fix: What the user can do about it.
+
+    Attributes:
+        exit_code: The exit code of the command line after this error.
     """
 
     exit_code = 3
@@ -44,6 +55,32 @@ class StriateError(Exception):
         line = what + (f": {why}" if why else "") + (f"; {fix}" if fix else "")
         super().__init__(one_line(line))
 
+    def on_command_line(self) -> str:
+        """Return the message with each option spelled as on the command line.
+
+        >>> StriateError("stopped", fix="go on with `resume=True`").on_command_line()
+        'stopped; go on with --resume'
+        """
+        return _OPTION.sub(_command_line_option, str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an exception is copied by calling its class with its message alone.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    cls: type[StriateError], args: tuple[object, ...], attributes: dict[str, Any]
+) -> StriateError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
+
+
+def _command_line_option(found: re.Match[str]) -> str:
+    name, value = found[1].replace("_", "-"), found[2] or found[3]
+    spelled = {"": "", "True": "", "None": " none"}.get(value, f" {value}")
+    return f"--{name}{spelled}"
+
 
 class StoppedError(StriateError):
     """The work was asked to stop, and everything done so far is saved."""
@@ -51,11 +88,11 @@ class StoppedError(StriateError):
     exit_code = 130
 
     def __init__(self) -> None:
-        super().__init__("stopped; go on with the same command and --resume")
+        super().__init__("stopped, and saved", fix="go on from here with `resume=True`")
 
 
 class UserError(StriateError, ValueError):
-    """Something the user can mend."""
+    """The user can mend this: data, an option, a file, a run folder."""
 
     exit_code = 2
 
@@ -68,34 +105,55 @@ class ArgumentError(UserError):
     """An option or argument has a value that is not allowed."""
 
 
-MOST_LISTED: Final = 20
-"""Names that an error lists; of more it tells the number."""
+class OptionError(ArgumentError):
+    """An option of a public function has a value that is not allowed, or would be ignored.
+
+    Args:
+        option: The name of the parameter in Python, as in "image_size".
+        value: The value received.
+        why: What is wrong with it.
+        fix: What to write instead.
+
+    >>> error = OptionError("time", "10x", why="it is no duration", fix="write 90s, 10m or 1h")
+    >>> str(error)
+    "`time='10x'`: it is no duration; write 90s, 10m or 1h"
+    >>> error.on_command_line()
+    '--time 10x: it is no duration; write 90s, 10m or 1h'
+    """
+
+    def __init__(self, option: str, value: object, *, why: str = "", fix: str = "") -> None:
+        self.option, self.value = option, value
+        super().__init__(f"`{option}={value!r}`", why=why, fix=fix)
+
+
+MAX_LISTED_NAMES: Final = 20
+"""An error lists at most so many names; of more it gives the number."""
 
 
 class UnknownNameError(ArgumentError):
-    """A name that is not registered.
+    """A name is not among those that are allowed.
 
     Args:
-        kind: what was looked for ("model", "method", ...).
-        name: the name received.
-        known: every name that is allowed.
+        kind: What was looked for ("model", "method", ...).
+        name: The name received.
+        known: Every name that is allowed.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.name, self.known = name, sorted(known)
         near = nearest(name, self.known)
-        few = len(self.known) <= MOST_LISTED
+        few = len(self.known) <= MAX_LISTED_NAMES
         listing = ", ".join(self.known) if few else f"{len(self.known)} names"
         fix = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {listing}"
         super().__init__(f"unknown {kind} {name!r}", fix=fix)
 
 
 class WeightsError(UserError):
-    """A checkpoint that cannot be read, or that does not fit the network."""
+    """A checkpoint cannot be read, or does not fit the network."""
 
 
 class RunError(UserError):
-    """A run folder that cannot be used as asked."""
+    """A run folder is missing, in use, or cannot be used in this way."""
 
 
 class MachineError(StriateError, RuntimeError):
@@ -106,8 +164,8 @@ class MissingExtraError(MachineError):
     """An optional dependency is not installed.
 
     Args:
-        package: the package that could not be imported.
-        extra: the extra of Striate that brings it.
+        package: The package that could not be imported.
+        extra: The extra of Striate that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -117,30 +175,62 @@ class MissingExtraError(MachineError):
 
 
 class WeightsUnavailableError(MachineError):
-    """Weights that are neither in the cache nor to be had from the network."""
+    """Weights are neither in the cache nor on the network."""
 
 
 class DeviceError(MachineError):
-    """The device asked for is not there."""
+    """The requested device does not exist on this machine."""
 
 
 class EngineError(MachineError):
-    """An inference engine cannot take a network, or answers otherwise than the network does."""
+    """An inference engine cannot take a network, or computes something else than the network."""
 
 
 class StorageError(MachineError):
-    """A file could not be written or made durable."""
+    """A file could not be written to the disk."""
 
 
 class DivergedError(MachineError):
-    """Training left the finite numbers and going back did not help."""
+    """The loss became infinite or NaN, and going back to a checkpoint did not help."""
+
+
+SYNONYMS: Final = {
+    "evaluate": "eval",
+    "gpu": "cuda",
+    "infer": "predict",
+    "linear": "probe",
+    "no": "identity",
+    "none": "identity",
+    "svm": "kernel",
+    "test": "eval",
+    "train": "fit",
+    "val": "eval",
+    "validate": "eval",
+}
+"""What other tools call a command or a value, and its name here."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The names most like `name`, best first; empty where nothing is near."""
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.6)
+    """The names that are most like `name`, best first; none where nothing is like it.
+
+    A word of `SYNONYMS` is like the name that it stands for.
+
+    >>> nearest("ResNet-50", ["resnet50", "vgg16"]), nearest("train", ["fit", "predict"])
+    (['resnet50'], ['fit'])
+    """
+    names, letters = list(known), _letters(name)
+    meant = SYNONYMS.get(name.lower())
+    if meant in names:
+        return [meant]
+    # A name that differs by case and separators alone is certainly meant, however short.
+    same = [other for other in names if letters and _letters(other) == letters]
+    return same[:count] or difflib.get_close_matches(name, names, n=count, cutoff=0.6)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def one_line(text: str) -> str:
-    """`text` with line breaks and other control characters made visible."""
+    """Return `text` with line breaks and other control characters made visible."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

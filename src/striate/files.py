@@ -1,21 +1,45 @@
-"""Files written whole or not at all, and where they may lie."""
+"""Files written whole or not at all, locks between processes, and where files may lie."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Final
 
 from striate.errors import StorageError
 
+_DISK_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+_REASONS: Final = {
+    errno.ENOENT: "file not found",
+    errno.ENOTDIR: "file not found",
+    errno.EACCES: "no permission to read it",
+    errno.EPERM: "no permission to read it",
+    errno.EISDIR: "a folder, not a file",
+    errno.ENAMETOOLONG: "path too long",
+    errno.ELOOP: "a loop of links",
+    errno.ENXIO: "not a regular file",
+}
+
+
+def os_reason(error: OSError) -> str:
+    """What an error of the operating system means for a file that was to be read."""
+    known = _REASONS.get(error.errno or 0)
+    return known or (error.strerror or str(error)).lower()
+
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A CSV document; text that a spreadsheet would run as a formula gets a leading quote."""
+    """A CSV document; text that a spreadsheet would run as a formula gets a leading quote.
+
+    `csv_rows` reads it back.
+    """
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_escape_cell(column) for column in columns])
@@ -23,31 +47,84 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
+def csv_rows(document: str) -> list[dict[str, str]]:
+    """The rows of a document that `csv_text` wrote, by the names of the columns."""
+    lines = csv.reader(StringIO(document, newline=""))
+    header, *rows = ([_unescape_cell(cell) for cell in line] for line in lines)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def utf8_text(text: str) -> str:
+    """Text with what UTF-8 cannot hold (a name of odd bytes) made visible, as in a CSV document."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _escape_cell(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
-    text = cell.encode("utf-8", "backslashreplace").decode()
+    text = utf8_text(cell)
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") and text else text
 
 
-def unescape_cell(cell: str) -> str:
-    """A cell as it was before `csv_text` wrote it."""
+def _unescape_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" else cell
 
 
 def user_cache_folder() -> Path:
-    """Where Striate keeps what can be made again: $STRIATE_CACHE, or the user's cache folder."""
+    """The folder of files that can be made again: $STRIATE_CACHE, or the user's cache folder."""
     if chosen := os.environ.get("STRIATE_CACHE"):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "striate"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("striate", appauthor=False)
+
+
+class FileInUseError(OSError):
+    """Another process holds a lock file.
+
+    Args:
+        owner: The number of that process, or "another program" where it is not known.
+    """
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(errno.EAGAIN, f"in use by process {owner}")
+        self.owner = owner
+
+
+@contextlib.contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file for this process; the system lets go of it when the process ends.
+
+    Args:
+        path: The lock file, which is made where it is missing. The number of the process that
+            holds it is written into a file beside it, since a locked file cannot be read
+            everywhere.
+
+    Raises:
+        FileInUseError: Another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    owner = path.with_name(f"{path.name}-owner")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        held_by = owner.read_text().strip() if owner.is_file() else ""
+        raise FileInUseError(held_by or "another program") from None
+    try:
+        owner.write_text(str(os.getpid()))
+        yield
+        owner.unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut.
 
     Raises:
-        StorageError: it could not be written, or not be made durable.
+        StorageError: The file could not be written, or not be made durable.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -56,26 +133,43 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _make_folder_durable(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise storage_error(path, len(content), error) from None
 
 
-def storage_error(path: Path, needed: int, error: OSError) -> StorageError:
-    """The error for a file of `needed` bytes that could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(path.parent).free
-        return StorageError(
-            f"no space for {str(path)!r}",
-            why=f"needs {size_text(needed)}, {size_text(free)} free",
-            fix="free some space, or choose another folder with --out",
-        )
-    return StorageError(f"cannot write {str(path)!r}", why=error.strerror or str(error))
+def _make_folder_durable(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can open a folder at all."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(
+    path: Path,
+    needed: int | None,
+    error: OSError,
+    *,
+    fix: str = "free some space, or choose another folder with `out=`",
+) -> StorageError:
+    """The error of a file that could not be written.
+
+    Args:
+        path: The file.
+        needed: The number of its bytes, where it is known.
+        error: What the system said.
+        fix: What the user can do about it.
+    """
+    if error.errno in _DISK_FULL:
+        free = f"{size_text(shutil.disk_usage(path.parent).free)} free"
+        why = free if needed is None else f"needs {size_text(needed)}, {free}"
+        return StorageError(f"no space for {str(path)!r}", why=why, fix=fix)
+    return StorageError(f"cannot write {str(path)!r}", why=error.strerror or str(error), fix=fix)
 
 
 def size_text(num_bytes: float) -> str:
@@ -92,6 +186,6 @@ def size_text(num_bytes: float) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

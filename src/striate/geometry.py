@@ -7,7 +7,7 @@ index into the unpadded input; the padding lies at negative positions and past t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, prod
 from typing import Final, TypeAlias
@@ -31,14 +31,14 @@ class Window:
     """A window that slides along one axis.
 
     Attributes:
-        kernel_size: number of taps.
-        stride: step from one output to the next, in input positions.
-        dilation: distance between taps, in input positions.
-        low: positions of padding before the input.
-        high: positions of padding after it.
+        kernel_size: Number of taps.
+        stride: Input positions from one output to the next.
+        dilation: Input positions from one tap to the next.
+        low: Positions of padding before the input.
+        high: Positions of padding after the input.
 
     Raises:
-        ArgumentError: an attribute is out of range.
+        ArgumentError: An attribute is out of range.
     """
 
     kernel_size: int
@@ -60,19 +60,19 @@ class Window:
 
     @property
     def extent(self) -> int:
-        """Positions from the first tap to the last, both counted."""
+        """Number of positions from the first tap to the last, both counted."""
         return (self.kernel_size - 1) * self.dilation + 1
 
     def output_size(self, size: int, ceil_mode: bool = False) -> int:
         """Number of places the window takes on an input of `size` positions.
 
         Args:
-            size: positions of the input.
-            ceil_mode: also count a last window that runs over the end, if it starts inside the
-                input or its low padding (torch's pooling rule).
+            size: Positions of the input.
+            ceil_mode: Whether a last window that runs over the end counts too, if it starts inside
+                the input or its low padding (torch's pooling rule).
 
         Raises:
-            ArgumentError: not one window fits.
+            ArgumentError: Not one window fits.
         """
         span = size + self.low + self.high - self.extent
         if span < 0:
@@ -80,7 +80,7 @@ class Window:
                 f"an axis of {size} is too small",
                 why=f"a window of kernel_size={self.kernel_size}, dilation={self.dilation} spans "
                 f"{self.extent} and the padding is ({self.low}, {self.high})",
-                fix=f"the least size is {self.least_input_size()}",
+                fix=f"the least size is {self.min_input_size()}",
             )
         if not ceil_mode:
             return span // self.stride + 1
@@ -91,12 +91,12 @@ class Window:
         """Output positions of the transposed convolution on an input of `size` positions.
 
         Args:
-            size: positions of the input.
-            output_padding: positions added at the end, to choose among the sizes that a
+            size: Positions of the input.
+            output_padding: Positions that are added at the end, to choose among the sizes that a
                 convolution with this window would map to `size`.
 
         Raises:
-            ArgumentError: nothing is left, or `output_padding` chooses nothing.
+            ArgumentError: Nothing is left, or `output_padding` chooses nothing.
         """
         if not 0 <= output_padding < max(self.stride, self.dilation):
             raise ArgumentError(
@@ -113,8 +113,8 @@ class Window:
             )
         return out
 
-    def least_input_size(self, output_size: int = 1) -> int:
-        """The least size that gives `output_size` places (without ceil mode)."""
+    def min_input_size(self, output_size: int = 1) -> int:
+        """The smallest size that gives `output_size` places (without ceil mode)."""
         span = (output_size - 1) * self.stride + self.extent
         return max(span - self.low - self.high, 1)
 
@@ -130,16 +130,16 @@ def plan_windows(
     """One window for each axis, with every padding turned into numbers.
 
     Args:
-        space: input positions of each axis; `same` depends on them.
-        kernel_size: taps, for all axes or for each.
-        stride: for all axes or for each.
+        space: Input positions of each axis; `same` depends on them.
+        kernel_size: Number of taps, for all axes or for each.
+        stride: Input positions from one output to the next, for all axes or for each.
         padding: `same` (the output has ceil(size / stride) positions; an odd total puts the
-            greater half at the end), `same_lower` (at the start), `valid` (none), `causal` (all
+            larger half at the end), `same_lower` (at the start), `valid` (none), `causal` (all
             before the input), a number, or for each axis a number, a name or (low, high).
-        dilation: for all axes or for each.
+        dilation: Input positions from one tap to the next, for all axes or for each.
 
     Raises:
-        ArgumentError: a value is out of range, or not one for each axis.
+        ArgumentError: A value is out of range, or there is not one for each axis.
 
     >>> plan_windows((224, 224), 3, stride=2, padding="same")[0]
     Window(kernel_size=3, stride=2, dilation=1, low=0, high=1)
@@ -161,11 +161,11 @@ def same_padding(
     """Padding (low, high) of one axis that gives ceil(size / stride) outputs (TensorFlow's rule).
 
     Args:
-        size: positions of the input.
-        kernel_size: number of taps.
-        stride: step of the window.
-        dilation: distance between taps.
-        lower: an odd total puts the greater half at the start instead of the end.
+        size: Positions of the input.
+        kernel_size: Number of taps.
+        stride: Input positions from one output to the next.
+        dilation: Input positions from one tap to the next.
+        lower: Whether an odd total puts the larger half at the start instead of the end.
 
     >>> same_padding(224, 3, stride=2), same_padding(5, 3), same_padding(5, 4, lower=True)
     ((0, 1), (1, 1), (2, 1))
@@ -187,6 +187,8 @@ def output_size(
 ) -> int:
     """Outputs along one axis of a convolution or a pooling; see `Window.output_size`.
 
+    `padding` is `same`, `same_lower`, `valid`, `causal`, a number for both ends, or (low, high).
+
     >>> output_size(224, 7, stride=2, padding=3), output_size(224, 3, 2, "same")
     (112, 112)
     """
@@ -203,6 +205,8 @@ def transposed_output_size(
 ) -> int:
     """Outputs along one axis of a transposed convolution; see `Window.transposed_output_size`.
 
+    `padding` is the number of outputs that are taken off at both ends, or (low, high).
+
     >>> transposed_output_size(112, 2, stride=2)
     224
     """
@@ -210,23 +214,11 @@ def transposed_output_size(
     return window.transposed_output_size(size, output_padding)
 
 
-def least_input_size(windows: Sequence[Window]) -> int:
-    """The least size of an axis that leaves one output after all of these, first to last.
-
-    >>> least_input_size([Window(kernel_size=3, stride=2), Window(kernel_size=3)])
-    7
-    """
-    size = 1
-    for window in reversed(windows):
-        size = window.least_input_size(size)
-    return size
-
-
 def per_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
     """`value` for each of `rank` axes; one number stands for all.
 
     Raises:
-        ArgumentError: there is not one value for each axis.
+        ArgumentError: There is not one value for each axis.
     """
     if isinstance(value, Sequence):
         if len(value) != rank:
@@ -241,7 +233,7 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
     """Raise unless `groups` divides both numbers of channels.
 
     Raises:
-        ArgumentError: it does not, or is less than 1.
+        ArgumentError: It does not, or is less than 1.
     """
     _require_positive("groups", groups)
     for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
@@ -258,9 +250,9 @@ class Field:
     that holds what each position sees, and `size` rounded down the most that any of them sees.
 
     Attributes:
-        size: input positions seen, gaps of dilation included.
-        jump: input positions from the field of one output to that of the next.
-        start: first position that output 0 sees; negative in the padding.
+        size: Number of input positions that are seen, gaps of dilation included.
+        jump: Input positions from the field of one output to that of the next.
+        start: First position that output 0 sees; negative in the padding.
     """
 
     size: Number = 1
@@ -296,7 +288,7 @@ class Field:
         return Field(end - start, self.jump, start)
 
     def positions(self, index: int, size: int) -> range:
-        """Input positions that output `index` sees of an input of `size`, without the padding."""
+        """Input positions that output `index` sees of an input of `size` positions, padding left out."""
         first = self.start + index * self.jump
         last = floor(first + self.size - 1)
         return range(max(ceil(first), 0), min(last + 1, size))
@@ -305,8 +297,8 @@ class Field:
         """Outputs at the start and at the end whose field reaches into the padding.
 
         Args:
-            size: input positions.
-            output_size: positions of the feature map.
+            size: Input positions.
+            output_size: Positions of the feature map.
         """
         last = self.start + self.size - 1 + (output_size - 1) * self.jump
         low = floor((-1 - self.start) / Fraction(self.jump)) + 1
@@ -319,8 +311,8 @@ class Cost:
     """What a layer holds and computes for one item.
 
     Attributes:
-        parameters: numbers learned.
-        multiply_adds: products summed (an addition of a bias alone is not counted).
+        parameters: Number of weights and biases that are learned.
+        multiply_adds: Number of products that are summed; adding a bias is not counted.
     """
 
     parameters: int
@@ -338,6 +330,14 @@ def convolution_cost(
     """Parameters and multiply-adds of a convolution.
 
     Padding is counted as if it were input, as every common counter does.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Number of taps along each axis.
+        out_space: Output positions along each axis.
+        groups: Number of parts that the channels are split into; they do not mix.
+        bias: Whether each output channel has a bias.
 
     Raises:
         ArgumentError: `groups` does not divide the channels.
@@ -363,23 +363,20 @@ def _plan_axis(
     size: int, kernel_size: int, stride: int, padding: AxisPadding, dilation: int
 ) -> Window:
     window = Window(kernel_size=kernel_size, stride=stride, dilation=dilation)
-    low, high = _resolve_padding(size, window, padding)
-    return Window(kernel_size=kernel_size, stride=stride, dilation=dilation, low=low, high=high)
-
-
-def _resolve_padding(size: int, window: Window, padding: AxisPadding) -> tuple[int, int]:
     if isinstance(padding, tuple):
-        return padding
-    if not isinstance(padding, str):
-        return padding, padding
-    if padding == "valid":
-        return 0, 0
-    if padding == "causal":
-        return window.extent - 1, 0
-    if padding not in PADDING_NAMES:
+        low, high = padding
+    elif isinstance(padding, int):
+        low = high = padding
+    elif padding == "valid":
+        low = high = 0
+    elif padding == "causal":
+        low, high = window.extent - 1, 0
+    elif padding in PADDING_NAMES:
+        lower = padding == "same_lower"
+        low, high = same_padding(size, kernel_size, stride, dilation, lower=lower)
+    else:
         raise UnknownNameError("padding", padding, PADDING_NAMES)
-    taps = (window.kernel_size, window.stride, window.dilation)
-    return same_padding(size, *taps, lower=padding == "same_lower")
+    return replace(window, low=low, high=high)
 
 
 def _padding_per_axis(padding: Padding, rank: int) -> tuple[AxisPadding, ...]:

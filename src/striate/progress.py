@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, TypeAlias
 
 
 class Tracker(Protocol):
-    """Counts finished units of one piece of work."""
+    """Counts the finished units of one piece of work."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more units are done; `note` is shown beside the rate (a loss, say)."""
+        """Count `count` more units as done, and show `note` (a loss, say) beside the rate."""
 
 
 class Progress:
-    """Reports to a person: messages and the progress of long work.
+    """Reports to a person: messages, and the progress of long work.
 
-    Everything goes to standard error, so that standard output stays free for results.
+    By default everything goes to standard error, so that standard output stays free for results.
 
     Args:
-        stream: where to write.
-        quiet: write nothing at all.
-        interval: seconds between plain lines where the stream is no terminal.
+        stream: Where to write.
+        quiet: Write nothing at all.
+        interval: Seconds between two lines about one piece of work where there is no terminal.
+        overwrite: Write such a line over the one before, as a notebook allows.
     """
 
     def __init__(
-        self, stream: TextIO | None = None, *, quiet: bool = False, interval: float = 10.0
+        self,
+        stream: TextIO | None = None,
+        *,
+        quiet: bool = False,
+        interval: float = 10.0,
+        overwrite: bool = False,
     ) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.quiet = quiet
         self.interval = interval
+        self.overwrite = overwrite
+        self._to_cover = 0
 
     def say(self, message: str) -> None:
         """Print one line."""
+        self._write(message)
+
+    def _write(self, line: str, *, overwritten: bool = False) -> None:
         if not self.quiet:
-            print(message, file=self.stream, flush=True)
+            # Blanks hide what is left of a longer line that this one is written over.
+            end = "\r" if overwritten else "\n"
+            print(line.ljust(self._to_cover), end=end, file=self.stream, flush=True)
+            self._to_cover = len(line) if overwritten else 0
 
     @contextmanager
     def track(self, label: str, total: int | None, unit: str = "items") -> Iterator[Tracker]:
@@ -51,6 +66,49 @@ class Progress:
             tracker = _Lines(self, label, total, unit)
             yield tracker
             tracker.close()
+
+
+ProgressLike: TypeAlias = Progress | Callable[[str], object] | bool | None
+"""What public functions take as `progress`; see `as_progress`."""
+
+
+def as_progress(value: ProgressLike) -> Progress:
+    """Return the `Progress` that the argument `progress` of a public function stands for.
+
+    Args:
+        value: A `Progress`; or a function that is called with each line, such as `print`; or True
+            to write to standard error; or False to write nothing. None writes in a notebook, into
+            the cell's output, and nothing elsewhere.
+    """
+    if isinstance(value, Progress):
+        return value
+    if callable(value):
+        return Progress(_LineStream(value))
+    if value is not False and in_notebook():
+        return Progress(sys.stdout, interval=1.0, overwrite=True)
+    return Progress(quiet=not value)
+
+
+def in_notebook() -> bool:
+    """Whether this process runs the cells of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
+class _LineStream(io.StringIO):
+    """A stream that calls a function with each line written to it."""
+
+    def __init__(self, call: Callable[[str], object]) -> None:
+        super().__init__()
+        self._call = call
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._call(line)
+        return len(text)
 
 
 class _Silent:
@@ -73,12 +131,12 @@ class _Lines:
         now = time.monotonic()
         if now - self.last >= self.progress.interval and self.done != self.total:
             self.last = now
-            self._print(now)
+            self._print(now, overwritten=self.progress.overwrite)
 
     def close(self) -> None:
         self._print(time.monotonic())
 
-    def _print(self, now: float) -> None:
+    def _print(self, now: float, *, overwritten: bool = False) -> None:
         elapsed = max(now - self.start, 1e-9)
         rate = self.done / elapsed
         of = f"/{self.total}" if self.total is not None else ""
@@ -86,9 +144,8 @@ class _Lines:
         if self.total is not None and self.done < self.total and rate > 0:
             left = f", {duration((self.total - self.done) / rate)} left"
         note = f", {self.note}" if self.note else ""
-        self.progress.say(
-            f"{self.label}: {self.done}{of} {self.unit}, {rate:.3g}/s, {duration(elapsed)}{left}{note}"
-        )
+        line = f"{self.label}: {self.done}{of} {self.unit}, {rate:.3g}/s, {duration(elapsed)}"
+        self.progress._write(line + left + note, overwritten=overwritten)
 
 
 @contextmanager
@@ -121,8 +178,18 @@ def _bar(stream: TextIO, label: str, total: int | None, unit: str) -> Iterator[T
         yield Bar()
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where there is not exactly one.
+
+    >>> counted(1, "epoch"), counted(2, "class"), counted(2624, "image")
+    ('1 epoch', '2 classes', '2,624 images')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{count:,} {noun}{ending}"
+
+
 def duration(seconds: float) -> str:
-    """Seconds as a person writes them: `8.4 s`, `2 min 05 s`, `1 h 02 min`.
+    """Return seconds as a person writes them: `8.4 s`, `2 min 05 s`, `1 h 02 min`.
 
     >>> duration(8.42), duration(125), duration(3725)
     ('8.4 s', '2 min 05 s', '1 h 02 min')

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["image", "signal", "volume", "graph"]
-"""What an item of a data set is."""
+Kind: TypeAlias = str
+"""What an item of a data set is: "image", "signal", "volume", "graph"."""
 
 Rank: TypeAlias = Literal[1, 2, 3]
 """Number of spatial axes."""

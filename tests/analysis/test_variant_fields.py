@@ -15,8 +15,7 @@ from tests.analysis.positive import (
 from striate.analysis import receptive_field
 from striate.models import MODELS, create_model
 from striate.nn.attention import SelfAttention
-from striate.nn.blocks import SqueezeExcite
-from striate.nn.norm import GlobalResponseNorm
+from striate.nn.blocks import GlobalResponseNorm, SqueezeExcite
 
 GLOBAL = (SqueezeExcite, GlobalResponseNorm, SelfAttention)
 """What makes every position see everything."""
@@ -70,7 +69,7 @@ def test_field_is_the_support_of_a_gradient(name, rank):
 
 def shortest(network, name):
     """A side that the network takes with average pooling in place of maximum pooling."""
-    return [max(network.model.least_size, SHORT.get(name, 33))] * network.model.config.rank
+    return [max(network.model.min_size, SHORT.get(name, 33))] * network.model.config.rank
 
 
 def check_axis(network, counterpart, axis, space):

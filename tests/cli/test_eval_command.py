@@ -3,14 +3,14 @@
 import json
 import shutil
 
-from striate.metrics import METRICS
+from striate.metrics.classification import METRICS
 
 
 def test_of_the_runs_own_test_items(call, probe_run):
     code, out, err = call("eval", probe_run.folder.path)
     assert (code, err) == (0, "")
     head, *lines = out.splitlines()
-    assert head == f"9 items of the test part of {probe_run.record.data}"
+    assert head == f"9 items of the test split of {probe_run.record.data}"
     value = probe_run.metrics["accuracy"]
     assert any(line.startswith("accuracy ") and f"{value:.4f}" in line for line in lines)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.explain import METHODS
+from striate.explain import EXPLANATIONS
+from striate.explain.drawing import MARGIN
 
 COSTLY = ("integrated-gradients", "occlusion")  # many passes for a picture
 
@@ -18,7 +19,10 @@ def explain(call, probe_run, tmp_path):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(m, marks=[pytest.mark.slow] if m in COSTLY else []) for m in METHODS.names()],
+    [
+        pytest.param(m, marks=[pytest.mark.slow] if m in COSTLY else [])
+        for m in EXPLANATIONS.names()
+    ],
 )
 def test_a_picture_and_a_line_an_input(method, explain, probe_run, photos, tmp_path):
     inputs = [photos / "disc" / "01.png", photos / "stripes" / "01.png"]
@@ -27,20 +31,27 @@ def test_a_picture_and_a_line_an_input(method, explain, probe_run, photos, tmp_p
     answers = [prediction.label for prediction in probe_run.predict(inputs)]
     names = [f"01-{method}.png", f"01-{method}-2.png"]
     for line, path, answer, name in zip(out.splitlines(), inputs, answers, names, strict=True):
-        place = re.escape(f"{path}: {answer}") + r" \d+\.\d%; " + re.escape(str(tmp_path / name))
+        place = (
+            re.escape(f"{path}: {answer}")
+            + rf" \d+\.\d%; evidence for {answer}: "
+            + re.escape(str(tmp_path / name))
+        )
         assert re.fullmatch(place, line)
         with Image.open(tmp_path / name) as picture:
-            assert picture.size == (4 * 64 * 2 + 8, 4 * 64)
-            left, right = np.split(np.asarray(picture).astype(int), [256 + 4], axis=1)
+            assert picture.width == 2 * 256 + 3 * MARGIN
+            page = np.asarray(picture).astype(int)
+        left, right = (page[MARGIN:, start:][:256, :256] for start in (MARGIN, 256 + 2 * MARGIN))
         with Image.open(path) as original:
-            assert np.array_equal(left[::4, :256:4], np.asarray(original))
-        assert np.ptp(right[:, 4:], axis=-1).max() > 60  # the heat is in colour
+            assert np.array_equal(left[::4, ::4], np.asarray(original))
+        assert np.ptp(right, axis=-1).max() > 60  # the heat is in colour
+        below = page[256 + 2 * MARGIN :]
+        assert len(below) > 80 and np.ptp(below, axis=-1).max() > 60  # caption and colour scale
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
 
 
 def test_another_class_can_be_asked_for(explain, photos, tmp_path):
     _, out, _ = explain(photos / "disc" / "01.png", "--target", "stripes")
-    assert f"; for stripes: {tmp_path / '01-gradcam.png'}" in out
+    assert f"; evidence for stripes: {tmp_path / '01-gradcam.png'}" in out
     of_stripes = (tmp_path / "01-gradcam.png").read_bytes()
     explain(photos / "disc" / "01.png", "--target", "disc")
     assert (tmp_path / "01-gradcam.png").read_bytes() != of_stripes
@@ -99,9 +110,15 @@ def test_nodes_are_named_after_their_graph(call, refused, tmp_path):
     assert code == 0
     for line, node in zip(out.splitlines(), ("8", "33"), strict=True):
         path = tmp_path / "out" / f"{node}-occlusion.svg"
-        place = rf"{node}: (Mr. Hi|Officer) \d+\.\d%; {re.escape(str(path))}"
+        place = rf"{node}: (Mr. Hi|Officer) \d+\.\d%; evidence for \1: {re.escape(str(path))}"
         assert re.fullmatch(place, line)
-        assert f'font-weight="bold">{node}</text>' in path.read_text()
+        drawn = path.read_text()
+        assert f'font-weight="bold">{node}</text>' in drawn
+        said = re.search(r">Prediction: (.*?)</text>.*>Evidence for: (.*?)</text>", drawn)
+        assert said[1] in line and said[2] in (
+            "Mr. Hi (method: occlusion)",
+            "Officer (method: occlusion)",
+        )
     unknown = refused("explain", run, club, "8", "34", "--out", tmp_path)
     assert unknown.startswith("unknown node of sample:karate-club '34'; did you mean ")
     assert "is no graph of nodes; name the graph" in refused("explain", run, "33")

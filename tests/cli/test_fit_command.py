@@ -80,11 +80,11 @@ def test_fault_75_weights_that_are_neither_cached_nor_to_be_had(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--time", "soon"), "--time 'soon': it is no duration; write 90s, 10m or 1h"),
+        (("--time", "soon"), "--time soon: it is no duration; write 90s, 10m or 1h"),
         (("--epochs", "0"), "--epochs 0: it must be at least 1"),
         (("--method", "finetuen"), "unknown method 'finetuen'; did you mean 'finetune'?"),
         (("--model", "resnet81", *CPU), "unknown model 'resnet81'; did you mean 'resnet18'"),
-        (("--device", "gpu"), "device='gpu'; choose one of auto, cpu, cuda"),
+        (("--device", "gpu"), "unknown device 'gpu'; did you mean 'cuda'?"),
     ],
 )
 def test_a_wrong_value_names_what_is_allowed(options, said, refused, photos, out):

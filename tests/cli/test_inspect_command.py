@@ -8,7 +8,7 @@ from striate.models import create_model
 
 
 def test_json_is_one_document(capsys):
-    assert inspect("resnet50", as_json=True) == 0
+    assert inspect("resnet50", json=True) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["parameters"] == 25_557_032
     assert document["multiply_adds"] == 4_089_184_256
@@ -33,7 +33,7 @@ def test_the_input_tells_the_rank(capsys):
 
 
 def test_a_convolution_as_large_as_its_map_ends_the_feature_maps(capsys):
-    assert inspect("vgg16", as_json=True) == 0
+    assert inspect("vgg16", json=True) == 0
     assert json.loads(capsys.readouterr().out)["receptive_field"] == [212, 212]
     assert inspect("vgg16") == 0
     assert "the last map has only" not in capsys.readouterr().out
@@ -56,3 +56,13 @@ def test_bad_arguments_are_named(arguments, message):
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(UserError, match="no finished run"):
         inspect(str(tmp_path))
+
+
+def test_a_network_of_graphs_has_no_axes_to_look_along():
+    with pytest.raises(UserError, match="gcn takes graphs"):
+        inspect("gcn")
+
+
+def test_a_network_of_one_rank_needs_no_rank(capsys):
+    assert inspect("tri_planar", json=True) == 0
+    assert json.loads(capsys.readouterr().out)["layers"][0]["output_shape"] == [32, 16, 16, 16]

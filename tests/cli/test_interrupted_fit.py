@@ -68,7 +68,7 @@ def test_fault_60_a_signal_saves_and_says_how_to_go_on(
         assert interrupt(process, number, line) == code
         said = launcher.text().splitlines()
         assert f"{number.name}: saving, then stopping; once more to leave at once" in said
-        assert said[-1] == "striate: stopped; go on with the same command and --resume"
+        assert said[-1] == "striate: stopped, and saved; go on from here with --resume"
         assert "Traceback" not in launcher.text()
         assert not (tmp_path / "run" / "run.json").exists()
     assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256

@@ -1,9 +1,23 @@
 """`striate predict`: lines, the CSV file, and errors."""
 
 import csv
+import io
+import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    """A function that puts bytes into standard input."""
+
+    def put(content):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    return put
 
 
 def test_a_line_an_input(call, probe_run, photos):
@@ -33,7 +47,7 @@ def test_csv_agrees_with_predictions_csv(call, probe_run, photos, tmp_path):
     for row in probe_run.folder.read_csv("predictions.csv"):
         answer = answers[str(photos / row["item"])]
         assert answer["prediction"] == row["prediction"]
-        for name in probe_run.classes:
+        for name in [f"p_{name}" for name in probe_run.classes]:
             np.testing.assert_allclose(float(answer[name]), float(row[name]), atol=1e-5, rtol=0)
 
 
@@ -50,8 +64,48 @@ def test_one_bad_file_does_not_stop_the_others(call, probe_run, photos, tmp_path
     (tmp_path / "bad.png").write_text("<html>")
     good = photos / "disc" / "01.png"
     code, out, err = call("predict", probe_run.folder.path, tmp_path / "bad.png", good)
-    assert code == 0 and out.startswith(f"{good}: ") and out.count("\n") == 1
-    assert err == f"skipped {tmp_path / 'bad.png'}: not an image\n"
+    assert code == 2 and out.startswith(f"{good}: ") and out.count("\n") == 1
+    assert err == f"cannot read {tmp_path / 'bad.png'}: not an image\n"
+    code, out, err = call("predict", probe_run.folder.path, tmp_path / "bad.png", good, "--json")
+    bad, other = json.loads(out)["predictions"]
+    assert (code, err) == (2, "")
+    assert bad == {"item": str(tmp_path / "bad.png"), "reason": "not an image"}
+    assert other["label"] == "disc"
+    table = tmp_path / "answers.csv"
+    assert (
+        call("predict", probe_run.folder.path, tmp_path / "bad.png", good, "--csv", table)[0] == 2
+    )
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["prediction"] for row in rows] == ["", "disc"]
+
+
+def test_json_holds_what_python_gives(call, probe_run, photos):
+    path = photos / "disc" / "01.png"
+    code, out, _ = call("predict", probe_run.folder.path, path, "--json")
+    (found,) = json.loads(out)["predictions"]
+    assert code == 0
+    assert found == probe_run.predict(path)[0].to_json()
+    assert set(found["probabilities"]) == set(probe_run.classes)
+
+
+def test_standard_input_holds_one_file(call, probe_run, photos, standard_input):
+    standard_input((photos / "disc" / "01.png").read_bytes())
+    code, out, _ = call("predict", probe_run.folder.path, "-")
+    assert code == 0 and out.count("\n") == 1
+    assert ": disc " in out
+
+
+def test_standard_input_holds_names(call, probe_run, photos, standard_input):
+    names = [str(photos / "disc" / "01.png"), str(photos / "stripes" / "02.png")]
+    standard_input("\n".join(names).encode() + b"\n\n")
+    code, out, _ = call("predict", probe_run.folder.path, "-")
+    assert code == 0
+    assert [line.split(": ")[0] for line in out.splitlines()] == names
+
+
+def test_standard_input_may_not_be_empty(refused, probe_run, standard_input):
+    standard_input(b"\n")
+    assert "standard input is empty" in refused("predict", probe_run.folder.path, "-")
 
 
 def test_errors(refused, probe_run, photos, tmp_path):

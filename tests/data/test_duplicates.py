@@ -24,7 +24,7 @@ def thumbnails_of(tmp_path, array_source):
         images = {f"{n}": ("a", picture) for n, picture in enumerate(pictures)}
         source = array_source(images)
         store = PixelStore.build(source, source.listing.items, 64, tmp_path).store
-        return grey_thumbnails(store)
+        return grey_thumbnails(store.view(n) for n in range(len(store)))
 
     return thumbnails
 

@@ -13,10 +13,12 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from striate.data import sandbox
-from striate.data.layouts import open_inputs, open_source
-from striate.data.readers.image import FORMATS, DecodeLimits, decode_image
+from striate.data.layouts import open_source
+from striate.data.readers import image as image_reader
+from striate.data.readers.image import FORMATS, decode_image
 from striate.data.sandbox import DecoderPool, read_all
-from striate.data.source import Reading, Skip, UnreadableItem
+from striate.data.source import Decoding, Reading, Skip, UnreadableItem
+from striate.data.unlabelled import open_inputs
 
 SEED = 20
 
@@ -34,9 +36,9 @@ def photo(width: int = 40, height: int = 24) -> Image.Image:
     return Image.fromarray(np.stack(channels, -1).astype(np.uint8))
 
 
-def reason(data: bytes | Path, **limits: int) -> str:
+def reason(data: bytes | Path) -> str:
     with pytest.raises(UnreadableItem) as caught:
-        decode_image(data, limits=DecodeLimits(**limits))
+        decode_image(data)
     assert "\n" not in str(caught.value)
     return caught.value.reason
 
@@ -355,20 +357,25 @@ def test_fault_13_multi_page_tiff() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 3)])
-def test_fault_14_under_the_minimum_size(size: tuple[int, int]) -> None:
+def test_fault_14_under_the_minimum_size(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = encode(Image.new("RGB", size), "PNG")
     assert reason(content) == (
         f"under the minimum size: {size[0]}x{size[1]}, the shorter side must be 4"
     )
-    assert decode_image(content, limits=DecodeLimits(min_side=1)).array.shape == (3, *size[::-1])
+    monkeypatch.setattr(image_reader, "MIN_SIDE", 1)
+    assert decode_image(content).array.shape == (3, *size[::-1])
 
 
-def test_fault_15_over_the_pixel_limit() -> None:
+def test_fault_15_over_the_pixel_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert reason(png(13000, 13000, rows=1)).startswith("over the pixel limit: 13000x13000")
-        assert reason(png(64, 64), max_pixels=64 * 64 - 1).startswith("over the pixel limit")
-        decode_image(png(64, 64), limits=DecodeLimits(max_pixels=64 * 64))
+        monkeypatch.setattr(image_reader, "MAX_PIXELS", 64 * 64)
+        decode_image(png(64, 64))
+        monkeypatch.setattr(image_reader, "MAX_PIXELS", 64 * 64 - 1)
+        assert reason(png(64, 64)).startswith("over the pixel limit")
 
 
 def test_fault_15_a_large_image_below_the_limit_is_read_without_a_warning() -> None:
@@ -430,31 +437,31 @@ def test_fault_18_random_damage_is_read_or_skipped() -> None:
 BROKEN_DECODER = """
 import os, resource, time
 import striate.data.sandbox as sandbox
-decode = sandbox.decode_image
+import striate.data.readers.image as image
+decode = image.decode_image
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 def decode_or_not(path, **options):
     if path.name.startswith("hang"): time.sleep(1000)
     if path.name.startswith("crash"): os.abort()
     if path.name.startswith("print"): os.write(1, b"noise on standard output")
     return decode(path, **options)
-sandbox.decode_image = decode_or_not
-sandbox.serve(limits)
+image.decode_image = decode_or_not
+sandbox.serve()
 """
 
 
 def test_fault_19_a_decoder_that_hangs_or_crashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = sandbox._PROGRAM.replace("serve(limits)", "") + BROKEN_DECODER
+    program = sandbox._PROGRAM.replace("serve()", "") + BROKEN_DECODER
     monkeypatch.setattr(sandbox, "_PROGRAM", program)
     names = ["a.png", "crash.png", "b.png", "hang.png", "print.png", "c.png", "crash2.png", "d.png"]
     for name in names:
         photo().save(tmp_path / name)
     source = open_inputs([tmp_path / name for name in names])
-    limits = DecodeLimits(seconds=1.0)
     answers = {
         Path(item.id).stem: answer
-        for item, answer in read_all(source, source.listing.items, None, 2, limits)
+        for item, answer in read_all(source, source.listing.items, None, 2, seconds=1.0)
     }
     assert [name + ".png" for name in answers] == names
     skipped = {name: a.reason for name, a in answers.items() if isinstance(a, Skip)}
@@ -469,10 +476,11 @@ def test_fault_19_a_dead_idle_decoder_costs_nothing(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.png")
     pool = DecoderPool()
     try:
-        first = pool.decode(tmp_path / "a.png")
-        pool._idle[0]._process.kill()
-        pool._idle[0]._process.wait()
-        np.testing.assert_array_equal(pool.decode(tmp_path / "a.png").array, first.array)
+        first = pool.decode(Decoding(decode_image, tmp_path / "a.png"))
+        pool._own.decoder._process.kill()
+        pool._own.decoder._process.wait()
+        again = pool.decode(Decoding(decode_image, tmp_path / "a.png"))
+        np.testing.assert_array_equal(again.array, first.array)
     finally:
         pool.close()
 

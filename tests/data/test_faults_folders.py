@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from striate.data.folder_walk import check_losses, walk
-from striate.data.layouts import open_inputs, open_source
+from striate.data.layouts import open_source
 from striate.data.layouts.class_folders import open_folder
+from striate.data.readers.image import IMAGE_SUFFIXES
 from striate.data.sandbox import read_all
 from striate.data.source import Item, Listing, Reading, Skip, UnreadableItem
+from striate.data.unlabelled import open_inputs
 from striate.errors import DataError
 
 
@@ -263,7 +265,7 @@ def test_fault_48_many_empty_folders(tmp_path: Path) -> None:
     for number in range(100):
         for inner in range(100):
             (tmp_path / "cat" / str(number) / str(inner)).mkdir(parents=True)
-    found = walk(tmp_path)
+    found = walk(tmp_path, IMAGE_SUFFIXES)
     assert len(found.folders) == 2 + 100 + 10_000 and len(found.files) == 4
     assert len(listing(tmp_path).items) == 4
 
@@ -319,7 +321,7 @@ def test_walk_finds_what_a_brute_force_walk_finds(tmp_path: Path) -> None:
         suffix = rng.choice([".png", ".JPG", ".txt", ""])
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"f{rng.integers(1000)}{suffix}").touch()
-    found = walk(tmp_path)
+    found = walk(tmp_path, IMAGE_SUFFIXES)
     paths = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
     assert list(found.files) == [p for p in paths if p.lower().endswith((".png", ".jpg"))]
     assert list(found.folders) == [p for p in paths if (tmp_path / p).is_dir()]

@@ -6,8 +6,8 @@ import torch
 from striate.data.folder_walk import check_losses
 from striate.data.layouts import open_source
 from striate.errors import DataError
-from striate.kinds import feed_of
-from striate.models import create_graph_model
+from striate.kinds.graph.inputs import GraphInputs
+from striate.models import create_model
 
 
 def write(path, text, encoding="utf-8"):
@@ -55,8 +55,8 @@ def test_fault_56_isolated_nodes_and_empty_graphs(tmp_path):
     source = open_source(root)  # the second and the fourth graph have no nodes, the third no edges
     readings = [source.read(item) for item in source.listing.items]
     assert [reading.array.shape[1] for reading in readings] == [2, 0, 2, 0]
-    feed = feed_of("graph").fitted(readings, {})
-    network = create_graph_model("gin", in_channels=2, num_classes=2).eval()
+    feed = GraphInputs.fitted(readings, {})
+    network = create_model("gin", in_channels=2, num_classes=2).eval()
     logits = network(feed.inputs(readings))
     assert logits.shape == (4, 2) and logits.isfinite().all()
     assert torch.equal(logits[1], network.classifier.bias)

@@ -1,20 +1,29 @@
 """Sources of graphs, molecules and nodes, and their feed."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from striate.data.layouts import SAMPLES, open_source
-from striate.data.layouts.node_source import NodeGraph, NodeSource
+from striate.data.layouts import open_source
+from striate.data.layouts.graphs import NodeSource, graph_reading, whole_graph
 from striate.data.layouts.pyg import from_pyg
 from striate.data.layouts.smiles import open_smiles
-from striate.data.layouts.tu import graph_reading
+from striate.data.randomness import Draws
 from striate.data.readers.molecule import ATOM_FEATURES, BOND_FEATURES, molecule_reading
+from striate.data.samples.sample import SAMPLES
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError, UnknownNameError
-from striate.kinds import feed_of
-from striate.kinds.node.inputs import NodeInputs, node_feed, sample_neighbours
-from striate.models import create_graph_model
+from striate.kinds.graph.inputs import GraphInputs
+from striate.kinds.node.inputs import NodeInputs, sample_neighbours
+from striate.models import create_model
+
+
+def fixed(numbers):
+    """Draws that give these numbers."""
+    return SimpleNamespace(uniforms=lambda count: numbers[:, :count])
 
 
 def atoms(smiles):
@@ -96,6 +105,16 @@ def test_molecules_to_predict_need_no_label(tmp_path):
         open_smiles(table)
 
 
+def test_a_table_of_molecules_with_several_answers(tmp_path):
+    table = write(tmp_path / "m.csv", "smiles,NR-AR,SR-p53\nCCO,1,\nCCN,0,1\n")
+    items = open_smiles(table).listing.items
+    assert [item.extra for item in items] == [
+        {"NR-AR": "1", "SR-p53": ""},
+        {"NR-AR": "0", "SR-p53": "1"},
+    ]
+    assert {item.label for item in items} == {item.target for item in items} == {None}
+
+
 def tu(root, **files):
     root.mkdir(exist_ok=True)
     given = {
@@ -145,23 +164,26 @@ NODES = "id,label,split,age\nann,x,train,3\nbob,y,train,5\ncem,,,7\ndil,x,test,9
 def test_an_edge_list(tmp_path):
     root = edge_list(tmp_path / "net", NODES, "source,target,weight\nann,bob,2\ncem,ann,3\n")
     source = open_source(root)
-    assert source.level == "node"
+    assert source.kind == "node"
     assert [(i.id, i.label, i.split) for i in source.listing.items] == [
         ("ann", "x", "train"), ("bob", "y", "train"), ("dil", "x", "test"), ("eva", "y", "test"),
     ]  # fmt: skip
-    assert source.graph.nodes.tolist() == [[3, 5, 7, 9, 1]]
+    assert source.graph.array.tolist() == [[3, 5, 7, 9, 1]]
     assert source.graph.edges.tolist() == [[1, 2, 0, 0], [0, 0, 1, 2]]
     assert source.graph.edge_features.tolist() == [[2, 3, 2, 3]]
     assert source.read(source.listing.items[1]).array.tolist() == [[5]]
     hashes = {source.read(item).sha256 for item in source.listing.items}
     assert len(hashes) == 4
+    readings = [source.read(item) for item in source.listing.items]
+    assert [reading.node for reading in readings] == [0, 1, 3, 4]
+    assert all(reading.graph is source.graph for reading in readings)
 
 
 def test_an_edge_list_without_features_and_with_targets(tmp_path):
     root = edge_list(tmp_path / "net", "id,target\na,1\nb,\nc,2.5\n", "source,target\na,b\nb,c\n")
     source = open_source(root)
     assert [(item.id, item.target) for item in source.listing.items] == [("a", 1.0), ("c", 2.5)]
-    assert np.array_equal(source.graph.nodes, np.eye(3))
+    assert np.array_equal(source.graph.array, np.eye(3))
 
 
 def test_pyg_graphs_and_nodes():
@@ -196,7 +218,7 @@ def test_pyg_graphs_and_nodes():
 def test_samples_are_what_they_say(name, count, skipped):
     sample = SAMPLES.get(name)
     source = open_source(f"sample:{name}")
-    assert sample.kind == source.kind == "graph"
+    assert sample.kind == source.kind == ("node" if name == "karate-club" else "graph")
     assert (len(source.listing.items), len(source.listing.skipped)) == (count, skipped)
     assert sample.num_items == count + skipped
     reading = source.read(source.listing.items[0])
@@ -217,7 +239,7 @@ def readings():
 
 
 def fitted(**options):
-    return feed_of("graph").fitted(readings(), options)
+    return GraphInputs.fitted(readings(), options)
 
 
 def test_continuous_features_are_normalized_and_others_left_alone():
@@ -257,15 +279,15 @@ def test_a_feed_survives_json():
 
 
 def test_left_out_edges_go_both_ways_and_depend_on_the_draw_alone():
-    feed = feed_of("graph").fitted(readings(), {"drop_edges": 0.5})
+    feed = GraphInputs.fitted(readings(), {"drop_edges": 0.5})
     draws = np.linspace(0.01, 0.99, 60)[:, None]
-    batch = feed.augmented([readings()[0]] * 60, draws)
+    batch = feed.augmented([readings()[0]] * 60, fixed(draws))
     counts = torch.bincount(batch.graph_of_node[batch.edges[0]], minlength=60)
     assert set(counts.tolist()) == {0, 2, 4}
     assert 1.4 < counts.float().mean() < 2.6
     pairs = set(map(tuple, batch.edges.T.tolist()))
     assert {(b, a) for a, b in pairs} == pairs
-    again = feed.augmented([readings()[0]] * 60, draws)
+    again = feed.augmented([readings()[0]] * 60, fixed(draws))
     assert torch.equal(batch.edges, again.edges)
 
 
@@ -275,10 +297,10 @@ def test_bad_options_and_graphs_are_refused():
     with pytest.raises(ArgumentError, match="drop_edges=1"):
         fitted(drop_edges=1)
     with pytest.raises(DataError, match="no graph to train on"):
-        feed_of("graph").fitted([], {})
+        GraphInputs.fitted([], {})
     other = graph_reading(np.ones((3, 2)), np.empty((2, 0), np.int64))
     with pytest.raises(DataError, match="nodes have 3 features in one graph, 2 in others"):
-        feed_of("graph").fitted([*readings(), other], {})
+        GraphInputs.fitted([*readings(), other], {})
     with pytest.raises(UnreadableItem, match="nodes have 3 features, those of training 2"):
         fitted().inputs([other])
 
@@ -286,25 +308,35 @@ def test_bad_options_and_graphs_are_refused():
 # Nodes of one graph
 
 
+def inputs_of(source, train, **options):
+    """Inputs fitted to the first nodes, and a function from items to readings."""
+    fitted = NodeInputs.fitted(map(source.read, source.listing.items[:train]), {})
+    return replace(fitted, **options), lambda items: [source.read(item) for item in items]
+
+
+def drawn(epoch=0):
+    return Draws(np.empty(0, np.uint64), seed=1, epoch=epoch)
+
+
 def test_the_whole_graph_with_the_nodes_asked_for():
     source = open_source("sample:karate-club")
     items = source.listing.items
-    inputs = NodeInputs(source, node_feed(source, items[:2]))
-    batch = inputs.inputs([items[5], items[3]])
+    inputs, read = inputs_of(source, 2)
+    batch = inputs.inputs(read([items[5], items[3]]))
     assert batch.seeds.tolist() == [5, 3] and len(batch) == 2
     assert batch.edges.shape == (2, 156)
-    network = create_graph_model("gcn_small", in_channels=34, level="node").eval()
-    assert torch.equal(network(batch), network(inputs.whole)[[5, 3]])
+    network = create_model("gcn_small", in_channels=34, level="node").eval()
+    assert torch.equal(network(batch), network(inputs.whole(source.graph))[[5, 3]])
 
 
 def test_samples_with_every_neighbour_give_the_whole_graphs_logits():
     source = open_source("sample:karate-club")
     items = source.listing.items
-    inputs = NodeInputs(source, node_feed(source, items[:2]), fanouts=(99, 99))
-    network = create_graph_model("sage_small", in_channels=34, level="node").eval()
-    batch = inputs.sampled([items[33], items[11]], seed=0, epoch=0)
+    inputs, read = inputs_of(source, 2, fanouts=(99, 99))
+    network = create_model("sage_small", in_channels=34, level="node").eval()
+    batch = inputs.augmented(read([items[33], items[11]]), drawn())
     assert len(batch.nodes) < 34
-    expected = network(inputs.inputs([items[33], items[11]]))
+    expected = network(inputs.inputs(read([items[33], items[11]])))
     torch.testing.assert_close(network(batch), expected, rtol=0, atol=1e-5)
 
 
@@ -315,7 +347,7 @@ def scattered(count=150, num_edges=190, features=5):
     edges = np.concatenate([pairs, pairs[::-1], [[3], [3]]], 1)
     return NodeSource(
         name="scattered",
-        graph=NodeGraph.of(draw.normal(size=(features, count)), edges),
+        graph=whole_graph(draw.normal(size=(features, count)), edges),
         names=[f"n{node}" for node in range(count)],
         labels=["ab"[node % 2] for node in range(count)],
     )
@@ -325,17 +357,17 @@ def scattered(count=150, num_edges=190, features=5):
 def test_a_nodes_surroundings_give_the_whole_graphs_logits(name):
     source = scattered()
     items = source.listing.items
-    inputs = NodeInputs(source, node_feed(source, items[:60]))
+    inputs, _read = inputs_of(source, 60)
     torch.manual_seed(0)
-    network = create_graph_model(name, in_channels=5, num_classes=3, level="node")
-    network(inputs.whole)  # the batch norms take in what they see
+    network = create_model(name, in_channels=5, num_classes=3, level="node")
+    network(inputs.whole(source.graph))  # the batch norms take in what they see
     network.eval()
-    expected = network(inputs.whole)
+    expected = network(inputs.whole(source.graph))
     sizes = []
     for item in (*items[:25], items[-1]):
-        part, places = inputs.around(item, network.config.depth)
+        part, places = inputs.around(source.read(item), network.config.depth)
         sizes.append(len(places))
-        assert torch.equal(part.nodes, inputs.whole.nodes[torch.from_numpy(places)])
+        assert torch.equal(part.nodes, inputs.whole(source.graph).nodes[torch.from_numpy(places)])
         assert places[int(part.seeds[0])] == source.position[item.id]
         torch.testing.assert_close(
             network(part)[0], expected[source.position[item.id]], rtol=0, atol=1e-5
@@ -346,38 +378,37 @@ def test_a_nodes_surroundings_give_the_whole_graphs_logits(name):
 def test_a_gcn_needs_one_step_more_than_it_has_convolutions():
     source = scattered()
     items = source.listing.items[:25]
-    inputs = NodeInputs(source, node_feed(source, items))
+    inputs, read = inputs_of(source, len(items))
     torch.manual_seed(0)
-    network = create_graph_model("gcn_small", in_channels=5, num_classes=3, level="node").eval()
-    expected = network(inputs.inputs(items))
+    network = create_model("gcn_small", in_channels=5, num_classes=3, level="node").eval()
+    expected = network(inputs.inputs(read(items)))
     depth = network.config.depth
-    found = torch.cat([network(inputs.around(item, depth - 1)[0]) for item in items])
+    found = torch.cat([network(inputs.around(source.read(item), depth - 1)[0]) for item in items])
     assert (found - expected).abs().max() > 1e-3
 
 
 def test_neighbours_are_drawn_up_to_the_fanout_and_the_same_again():
     source = open_source("sample:karate-club")
     items = source.listing.items
-    inputs = NodeInputs(source, node_feed(source, items[:2]), fanouts=(3, 2))
+    inputs, read = inputs_of(source, 2, fanouts=(3, 2))
     for start in range(0, 34, 10):
         chosen = items[start : start + 10]
-        batch = inputs.sampled(chosen, seed=1, epoch=2)
+        batch = inputs.augmented(read(chosen), drawn(2))
         into = torch.bincount(batch.edges[1], minlength=len(batch.nodes))
         assert into.max() <= 3 and (into[batch.seeds] >= 1).all()
         assert (batch.edges[1].diff() >= 0).all()
-        again = inputs.sampled(chosen, seed=1, epoch=2)
+        again = inputs.augmented(read(chosen), drawn(2))
         assert torch.equal(batch.edges, again.edges) and torch.equal(batch.nodes, again.nodes)
-    other = inputs.sampled(items[:10], seed=1, epoch=3)
-    assert not torch.equal(other.edges, inputs.sampled(items[:10], seed=1, epoch=2).edges)
+    other = inputs.augmented(read(items[:10]), drawn(3))
+    assert not torch.equal(other.edges, inputs.augmented(read(items[:10]), drawn(2)).edges)
     with pytest.raises(ArgumentError, match="fanouts"):
-        NodeInputs(source, node_feed(source, items[:2]), fanouts=(0,))
+        inputs_of(source, 2, fanouts=(0,))
 
 
 def test_sampled_edges_are_among_the_real_ones():
     source = open_source("sample:karate-club")
-    whole = NodeInputs(source, node_feed(source, source.listing.items[:2])).whole
-    pointers = whole.adjacency.pointers.numpy()
-    nodes, edges = sample_neighbours(whole, pointers, np.array([0, 33]), (5,), seed=0, epoch=0)
+    whole = inputs_of(source, 2)[0].whole(source.graph)
+    nodes, edges = sample_neighbours(whole, np.array([0, 33]), (5,), seed=0, epoch=0)
     assert len(edges) == 10 and len(set(edges.tolist())) == 10
     assert set(whole.edges[1, edges].tolist()) == {0, 33}
     assert set(nodes.tolist()) == {0, 33, *whole.edges[0, edges].tolist()}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from striate.data.prepare import join_groups, prepare
+from striate.data.prepare import join_groups
 from striate.data.source import Item
 from striate.errors import ArgumentError, DataError
 
@@ -10,16 +10,16 @@ def images_of(photographs, count=60):
     return {f"{n:02}.png": ("ab"[n % 2], p) for n, p in enumerate(photographs(count))}
 
 
-def test_a_source_becomes_a_data_set(tmp_path, array_source, photographs):
+def test_a_source_becomes_a_data_set(prepare_images, array_source, photographs):
     images = images_of(photographs)
     images["broken.png"] = ("a", None)
     images["copy.png"] = ("b", images["01.png"][1])
-    dataset = prepare(array_source(images), size=32, seed=1, cache_folder=tmp_path)
+    dataset = prepare_images(array_source(images), 32, seed=1)
     assert dataset.classes == ("a", "b")
-    assert len(dataset.items) == len(dataset.pixels) == len(dataset.sha256) == 61
+    assert len(dataset.items) == len(dataset.store) == len(dataset.sha256) == 61
     assert [skip.id for skip in dataset.skipped] == ["broken.png"]
     assert not dataset.user_split
-    labels = [dataset.classes[k] for k in dataset.labels]
+    labels = [dataset.classes[k] for k in dataset.target.values]
     assert labels == [item.label for item in dataset.items]
     one, copy = dataset.ids(range(61)).index("01.png"), 60
     assert dataset.duplicate_groups[one] == dataset.duplicate_groups[copy]
@@ -30,17 +30,16 @@ def test_a_source_becomes_a_data_set(tmp_path, array_source, photographs):
     assert min(parts) >= 8
 
 
-def test_the_same_seed_gives_the_same_data_set(tmp_path, array_source, photographs):
+def test_the_same_seed_gives_the_same_data_set(prepare_images, array_source, photographs):
     images = images_of(photographs)
     first, again, other = (
-        prepare(array_source(images), size=32, seed=seed, cache_folder=tmp_path)
-        for seed in (0, 0, 1)
+        prepare_images(array_source(images), 32, seed=seed) for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first.splits, again.splits)
     assert (first.splits != other.splits).any()
 
 
-def test_leaks_across_the_users_split_are_kept_and_told(tmp_path, array_source, photographs):
+def test_leaks_across_the_users_split_are_kept_and_told(prepare_images, array_source, photographs):
     images = images_of(photographs)
     images["59.png"] = ("b", images["01.png"][1])
     items = [
@@ -48,7 +47,7 @@ def test_leaks_across_the_users_split_are_kept_and_told(tmp_path, array_source, 
         for n, (name, (label, _)) in enumerate(images.items())
     ]
     source = array_source(images, items=tuple(items))
-    dataset = prepare(source, size=32, cache_folder=tmp_path)
+    dataset = prepare_images(source, 32)
     assert dataset.user_split
     assert (dataset.splits[40:] == "test").all()
     assert set(dataset.splits[:40]) == {"train", "val"}
@@ -56,25 +55,25 @@ def test_leaks_across_the_users_split_are_kept_and_told(tmp_path, array_source, 
     assert note.ids == ("01.png", "59.png")
 
 
-def test_too_many_broken_files_are_refused(tmp_path, array_source, photographs):
+def test_too_many_broken_files_are_refused(prepare_images, array_source, photographs):
     images = images_of(photographs)
     for name in ("00.png", "01.png", "02.png", "03.png"):
         images[name] = (images[name][0], None)
     with pytest.raises(DataError, match="empty file"):
-        prepare(array_source(images), size=32, cache_folder=tmp_path)
+        prepare_images(array_source(images), 32)
 
 
-def test_items_without_a_label_are_left_out(tmp_path, array_source, photographs):
+def test_items_without_a_label_are_left_out(prepare_images, array_source, photographs):
     images = images_of(photographs)
     images["00.png"] = (None, images["00.png"][1])
-    dataset = prepare(array_source(images), size=32, cache_folder=tmp_path)
+    dataset = prepare_images(array_source(images), 32)
     assert [(skip.id, skip.reason) for skip in dataset.skipped] == [("00.png", "no label")]
 
 
-def test_bad_fractions_are_refused_before_anything_is_read(array_source, tmp_path):
+def test_bad_fractions_are_refused_before_anything_is_read(prepare_images, array_source, tmp_path):
     source = array_source({"a.png": ("a", None)})
     with pytest.raises(ArgumentError):
-        prepare(source, size=32, fractions=(1, 1, 1), cache_folder=tmp_path)
+        prepare_images(source, 32, fractions=(1, 1, 1))
     assert not list(tmp_path.iterdir())
 
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from striate.data import sandbox
-from striate.data.layouts import ArraySource, open_inputs
-from striate.data.readers.image import DecodeLimits
+from striate.data.layouts import ArraySource
+from striate.data.readers.image import decode_image
 from striate.data.sandbox import DecoderPool, read_all
-from striate.data.source import Reading, Skip
+from striate.data.source import Decoding, Reading, Skip
+from striate.data.unlabelled import open_inputs
 from striate.errors import MachineError
 
 
@@ -95,13 +96,13 @@ def test_a_stopped_decoder_is_replaced(tmp_path: Path) -> None:
     from striate.data.source import UnreadableItem
 
     (path,) = images(tmp_path, 1)
-    pool = DecoderPool(DecodeLimits(seconds=0.5))
+    pool = DecoderPool(seconds=0.5)
     try:
-        pool.decode(path)
-        os.kill(pool._idle[0]._process.pid, signal.SIGSTOP)
+        pool.decode(Decoding(decode_image, path))
+        os.kill(pool._own.decoder._process.pid, signal.SIGSTOP)
         with pytest.raises(UnreadableItem, match=r"took over 0\.5 s"):
-            pool.decode(path)
-        assert pool.decode(path).array.shape == (3, 8, 8)
+            pool.decode(Decoding(decode_image, path))
+        assert pool.decode(Decoding(decode_image, path)).array.shape == (3, 8, 8)
     finally:
         pool.close()
 
@@ -109,7 +110,7 @@ def test_a_stopped_decoder_is_replaced(tmp_path: Path) -> None:
 SCRIPT = """
 from pathlib import Path
 from striate.data.sandbox import read_all
-from striate.data.layouts import open_inputs
+from striate.data.unlabelled import open_inputs
 print("script runs")
 source = open_inputs([Path("pictures")])
 print([type(answer).__name__ for _, answer in read_all(source, source.listing.items, None, 2)])

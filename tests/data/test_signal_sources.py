@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.data.formats import load_formats
-from striate.data.layouts import SAMPLES, open_source
-from striate.data.layouts.signal_arrays import SignalArrays
+from striate.data.layouts import ArraySource, open_source
 from striate.data.layouts.ts import read_ts
-from striate.data.readers.reader import kind_of_files, reader_of
-from striate.data.source import UnreadableItem
+from striate.data.readers.reader import kind_of_files, reader_named
+from striate.data.samples.sample import SAMPLES
+from striate.data.source import Reading, UnreadableItem, load_formats
 from striate.errors import DataError, MissingExtraError
 
 load_formats()
@@ -42,9 +41,15 @@ def write_wav(path: Path, signal: np.ndarray, rate: int = 8000, width: int = 2) 
     return path
 
 
+def read(path: Path) -> Reading:
+    reader = reader_named(path)
+    assert reader is not None
+    return reader.read(path)
+
+
 def reason(path: Path) -> str:
     with pytest.raises(UnreadableItem) as caught:
-        reader_of(path).read(path)
+        read(path)
     assert "\n" not in caught.value.reason
     return caught.value.reason
 
@@ -64,7 +69,7 @@ def refusal(data: Path) -> str:
 def test_wav_equals_soundfile(tmp_path: Path, width: int, channels: int) -> None:
     soundfile = pytest.importorskip("soundfile")
     path = write_wav(tmp_path / "a.wav", tone(channels=channels), width=width)
-    reading = reader_of(path).read(path)
+    reading = read(path)
     theirs, rate = soundfile.read(path, dtype="float32", always_2d=True)
     np.testing.assert_allclose(reading.array, theirs.T, atol=1e-7)
     assert reading.array.dtype == np.float32 and reading.spacing == (1 / rate,)
@@ -76,7 +81,7 @@ def test_wav_of_floats_and_flac(tmp_path: Path, subtype: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(channels=2).T, 16000, subtype=subtype)
     soundfile.write(tmp_path / "b.flac", tone(channels=2).T, 16000)
     for name in ("a.wav", "b.flac"):
-        reading = reader_of(tmp_path / name).read(tmp_path / name)
+        reading = read(tmp_path / name)
         np.testing.assert_allclose(reading.array, tone(channels=2), atol=2e-5)
         assert reading.spacing == (1 / 16000,)
 
@@ -87,7 +92,7 @@ def test_flac_without_soundfile_names_the_extra(
     (tmp_path / "a.flac").write_bytes(b"fLaC and more")
     monkeypatch.setitem(sys.modules, "soundfile", None)
     with pytest.raises(MissingExtraError, match=r"striate\[signal\]"):
-        reader_of(tmp_path / "a.flac").read(tmp_path / "a.flac")
+        read(tmp_path / "a.flac")
 
 
 def test_fault_53_wrong_length_in_a_wav_header(tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_fault_57_tables_with_bom_and_semicolons(
     rows = [delimiter.join(["a", "b", "c"])] if head else []
     rows += [delimiter.join(f"{value:.6f}" for value in row) for row in signal.T]
     (tmp_path / "a.csv").write_bytes("\r\n".join(rows).encode(encoding))
-    reading = reader_of(tmp_path / "a.csv").read(tmp_path / "a.csv")
+    reading = read(tmp_path / "a.csv")
     np.testing.assert_allclose(reading.array, signal, atol=1e-6)
 
 
@@ -153,7 +158,7 @@ def test_fault_57_ragged_rows_are_named(tmp_path: Path) -> None:
 
 def test_a_decimal_comma_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("t;x\n0,0;1,5\n0,5;2,5\n1,0;3,5\n")
-    reading = reader_of(tmp_path / "a.csv").read(tmp_path / "a.csv")
+    reading = read(tmp_path / "a.csv")
     assert reading.array.tolist() == [[1.5, 2.5, 3.5]] and reading.spacing == (0.5,)
 
 
@@ -260,9 +265,9 @@ def test_targets_that_are_not_whole_are_numbers_to_predict(tmp_path: Path) -> No
 
 def test_labels_of_another_number(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has 3 signals and 2 labels"):
-        SignalArrays(np.zeros((3, 9)), ["a", "b"])
+        ArraySource(np.zeros((3, 9)), ["a", "b"], kind="signal")
     with pytest.raises(DataError, match="signals are numbers"):
-        SignalArrays(np.zeros((3, 9, 2, 2)), ["a", "b", "a"])
+        ArraySource(np.zeros((3, 9, 2, 2)), ["a", "b", "a"], kind="signal")
 
 
 # --- folders and manifests ---
@@ -317,7 +322,7 @@ def test_a_manifest_of_signals_with_targets(tmp_path: Path) -> None:
         (0.0, None, "test"),
     ]
     (tmp_path / "m.csv").write_text("path,target\n0.wav,1.5\n1.wav,nan\n")
-    assert "line 3 has the target 'nan'" in refusal(tmp_path / "m.csv")
+    assert "line 3: 'nan' in column target" in refusal(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text("path,label,target\n0.wav,a,1\n1.wav,b,2\n")
     listing = open_source(tmp_path / "m.csv").listing
     assert [i.label for i in listing.items] == ["a", "b"]
@@ -440,4 +445,4 @@ def test_float_io_is_not_changed(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, tone(30)[0])
     (tmp_path / "a.npy").write_bytes(buffer.getvalue())
-    assert np.array_equal(reader_of(tmp_path / "a.npy").read(tmp_path / "a.npy").array, tone(30))
+    assert np.array_equal(read(tmp_path / "a.npy").array, tone(30))

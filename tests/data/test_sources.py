@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.formats import load_formats
-from striate.data.layouts import SAMPLES, SOURCES, ArraySource, open_inputs, open_source
+from striate.data.layouts import LAYOUTS, ArraySource, open_source
 from striate.data.readers.image import decode_image
-from striate.data.source import UnreadableItem
+from striate.data.samples.sample import SAMPLES
+from striate.data.source import UnreadableItem, load_formats
+from striate.data.unlabelled import open_inputs
 from striate.errors import DataError, MissingExtraError, UnknownNameError
 
 SEED = 20
@@ -35,8 +36,8 @@ def refusal(data: Path) -> str:
 
 def test_every_format_says_how_it_lies_on_the_disk() -> None:
     load_formats()
-    assert {"folder", "manifest", "npz", "npy", "idx", "sample"} <= set(SOURCES.names())
-    assert all(entry.layout for _, entry in SOURCES.items())
+    assert {"folder", "manifest", "npz", "npy", "idx", "sample"} <= set(LAYOUTS.names())
+    assert all(layout.description for _, layout in LAYOUTS.items())
 
 
 # --- folders ---
@@ -141,6 +142,75 @@ def test_manifest_csv(tmp_path: Path, delimiter: str, encoding: str, newline: st
 def test_manifest_that_makes_no_sense(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "m.csv").write_text(text)
     assert said in refusal(tmp_path / "m.csv")
+
+
+def test_manifest_keeps_further_columns(tmp_path: Path) -> None:
+    paths = write_images(tmp_path)
+    rows = [
+        "path,label,Site, note ,",
+        *(f"{p},{'ab'[n % 2]},S{n}, x ," for n, p in enumerate(paths)),
+    ]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    items = open_source(tmp_path / "m.csv").listing.items
+    assert [item.extra for item in items] == [{"Site": f"S{n}", "note": "x"} for n in range(4)]
+    assert [item.label for item in items] == list("abab")
+    assert len({hash(item) for item in items}) == 4
+
+
+@pytest.mark.parametrize(
+    ("header", "fields"),
+    [
+        ("path,labels", ["cat;dog", "", "dog", "cat"]),
+        ("path,split,Cat,Dog", ["train,1,1", "train,0,0", "test,0,1", ",1,0"]),
+        ("path,table,chair", ["1,0", "0,1", "1,1", "0,0"]),
+    ],
+)
+def test_manifest_whose_answers_are_in_further_columns(
+    tmp_path: Path, header: str, fields: list[str]
+) -> None:
+    paths = write_images(tmp_path)
+    rows = [f"{p},{f}" for p, f in zip(paths, fields, strict=True)]
+    (tmp_path / "m.csv").write_text("\n".join([header, *rows, rows[0]]))
+    source = open_source(tmp_path / "m.csv")
+    names = [n for n in header.split(",") if n not in ("path", "split")]
+    assert len(source.listing.items) == 4
+    for item, text in zip(source.listing.items, fields, strict=True):
+        assert (item.label, item.target) == (None, None)
+        assert item.extra == dict(zip(names, text.split(",")[-len(names) :], strict=True))
+    assert [note.code for note in source.listing.notes] == ["repeated-row"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,lable,site\na.png,cat,1\n", "is it lable?"),
+        ("path,taget\na.png,1\n", "no column label"),
+        ("path,split,group\na.png,train,p\n", "no column label"),
+        ("path,label,note,note\na.png,cat,x,y\n", "two columns note"),
+    ],
+)
+def test_manifest_with_misspelt_columns(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    assert said in refusal(tmp_path / "m.csv")
+
+
+def test_manifest_parquet_keeps_the_columns_that_are_text(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "path": write_images(tmp_path, 2),
+        "labels": [["cat", "dog"], []],
+        "sure": [True, None],
+        "embedding": [[0.5, 1.5], [2.5, 3.5]],
+        "thumbnail": [b"x", b"y"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    items = open_source(tmp_path / "m.parquet").listing.items
+    assert [item.extra for item in items] == [
+        {"labels": "cat;dog", "sure": "True"},
+        {"labels": "", "sure": ""},
+    ]
 
 
 def test_manifest_that_is_not_utf8(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.data.source import Item
-from striate.data.splits import complete_splits, split, split_notes
+from striate.data.splits import complete_splits, split
 from striate.errors import ArgumentError, DataError
+from striate.tasks.classification.target import ClassTarget
 
 SPLITS = ("train", "val", "test")
 
@@ -94,9 +95,11 @@ def items_of(parts):
 
 
 def complete(parts, labels=None, groups=None):
-    labels = np.arange(len(parts)) % 2 if labels is None else np.array(labels)
+    target = ClassTarget.of(
+        ["ab"[k] for k in (np.arange(len(parts)) % 2 if labels is None else labels)]
+    )
     groups = np.arange(len(parts)) if groups is None else np.array(groups)
-    return complete_splits(items_of(parts), labels, groups, ["a", "b"], seed=0)
+    return complete_splits(items_of(parts), target, groups, seed=0)
 
 
 def test_a_complete_split_is_kept():
@@ -136,8 +139,8 @@ def test_a_class_that_train_has_not_is_an_error():
 
 
 def codes(labels, splits):
-    labels = np.array(labels)
-    notes = split_notes(items_of([None] * len(labels)), labels, np.array(splits), ["a", "b", "c"])
+    target = ClassTarget.of(["abc"[k] for k in labels])
+    notes = target.split_notes(items_of([None] * len(labels)), np.array(splits))
     return {note.code: note for note in notes}
 
 

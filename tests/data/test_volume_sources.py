@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.layouts import open_source
+from striate.data.layouts import ArraySource, open_source
 from striate.data.layouts.slices import read_slices
-from striate.data.layouts.volume_arrays import VolumeArrays
 from striate.data.readers.nifti import read_nifti
-from striate.data.readers.orientation import canonical
-from striate.data.readers.volume import read_npy_volume, read_npz_volume
+from striate.data.readers.volume import canonical, read_npy_volume, read_npz_volume
 from striate.data.source import UnreadableItem
 from striate.errors import DataError
 
@@ -270,11 +268,11 @@ def test_four_axes_that_could_be_images_are_images_unless_said(tmp_path: Path) -
 
 def test_arrays_that_do_not_fit_together() -> None:
     with pytest.raises(DataError, match="has 2 volumes and 3 labels"):
-        VolumeArrays(np.zeros((2, 3, 3, 3)), ["a", "b", "a"])
+        ArraySource(np.zeros((2, 3, 3, 3)), ["a", "b", "a"], kind="volume")
     with pytest.raises(DataError, match="target 1 of arrays is nan"):
-        VolumeArrays(np.zeros((2, 3, 3, 3)), targets=[1.0, np.nan])
+        ArraySource(np.zeros((2, 3, 3, 3)), targets=[1.0, np.nan], kind="volume")
     with pytest.raises(DataError, match="volumes are numbers"):
-        VolumeArrays(np.zeros((2, 3, 3)), ["a", "b"])
+        ArraySource(np.zeros((2, 3, 3)), ["a", "b"], kind="volume")
 
 
 # --- folders and manifests ---

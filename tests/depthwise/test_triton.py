@@ -13,16 +13,18 @@ import sys
 import pytest
 import torch
 
-from striate.depthwise.gpu import triton_1d, triton_direct
 from striate.depthwise.problem import Problem
 from striate.geometry import plan_windows
+
+pytest.importorskip("triton")
+
+from striate.depthwise.gpu import triton_banded, triton_direct
 
 COMMON = """
 import torch
 from striate.geometry import plan_windows
-from striate.depthwise.gpu import triton_1d
-from striate.depthwise.gpu import triton_direct
-from striate.depthwise import reference
+from striate.depthwise.gpu import triton_banded, triton_direct
+from tests.depthwise import reference
 from striate.depthwise.problem import OPERATORS, Problem
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 5e-3}
@@ -87,8 +89,8 @@ for length, taps, padding, dtype in (
     (19, 3, 0, half), (33, 31, "same", half), (20, 4, "same", half), (3, 17, "same", torch.float32),
     (40, 18, 30, torch.float32),
 ):
-    check(triton_1d, problem_of((length,), taps, padding, dtype))
-check_infinite(triton_1d, problem_of((40,), 7))
+    check(triton_banded, problem_of((length,), taps, padding, dtype))
+check_infinite(triton_banded, problem_of((40,), 7))
 print("equal")
 """
 
@@ -110,7 +112,6 @@ print("equal")
 
 @pytest.mark.parametrize("script", [BANDED, DIRECT], ids=["banded", "direct"])
 def test_triton_kernels_equal_the_reference_and_spread_no_infinity(script):
-    pytest.importorskip("triton")
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [sys.executable, "-c", COMMON + script],
@@ -151,18 +152,14 @@ class Compiled:
         return "i1" if isinstance(value, bool) else "i32"
 
 
-@pytest.mark.parametrize("module", [triton_1d, triton_direct], ids=["banded", "direct"])
+@pytest.mark.parametrize("module", [triton_banded, triton_direct], ids=["banded", "direct"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_triton_kernels_compile_for_gpus(module, dtype, monkeypatch):
-    pytest.importorskip("triton")
-    from striate.depthwise.gpu import triton_bands, triton_taps
-
-    code = triton_bands if module is triton_1d else triton_taps
-    compiled = {name: Compiled(getattr(code, name)) for name in ("convolve", "correlate")}
+    compiled = {name: Compiled(getattr(module, name)) for name in ("convolve", "correlate")}
     for name, kernel in compiled.items():
-        monkeypatch.setattr(code, name, kernel)
-    space = (40,) if module is triton_1d else (5, 6, 7)
-    windows = plan_windows(space, 3, stride=1 if module is triton_1d else 2, padding="same")
+        monkeypatch.setattr(module, name, kernel)
+    space = (40,) if module is triton_banded else (5, 6, 7)
+    windows = plan_windows(space, 3, stride=1 if module is triton_banded else 2, padding="same")
     last = len(space) > 1
     problem = Problem(
         batch=2, channels=8, space=space, windows=windows, dtype=dtype, channels_last=last

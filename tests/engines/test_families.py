@@ -5,8 +5,9 @@ import torch
 
 import striate
 from striate.engines import Deployment, load_engines
-from striate.metrics import Calibration
-from striate.run.exportable import Answering
+from striate.kinds.signal.inputs import SignalInputs
+from striate.run.export import Answering
+from striate.tasks.classification.scoring import ClassCalibration
 
 FAMILIES = [
     ("lenet5", 2, 32),
@@ -42,7 +43,9 @@ FAMILIES = [
 def test_logits_in_onnx_runtime(name, rank, side, tmp_path):
     torch.manual_seed(0)
     network = striate.create_model(name, rank=rank, num_classes=5, weights=None)
-    module = Answering(network, Calibration()).eval()
+    module = Answering(
+        network, SignalInputs(channels=3, length=1), ClassCalibration().module()
+    ).eval()
     deployment = Deployment(
         module=module,
         example=torch.zeros(2, 3, *[side] * rank),

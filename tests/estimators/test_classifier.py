@@ -103,7 +103,7 @@ def test_grid_search(images, names, own_cache):
     search.fit(images, names)
     assert search.best_params_["image_size"] in (16, 32)
     assert len(search.cv_results_["mean_test_score"]) == 2
-    assert search.best_estimator_.run_.image_size == search.best_params_["image_size"]
+    assert search.best_estimator_.run_.predictor.inputs.size == search.best_params_["image_size"]
     assert search.predict(images[:2]).tolist() == ["solid", "banded"]
 
 

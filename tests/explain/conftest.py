@@ -78,7 +78,7 @@ def heat_of(trained):
     def make(method, rank):
         if (method, rank) not in kept:
             network, inputs, labels, _ = trained(rank)
-            kept[method, rank] = explain(network, inputs, labels, method)
+            kept[method, rank] = explain(network, inputs, labels, method).heat
         return kept[method, rank]
 
     return make

@@ -21,11 +21,13 @@ def test_gradcam_is_what_each_place_adds_to_the_logit(network):
     inputs, targets = torch.randn(4, 1, 100), torch.tensor([0, 1, 2, 0])
     with torch.no_grad():
         exact = network.activation_map(inputs, targets).relu()
-    heat = explain(network, inputs, targets)
+    heat = explain(network, inputs, targets).heat
     torch.testing.assert_close(heat, exact / exact.amax(1, keepdim=True))
     with torch.no_grad():
         predicted = network(inputs).argmax(1)
-    torch.testing.assert_close(explain(network, inputs), explain(network, inputs, predicted))
+    torch.testing.assert_close(
+        explain(network, inputs).heat, explain(network, inputs, predicted).heat
+    )
     assert heat.std() > 0
 
 
@@ -40,4 +42,4 @@ def test_methods_that_need_a_gradient_say_so(network, method):
 
 
 def test_occlusion_asks_for_no_gradient(network):
-    assert explain(network, torch.randn(1, 1, 100), method="occlusion").max() == 1
+    assert explain(network, torch.randn(1, 1, 100), method="occlusion").heat.max() == 1

@@ -7,8 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, UnknownNameError
-from striate.explain import METHODS, explain
+from striate.explain import EXPLANATIONS, explain
+from striate.models import create_model
 from striate.nn.ranks import layers
+from striate.weights import inflate
 
 SIZES = {1: (32,), 2: (24, 40), 3: (8, 12, 16)}
 
@@ -38,10 +40,10 @@ def network_and_inputs(rank):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", EXPLANATIONS.names())
 def test_maps_lie_between_zero_and_one_at_the_inputs_size(rank, method):
     network, inputs = network_and_inputs(rank)
-    heat = explain(network, inputs, method=method)
+    heat = explain(network, inputs, method=method).heat
     assert heat.shape == (5, *SIZES[rank])
     assert heat.min() >= 0
     peaks = heat.flatten(1).amax(1)
@@ -60,13 +62,13 @@ def test_equals_the_class_activation_map_of_a_linear_head(rank):
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]
     cam = F.interpolate(cam[:, None], SIZES[rank], mode=mode)[:, 0]
     cam = cam / cam.flatten(1).amax(1).clamp(min=1e-30).view(-1, *[1] * rank)
-    torch.testing.assert_close(explain(network, inputs, targets), cam, atol=1e-5, rtol=0)
+    torch.testing.assert_close(explain(network, inputs, targets).heat, cam, atol=1e-5, rtol=0)
 
 
 def test_equals_the_full_backward_pass_one_item_at_a_time():
     network, inputs = network_and_inputs(2)
     network.forward_head = lambda maps: network.linear(maps.flatten(2).amax(-1)).tanh()
-    together = explain(network, inputs, torch.full((5,), 2))
+    together = explain(network, inputs, torch.full((5,), 2)).heat
     network.eval()
     for item, heat in zip(inputs, together, strict=True):
         maps = network.forward_features(item[None])
@@ -82,15 +84,17 @@ def test_the_predicted_class_is_explained_by_default():
     network.eval()
     with torch.no_grad():
         predicted = network.forward_head(network.forward_features(inputs)).argmax(1)
-    torch.testing.assert_close(explain(network, inputs), explain(network, inputs, predicted))
+    torch.testing.assert_close(
+        explain(network, inputs).heat, explain(network, inputs, predicted).heat
+    )
 
 
 def test_the_network_is_left_as_it_was():
     network, inputs = network_and_inputs(2)
     network.body[1].eval()  # a frozen layer stays frozen
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    first = explain(network, inputs)
-    torch.testing.assert_close(explain(network, inputs), first, atol=0, rtol=0)
+    first = explain(network, inputs).heat
+    torch.testing.assert_close(explain(network, inputs).heat, first, atol=0, rtol=0)
     assert [m.training for m in network.modules()].count(False) == 1
     assert all(parameter.grad is None for parameter in network.parameters())
     for name, value in network.state_dict().items():
@@ -99,15 +103,15 @@ def test_the_network_is_left_as_it_was():
 
 def test_works_inside_inference_mode():
     network, inputs = network_and_inputs(2)
-    expected = explain(network, inputs)
+    expected = explain(network, inputs).heat
     with torch.inference_mode():
-        torch.testing.assert_close(explain(network, inputs.clone()), expected)
+        torch.testing.assert_close(explain(network, inputs.clone()).heat, expected)
 
 
 def test_no_evidence_gives_zeros():
     network, inputs = network_and_inputs(2)
     nn.init.constant_(network.linear.weight, -1.0)
-    heat = explain(network, inputs)
+    heat = explain(network, inputs).heat
     assert np.isfinite(heat.numpy()).all()
     assert (heat == 0).all()
 
@@ -118,3 +122,24 @@ def test_mistakes_are_refused():
         explain(network, inputs, method="grad-cam")
     with pytest.raises(ArgumentError, match="3 targets for 5 inputs"):
         explain(network, inputs, torch.zeros(3, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [("resnet18", None), ("efficientnet_lite0", "imagenet")]
+)
+def test_rank_three_cam_of_one_slice_equals_the_rank_two_cam(
+    name: str, weights: str | None
+) -> None:
+    """Inflated by the default mode, a filter lies in the middle slice: one slice is an image."""
+    torch.manual_seed(0)
+    flat = create_model(name, in_channels=1, weights=weights).eval()
+    solid = create_model(name, rank=3, in_channels=1).eval()
+    solid.load_state_dict(inflate(flat.state_dict(), 3))
+    images = torch.nn.functional.interpolate(torch.randn(2, 1, 6, 6), size=(96, 96), mode="bicubic")
+    expected = explain(flat, images).heat
+    heat = explain(solid, images[:, :, None]).heat
+    assert heat.shape == (2, 1, 96, 96)
+    assert expected.flatten(1).amax(1).eq(1).all() and expected.std() > 0.05
+    torch.testing.assert_close(heat[:, 0], expected, atol=1e-4, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(solid(images[:, :, None]), flat(images), atol=1e-4, rtol=1e-4)

@@ -9,9 +9,11 @@ import torch
 from scipy.stats import spearmanr
 from torch.nn import functional as F
 
-from striate.explain import METHODS, explain
+from striate.errors import ArgumentError
+from striate.explain import EXPLANATIONS, Method, explain
+from striate.explain.method import Unsupported
 
-every_method = pytest.mark.parametrize("method", METHODS.names())
+every_method = pytest.mark.parametrize("method", EXPLANATIONS.names())
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3])
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -71,7 +73,7 @@ def test_another_network_gives_another_map(method, rank, trained, heat_of):
     for module in other.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
-    pairs = zip(heat_of(method, rank), explain(other, inputs, labels, method), strict=True)
+    pairs = zip(heat_of(method, rank), explain(other, inputs, labels, method).heat, strict=True)
     likeness = [spearmanr(a.flatten(), b.flatten()).statistic for a, b in pairs if b.any()]
     assert len(likeness) > len(inputs) / 3
     assert sum(likeness) / len(likeness) < 0.5
@@ -81,17 +83,18 @@ def test_another_network_gives_another_map(method, rank, trained, heat_of):
 def test_the_predicted_class_is_explained_by_default_and_another_on_request(method, trained):
     network, inputs = trained(2)[0], trained(2)[1][:4]
     answers = network.forward_head(network.forward_features(inputs)).argmax(1)
-    usual = explain(network, inputs, method=method)
-    torch.testing.assert_close(usual, explain(network, inputs, answers, method), atol=0, rtol=0)
-    assert not torch.allclose(usual, explain(network, inputs, 1 - answers, method))
+    usual = explain(network, inputs, method=method).heat
+    again = explain(network, inputs, answers, method).heat
+    torch.testing.assert_close(usual, again, atol=0, rtol=0)
+    assert not torch.allclose(usual, explain(network, inputs, 1 - answers, method).heat)
 
 
 @every_method
 def test_an_item_does_not_depend_on_its_company(method, trained):
     network, inputs, labels, _ = trained(2)
-    together = explain(network, inputs[:3], labels[:3], method)
+    together = explain(network, inputs[:3], labels[:3], method).heat
     for item, label, heat in zip(inputs, labels, together, strict=False):
-        alone = explain(network, item[None], label[None], method)[0]
+        alone = explain(network, item[None], label[None], method).heat[0]
         torch.testing.assert_close(heat, alone, atol=1e-4, rtol=0)
 
 
@@ -112,10 +115,11 @@ def test_inputs_and_network_are_left_as_they_were(method, trained):
 @every_method
 def test_works_inside_inference_mode(method, trained):
     network, inputs, labels, _ = trained(2)
-    expected = explain(network, inputs[:2], labels[:2], method)
+    expected = explain(network, inputs[:2], labels[:2], method).heat
     with torch.inference_mode():
         made_there = inputs[:2].clone()
-        torch.testing.assert_close(explain(network, made_there, labels[:2], method), expected)
+        found = explain(network, made_there, labels[:2], method).heat
+    torch.testing.assert_close(found, expected)
 
 
 @every_method
@@ -124,15 +128,23 @@ def test_a_network_of_one_output_is_explained(method, trained):
     number = copy.deepcopy(network)
     number.linear = torch.nn.Linear(24, 1)
     torch.nn.init.constant_(number.linear.weight, 1.0)
-    heat = explain(number, inputs[:2], method=method)
+    heat = explain(number, inputs[:2], method=method).heat
     assert heat.shape == inputs[:2, 0].shape and heat.max() == 1
 
 
 @every_method
 def test_the_documentation_names_it(method):
-    from striate.cli.explain import explain as command
+    from striate.cli.runs import explain as command
 
     page = (DOCS / "command-line.md").read_text()
     section = re.search(r"^## striate explain\n(.*?)(?=^## |\Z)", page, re.S | re.M)
     assert f"| `{method}` |" in section[1]
     assert method in str(command.__annotations__["method"])
+
+
+def test_a_method_that_is_not_there_says_why():
+    reason = Unsupported("a graph has no patches")
+    with pytest.raises(
+        ArgumentError, match="method of explanation: a graph has no patches; choose"
+    ):
+        Method(grid=reason, graph=reason).graph(None, None, 0)

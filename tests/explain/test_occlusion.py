@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from striate.explain import explain
-from striate.explain.occlusion import NUM_WINDOWS, occlusion, windows
+from striate.explain import EXPLANATIONS, explain
+from striate.explain.occlusion import NUM_WINDOWS, windows
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=3))
@@ -47,6 +47,7 @@ def test_equals_the_mean_fall_by_brute_force(space):
     for place in torch.cartesian_prod(*[torch.arange(n) for n in space]).view(-1, len(space)):
         inside = [p for p in windows(space) if all(s.start <= k < s.stop for s, k in zip(p, place, strict=True))]  # fmt: skip
         falls[tuple(place)] = sum((weights[p] * item[p]).sum() for p in inside) / len(inside)
+    occlusion = EXPLANATIONS.get("occlusion").grid
     found = occlusion(Sum(weights), item[None, None], torch.tensor([0]))[0]
     torch.testing.assert_close(found, falls.relu(), atol=1e-4, rtol=1e-4)
 
@@ -54,5 +55,5 @@ def test_equals_the_mean_fall_by_brute_force(space):
 def test_a_patch_that_holds_everything_is_found():
     weights = torch.zeros(64, 64)
     weights[40:48, 8:16] = 1
-    heat = explain(Sum(weights), torch.ones(1, 1, 64, 64), method="occlusion")[0]
+    heat = explain(Sum(weights), torch.ones(1, 1, 64, 64), method="occlusion").heat[0]
     assert heat.argmax() in (weights > 0).flatten().nonzero()

@@ -5,8 +5,7 @@ import copy
 import pytest
 import torch
 
-from striate.explain.gradient import target_logits
-from striate.explain.saliency import gradient_times_input
+from striate.explain.gradient import gradient_times_input, grid_score
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -17,6 +16,7 @@ def test_without_biases_the_contributions_sum_to_the_logit(rank, trained):
         if getattr(module, "bias", None) is not None:
             torch.nn.init.zeros_(module.bias)
     with torch.no_grad():
-        logits = target_logits(without, inputs, labels)
-        total = gradient_times_input(without, inputs, labels).flatten(1).sum(1)
+        score = grid_score(without, labels)
+        logits = score(inputs)
+        total = gradient_times_input(score, inputs).flatten(1).sum(1)
     torch.testing.assert_close(total, logits, atol=1e-4, rtol=1e-4)

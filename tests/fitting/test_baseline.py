@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from striate.fitting.baseline import EARLY, early_baseline
-from striate.tasks import Classification
+from striate.fitting import baseline as module
+from striate.fitting.baseline import FIRST_BASELINE_SECONDS, Baseline
 
 NUM_ITEMS, NUM_POOLED = 90, 4
 SPLITS = np.array(["train"] * 60 + ["val"] * 20 + ["test"] * 10)
@@ -17,15 +17,10 @@ ORDER = np.concatenate([np.arange(60, 80), np.arange(60), np.arange(80, 90)])
 
 
 @pytest.fixture
-def task():
-    dataset = SimpleNamespace(
-        classes=("even", "odd"),
-        labels=LABELS,
-        splits=SPLITS,
-        duplicate_groups=np.arange(NUM_ITEMS),
-        indices=lambda part: np.flatnonzero(part == SPLITS),
-    )
-    return Classification(dataset)
+def context(objective_of):
+    objective = objective_of(SPLITS, labels=np.array(["even", "odd"])[LABELS])
+    options = SimpleNamespace(seed=0)
+    return SimpleNamespace(objective=objective, dataset=objective.dataset, options=options)
 
 
 @pytest.fixture
@@ -43,33 +38,43 @@ def known_features(features, num_known):
     return known, ORDER[:num_known]
 
 
-def test_it_is_told_once_and_of_the_known_items_alone(task, features):
-    told, clock = [], iter([EARLY - 1, EARLY + 1, EARLY + 2, 10 * EARLY])
-    look = early_baseline(
-        task, NUM_POOLED, seed=0, seconds=lambda: next(clock), tell=lambda *said: told.append(said)
+def told_at(context, features, moments, counts, monkeypatch):
+    """What is told by looks at these moments, when so many items have features."""
+    told, clock = [], iter(moments)
+    context.seconds = lambda: next(clock)
+    monkeypatch.setattr(
+        module,
+        "tell_validation",
+        lambda context, name, model, outputs: told.append((model, outputs)),
     )
-    for num_known in (40, 50, 60, 70):
+    baseline = Baseline(context)
+    baseline.network = SimpleNamespace(num_features=NUM_POOLED)
+    look = baseline._early_probe(features.shape[1])
+    for num_known in counts:
         look(*known_features(features, num_known))
-    ((model, outputs),) = told
+    return told
+
+
+def test_it_is_told_once_and_of_the_known_items_alone(context, features, monkeypatch):
+    due = FIRST_BASELINE_SECONDS
+    moments = [due - 1, due + 1, due + 2, 10 * due]
+    ((model, outputs),) = told_at(context, features, moments, (40, 50, 60, 70), monkeypatch)
     assert model == "linear probe on the first 50 of 90 items"
     pooled = features[:, -NUM_POOLED:].double().numpy()
     mean, deviation = pooled[:30].mean(0), pooled[:30].std(0)
     standard = (pooled - mean) / deviation
-    # The middle of the eight strengths is 1e-2; scikit-learn's C weighs the sum of the losses.
-    strength = task.probe_config(0).strengths[4]
-    rival = LogisticRegression(C=strength, tol=1e-8, max_iter=1000)
+    # The middle of the eight values is 1e-2; scikit-learn's C weighs the sum of the losses.
+    C = context.objective.probe_config(0).Cs[4]
+    rival = LogisticRegression(C=C, tol=1e-8, max_iter=1000)
     rival.fit(standard[:30], LABELS[:30])
     expected = rival.decision_function(standard[60:80])
     margin = (outputs[:, 1] - outputs[:, 0]).numpy()
     np.testing.assert_allclose(margin, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_it_waits_for_every_class(task, features):
-    told, clock = [], iter([EARLY, EARLY + 1, 2 * EARLY])
-    look = early_baseline(
-        task, NUM_POOLED, seed=0, seconds=lambda: next(clock), tell=lambda *said: told.append(said)
-    )
-    for num_known in (21, 60, 61):  # the first training item alone has one class
-        look(*known_features(features, num_known))
+def test_it_waits_for_every_class(context, features, monkeypatch):
+    due = FIRST_BASELINE_SECONDS
+    # The first training item alone has one class.
+    told = told_at(context, features, [due, due + 1, 2 * due], (21, 60, 61), monkeypatch)
     ((model, _),) = told
     assert model == "linear probe on the first 61 of 90 items"

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_the_run_folder_holds_what_the_design_says(run):
 def test_report_has_the_keys_of_the_design(run):
     report = read_json(run, "report.json")
     assert set(report) >= REPORT_KEYS
-    assert set(report["seconds"]) == {"total", "features", "train", "evaluate"}
+    assert set(report["seconds"]) == {"total", "first_baseline", "features", "train", "evaluate"}
     assert set(report["test"]) == TEST_KEYS
     for figure in report["test"].values():
         if figure["ci95"] is None:
@@ -106,7 +107,7 @@ def test_report_has_the_keys_of_the_design(run):
 
 def test_figures_agree_with_scikit_learn_on_the_predictions(run):
     test = [row for row in rows_of(run, "predictions.csv") if row["split"] == "test"]
-    probabilities = np.array([[float(row[name]) for name in CLASSES] for row in test])
+    probabilities = np.array([[float(row[f"p_{name}"]) for name in CLASSES] for row in test])
     probabilities /= probabilities.sum(1, keepdims=True)  # nine digits were written
     labels = [row["label"] for row in test]
     answers = [row["prediction"] for row in test]
@@ -135,14 +136,14 @@ def test_data_lock_is_complete(run, photos):
 def test_predictions_cover_exactly_the_held_out_items(run):
     locked = {item["id"]: item for item in read_json(run, "data.lock.json")["items"]}
     rows = rows_of(run, "predictions.csv")
-    learnt = ("train", "val") if run.record.method == "kernel" else ("train",)
+    learnt = ("train", "val") if run.record.method in ("kernel", "probe") else ("train",)
     held_out = {name for name, item in locked.items() if item["split"] not in learnt}
     assert {row["item"] for row in rows} == held_out and len(rows) == len(held_out)
     for row in rows:
         assert (row["split"], row["label"]) == tuple(
             locked[row["item"]][key] for key in ("split", "label")
         )
-        probabilities = [float(row[name]) for name in CLASSES]
+        probabilities = [float(row[f"p_{name}"]) for name in CLASSES]
         assert sum(probabilities) == pytest.approx(1, abs=1e-6)
         assert row["prediction"] == CLASSES[int(np.argmax(probabilities))]
 
@@ -190,15 +191,18 @@ def test_methods_end_as_asked(probe_run, kernel_run, tuned_run, scratch_run, aut
     assert probe_run.metrics["accuracy"] >= 8 / 9
 
 
-def test_auto_keeps_the_better_on_validation_and_says_why(auto_run):
+def test_auto_keeps_the_better_and_says_why(auto_run):
     """First between the models on frozen features, then between the better one and fine-tuning."""
-    whys = {
-        c.topic: c.why.split(": ")[1].split(", ") for c in auto_run.report.choices if ": " in c.why
-    }
-    probe, kernel = (float(text.split()[0]) for text in whys["on frozen features"])
+    rows = {row.method: row for row in auto_run.report.candidates}
+    assert list(rows) == ["probe", "kernel", "finetune"]
+    (kept,) = [row.method for row in auto_run.report.candidates if row.kept]
+    assert auto_run.record.method == kept
+    first, second = [c.why for c in auto_run.report.choices if c.topic == "method"]
+    probe, kernel = (float(text) for text in re.findall(r"\d+\.\d+", first))
     frozen = "kernel" if kernel < probe else "probe"
-    tuned, other = (float(text.split()[0]) for text in whys["method"])
-    assert auto_run.record.method == ("finetune" if tuned <= other else frozen)
+    assert "in cross-validation" in first and "on validation" in second
+    other, tuned, margin = (float(text) for text in re.findall(r"\d+\.\d+", second))
+    assert kept == ("finetune" if tuned < other - margin else frozen)
     assert auto_run.report.baselines.probe is not None
 
 
@@ -210,7 +214,7 @@ def test_a_kernel_machine_learns_from_the_validation_items_in_the_end(kernel_run
 
 
 def test_too_many_items_for_every_scale_leave_the_probe(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("striate.fitting.baseline.MOST_NUMBERS", 10_000)
+    monkeypatch.setattr("striate.fitting.baseline.MAX_FEATURES", 10_000)
     options = {"image_size": 32, "device": "cpu"}
     run = striate.fit(photos, out=tmp_path / "run", time="15s", **options)
     assert run.record.method == "probe"
@@ -220,8 +224,8 @@ def test_too_many_items_for_every_scale_leave_the_probe(photos, tmp_path, monkey
 
 def test_too_little_time_for_fine_tuning_leaves_it_out(photos, tmp_path):
     run = striate.fit(photos, out=tmp_path / "run", image_size=64, time="20s", device="cpu")
-    choice = next(c for c in run.report.choices if c.topic == "method")
-    assert choice.choice in ("probe", "kernel machine")
+    *_, choice = (c for c in run.report.choices if c.topic == "method")
+    assert choice.choice in ("linear probe", "kernel machine")
     assert choice.why == "of fine-tuning the time allows fewer than 4 epochs"
 
 
@@ -276,9 +280,9 @@ def test_a_finished_run_is_not_written_over(probe_run, photos):
 def test_fault_62_an_output_that_cannot_be_written_stops_before_any_work(
     photos, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("striate.fitting.fit._run", lambda job: pytest.fail("work was begun"))
+    monkeypatch.setattr("striate.fitting.fit._fit", lambda context: pytest.fail("work was begun"))
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"cannot write .*--out"):
+    with pytest.raises(StorageError, match=r"cannot write .*`out=`"):
         striate.fit(photos, out=tmp_path / "file" / "run", device="cpu")
 
 
@@ -290,6 +294,6 @@ def test_fault_66_two_runs_in_one_folder(photos, tmp_path):
 
 def test_fault_74_cuda_without_a_gpu_is_an_error(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(DeviceError, match="use --device cpu"):
+    with pytest.raises(DeviceError, match="use `device='cpu'`"):
         striate.fit(photos, out=tmp_path / "run", device="cuda")
     assert not (tmp_path / "run").exists()

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from striate.fitting import kernel
-from striate.fitting.kernel import kernel_cross_outputs, kernel_probe_of
-from striate.fitting.steps import Ledger
+from striate.fitting.methods import kernel
+from striate.fitting.methods.kernel import fitted_kernel, kernel_cross_outputs
+from striate.fitting.steps import Steps
 from striate.run.folder import RunFolder
-from striate.tasks import Classification, Regression
 
 NUM_ITEMS = 120
 SPLITS = np.array(["train"] * 80 + ["val"] * 20 + ["test"] * 20)
 RADII = 1 + np.arange(NUM_ITEMS) % 3
+TRAIN, TEST = np.flatnonzero(SPLITS == "train"), np.flatnonzero(SPLITS == "test")
 
 
 @pytest.fixture
@@ -25,78 +25,76 @@ def features():
     return points / points.norm(dim=1, keepdim=True) * torch.from_numpy(RADII)[:, None]
 
 
-def task(kind):
-    numbers = kind is Regression
-    dataset = SimpleNamespace(
-        name="rings",
-        classes=() if numbers else ("small", "middle", "large"),
-        labels=RADII - 1,
-        targets=RADII.astype(np.float64) if numbers else None,
-        splits=SPLITS,
-        duplicate_groups=np.arange(NUM_ITEMS),
-        items=[SimpleNamespace(id=str(n)) for n in range(NUM_ITEMS)],
-        indices=lambda part: np.flatnonzero(part == SPLITS),
-    )
-    return kind(dataset)
-
-
 @pytest.fixture
-def ledger(tmp_path):
-    return Ledger(RunFolder.create(tmp_path / "run"), {}, resume=False)
+def context(tmp_path, objective_of):
+    """What a method needs of a fit, for classes or for numbers."""
+
+    made = []
+
+    def make(labels=None, targets=None):
+        made.append(1)
+        folder = RunFolder.create(tmp_path / f"run-{len(made)}")
+        return SimpleNamespace(
+            objective=objective_of(SPLITS, labels=labels, targets=targets),
+            options=SimpleNamespace(seed=0),
+            steps=Steps(folder, {}, resume=False),
+        )
+
+    return make
 
 
-@pytest.mark.parametrize("kind", [Classification, Regression])
-def test_what_no_line_tells_apart_is_learnt_and_kept(kind, features, ledger):
-    rings = task(kind)
-    train, test = rings.dataset.indices("train"), rings.dataset.indices("test")
-    probe = kernel_probe_of(rings, features, train, seed=0, ledger=ledger, topic="kernel")
-    loss = rings.uncalibrated_loss(probe.outputs(features[test]), test)
-    assert loss < 0.35 * rings.ignorance(test)
-    again = kernel_probe_of(rings, features, train, seed=0, ledger=ledger, topic="kernel")
-    assert torch.equal(again.outputs(features), probe.outputs(features))
-    assert (again.sharpness, again.strength) == (probe.sharpness, probe.strength)
+NAMES = np.array(["small", "middle", "large"])[RADII - 1]
 
 
-def test_a_machine_like_another_shares_its_settings_alone(features, ledger):
-    rings = task(Classification)
-    train = rings.dataset.indices("train")
+@pytest.mark.parametrize(
+    "answers", [{"labels": NAMES}, {"targets": RADII.astype(float)}], ids=["classes", "numbers"]
+)
+def test_what_no_line_tells_apart_is_learnt_and_kept(answers, features, context):
+    rings = context(**answers)
+    fitted = fitted_kernel(rings, features, TRAIN, "kernel")
+    loss = rings.objective.uncalibrated_loss(fitted.outputs(features[TEST]), TEST)
+    assert loss < 0.35 * rings.objective.null_loss(TEST)
+    again = fitted_kernel(rings, features, TRAIN, "kernel")
+    assert torch.equal(again.outputs(features), fitted.outputs(features))
+    assert (again.gamma, again.C) == (fitted.gamma, fitted.C)
+
+
+def test_a_machine_like_another_shares_its_settings_alone(features, context):
+    rings = context(labels=NAMES)
+    fitted = fitted_kernel(rings, features, TRAIN, "kernel")
     learnt = np.flatnonzero(SPLITS != "test")
-    probe = kernel_probe_of(rings, features, train, seed=0, ledger=ledger, topic="kernel")
-    final = kernel_probe_of(
-        rings, features, learnt, seed=0, ledger=ledger, topic="final kernel", like=probe
-    )
-    assert (final.sharpness, final.strength) == (probe.sharpness, probe.strength)
-    assert (len(probe.head.landmarks), len(final.head.landmarks)) == (80, 100)
+    final = fitted_kernel(rings, features, learnt, "final-kernel", like=fitted)
+    assert (final.gamma, final.C) == (fitted.gamma, fitted.C)
+    assert (len(fitted.head.landmarks), len(final.head.landmarks)) == (80, 100)
 
 
-def test_cross_outputs_judge_as_new_items_would(features):
+def test_cross_outputs_judge_as_new_items_would(features, context):
     """They are of machines that did not see the item: its own label moves nothing."""
-    like = SimpleNamespace(sharpness=1.0, strength=30.0)
-    rings = task(Classification)
-    train = rings.dataset.indices("train")
-    outputs, covered = kernel_cross_outputs(rings, features, train, like, seed=0)
-    assert covered.tolist() == train.tolist()
-    accuracy = (outputs.argmax(1).numpy() == rings.dataset.labels[covered]).mean()
-    assert accuracy > 0.85
-    noise = task(Classification)
-    noise.dataset.labels = np.random.default_rng(0).permutation(noise.dataset.labels)
-    outputs, covered = kernel_cross_outputs(noise, features, train, like, seed=0)
-    assert (outputs.argmax(1).numpy() == noise.dataset.labels[covered]).mean() < 0.55
+    like = SimpleNamespace(gamma=1.0, C=30.0)
+
+    def accuracy(rings):
+        outputs, covered = kernel_cross_outputs(rings, features, TRAIN, like)
+        assert covered.tolist() == TRAIN.tolist()
+        return (outputs.argmax(1) == rings.objective.training_targets(covered)).float().mean()
+
+    assert accuracy(context(labels=NAMES)) > 0.85
+    shuffled = np.random.default_rng(0).permutation(NAMES)
+    assert accuracy(context(labels=shuffled)) < 0.55
 
 
-def test_where_a_fit_takes_long_less_is_tried(features, ledger, monkeypatch):
-    rings = task(Classification)
-    train = rings.dataset.indices("train")
+def test_where_a_fit_takes_long_less_is_tried(features, context, monkeypatch):
+    rings = context(labels=NAMES)
     monkeypatch.setattr(kernel, "_LONG", 1000)
-    monkeypatch.setattr(kernel, "_LONGEST", 80 * 20 * 3)
+    monkeypatch.setattr(kernel, "_MAX_COST", 80 * 20 * 3)
     tried = []
+    fit_probe = rings.objective.fit_probe
     monkeypatch.setattr(
-        Classification,
+        rings.objective,
         "fit_probe",
-        lambda self, X, indices, config, fit=Classification.fit_probe: (
-            tried.append((X.shape[1], config.strengths)),
-            fit(self, X, indices, config),
+        lambda X, indices, config: (
+            tried.append((X.shape[1], config.Cs)),
+            fit_probe(X, indices, config),
         )[1],
     )
-    kernel_probe_of(rings, features, train, seed=0, ledger=ledger, topic="kernel")
-    assert tried == [(20, kernel.FEW_STRENGTHS)]
+    fitted_kernel(rings, features, TRAIN, "kernel")
+    assert tried == [(20, kernel.FEW_CS)]

@@ -11,10 +11,7 @@ from sklearn.metrics import accuracy_score, mean_absolute_error
 
 import striate
 from striate.errors import ArgumentError, DataError, StoppedError, UnknownNameError
-from striate.run.compare import compare
-from striate.run.evaluate import evaluate
 from striate.run.explain import explain_inputs
-from striate.run.run import NumberPrediction
 
 
 def waves(count, length=64):
@@ -81,13 +78,13 @@ def test_predictions_of_signals_are_those_of_the_run(signal_run, signals):
     chosen = [int(row["item"]) for row in rows]
     for prediction, row in zip(signal_run.predict([array[chosen]]), rows, strict=True):
         for name, value in zip(prediction.classes, prediction.probabilities, strict=True):
-            assert value == pytest.approx(float(row[name]), abs=1e-5)
+            assert value == pytest.approx(float(row[f"p_{name}"]), abs=1e-5)
     alone = signal_run.predict([array[chosen[0]]])
     assert len(alone) == 1 and alone[0].label == rows[0]["prediction"]
 
 
 def test_evaluating_signals_on_the_whole_data(signal_run, signals):
-    found = evaluate(signal_run.folder.path, signals)
+    found = signal_run.evaluate(signals)
     assert found.num_items == 60
     assert found.metrics["accuracy"].value == 1.0
 
@@ -146,14 +143,14 @@ def test_predicting_numbers_gives_numbers(number_run):
     items, _ = waves(60)
     rows = rows_of(number_run, "test")
     found = number_run.predict([items[[int(row["item"]) for row in rows]]])
-    assert all(isinstance(prediction, NumberPrediction) for prediction in found)
+    assert all(prediction.value is not None for prediction in found)
     for prediction, row in zip(found, rows, strict=True):
         assert prediction.value == pytest.approx(float(row["prediction"]), abs=1e-5)
         assert "±" in prediction.as_text()
 
 
 def test_runs_of_numbers_are_compared(number_run):
-    found = compare(number_run.folder.path, number_run.folder.path)
+    found = number_run.compare(number_run)
     assert found.as_json()["differences"]["mae"]["value"] == 0
     assert "Wilcoxon" in found.as_text()
 
@@ -186,9 +183,12 @@ def test_numbers_of_images(draw, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"image_size": 32}, "--image-size: it is of no use for a signal"),
-        ({"symmetry": "flips"}, "--symmetry: it is of no use for a signal"),
-        ({"method": "kernel"}, "--method kernel: it is of no use for a signal"),
+        ({"image_size": 32}, "`image_size=32`: it is of no use for a signal"),
+        ({"symmetry": "flips"}, "`symmetry='flips'`: it is of no use for a signal"),
+        (
+            {"method": "kernel"},
+            "`method='kernel'`: no features of every scale are known for a signal",
+        ),
         ({"method": "finetune"}, "no pretrained weights for a signal"),
     ],
 )
@@ -198,7 +198,7 @@ def test_what_would_be_ignored_is_refused(options, said, signals, tmp_path):
 
 
 def test_options_of_a_kind_are_refused_for_images(photos, tmp_path):
-    with pytest.raises(ArgumentError, match="--option input: images have no such options"):
+    with pytest.raises(ArgumentError, match="unknown option of images 'input'"):
         striate.fit(photos, out=tmp_path / "run", options={"input": "mel"})
 
 
@@ -246,8 +246,8 @@ def test_nodes_are_classified_in_their_graph(node_run):
     found = {prediction.id: prediction for prediction in run.predict(folder)}
     assert len(found) == 40
     for item, row in rows.items():
-        assert found[item].probabilities[0] == pytest.approx(float(row["left"]), abs=1e-5)
-    assert evaluate(run.folder.path, folder).num_items == 40
+        assert found[item].probabilities[0] == pytest.approx(float(row["p_left"]), abs=1e-5)
+    assert run.evaluate(folder).num_items == 40
 
 
 def test_a_node_needs_its_graph(node_run, tmp_path):
@@ -255,7 +255,7 @@ def test_a_node_needs_its_graph(node_run, tmp_path):
     for inputs in (["n1"], [], [np.zeros((2, 3))], ["sample:freesolv", "n1"]):
         with pytest.raises(DataError, match="is no graph of nodes; name the graph"):
             list(explain_inputs(run, inputs, out=tmp_path))
-    with pytest.raises(DataError, match="nodes are predicted in one graph"):
+    with pytest.raises(DataError, match="a is no graph of nodes"):
         run.predict(["a", "b"])
 
 
@@ -263,7 +263,7 @@ def test_nodes_are_explained_in_their_graph(node_run, tmp_path):
     folder, run = node_run
     drawn = list(explain_inputs(run, [folder, "n0", "n25"], out=tmp_path))
     said = {prediction.id: prediction.answer() for prediction in run.predict(folder)}
-    assert [(d.id, d.answer, d.path.name) for d in drawn] == [
+    assert [(d.item, d.prediction.answer(), d.path.name) for d in drawn] == [
         ("n0", said["n0"], "n0-gradcam.svg"),
         ("n25", said["n25"], "n25-gradcam.svg"),
     ]
@@ -288,9 +288,13 @@ def test_numbers_of_nodes_are_explained(tmp_path):
     run = chance_run(tmp_path, "target")
     (drawn,) = explain_inputs(run, [tmp_path, "n3"], out=tmp_path / "out", method="saliency")
     said = next(found for found in run.predict(tmp_path) if found.id == "n3")
-    assert drawn.answer == said.answer() and isinstance(said, NumberPrediction)
+    assert (
+        drawn.prediction.answer() == said.answer()
+        and drawn.target is None
+        and said.value is not None
+    )
     assert "nodes within 3 steps" in drawn.path.read_text()
-    with pytest.raises(ArgumentError, match="--target '3' for a run that predicts a number"):
+    with pytest.raises(ArgumentError, match="`target='3'`: the run predicts a number"):
         list(explain_inputs(run, [tmp_path, "n3"], out=tmp_path / "out", target="3"))
 
 

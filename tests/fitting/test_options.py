@@ -1,7 +1,8 @@
 import pytest
 
+import striate
 from striate.errors import ArgumentError, UnknownNameError
-from striate.fitting.options import FitConfig, parse_time
+from striate.fitting.options import SYMMETRIES, FitOptions, options_of, parse_time
 
 
 @pytest.mark.parametrize(
@@ -21,22 +22,69 @@ def test_parse_time_refuses(text):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"time": 0}, "--time 0: it must be at least 1"),
-        ({"epochs": 0}, "--epochs 0"),
-        ({"image_size": 1}, "--image-size 1"),
-        ({"seed": -1}, "--seed -1"),
+        ({"time": 0}, "`time=0`: it must be at least 1"),
+        ({"epochs": 0}, "`epochs=0`"),
+        ({"image_size": 1}, "`image_size=1`"),
+        ({"seed": -1}, "`seed=-1`"),
+        ({"symmetry": "none"}, "unknown symmetry 'none'; did you mean 'identity'"),
     ],
 )
 def test_values_that_are_not_allowed(option, message):
     with pytest.raises(ArgumentError, match=message):
-        FitConfig(**option)
+        FitOptions(**option)
 
 
-def test_unknown_method_suggests_the_nearest():
-    with pytest.raises(UnknownNameError, match="did you mean 'finetune'"):
-        FitConfig(method="finetuen")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"method": "svm"}, "unknown method 'svm'; did you mean 'kernel'"),
+        ({"model": "resnet-50"}, "did you mean 'resnet50'"),
+    ],
+)
+def test_names_are_looked_up_before_data_are(option, message):
+    with pytest.raises(ArgumentError, match=message):
+        striate.fit("no-such-folder", **option)
 
 
-def test_unknown_symmetry_suggests_the_nearest():
-    with pytest.raises(UnknownNameError, match="did you mean 'dihedral'"):
-        FitConfig(symmetry="dihedrall")
+OF_IMAGES = ("image_size", "symmetry")
+
+
+def check(options, kind="image", of_kind=OF_IMAGES, of_methods=()):
+    options.check_kind(kind, of_kind)
+    options.check_methods(kind, of_methods)
+
+
+def test_an_option_acts_or_is_refused():
+    for name, value in (("epochs", 3), ("workers", 2), ("symmetry", "mirror"), ("model", "vgg11")):
+        options = FitOptions(method="probe", **{name: value})
+        check(options, of_methods=(name,))
+        with pytest.raises(ArgumentError, match=f"`{name}=.*the method 'probe' does not use it"):
+            check(options)
+    check(FitOptions(image_size=64))
+    with pytest.raises(ArgumentError, match="`image_size=64`: it is of no use for a signal"):
+        check(FitOptions(image_size=64), kind="signal", of_kind=())
+    with pytest.raises(ArgumentError, match="`epochs=2`: no method for a graph uses it"):
+        check(FitOptions(epochs=2), kind="graph", of_kind=())
+
+
+def test_the_time_is_kept_in_seconds():
+    assert FitOptions().time == FitOptions(time="10m").seconds == 600
+    check(FitOptions(time="90s", seed=3, device="cpu", options={"input": "mel"}))
+
+
+def test_an_unknown_option_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'epochs'"):
+        options_of({"epoch": 3})
+
+
+def test_options_of_the_inputs_take_their_own_names():
+    options = FitOptions(image_size=32, options={"fit": "crop"})
+    assert options.for_inputs({"image_size": "size"}) == {"fit": "crop", "size": 32}
+    assert FitOptions().for_inputs({"image_size": "size"}) == {}
+
+
+def test_symmetries_are_those_of_images_and_volumes():
+    from striate.kinds.image.symmetry import SYMMETRIES as OF_IMAGES
+    from striate.kinds.volume.augment import SYMMETRIES as OF_VOLUMES
+
+    assert set(SYMMETRIES) - {"auto"} == set(OF_IMAGES) | set(OF_VOLUMES)

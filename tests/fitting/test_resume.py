@@ -63,12 +63,12 @@ def test_a_kernel_machine_is_the_same_after_stops(photos, kernel_run, tmp_path):
 
 
 def test_a_stopped_run_is_not_a_finished_one(stopped):
-    with pytest.raises(RunError, match=r"run\.json is missing; it was interrupted: .*--resume"):
+    with pytest.raises(RunError, match=r"run\.json is missing; it was interrupted: .*resume=True"):
         striate.load(stopped)
 
 
 def test_without_resume_a_stopped_run_is_not_written_over(stopped, photos):
-    with pytest.raises(RunError, match="go on with it by --resume"):
+    with pytest.raises(RunError, match="go on with it by `resume=True`"):
         striate.fit(photos, out=stopped, **OPTIONS)
 
 
@@ -78,7 +78,7 @@ def test_without_resume_a_stopped_run_is_not_written_over(stopped, photos):
         ({"epochs": 3}, "epochs was 2, is 3"),
         ({"seed": 1}, "seed was 0, is 1"),
         ({"image_size": 32}, "image_size was 64, is 32"),
-        ({"method": "probe"}, "method was 'finetune', is 'probe'"),
+        ({"method": "scratch"}, "method was 'finetune', is 'scratch'"),
     ],
 )
 def test_fault_65_other_options_are_refused_with_the_difference(option, said, stopped, photos):
@@ -103,7 +103,7 @@ def test_fault_65_other_data_is_refused_with_the_difference(
         target = data / path.relative_to(photos)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
-    monkeypatch.setattr("striate.fitting.images.ImagePipeline.train", stop_here)
+    monkeypatch.setattr("striate.fitting.fit.methods_to_try", stop_here)
     with pytest.raises(StoppedError):
         striate.fit(data, out=tmp_path / "run", **OPTIONS)
     fresh = Image.fromarray(draw("disc", 99))
@@ -133,7 +133,7 @@ def test_fault_64_a_damaged_checkpoint_is_left_for_the_one_before(
 ):
     out = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr("striate.fitting.images.ImagePipeline.candidate", stop_here)
+        patch.setattr("striate.fitting.methods.finetune.trained", stop_here)
         striate.fit(photos, out=out, **OPTIONS)
     last = max((out / "checkpoints").glob("0*.safetensors"))
     content = bytearray(last.read_bytes())
@@ -150,10 +150,10 @@ def test_the_random_numbers_of_the_caller_do_not_matter(photos, probe_run, tmp_p
     assert run.record.model.sha256 == probe_run.record.model.sha256
 
 
-def test_the_ledger_is_plain_json(stopped):
-    ledger = json.loads((stopped / "checkpoints" / "ledger.json").read_text())
-    assert ledger["choices"]["epochs"] == 2
-    assert ledger["image size"]["value"] == "64"
+def test_the_steps_are_plain_json(stopped):
+    kept = json.loads((stopped / "checkpoints" / "steps.json").read_text())
+    assert kept["options"]["epochs"] == 2
+    assert kept["steps"]["inputs"]["options"] == {"size": 64}
 
 
 def stop_here(*arguments, **options):

@@ -1,6 +1,5 @@
 """Planning of a training, without training anything."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,67 +8,70 @@ import torch
 
 from striate.fitting import training
 from striate.nn.parameters import plain_groups
-from striate.train.plan import TrainPlan, affordable_epochs
+from striate.train.history import TrainResult
+from striate.train.plan import affordable_epochs
 
-
-def task(counts):
-    """Just what a plan asks of a task."""
-    return SimpleNamespace(
-        loss="cross_entropy",
-        metrics=("log_loss", "accuracy"),
-        class_counts=lambda: None if counts is None else torch.tensor(counts),
-    )
+SPLITS = np.array(["train"] * 80 + ["val"] * 50 + ["test"] * 10)
 
 
 @pytest.fixture
-def made():
-    network = torch.nn.Linear(2, 3)
-    return training.Training(
-        trainee=network,
-        task=task([100, 60, 40]),
-        learning_rate=1e-3,
-        batches=SimpleNamespace(steps_per_epoch=7),
-        validation=lambda: iter(()),
-        validated=np.arange(50),
-        groups=plain_groups(network, 0.0),
-        batch_size=32,
-        max_epochs=40,
-    )
+def planned(objective_of, tmp_path, monkeypatch):
+    """The plan that a fit makes in so much time, at a rate that is measured."""
 
+    def make(seconds, rate, epochs=None):
+        plans = []
 
-def plan(made, **options):
-    defaults = {"epochs": None, "seconds": 60.0, "seed": 5}
-    return training.plan_training(made, **{**defaults, **options})
+        class Trainer:
+            def __init__(self, network, plan, *others, **options):
+                plans.append(plan)
+
+            def measure_rate(self):
+                return pytest.fail("measured") if rate is None else rate
+
+            def fit(self):
+                return TrainResult(
+                    history=(), best_epoch=0, best_value=0, steps=0, rollbacks=0, stopped=None
+                )
+
+        monkeypatch.setattr(training, "Trainer", Trainer)
+        monkeypatch.setattr(training, "monotonic", lambda: 0.0)
+        network = torch.nn.Linear(2, 3)
+        made = training.Training(
+            trainee=network,
+            batches=SimpleNamespace(steps_per_epoch=7, batch_size=32),
+            validation=lambda: iter(()),
+            groups=plain_groups(network, 0.0),
+            learning_rate=1e-3,
+            max_epochs=40,
+        )
+        objective = objective_of(SPLITS, labels=np.arange(len(SPLITS)) % 3)
+        context = SimpleNamespace(
+            objective=objective,
+            dataset=objective.dataset,
+            options=SimpleNamespace(epochs=epochs, seed=5),
+            folder=SimpleNamespace(path=tmp_path),
+            progress=SimpleNamespace(say=lambda text: None),
+            stop=lambda: False,
+            steps=SimpleNamespace(step=lambda name, make: make(), timed=lambda phase, work: work()),
+        )
+        assert training.run_training(context, made, seconds) == []
+        return plans[-1]
+
+    return make
 
 
 @pytest.mark.parametrize("seconds", [0.5, 30.0, 60.0, 90.0])
-def test_epochs_follow_from_the_time_and_the_measured_rate(made, seconds, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *args, **options: 40.0)
+def test_epochs_follow_from_the_time_and_the_measured_rate(planned, seconds):
     validation = 50 / (training.VALIDATION_SPEED_UP * 40)
     expected = affordable_epochs(seconds, 40.0, 7 * 32, seconds_per_validation=validation)
-    assert plan(made, seconds=seconds).epochs == expected
+    assert planned(seconds, 40.0).epochs == expected
     assert expected == max(1, int(seconds / (5.6 + 0.5)))
 
 
-def test_more_time_never_means_more_than_the_most_epochs(made, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *args, **options: 1e6)
-    assert plan(made, seconds=3600).epochs == 40
+def test_more_time_never_means_more_than_the_largest_number_of_epochs(planned):
+    assert planned(3600, 1e6).epochs == 40
 
 
-def test_epochs_that_are_asked_for_need_no_measurement(made, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *args, **options: pytest.fail("measured"))
-    asked = plan(made, epochs=3, seconds=1.0)
-    assert (asked.epochs, asked.seed, asked.batch_size, asked.learning_rate) == (3, 5, 32, 1e-3)
-
-
-@pytest.mark.parametrize(
-    ("counts", "weights"), [([90, 30], None), ([91, 30], "balanced"), (None, None)]
-)
-def test_classes_are_balanced_from_three_to_one(made, counts, weights):
-    uneven = replace(made, task=task(counts))
-    assert plan(uneven, epochs=1).class_weights == weights
-
-
-def test_a_plan_survives_the_ledger(made):
-    planned = plan(made, epochs=2)
-    assert TrainPlan(**planned.to_json()) == planned
+def test_epochs_that_the_user_chose_need_no_measurement(planned):
+    plan = planned(1.0, None, epochs=3)
+    assert (plan.epochs, plan.seed, plan.batch_size, plan.learning_rate) == (3, 5, 32, 1e-3)

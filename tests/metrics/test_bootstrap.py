@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from striate.metrics import METRICS, evaluate, metric_values, resampling_weights
-from striate.metrics.intervals import effective_size, percentile_interval, wilson_interval
+from striate.metrics.classification import METRICS, evaluate, metric_values
+from striate.metrics.intervals import (
+    effective_size,
+    percentile_interval,
+    resampling_weights,
+    wilson_interval,
+)
 
 
 def draws(labels, groups, **options):
@@ -40,7 +45,7 @@ def test_draws_depend_on_the_seed_only():
 
 
 def test_many_items_come_in_blocks(monkeypatch):
-    monkeypatch.setattr("striate.metrics.bootstrap._MAX_CELLS", 300)
+    monkeypatch.setattr("striate.metrics.intervals._MAX_CELLS", 300)
     blocks = list(resampling_weights(np.arange(100) % 2, np.arange(100), 10))
     assert [block.shape[1] for block in blocks] == [3, 3, 3, 1]
 

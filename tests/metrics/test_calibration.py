@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from scipy.special import softmax as scipy_softmax
 from sklearn.metrics import log_loss
 
-from striate.metrics import (
-    Calibration,
+from striate.metrics.calibration import (
+    MIN_ITEMS,
+    TemperatureScaling,
     fit_calibration,
     fit_temperature,
     negative_log_likelihood,
     softmax,
 )
-from striate.metrics.calibration import MIN_ITEMS
 
 
 def logits_and_labels(seed, num_items=400, num_classes=3, temperature=1.0):
@@ -113,7 +113,7 @@ def test_without_a_lean_or_with_few_items_there_is_only_a_temperature():
     assert shift == () or np.ptp(shift) < 0.15
 
 
-def test_calibrated_probabilities_are_the_softmax_of_scaled_logits():
+def test_logits_are_divided_and_shifted():
     logits = np.array([[1.0, 2.0]])
-    calibration = Calibration(temperature=2.0, bias=(0.5, 0.0))
-    assert calibration.probabilities(logits) == pytest.approx(softmax(np.array([[1.0, 1.0]])))
+    scaling = TemperatureScaling(temperature=2.0, bias=(0.5, 0.0))
+    assert scaling.scaled(logits) == pytest.approx(np.array([[1.0, 1.0]]))

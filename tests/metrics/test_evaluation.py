@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from striate.errors import ArgumentError
-from striate.metrics import METRICS, evaluate, metric_values, reliability_bins
+from striate.metrics.classification import METRICS, evaluate, metric_values
+from striate.metrics.probabilities import reliability_bins
 
 
 def sklearn_metrics(probabilities, labels, weights):

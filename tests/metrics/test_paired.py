@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from striate.errors import ArgumentError
-from striate.metrics import METRICS, compare, metric_values
-from striate.metrics.paired import mcnemar
+from striate.metrics.classification import METRICS, metric_values
+from striate.metrics.paired import compare, mcnemar
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_mcnemar_equals_a_count_of_all_outcomes(only_first, only_second):
 def test_the_same_classifier_twice(sample):
     probabilities, labels = sample(0, 100, 3)
     told = compare(probabilities, probabilities, labels)
-    assert (told.only_first, told.only_second, told.p_value) == (0, 0, 1.0)
+    assert (told.first_better, told.second_better, told.p_value) == (0, 0, 1.0)
     assert all(told.differences[name].value == 0 for name in METRICS)
     assert all(told.differences[name].ci95 is None for name in METRICS)
 
@@ -37,7 +37,7 @@ def test_a_better_classifier_is_seen_and_pairing_narrows_the_interval(sample):
     gain = told.differences["accuracy"]
     values = [metric_values(p, labels)["accuracy"][0] for p in (first, second)]
     assert gain.value == pytest.approx(values[1] - values[0])
-    assert told.only_second - told.only_first == round(500 * gain.value)
+    assert told.second_better - told.first_better == round(500 * gain.value)
     assert told.p_value < 1e-6
     assert 0 < gain.ci95[0] < gain.value < gain.ci95[1]
     unpaired = 2 * 1.96 * sum(v * (1 - v) / 500 for v in values) ** 0.5

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import rankdata
 
 from striate.errors import ArgumentError
-from striate.metrics import REGRESSION_METRICS, compare_regression, regression_values
-from striate.metrics.paired_regression import signed_rank
+from striate.metrics.paired import compare_regression, signed_rank
+from striate.metrics.regression import REGRESSION_METRICS, regression_values
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -24,7 +24,7 @@ def test_signed_rank_equals_a_count_of_all_signs(seed):
 def test_the_same_predictor_twice():
     targets = np.arange(30.0)
     told = compare_regression(targets + 1, targets + 1, targets)
-    assert (told.closer_first, told.closer_second, told.p_value) == (0, 0, 1.0)
+    assert (told.first_better, told.second_better, told.p_value) == (0, 0, 1.0)
     assert all(told.differences[n].value == 0 for n in REGRESSION_METRICS)
     assert all(told.differences[n].ci95 is None for n in REGRESSION_METRICS)
 
@@ -38,7 +38,7 @@ def test_a_closer_predictor_is_seen_and_pairing_narrows_the_interval():
     values = [regression_values(p, targets)["mae"][0] for p in (first, second)]
     assert gain.value == pytest.approx(values[1] - values[0])
     assert gain.ci95[0] < gain.value < gain.ci95[1] < 0
-    assert (told.closer_first, told.closer_second) == (0, 300)
+    assert (told.first_better, told.second_better) == (0, 300)
     assert told.p_value < 1e-6
     unpaired = 2 * 1.96 * (np.abs(errors).std() * (1 + 0.8**2) ** 0.5) / 300**0.5
     assert np.ptp(gain.ci95) < 0.3 * unpaired
@@ -52,7 +52,7 @@ def test_lines_and_json():
     assert lines[0].startswith("closer in a: 6, in b: 6 (Wilcoxon's signed-rank test: p = ")
     assert lines[1].startswith("mae                    +0.2500 mm (95 % interval -")
     assert told.as_json()["differences"]["mae"]["value"] == 0.25
-    assert told.as_json()["closer_second"] == 6
+    assert told.as_json()["second_better"] == 6
 
 
 def test_no_variation_leaves_no_r2():

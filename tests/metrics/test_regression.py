@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, pearsonr
 
 from striate.errors import ArgumentError
-from striate.metrics import (
+from striate.metrics.intervals import Estimate, estimate_lines, number_text
+from striate.metrics.regression import (
+    IN_UNIT,
     REGRESSION_METRICS,
-    Estimate,
-    estimates_text,
     evaluate_regression,
-    number_text,
     regression_values,
 )
 
@@ -134,7 +133,7 @@ def test_mistakes_are_refused():
 
 def test_lines_for_a_person():
     told = evaluate_regression(np.array([1.0, 2.0, 3.5]), np.full(3, 2.0))
-    lines = estimates_text(told, unit="mm")
+    lines = estimate_lines(told, digits=4, unit="mm", in_unit=IN_UNIT)
     assert lines[0].startswith("mae                    0.8333 mm (95 % interval ")
     assert lines[2] == "r2                     undefined (every target is the same)"
 

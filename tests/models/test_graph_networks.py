@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, UnknownNameError, WeightsError
-from striate.models import GRAPH_MODELS, create_graph_model, create_model, describe
+from striate.models import MODELS, create_model, describe
 from striate.ops.graph_adjacency import sort_by_target
 from striate.ops.graph_batch import GraphBatch
 
-NAMES = GRAPH_MODELS.names()
+NAMES = [name for name, variant in MODELS.items() if not variant.ranks]
 each_network = pytest.mark.parametrize("name", NAMES)
 PARAMETERS = {
     # By hand: nodes to width, convolutions, norms of 2 x width, head of 2 x width (mean and max).
@@ -43,9 +43,9 @@ def batch(edge_channels=3, seed=0, sizes=(5, 1, 0, 4, 6)) -> GraphBatch:
 
 
 def build(name, **options):
-    edge_channels = 3 if GRAPH_MODELS.get(name).takes_edges else 0
+    edge_channels = 3 if MODELS.get(name).config.takes_edges else 0
     given = {"in_channels": 6, "num_classes": 3, "edge_channels": edge_channels}
-    return create_graph_model(name, **{**given, **options})
+    return create_model(name, **{**given, **options})
 
 
 @each_network
@@ -80,11 +80,11 @@ def test_saved_weights_give_equal_outputs(name, tmp_path):
 def test_a_new_head_is_the_only_change(name):
     network = build(name).eval()
     features = network.forward_features(batch())
-    network.replace_head(7)
+    network.reset_classifier(7)
     assert torch.equal(network.forward_features(batch()), features)
     assert network(batch()).shape == (5, 7)
     assert network.config.num_classes == network.classifier.out_features == 7
-    assert network.pooled(features, batch()).shape == (5, network.num_features)
+    assert network.pool(features, batch()).shape == (5, network.num_features)
 
 
 @each_network
@@ -169,7 +169,7 @@ def test_parameters_are_those_counted_by_hand(name):
         ({"edge_channels": -1}, "edge_channels=-1"),
         ({"level": "edge"}, "choose graph or node"),
         ({"dropout": 1.0}, "dropout=1.0"),
-        ({"rank": 3}, "a graph has no axes of space"),
+        ({"rank": 3}, "a graph has no spatial axes"),
     ],
 )
 def test_bad_arguments_give_one_line(options, message):
@@ -180,15 +180,15 @@ def test_bad_arguments_give_one_line(options, message):
 
 def test_unknown_names_suggest_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean 'readout'"):
-        create_graph_model("gin", readut="sum")
+        create_model("gin", readut="sum")
     with pytest.raises(UnknownNameError, match="'max'"):
-        create_graph_model("gin", readout="maxx")
+        create_model("gin", readout="maxx")
     with pytest.raises(ArgumentError, match="has no use for features of edges"):
-        create_graph_model("gcn", edge_channels=3)
+        create_model("gcn", edge_channels=3)
     with pytest.raises(ArgumentError, match="choose one of mean, sum, max"):
-        create_graph_model("sage", aggregation="median")
+        create_model("sage", aggregation="median")
     with pytest.raises(ArgumentError, match="must divide width=128"):
-        create_graph_model("gat", heads=3)
+        create_model("gat", heads=3)
     with pytest.raises(ArgumentError, match="build it with in_channels=6"):
         build("gin", in_channels=5)(batch())
     with pytest.raises(ArgumentError, match="build it with edge_channels=2"):

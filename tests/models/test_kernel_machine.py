@@ -27,7 +27,7 @@ def randomized(machine: KernelMachine) -> KernelMachine:
     head = machine.head
     assert isinstance(head, KernelHead)
     head.landmarks.normal_(generator=generator)
-    head.sharpness.fill_(0.7)
+    head.gamma.fill_(0.7)
     return machine.eval()
 
 
@@ -78,7 +78,7 @@ def test_the_head_compares_as_scikit_learn_does() -> None:
     head.shift.normal_(generator=generator)
     head.scale.uniform_(0.5, 2, generator=generator)
     head.landmarks.normal_(generator=generator)
-    head.sharpness.fill_(0.9)
+    head.gamma.fill_(0.9)
     features = 3 * torch.randn(11, 40, generator=generator)
     standardized = ((features - head.shift) * head.scale).clamp(-LIMIT, LIMIT)
     landmarks = head.landmarks.float().numpy()
@@ -105,7 +105,7 @@ def test_an_activation_map_sums_to_the_slope_of_the_logit_along_the_maps() -> No
     slope = ((ahead - behind) / (2 * step)).gather(1, targets[:, None])[:, 0]
     torch.testing.assert_close(heat.sum((1, 2)), slope, rtol=1e-5, atol=1e-9)
     assert slope.abs().min() > 1e-6
-    assert explain(machine, x, targets, "gradcam").shape == (2, 64, 64)
+    assert explain(machine, x, targets, "gradcam").heat.shape == (2, 64, 64)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -150,4 +150,4 @@ def test_bad_requests_say_why() -> None:
     with pytest.raises(ArgumentError, match="num_landmarks=0"):
         create_model("kernel_machine", num_landmarks=0)
     with pytest.raises(ArgumentError, match="a new head"):
-        small_machine(backbone="resnet18").replace_head(4)
+        small_machine(backbone="resnet18").reset_classifier(4)

@@ -87,5 +87,5 @@ def test_the_squashing_maps_one_to_one() -> None:
 def test_every_size_from_sixteen_works(name: str, channels: int, side: int) -> None:
     network = create_model(name, in_channels=channels, num_classes=10)
     assert network(torch.zeros(2, channels, side, side)).shape == (2, 10)
-    with pytest.raises(ValueError, match="least size along each axis is 16"):
+    with pytest.raises(ValueError, match="minimum along each axis is 16"):
         network(torch.zeros(2, channels, 15, side))

@@ -139,7 +139,7 @@ def test_activation_map_sums_to_the_logit() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rank": 2}, "use rank=1"),
+        ({"rank": 2}, "the network has rank 1"),
         ({"rank": 1, "input_size": 5}, "at least 9 places"),
         ({"rank": 1, "num_kernel_features": 10}, "84 at least"),
     ],

@@ -169,7 +169,7 @@ def test_training_outputs_equal_torchvision(name: str, tmp_path: Path) -> None:
 def test_a_new_head_changes_all_classifiers(name: str) -> None:
     with torch.device("meta"):
         network = create_model(name)
-        network.replace_head(4)
+        network.reset_classifier(4)
         outputs = network(torch.empty(2, 3, 80, 80))
     assert all(each.shape == (2, 4) for each in (outputs.logits, *outputs.auxiliary))
 
@@ -216,7 +216,7 @@ def test_hidden_layers_keep_their_outputs_in_another_rank(
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_too_small_an_image_says_the_least_size() -> None:
+def test_too_small_an_image_says_the_minimal_size() -> None:
     for name, least in (
         ("vgg11", 32),
         ("alexnet", 63),
@@ -227,5 +227,5 @@ def test_too_small_an_image_says_the_least_size() -> None:
         with torch.device("meta"):
             network = create_model(name).eval()
             assert network(torch.empty(1, 3, least, least)).shape == (1, 1000)
-            with pytest.raises(ValueError, match=f"least size along each axis is {least}"):
+            with pytest.raises(ValueError, match=f"minimum along each axis is {least}"):
                 network(torch.empty(1, 3, least, least - 1))

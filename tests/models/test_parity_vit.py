@@ -108,7 +108,8 @@ def test_weights_of_images_start_a_series_of_another_size(tmp_path: Path) -> Non
 
 
 def test_maps_have_the_input_s_space() -> None:
-    (maps,) = create_model("vit_ti_16", input_size=32).multi_scale(torch.zeros(1, 3, 32, 48))
+    network = create_model("vit_ti_16", input_size=32)
+    _, (maps,) = network.forward_intermediates(torch.zeros(1, 3, 32, 48), 1)
     assert maps.shape == (1, 192, 2, 3)
 
 

@@ -93,7 +93,7 @@ def compare(randomize: Callable[..., nn.Module]) -> Callable[..., None]:
 
     def check(name: str, mode: str, *, replicate: bool) -> None:
         image_network, volume_network = build(name, 2), build(name, 3).eval()
-        side = max(image_network.least_size, SIDES.get(name, 33))
+        side = max(image_network.min_size, SIDES.get(name, 33))
         images = colourful(4, (side, side), torch.Generator().manual_seed(1))
         randomize(image_network, (side, side))
         with torch.no_grad():
@@ -111,7 +111,7 @@ def compare(randomize: Callable[..., nn.Module]) -> Callable[..., None]:
         volume_network.load_state_dict(inflate(state, 3, mode))
         if replicate:
             replicate_depth(volume_network)
-        depth = max(image_network.least_size, 9)
+        depth = max(image_network.min_size, 9)
         volume = images[:1].unsqueeze(2).expand(-1, -1, depth, -1, -1)
         with torch.inference_mode():
             expected, other, *_ = image_network.eval()(images)

@@ -47,7 +47,7 @@ def test_trains_and_is_made_again_from_its_configuration(rank: int) -> None:
     again = create_model(text, **asdict(network.config))
     again.load_state_dict(network.state_dict())
     assert torch.equal(again.eval()(x), network.eval()(x))
-    assert [m.shape[1:3] for m in network.multi_scale(x)] == [(4, 9), (8, 4)]
+    assert [m.shape[1:3] for m in network.forward_intermediates(x)[1]] == [(4, 9), (8, 4)]
 
 
 def test_has_what_every_network_has() -> None:
@@ -59,19 +59,19 @@ def test_has_what_every_network_has() -> None:
     assert torch.equal(features, network.forward_features(x))
     assert features.shape == (2, 64, 6, 5) and network(x).shape == (2, 10)
     assert next(key for key, _ in network.blocks()) == "stem"
-    network.replace_head(4)
+    network.reset_classifier(4)
     assert network(x).shape == (2, 4)
     assert create_model(SEED, num_classes=7).config.num_classes == 7
     assert SEED not in MODELS
 
 
-def test_least_size_is_taken_and_one_less_is_not() -> None:
+def test_the_minimal_size_is_taken_and_one_less_is_not() -> None:
     network = create_model("conv4s3 - maxpool3 - conv4s2 - avgpool2 - gap - fc2")
-    least = network.least_size
+    least = network.min_size
     assert network(torch.zeros(1, 3, least, least)).shape == (1, 2)
-    with pytest.raises(ArgumentError, match=f"least size along each axis is {least}"):
+    with pytest.raises(ArgumentError, match=f"minimum along each axis is {least}"):
         network(torch.zeros(1, 3, least, least - 1))
-    network.least_size = 1
+    network.min_size = 1
     with pytest.raises(RuntimeError):
         network(torch.zeros(1, 3, least - 1, least - 1))
 
@@ -80,7 +80,7 @@ def test_flattened_maps_of_another_size_are_resized() -> None:
     network = create_model("conv4 - relu - maxpool - flatten - fc2", input_size=8).eval()
     assert network.num_features == 4 * 4 * 4
     assert network(torch.randn(1, 3, 20, 12)).shape == (1, 2)
-    with pytest.raises(ArgumentError, match=r"the least for .* is 8"):
+    with pytest.raises(ArgumentError, match=r"the minimum for .* is 8"):
         create_model("conv4 - maxpool8 - flatten - fc2", input_size=7)
 
 

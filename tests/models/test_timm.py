@@ -48,7 +48,8 @@ def test_equals_timm(name: str, tmp_path: Path) -> None:
         features = network.forward_features(images(side))
         assert torch.equal(network.forward_head(features), got)
         assert network.pool(features).shape == (2, network.num_features)
-        assert all(maps.ndim == 4 for maps in network.multi_scale(images(side)))
+        last, maps = network.forward_intermediates(images(side))
+        assert torch.equal(last, features) and all(part.ndim == 4 for part in maps)
     path = tmp_path / "model.safetensors"
     save_file(network.state_dict(), path)
     again = create_model(f"timm/{name}", weights=path, **asdict(network.config)).eval()
@@ -61,7 +62,7 @@ def test_has_what_every_network_has() -> None:
     assert network.preprocessing.mean == pytest.approx((0.449,))
     assert network.preprocessing.crop_fraction == timm.get_pretrained_cfg("resnet10t").crop_pct
     assert [key for key, _ in network.blocks()] == ["stem"]
-    network.replace_head(7)
+    network.reset_classifier(7)
     x = images()[:, :1]
     network(x).sum().backward()
     assert network(x).shape == (2, 7)
@@ -87,7 +88,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
 
 
 def test_only_images() -> None:
-    with pytest.raises(ArgumentError, match="rank=3 for timm/resnet10t: timm's networks take"):
+    with pytest.raises(ArgumentError, match="rank=3 for timm/resnet10t: the network has rank 2"):
         create_model("timm/resnet10t", rank=3)
 
 

@@ -6,14 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from striate.nn.blocks import (
-    ClassifierHead,
-    GlobalAveragePool,
-    SqueezeExcite,
-    StochasticDepth,
-    init_convolution,
-)
+from striate.nn.blocks import SqueezeExcite, StochasticDepth, init_convolution
 from striate.nn.conv import convolution
+from striate.nn.heads import ClassifierHead, GlobalAveragePool
 
 
 def test_squeeze_and_excitation_equals_torchvisions() -> None:

@@ -1,7 +1,10 @@
 """`compare` of two finished runs on their common test items."""
 
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import binomtest
 
 import striate
@@ -10,15 +13,15 @@ from striate.run.compare import compare
 
 
 def test_a_run_against_itself_differs_in_nothing(probe_run):
-    result = compare(probe_run.folder.path, probe_run.folder.path)
+    result = compare(probe_run, probe_run)
     assert result.num_items == probe_run.report.split_sizes["test"]
-    assert (result.result.only_first, result.result.only_second) == (0, 0)
+    assert (result.result.first_better, result.result.second_better) == (0, 0)
     assert result.result.p_value == 1
     assert all(e.value == 0 for e in result.result.differences.values())
 
 
 def test_two_methods_on_one_split(probe_run, tuned_run):
-    compared = compare(probe_run.folder.path, tuned_run.folder.path)
+    compared = compare(probe_run, tuned_run)
     right = []
     for run in (probe_run, tuned_run):
         rows = [r for r in run.folder.read_csv("predictions.csv") if r["split"] == "test"]
@@ -26,7 +29,7 @@ def test_two_methods_on_one_split(probe_run, tuned_run):
     assert right[0].keys() == right[1].keys()
     only = [sum(a[i] and not b[i] for i in a) for a, b in (right, right[::-1])]
     result = compared.result
-    assert [result.only_first, result.only_second] == only
+    assert [result.first_better, result.second_better] == only
     if sum(only):
         assert result.p_value == pytest.approx(binomtest(only[0], sum(only)).pvalue)
     for name in ("accuracy", "log_loss"):
@@ -41,4 +44,33 @@ def test_other_classes_are_refused(probe_run, tmp_path):
     source = striate.Classifier(method="probe", image_size=32, out=str(tmp_path / "run"))
     source.fit(images, np.arange(24) % 2)
     with pytest.raises(RunError, match="has other classes than"):
-        compare(probe_run.folder.path, tmp_path / "run")
+        compare(probe_run, striate.load(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("-1", "+1", "=x"), id="formulas"),
+        pytest.param(("label", "item", "prediction"), id="columns"),
+        pytest.param(("split", "confidence", "caf\udce9"), id="odd"),
+    ],
+)
+def test_classes_of_any_name(names, draw, own_cache, tmp_path):
+    for name, shape in zip(names, ("disc", "square", "stripes"), strict=True):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.fromarray(draw(shape, number))
+            image.save(tmp_path / "data" / name / f"{number}.png")
+    options = {"method": "probe", "image_size": 32, "device": "cpu"}
+    run = striate.fit(tmp_path / "data", out=tmp_path / "run", **options)
+    result = compare(run, run).result
+    assert (result.first_better, result.second_better, result.p_value) == (0, 0, 1.0)
+    assert result.differences["log_loss"].value == 0
+
+
+def test_missing_predictions_are_one_clear_error(probe_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(probe_run.folder.path, copy)
+    (copy / "predictions.csv").unlink()
+    with pytest.raises(RunError, match=r"cannot read '.*predictions\.csv'"):
+        compare(probe_run, striate.load(copy))

@@ -11,7 +11,7 @@ from striate.run.evaluate import evaluate
 
 
 def test_without_data_the_figures_are_those_of_the_report(tuned_run):
-    result = evaluate(tuned_run.folder.path)
+    result = evaluate(tuned_run)
     assert result.num_items == tuned_run.report.split_sizes["test"]
     for name, estimate in result.metrics.items():
         figure = getattr(tuned_run.report.test, name)
@@ -24,7 +24,7 @@ def test_on_the_test_items_as_new_data_the_figures_are_the_same(tuned_run, photo
             target = tmp_path / "new" / row["item"]
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(photos / row["item"], target)
-    result = evaluate(tuned_run.folder.path, tmp_path / "new")
+    result = evaluate(tuned_run, tmp_path / "new")
     assert result.num_items == tuned_run.report.split_sizes["test"]
     for name, estimate in result.metrics.items():
         expected = getattr(tuned_run.report.test, name).value
@@ -32,7 +32,7 @@ def test_on_the_test_items_as_new_data_the_figures_are_the_same(tuned_run, photo
 
 
 def test_on_new_data(probe_run, photos):
-    result = evaluate(probe_run.folder.path, photos)
+    result = evaluate(probe_run, photos)
     assert (result.data, result.num_items, result.num_skipped) == (str(photos), 60, 0)
     predictions = probe_run.predict(photos)
     labels = [prediction.id.split("/")[-2] for prediction in predictions]
@@ -44,7 +44,7 @@ def test_some_of_the_classes_are_enough(probe_run, photos, tmp_path):
     for name in ("disc", "stripes"):
         shutil.copytree(photos / name, tmp_path / "some" / name)
     (tmp_path / "some" / "disc" / "broken.png").write_bytes(b"")
-    result = evaluate(probe_run.folder.path, tmp_path / "some")
+    result = evaluate(probe_run, tmp_path / "some")
     assert (result.num_items, result.num_skipped) == (40, 1)
     assert np.isfinite(result.metrics["accuracy"].value)
     assert "1 left out" in result.as_text()
@@ -54,5 +54,5 @@ def test_a_class_the_model_does_not_know_is_named(probe_run, photos, tmp_path):
     shutil.copytree(photos / "disc", tmp_path / "new" / "disc")
     shutil.copytree(photos / "square", tmp_path / "new" / "cube")
     with pytest.raises(DataError) as caught:
-        evaluate(probe_run.folder.path, tmp_path / "new")
+        evaluate(probe_run, tmp_path / "new")
     assert "does not know: cube: it was trained on disc, square, stripes" in str(caught.value)

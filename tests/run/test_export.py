@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from striate.data.source import Reading
 from striate.engines import load_engines
 from striate.engines.torch_export import TorchExport
 from striate.errors import ArgumentError, DataError, EngineError, StorageError, UnknownNameError
-from striate.metrics import Calibration, NumberCalibration
+from striate.kinds.graph.inputs import GraphInputs
+from striate.kinds.image.inputs import ImageInputs
+from striate.kinds.kind import kind_named
+from striate.kinds.signal.inputs import SignalInputs
 from striate.models import create_model
 from striate.run import export as recipe
-from striate.run.export import export
-from striate.run.exportable import Answering, AnsweringForPixels, deployment_of
-from striate.run.predictor import ImagePredictor
+from striate.run.export import Answering, deployment_of, export
+from striate.run.predictor import Predictor
+from striate.tasks.classification.scoring import ClassCalibration
+from striate.tasks.regression.scoring import NumberCalibration
 
 
 def answers(path, pixels):
@@ -41,7 +46,7 @@ def answers(path, pixels):
 def test_a_file_gives_the_runs_probabilities(kind, to, request, draw, tmp_path):
     run = request.getfixturevalue(kind)
     suffix = load_engines().get(to).suffix
-    exported = export(run.folder.path, to, out=tmp_path / f"m{suffix}")
+    exported = export(run, to, out=tmp_path / f"m{suffix}")
     assert exported.check.items == "test items"
     assert exported.check.count == run.report.split_sizes["test"]
     assert exported.check.passed
@@ -66,36 +71,38 @@ def test_a_file_gives_the_runs_probabilities(kind, to, request, draw, tmp_path):
 def test_the_module_answers_as_the_predictor(symmetry):
     torch.manual_seed(0)
     network = create_model("resnet18", num_classes=3, weights=None).eval()
-    calibration = Calibration(temperature=0.3, bias=(0.1, -0.2, 0.0))
-    predictor = ImagePredictor(
-        network=network, symmetry=symmetry, calibration=calibration, device=torch.device("cpu")
-    )
+    calibration = ClassCalibration(temperature=0.3, bias=(0.1, -0.2, 0.0))
+    inputs = ImageInputs(size=40, averaged=symmetry).for_network(network)
+    predictor = Predictor(network=network, inputs=inputs, device=torch.device("cpu"))
     pixels = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8)
     with torch.no_grad():
-        outputs, probabilities = AnsweringForPixels(predictor)(pixels)
-    expected = predictor.outputs(pixels)
+        outputs, probabilities = Answering(network, inputs, calibration.module())(pixels)
+    readings = [Reading(array=image.numpy(), sha256="") for image in pixels]
+    expected = predictor.outputs(readings)
     torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(probabilities, predictor.probabilities(expected), atol=1e-5)
+    np.testing.assert_allclose(probabilities, calibration.answers(expected.numpy()), atol=1e-5)
 
 
 def test_numbers_come_in_the_unit_of_the_targets():
     calibration = NumberCalibration(mean=-3.0, std=250.0)
     x = torch.tensor([[0.5], [-2.0]])
-    outputs, numbers = Answering(torch.nn.Identity(), calibration)(x)
-    np.testing.assert_allclose(numbers, calibration.numbers(outputs.numpy()), rtol=1e-6)
+    inputs = SignalInputs(channels=1, length=1)
+    outputs, numbers = Answering(torch.nn.Identity(), inputs, calibration.module())(x)
+    np.testing.assert_allclose(numbers, calibration.answers(outputs.numpy()), rtol=1e-6)
 
 
 def test_what_cannot_be_exported_is_told_and_nothing_is_written(probe_run, tmp_path):
-    path = probe_run.folder.path
     with pytest.raises(UnknownNameError, match="onnx"):
-        export(path, "onx")
+        export(probe_run, "onx")
     with pytest.raises(ArgumentError, match=r"let it end in \.pt2"):
-        export(path, "pt2", out=tmp_path / "m.onnx")
+        export(probe_run, "pt2", out=tmp_path / "m.onnx")
     with pytest.raises(EngineError, match="graph of any size"):
-        deployment_of(SimpleNamespace(predictor=None))
+        inputs = GraphInputs(node_mean=(), node_std=())
+        predictor = SimpleNamespace(inputs=inputs)
+        deployment_of(SimpleNamespace(predictor=predictor, kind=kind_named("graph")))
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/m\.pt2"):
-        export(path, "pt2", out=tmp_path / "file" / "m.pt2")
+        export(probe_run, "pt2", out=tmp_path / "file" / "m.pt2")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -116,7 +123,7 @@ def test_a_file_that_answers_otherwise_is_refused(wrong, said, probe_run, tmp_pa
 
     monkeypatch.setattr(TorchExport, "load", loaded)
     with pytest.raises(EngineError, match=said):
-        export(probe_run.folder.path, "pt2", out=tmp_path / "m.pt2")
+        export(probe_run, "pt2", out=tmp_path / "m.pt2")
     assert not list(tmp_path.iterdir())
 
 
@@ -125,6 +132,6 @@ def test_without_its_data_a_file_is_checked_on_noise(probe_run, tmp_path, monkey
         raise DataError(f"{name} is not there")
 
     monkeypatch.setattr(recipe, "open_source", gone)
-    exported = export(probe_run.folder.path, "pt2", out=tmp_path / "m.pt2")
+    exported = export(probe_run, "pt2", out=tmp_path / "m.pt2")
     assert exported.check.items == "random inputs"
     assert exported.check.passed and exported.check.count == 16

@@ -60,7 +60,7 @@ def test_fault_61_disk_full_leaves_the_old_file_and_says_needs_and_free(tmp_path
 
 def test_fault_62_output_not_writable(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot write to the run folder .*--out"):
+    with pytest.raises(StorageError, match=r"cannot write to the run folder .*`out=`"):
         RunFolder.create(tmp_path / "file" / "run")
 
 
@@ -88,7 +88,7 @@ def test_a_missing_run_suggests_the_nearest(tmp_path):
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(RunError, match="--resume"):
+    with pytest.raises(RunError, match="`resume=True`"):
         RunFolder.open(tmp_path)
 
 

@@ -20,7 +20,7 @@ def run(request):
 def written(run):
     """Probabilities by item, as `predictions.csv` has them."""
     rows = run.folder.read_csv("predictions.csv")
-    return {row["item"]: np.array([float(row[name]) for name in CLASSES]) for row in rows}
+    return {row["item"]: np.array([float(row[f"p_{name}"]) for name in CLASSES]) for row in rows}
 
 
 def pixels_of(path):
@@ -84,14 +84,17 @@ def test_what_cannot_be_read_is_skipped_and_said(probe_run, photos, tmp_path, ca
     predictions = probe_run.predict(
         [tmp_path / "broken.png", photos / "disc" / "01.png"], progress=Progress()
     )
-    assert [prediction.id for prediction in predictions] == [str(photos / "disc" / "01.png")]
-    assert f"skipped {tmp_path / 'broken.png'}: empty file" in capsys.readouterr().err
+    broken, readable = predictions
+    assert (broken.item, broken.label) == (str(tmp_path / "broken.png"), None)
+    assert broken.reason == "empty file"
+    assert readable.item == str(photos / "disc" / "01.png") and readable.label
+    assert f"cannot read {tmp_path / 'broken.png'}: empty file" in capsys.readouterr().err
 
 
-def test_nothing_that_can_be_read_is_an_error(probe_run, tmp_path):
+def test_one_answer_an_input_also_where_nothing_can_be_read(probe_run, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"")
-    with pytest.raises(DataError, match="not one input can be read: empty file"):
-        probe_run.predict(tmp_path / "broken.png")
+    (only,) = probe_run.predict(tmp_path / "broken.png")
+    assert (only.label, only.reason) == (None, "empty file")
     with pytest.raises(DataError, match="file not found"):
         probe_run.predict(tmp_path / "missing.png")
 

@@ -1,36 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from striate.data.batches import Batches
+from striate.data.randomness import Draws
 
-class TinyBatches:
-    """A separable problem; order and noise are drawn from (seed, epoch, step)."""
 
-    def __init__(self, n: int = 22, batch_size: int = 6, seed: int = 0) -> None:
+class TinyBatches(Batches):
+    """A separable problem with noise."""
+
+    def __init__(self, batch_size: int = 6, **options: int) -> None:
         generator = torch.Generator().manual_seed(11)
-        self.labels = torch.arange(n) % 3
+        self.labels = torch.arange(22) % 3
         centres = torch.randn(3, 2, 6, 6, generator=generator)
-        self.inputs = centres[self.labels] + 0.3 * torch.randn(n, 2, 6, 6, generator=generator)
-        self.batch_size, self.seed = batch_size, seed
-        self.steps_per_epoch = -(-n // batch_size)
+        self.inputs = centres[self.labels] + 0.3 * torch.randn(22, 2, 6, 6, generator=generator)
+        ids = [f"item-{i}" for i in range(22)]
+        super().__init__(ids, self._items, batch_size=batch_size, seed=0, **options)
 
-    def _indices(self, epoch: int, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(1000 * self.seed + epoch)
-        order = torch.randperm(len(self.labels), generator=generator)
-        return order[step * self.batch_size : (step + 1) * self.batch_size]
-
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for step in range(start_step, self.steps_per_epoch):
-            chosen = self._indices(epoch, step)
-            yield self.inputs[chosen], self.labels[chosen]
-
-    def ids(self, epoch: int, step: int) -> list[str]:
-        return [f"item-{i}" for i in self._indices(epoch, step).tolist()]
+    def _items(self, positions: NDArray[np.int64], number: int) -> tuple[Tensor, Tensor]:
+        draws = Draws(positions.astype(np.uint64), 0, number).uniforms(72)
+        noise = torch.from_numpy(draws).float().view(-1, 2, 6, 6)
+        return self.inputs[positions] + 0.1 * noise, self.labels[positions]
 
 
 def tiny_network() -> nn.Sequential:
@@ -74,3 +71,8 @@ def validate(batches: TinyBatches) -> Validation:
 @pytest.fixture
 def make_network() -> Callable[[], nn.Sequential]:
     return tiny_network
+
+
+@pytest.fixture
+def make_batches() -> type[TinyBatches]:
+    return TinyBatches

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
 
 from striate.errors import RunError, StorageError
-from striate.train.checkpoint import CheckpointStore
-from striate.train.state import State, optimizer_tensors, restore_optimizer, snapshot
+from striate.train.checkpoint import (
+    CheckpointStore,
+    State,
+    optimizer_tensors,
+    restore_optimizer,
+    snapshot,
+)
 
 
 def state(number: int) -> State:
@@ -38,19 +41,15 @@ def fill(store: CheckpointStore, count: int) -> None:
         store.save(state(number))
 
 
-def names(store: CheckpointStore) -> list[str]:
-    return sorted(path.name for path in store.folder.iterdir())
+def file_of(store: CheckpointStore, number: int) -> Path:
+    (path,) = store.folder.glob(f"{number:06d}-*.safetensors")
+    return path
 
 
 def test_the_last_two_are_kept_and_the_last_is_loaded(store: CheckpointStore) -> None:
     assert store.load_latest() is None
     fill(store, 4)
-    assert names(store) == [
-        "000003.json",
-        "000003.safetensors",
-        "000004.json",
-        "000004.safetensors",
-    ]
+    assert sorted(store.folder.iterdir()) == [file_of(store, 3), file_of(store, 4)]
     loaded = store.load_latest()
     assert loaded is not None
     assert loaded.values == state(4).values
@@ -59,10 +58,9 @@ def test_the_last_two_are_kept_and_the_last_is_loaded(store: CheckpointStore) ->
         assert loaded.tensors[name].dtype == value.dtype
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "json"])
-def test_every_flipped_byte_is_noticed(store: CheckpointStore, said, suffix: str) -> None:
+def test_every_flipped_bit_is_noticed(store: CheckpointStore, said) -> None:
     fill(store, 2)
-    path = store.folder / f"000002.{suffix}"
+    path = file_of(store, 2)
     good = path.read_bytes()
     for position in range(0, len(good), 7):
         damaged = bytearray(good)
@@ -70,32 +68,17 @@ def test_every_flipped_byte_is_noticed(store: CheckpointStore, said, suffix: str
         path.write_bytes(bytes(damaged))
         said.clear()
         loaded = store.load_latest()
-        assert loaded is not None
-        # A flipped bit in a space between values changes nothing that is stored.
-        if loaded.values["number"] == 2:
-            assert said == []
-            assert torch.equal(loaded.tensors["network.weight"], torch.full((50,), 2.0))
-        else:
-            assert len(said) == 1
-            assert "000002.safetensors" in said[0]
-            assert "trying the one before" in said[0]
+        assert loaded is not None and loaded.values["number"] == 1
+        assert said == [f"checkpoint {path}: checksum mismatch; trying the one before"]
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "json"])
 @pytest.mark.parametrize("length", [0, 1, 60])
-def test_a_truncated_file_is_noticed(store, said, suffix: str, length: int) -> None:
+def test_a_truncated_file_is_noticed(store, said, length: int) -> None:
     fill(store, 2)
-    path = store.folder / f"000002.{suffix}"
+    path = file_of(store, 2)
     path.write_bytes(path.read_bytes()[:length])
     assert store.load_latest().values["number"] == 1
     assert len(said) == 1
-
-
-def test_a_missing_file_is_noticed(store, said) -> None:
-    fill(store, 2)
-    (store.folder / "000002.safetensors").unlink()
-    assert store.load_latest().values["number"] == 1
-    assert "cannot be read" in said[0]
 
 
 def test_all_damaged_is_an_error(store) -> None:
@@ -108,34 +91,33 @@ def test_all_damaged_is_an_error(store) -> None:
 
 def test_a_damaged_one_does_not_push_out_a_good_one(store) -> None:
     fill(store, 2)
-    (store.folder / "000002.safetensors").write_bytes(b"x")
+    file_of(store, 2).write_bytes(b"x")
     store.load_latest()
     store.save(state(3))
-    (store.folder / "000003.safetensors").write_bytes(b"x")
+    file_of(store, 3).write_bytes(b"x")
     assert store.load_latest().values["number"] == 1
 
 
-def test_what_a_kill_left_is_ignored_and_dropped(store) -> None:
+def test_what_a_kill_left_is_ignored_and_dropped(store, monkeypatch) -> None:
     fill(store, 1)
-    (store.folder / "000002.safetensors").write_bytes(b"whole, but without its manifest")
-    (store.folder / "000002.json.part").write_bytes(b"{")
-    (store.folder / "notes.txt").write_text("of the user")
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.save(state(2))
+    assert len(list(store.folder.iterdir())) == 2
+    (store.folder / "features.safetensors").write_text("of the fit")
     assert store.load_latest().values["number"] == 1
     store.save(state(2))
     assert store.load_latest().values["number"] == 2
-    assert not list(store.folder.glob("*.part"))
-    assert (store.folder / "notes.txt").exists()
-
-
-Usage = namedtuple("Usage", "total used free")
-
-
-def test_no_space_names_what_it_needs(store, monkeypatch) -> None:
-    fill(store, 1)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 10, 100))
-    with pytest.raises(StorageError, match=r"it needs 0\.0 MB, 0\.0 MB are free"):
-        store.save(state(2))
-    assert store.load_latest().values["number"] == 1
+    assert {path.name for path in store.folder.iterdir()} == {
+        file_of(store, 1).name,
+        file_of(store, 2).name,
+        "features.safetensors",
+    }
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -143,17 +125,17 @@ def test_the_disk_fills_while_writing(store, monkeypatch) -> None:
     fill(store, 1)
     plain_open = Path.open
 
-    def to_a_full_disk(self: Path, *args, **kwargs):
-        return plain_open(Path("/dev/full") if self.suffix == ".part" else self, *args, **kwargs)
+    def to_a_full_disk(self: Path, mode: str = "r", *args, **kwargs):
+        return plain_open(Path("/dev/full") if mode == "wb" else self, mode, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", to_a_full_disk)
-    with pytest.raises(StorageError, match="No space left on device"):
+    with pytest.raises(StorageError, match=r"was not saved: needs \d+ B, .*free; the one before"):
         store.save(state(2))
     monkeypatch.undo()
     assert store.load_latest().values["number"] == 1
 
 
-@pytest.mark.parametrize("failing_call", [1, 2, 3, 4])
+@pytest.mark.parametrize("failing_call", [1, 2])
 def test_a_failing_fsync_is_not_counted_as_saved(store, monkeypatch, failing_call: int) -> None:
     fill(store, 1)
     calls = 0

@@ -9,33 +9,39 @@ from pathlib import Path
 import pytest
 import torch
 
+from striate.data.batches import Batches
 from striate.errors import StorageError
-from striate.transfer.frozen import FrozenBatches, FrozenPrefix, MapStore, Tail
+from striate.transfer import frozen
+from striate.transfer.frozen import FrozenPrefix, MapStore, Tail, relative_groups
 
 
 def store_of(prefix: FrozenPrefix, pixels: torch.Tensor, folder: Path, **changed) -> MapStore:
-    views = torch.stack([pixels, pixels.flip(-1)], dim=1)
+    copies = torch.stack([pixels, pixels.flip(-1)], dim=1)
     arguments = {
         "pixel_shape": pixels.shape[1:],
         "num_items": len(pixels),
-        "num_views": 2,
+        "num_copies": 2,
         "data_key": "cells",
         "folder": folder,
         "budget_bytes": 1 << 30,
     }
-    return prefix.store([views[:10], views[10:]], **{**arguments, **changed})
+    return prefix.store([copies[:10], copies[10:]], **{**arguments, **changed})
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_tail_after_prefix_is_the_network(network, pixels, tmp_path, cut, dtype) -> None:
-    prefix = FrozenPrefix(network, cut, dtype=dtype)
+def test_tail_after_prefix_is_the_network(
+    network, pixels, tmp_path, monkeypatch, cut, dtype
+) -> None:
+    monkeypatch.setattr(frozen, "MAP_DTYPE", dtype)
+    monkeypatch.setattr(frozen, "fast_dtype", lambda device: dtype)
+    prefix = FrozenPrefix(network, cut)
     store = store_of(prefix, pixels, tmp_path)
     tail = Tail(network, cut).eval()
     inputs = network.preprocessing.normalize(pixels)
-    for number, view in enumerate([inputs, inputs.flip(-1)]):
+    for number, seen in enumerate([inputs, inputs.flip(-1)]):
         with torch.no_grad():
-            expected = network(view)
+            expected = network(seen)
             maps = store.read(torch.arange(len(pixels)), number)
             got = tail(maps.float())
         tolerance = 1e-5 if dtype == torch.float32 else 0.03
@@ -57,7 +63,7 @@ def test_maps_computed_before_are_found(network, pixels, tmp_path) -> None:
         iter(()),
         pixel_shape=pixels.shape[1:],
         num_items=len(pixels),
-        num_views=2,
+        num_copies=2,
         data_key="cells",
         folder=tmp_path,
         budget_bytes=1 << 30,
@@ -84,7 +90,9 @@ def test_a_truncated_file_is_made_again(network, pixels, tmp_path) -> None:
 
 
 def test_the_budget_is_checked_first(network, pixels, tmp_path) -> None:
-    with pytest.raises(StorageError, match=r"need 0\.00 GB, 0\.00 GB are allowed; use fewer views"):
+    with pytest.raises(
+        StorageError, match=r"need 0\.00 GB, 0\.00 GB are allowed; use fewer augmented copies"
+    ):
         store_of(FrozenPrefix(network, 1), pixels, tmp_path / "new", budget_bytes=100)
     assert not (tmp_path / "new").exists()
 
@@ -104,18 +112,18 @@ def test_computing_leaves_the_network_in_its_mode(network, pixels, tmp_path) -> 
 
 @pytest.fixture
 def numbered(tmp_path: Path) -> MapStore:
-    """21 items of 8 views; each map holds its item and its view."""
+    """21 items of 8 copies; each map holds its item and its copy."""
     items = torch.arange(21).view(-1, 1, 1, 1).expand(21, 8, 2, 2)
-    views = torch.arange(8).view(1, -1, 1, 1).expand(21, 8, 2, 2)
-    return MapStore(path=tmp_path / "none", maps=torch.stack([items, views], dim=-1).float())
+    copies = torch.arange(8).view(1, -1, 1, 1).expand(21, 8, 2, 2)
+    return MapStore(path=tmp_path / "none", maps=torch.stack([items, copies], dim=-1).float())
 
 
-def make_batches(store: MapStore) -> FrozenBatches:
+def make_batches(store: MapStore) -> Batches:
     ids = [f"item-{i}" for i in range(21)]
-    return FrozenBatches(store, torch.arange(21), ids, batch_size=5, seed=3)
+    return store.training_batches(torch.arange(21), ids, batch_size=5, seed=3)
 
 
-def test_each_item_once_an_epoch_in_one_view(numbered) -> None:
+def test_each_item_once_an_epoch_in_one_copy(numbered) -> None:
     batches = make_batches(numbered)
     assert batches.steps_per_epoch == 4  # 5, 5, 5 and 6: no batch of one
     seen: list[tuple[int, ...]] = []
@@ -126,9 +134,9 @@ def test_each_item_once_an_epoch_in_one_view(numbered) -> None:
         assert maps.shape == (21, 2, 2, 2)
         assert sorted(labels.tolist()) == list(range(21))
         assert torch.equal(maps[:, 0, 0, 0].long(), labels)
-        views = torch.empty(21, dtype=torch.long)
-        views[labels] = maps[:, 1, 0, 0].long()
-        seen.append(tuple(views.tolist()))
+        copies = torch.empty(21, dtype=torch.long)
+        copies[labels] = maps[:, 1, 0, 0].long()
+        seen.append(tuple(copies.tolist()))
         names = [name for step in range(4) for name in batches.ids(epoch, step)]
         assert names == [f"item-{i}" for i in labels.tolist()]
     assert len(set(seen)) == 40
@@ -144,3 +152,16 @@ def test_an_epoch_taken_up_again_is_the_same(numbered) -> None:
         for (a, b), (c, d) in zip(whole[start:], rest, strict=True):
             assert torch.equal(a, c)
             assert torch.equal(b, d)
+
+
+def test_relative_rates_follow_the_size_of_the_pretrained_values(network) -> None:
+    tail = Tail(network, 1)
+    with torch.no_grad():
+        for parameter in tail.parameters():
+            parameter.fill_(2.0 if parameter.ndim > 1 else 0.0)
+    groups = relative_groups(tail, tail.head, head_rate=3.0)
+    rates = {id(p): g.rate_scale for g in groups for p in g.parameters}
+    assert set(rates) == {id(p) for p in tail.parameters()}
+    for parameter in tail.blocks.parameters():
+        assert rates[id(parameter)] == pytest.approx(2.0 if parameter.ndim > 1 else 0.01)
+    assert {rates[id(p)] for p in tail.head.parameters()} == {3.0}

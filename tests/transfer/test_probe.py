@@ -1,19 +1,28 @@
-"""The probe against scikit-learn."""
+"""The probes against scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import GroupKFold, LeaveOneOut, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from striate.errors import DataError
-from striate.transfer.probe import ProbeConfig, cross_outputs, fit_probe
+from striate.transfer.probe import (
+    RIDGE_CS,
+    ProbeConfig,
+    cross_outputs,
+    fit_probe,
+    fit_ridge_probe,
+    ridge_cross_outputs,
+)
+
+RIDGE_CONFIG = ProbeConfig(Cs=RIDGE_CS)
 
 
 def clusters(num_classes: int, n: int = 240, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -26,50 +35,36 @@ def clusters(num_classes: int, n: int = 240, seed: int = 0) -> tuple[Tensor, Ten
     return features * scale + 3 * scale, labels
 
 
-def reference(strength: float, class_weight: str | None = None):
-    return make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, class_weight=class_weight, max_iter=1000)
-    )
+def reference(C: float):
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 5])
-@pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_probabilities_are_those_of_scikit_learn(num_classes: int, class_weight) -> None:
+def test_probabilities_are_those_of_scikit_learn(num_classes: int) -> None:
     X, y = clusters(num_classes)
     X, y = X[: -num_classes * 7 + 3], y[: -num_classes * 7 + 3]  # classes of unequal size
-    config = ProbeConfig(strengths=(0.05,), class_weight=class_weight)
-    probe = fit_probe(X, y, num_classes, config=config)
-    expected = (
-        reference(0.05, class_weight).fit(X.double().numpy(), y).predict_proba(X.double().numpy())
-    )
-    torch.testing.assert_close(
-        probe.predict_proba(X).double(), torch.from_numpy(expected), rtol=0, atol=1e-5
-    )
+    probe = fit_probe(X, y, num_classes, config=ProbeConfig(Cs=(0.05,)))
+    expected = reference(0.05).fit(X.double().numpy(), y).predict_proba(X.double().numpy())
+    found = probe.logits(X).softmax(1)
+    torch.testing.assert_close(found.double(), torch.from_numpy(expected), rtol=0, atol=1e-5)
     with torch.no_grad():
         head = probe.as_head()(X).softmax(1)
-    torch.testing.assert_close(head, probe.predict_proba(X), rtol=0, atol=1e-5)
+    torch.testing.assert_close(head, found, rtol=0, atol=1e-5)
     assert head.shape == (len(y), num_classes)
 
 
 def test_cross_validation_scores_are_those_of_scikit_learn() -> None:
     X, y = clusters(3)
-    strengths = (1e-3, 1e-2, 1e-1)
-    probe = fit_probe(X, y, 3, config=ProbeConfig(strengths=strengths, folds=4, seed=7))
-    splitter = StratifiedKFold(4, shuffle=True, random_state=7)
-    for strength in strengths:
+    Cs = (1e-3, 1e-2, 1e-1)
+    probe = fit_probe(X, y, 3, config=ProbeConfig(Cs=Cs, seed=7))
+    splitter = StratifiedKFold(5, shuffle=True, random_state=7)
+    for C in Cs:
         total = 0.0
         for train, test in splitter.split(X, y):
-            p = reference(strength).fit(X[train].double(), y[train]).predict_proba(X[test].double())
+            p = reference(C).fit(X[train].double(), y[train]).predict_proba(X[test].double())
             total += log_loss(y[test], p, normalize=False)
-        assert probe.scores[strength] == pytest.approx(total / len(y), rel=2e-3)
-    assert probe.strength == min(probe.scores, key=probe.scores.__getitem__)
-
-
-def test_validation_chooses_where_it_is_given() -> None:
-    X, y = clusters(2)
-    # Validation items with wrong labels: the strongest regularization errs least.
-    probe = fit_probe(X, y, 2, validation=(X, 1 - y))
-    assert probe.strength == ProbeConfig().strengths[0]
+        assert probe.scores[C] == pytest.approx(total / len(y), rel=2e-3)
+    assert min(probe.scores, key=probe.scores.__getitem__) == probe.C
 
 
 def test_groups_are_kept_whole() -> None:
@@ -78,8 +73,8 @@ def test_groups_are_kept_whole() -> None:
     X = torch.randn(40, 60, generator=generator)
     y = torch.arange(40) % 2  # nothing to learn
     X, y, groups = X.repeat(4, 1), y.repeat(4), np.tile(np.arange(40), 4)
-    assert fit_probe(X, y, 2).strength > 0.05
-    assert fit_probe(X, y, 2, groups=groups).strength < 0.05
+    assert fit_probe(X, y, 2).C > 0.05
+    assert fit_probe(X, y, 2, groups=groups).C < 0.05
 
 
 def test_a_class_of_one_and_constant_features() -> None:
@@ -87,7 +82,7 @@ def test_a_class_of_one_and_constant_features() -> None:
     X, y = torch.cat([X, 50 + X[:1]]), torch.cat([y, torch.tensor([2])])
     X = torch.cat([X, torch.full((len(X), 1), 0.1)], dim=1)
     probe = fit_probe(X, y, 3)
-    assert torch.isfinite(probe.predict_proba(X)).all()
+    assert torch.isfinite(probe.logits(X)).all()
     assert probe.weight[:, -1].abs().max() == 0
 
 
@@ -104,12 +99,13 @@ def test_many_features_of_few_items_give_scikit_learns_probe(num_classes: int) -
     hidden = torch.randn(40, 8, generator=draw) + torch.nn.functional.one_hot(labels, 8)
     X = hidden @ torch.randn(8, 600, generator=draw) + 0.3 * torch.randn(40, 600, generator=draw)
     X[:, 5] = 2.0  # a constant feature
-    probe = fit_probe(X, labels, num_classes, config=ProbeConfig(strengths=(0.01,)))
+    probe = fit_probe(X, labels, num_classes, config=ProbeConfig(Cs=(0.01,)))
     exact = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=5000, tol=1e-8))
     exact.fit(X.double().numpy(), labels)
     other = torch.randn(20, 8, generator=draw) @ torch.randn(8, 600, generator=draw)
     expected = exact.predict_proba(other.double().numpy())
-    np.testing.assert_allclose(probe.predict_proba(other).numpy(), expected, atol=2e-3)
+    found = probe.logits(other).softmax(1)
+    np.testing.assert_allclose(found.numpy(), expected, atol=2e-3)
 
 
 def test_cross_outputs_are_of_probes_that_did_not_see_the_item():
@@ -118,13 +114,66 @@ def test_cross_outputs_are_of_probes_that_did_not_see_the_item():
     features = torch.randn(40, 3, generator=generator) + labels[:, None]
     memory = torch.eye(40)  # a feature that names the item: useless for all but that one
     found, covered = cross_outputs(
-        torch.cat([features, memory], 1), labels, 2, config=ProbeConfig(strengths=(1e-2,))
+        torch.cat([features, memory], 1), labels, 2, config=ProbeConfig(Cs=(1e-2,))
     )
     assert covered.tolist() == list(range(40))
     again, _ = cross_outputs(
-        torch.cat([features, 5 * memory], 1), labels, 2, config=ProbeConfig(strengths=(1e-2,))
+        torch.cat([features, 5 * memory], 1), labels, 2, config=ProbeConfig(Cs=(1e-2,))
     )
     torch.testing.assert_close(found, again)
-    whole = fit_probe(features, labels, 2, config=ProbeConfig(strengths=(1e-2,)))
+    whole = fit_probe(features, labels, 2, config=ProbeConfig(Cs=(1e-2,)))
     agree = (found.argmax(1) == whole.logits(features).argmax(1)).float().mean()
     assert agree > 0.8
+
+
+def numbers_with_noise(noise, seed=0, n=40):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, 6)) * [1, 10, 0.1, 1, 1, 0] + [0, 5, 0, 0, 0, 2]
+    numbers = features[:, :2] @ [1.0, 0.05] + noise * rng.normal(size=n)
+    targets = (numbers - numbers.mean()) / numbers.std()
+    return torch.from_numpy(features).float(), torch.from_numpy(targets).float()[:, None]
+
+
+def test_predictions_are_those_of_ridge_regression_on_standardized_features():
+    features, targets = numbers_with_noise(0.3)
+    probe = fit_ridge_probe(features, targets, RIDGE_CONFIG)
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    ridge = Ridge(alpha=1 / probe.C).fit(scaled, targets[:, 0].double().numpy())
+    np.testing.assert_allclose(
+        probe.logits(features)[:, 0].numpy(), ridge.predict(scaled), atol=1e-5
+    )
+
+
+def test_the_penalty_is_that_of_the_least_leave_one_out_error():
+    features, targets = numbers_with_noise(2.0)
+    probe = fit_ridge_probe(features, targets, RIDGE_CONFIG)
+    assert min(probe.scores, key=probe.scores.get) == probe.C
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    errors = -cross_val_score(
+        Ridge(alpha=1 / probe.C),
+        scaled,
+        targets[:, 0].double().numpy(),
+        cv=LeaveOneOut(),
+        scoring="neg_mean_squared_error",
+    )
+    np.testing.assert_allclose(probe.scores[probe.C], errors.mean(), rtol=1e-6)
+
+
+def test_more_noise_asks_for_a_stronger_penalty():
+    quiet, loud = (
+        fit_ridge_probe(*numbers_with_noise(noise), RIDGE_CONFIG).C for noise in (0.01, 5.0)
+    )
+    assert quiet > loud
+
+
+def test_cross_outputs_are_of_models_that_did_not_see_the_item():
+    features, targets = numbers_with_noise(0.3)
+    groups = np.arange(len(targets)) // 2
+    found = ridge_cross_outputs(features, targets, groups, ProbeConfig(Cs=(0.1,)))
+    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    for train, test in GroupKFold(5).split(X, y, groups):
+        scaler = StandardScaler().fit(X[train])
+        ridge = Ridge(alpha=10.0).fit(scaler.transform(X[train]), y[train])
+        np.testing.assert_allclose(
+            found[test, 0].numpy(), ridge.predict(scaler.transform(X[test])), atol=1e-5
+        )

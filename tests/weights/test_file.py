@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from striate.errors import WeightsError
-from striate.weights.file import read_weights, unwrap
+from striate.weights.checkpoint import read_weights, unwrap
 
 STATE = {"conv.weight": torch.arange(4.0), "conv.bias": torch.ones(2)}
 

@@ -77,7 +77,16 @@ def test_unknown_ranks_and_modes_give_one_line() -> None:
         inflate({}, 3, "middle")
 
 
-@pytest.mark.parametrize("in_channels", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("in_channels", [1, 2, 3, 4, 13])
+def test_channels_are_adapted_as_in_timm(in_channels: int) -> None:
+    """To 1e-6; filters of images alone, for timm knows no other rank."""
+    manipulate = pytest.importorskip("timm.models._manipulate")
+    weight = draw(5, 3, 3, 3)
+    expected = manipulate.adapt_input_conv(in_channels, weight.clone())
+    torch.testing.assert_close(adapt_channels(weight, in_channels), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("in_channels", [1, 3, 6])
 def test_equal_channels_give_the_same_response(in_channels: int) -> None:
     weight = draw(5, 3, 3, 3)
     grey = draw(1, 1, 8, 8)

@@ -4,7 +4,7 @@ from striate.analysis.diagram import diagram
 from striate.analysis.effective import EffectiveField, effective_field
 from striate.analysis.layer import Layer
 from striate.analysis.summary import Stage, Summary, receptive_field, summary
-from striate.analysis.walk import least_input_side
+from striate.analysis.walk import min_input_side
 
 __all__ = [
     "EffectiveField",
@@ -13,7 +13,7 @@ __all__ = [
     "Summary",
     "diagram",
     "effective_field",
-    "least_input_side",
+    "min_input_side",
     "receptive_field",
     "summary",
 ]

@@ -71,10 +71,10 @@ def _stage_box(stage: Stage, summary: Summary) -> _Box:
     field = stage.receptive_field
     finite = [str(f) for f in field or () if f is not None]
     sees = f"sees {' x '.join(dict.fromkeys(finite))}" if finite else "sees everything"
-    count = len(stage.layers)
+    count = sum(1 for layer in stage.layers if layer.parameters and layer.multiply_adds)
     lines = (
         f"{stage.channels} x {_times(stage.space)}",
-        f"{count} layer{'s' if count > 1 else ''}",
+        f"{count} weight layer{'' if count == 1 else 's'}",
         sees,
     )
     return _spatial_box(stage.channels, stage.space, summary, lines)

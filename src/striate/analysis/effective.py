@@ -57,13 +57,13 @@ def effective_field(
     """Back-propagate from the middle of the last feature map to the input.
 
     Args:
-        model: the network, run in evaluation mode.
-        inputs: items to average over: real ones, or normal noise.
-        features: gives the feature map (n, channels, *space); None is the model's own
+        model: The network, run in evaluation mode.
+        inputs: Items to average over: real ones, or normal noise.
+        features: Gives the feature map (n, channels, *space); None is the model's own
             `forward_features`, or the model where it has none.
 
     Raises:
-        ArgumentError: the features are no map of the input's rank, or no gradient comes back.
+        ArgumentError: The features are no map of the input's rank, or no gradient comes back.
     """
     run: Any = features or getattr(model, "forward_features", model)
     x = inputs.detach().clone().requires_grad_(True)

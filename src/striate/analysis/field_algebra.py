@@ -28,9 +28,9 @@ class Atom:
     """A run of indices along one axis of the input.
 
     Attributes:
-        axis: spatial axis of the input, NONE or ANY.
-        size: number of indices.
-        step: places on the feature map from one index to the next.
+        axis: Spatial axis of the input, NONE or ANY.
+        size: Number of indices.
+        step: Places on the feature map from one index to the next.
     """
 
     axis: int
@@ -49,8 +49,8 @@ class Seen:
     An input axis that no atom follows has no field.
 
     Attributes:
-        axes: for each axis of the tensor, its atoms.
-        fields: for each spatial axis of the input, the field; None is 'everything'.
+        axes: Atoms of each axis of the tensor.
+        fields: Field of each spatial axis of the input; None is 'everything'.
     """
 
     axes: tuple[Axis, ...]
@@ -68,6 +68,10 @@ class Seen:
             (i, atom) for i, atoms in enumerate(self.axes) for atom in atoms if atom.axis == axis
         )
 
+    def places(self, axis: int) -> int:
+        """Number of positions along this input axis that are told apart."""
+        return prod(atom.size for _, atom in self.at(axis))
+
 
 def of_input(shape: Sequence[int]) -> Seen:
     """The input itself: each position sees itself.
@@ -84,9 +88,9 @@ def everything(shape: Sequence[int], rank: int, like: Seen | None = None) -> See
     """A tensor that sees the whole input.
 
     Args:
-        shape: of the tensor.
-        rank: spatial axes of the input.
-        like: a tensor of the same shape whose axes it keeps; None where their order is lost.
+        shape: Shape of the tensor.
+        rank: Spatial axes of the input.
+        like: A tensor of the same shape whose axes it keeps; None where their order is lost.
     """
     axes = like.axes if like else tuple((Atom(ANY, size),) for size in shape)
     return Seen(axes, (None,) * rank)
@@ -252,11 +256,11 @@ def crop(seen: Seen, index: int, start: int, step: int, size: int) -> Seen:
     """Every `step`-th place from `start` of one axis of the tensor; a negative start pads.
 
     Args:
-        seen: the tensor.
-        index: which axis.
-        start: first place; negative in a padding.
-        step: places from one kept to the next.
-        size: places kept.
+        seen: The tensor.
+        index: Which axis.
+        start: First place; negative in a padding.
+        step: Places from one kept to the next.
+        size: Places kept.
     """
     atoms = seen.axes[index]
     if start == 0 and step == 1 and size == prod(a.size for a in atoms):
@@ -276,10 +280,10 @@ def slide(
     """A windowed operation along the tensor's last axes, from `first` on.
 
     Args:
-        seen: the tensor.
-        first: the first axis of the tensor along which windows slide.
-        sizes: of these axes after it.
-        move: the field of an input axis after the operation, from the number of the window
+        seen: The tensor.
+        first: The first axis of the tensor along which windows slide.
+        sizes: Sizes of these axes after it.
+        move: The field of an input axis after the operation, from the number of the window
             (0 for axis `first`) and the field before.
     """
     for number, size in enumerate(sizes):
@@ -360,11 +364,11 @@ def resample(
     """The field after an interpolation: output o stands on place `offset + o * ratio`.
 
     Args:
-        field: before it.
-        ratio: places from one output to the next.
-        offset: place of output 0.
-        below: places before its own that an output reaches at most.
-        above: places after its own.
+        field: Before it.
+        ratio: Places from one output to the next.
+        offset: Place of output 0.
+        below: Places before its own that an output reaches at most.
+        above: Places after its own.
     """
     return Field(
         field.size + (below + above) * field.jump,

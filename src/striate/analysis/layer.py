@@ -16,20 +16,20 @@ class Layer:
     """One call of a layer, or of a function outside the layers, for one item.
 
     Attributes:
-        name: path of the module in the network; a function's name behind its module's.
-        kind: class of the module, or name of the function.
+        name: Path of the module in the network; a function's name behind its module's.
+        kind: Class of the module, or name of the function.
         output_shape: (channels, *space), without the batch.
-        parameters: that this call is the first to use.
-        multiply_adds: products summed.
-        dense_parameters: weights of dense layers in place of its convolutions; 0 without any.
-        memory: bytes of the output.
-        space: positions of the output along each spatial axis of the input; None where they can
+        parameters: That this call is the first to use.
+        multiply_adds: Products summed.
+        dense_parameters: Weights of dense layers in place of its convolutions; 0 without any.
+        memory: Bytes of the output.
+        space: Positions of the output along each spatial axis of the input; None where they can
             no longer be told apart.
-        fields: for each spatial axis of the input, what a position of the output sees of it;
+        fields: What a position of the output sees of each spatial axis of the input;
             None is 'everything'.
-        borders: for each axis, positions of the output at the start and at the end that see
+        borders: Numbers of positions at the start and at the end of each axis that see
             padding; None where every position sees everything.
-        is_spatial: positions of the input can still be told apart, in whatever order.
+        is_spatial: Positions of the input can still be told apart, in whatever order.
     """
 
     name: str

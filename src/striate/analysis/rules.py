@@ -24,11 +24,11 @@ class Call:
     """One call of an operator on tensors that see the input.
 
     Attributes:
-        name: of the operator (`convolution`).
-        arguments: by the names of torch's schema, defaults filled in.
-        inputs: what the tensors among the arguments see, in order; None for a constant.
-        seen: what a tensor among the arguments sees; None for a constant.
-        shapes: of the tensors that come out.
+        name: Name of the operator (`convolution`).
+        arguments: Arguments by the names of torch's schema, defaults filled in.
+        inputs: What the tensors among the arguments see, in order; None for a constant.
+        seen: What a tensor among the arguments sees; None for a constant.
+        shapes: Shapes of the tensors that come out.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Call:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the first tensor that comes out."""
+        """Shape of the first tensor that comes out."""
         return self.shapes[0]
 
     @property
@@ -53,10 +53,6 @@ class Call:
         if self.inputs[0] is not None:
             return self.inputs[0]
         return algebra.everything(self.shape, len(self.tracked[0].fields))
-
-    def alone(self) -> bool:
-        """Whether only the first tensor depends on the input."""
-        return self.inputs[0] is not None and len(self.tracked) == 1
 
 
 Rule: TypeAlias = Callable[[Call], Seen | list[Seen]]
@@ -82,14 +78,19 @@ def _shape(seen: Seen) -> tuple[int, ...]:
 
 
 def _convolution(call: Call) -> Seen:
-    if not call.alone():
+    if call.inputs[0] is None or len(call.tracked) > 1:
         return unknown(call)
     at = call.arguments
     windows = _windows(at, at["weight"].shape[2:], at["stride"])
     move = Field.then_transposed if at["transposed"] else Field.then
+    return _mixed(call, lambda i, field: move(field, windows[i]))
+
+
+def _mixed(call: Call, move: Callable[[int, Field], Field | None]) -> Seen:
+    """Windows along space, of which each output channel takes all input channels."""
     channels = algebra.plain(call.shape[1])
     mixed = algebra.with_axis(algebra.contract(call.subject, 1), 1, channels)
-    return algebra.slide(mixed, 2, call.shape[2:], lambda i, field: move(field, windows[i]))
+    return algebra.slide(mixed, 2, call.shape[2:], move)
 
 
 def _pool(call: Call) -> Seen:
@@ -151,22 +152,15 @@ def _upsample(call: Call) -> Seen:
     return algebra.slide(call.subject, 2, sizes, move)
 
 
-def _shuffle_up(call: Call) -> Seen:
-    factor = call.arguments["upscale_factor"]
-    window = Window(kernel_size=factor, stride=factor)
-    return _reshuffled(call, lambda _, field: field.then_transposed(window))
-
-
-def _shuffle_down(call: Call) -> Seen:
-    factor = call.arguments["downscale_factor"]
-    window = Window(kernel_size=factor, stride=factor)
-    return _reshuffled(call, lambda _, field: field.then(window))
-
-
-def _reshuffled(call: Call, move: Callable[[int, Field], Field | None]) -> Seen:
-    channels = algebra.plain(call.shape[1])
-    mixed = algebra.with_axis(algebra.contract(call.subject, 1), 1, channels)
-    return algebra.slide(mixed, 2, call.shape[2:], move)
+def _shuffle(call: Call) -> Seen:
+    """Channels to places, or the other way round."""
+    up = call.arguments.get("upscale_factor")
+    factor = up or call.arguments["downscale_factor"]
+    window, move = (
+        Window(kernel_size=factor, stride=factor),
+        Field.then_transposed if up else Field.then,
+    )
+    return _mixed(call, lambda _, field: move(field, window))
 
 
 def _pad(call: Call) -> Seen:
@@ -258,9 +252,8 @@ def _permute(call: Call) -> Seen:
 
 
 def _transpose(call: Call) -> Seen:
-    rank = len(call.shape)
-    order = list(range(rank))
-    i, j = call.arguments.get("dim0", 0) % rank, call.arguments.get("dim1", rank - 1) % rank
+    order = list(range(len(call.shape)))
+    i, j = call.arguments.get("dim0", 0), call.arguments.get("dim1", -1)
     order[i], order[j] = order[j], order[i]
     return algebra.permute(call.subject, order)
 
@@ -269,31 +262,35 @@ def _unsqueeze(call: Call) -> Seen:
     return _insert(call.subject, call.arguments["dim"] % len(call.shape), ())
 
 
+def _dims(call: Call) -> list[int]:
+    """The axes of the subject that an operator names, all where it names none."""
+    rank, dims = len(call.subject.axes), call.arguments.get("dim")
+    if dims is None or dims == []:
+        return list(range(rank))
+    return [d % rank for d in ([dims] if isinstance(dims, int) else dims)]
+
+
 def _squeeze(call: Call) -> Seen:
     """An axis of size 1 that follows space goes with its atom: one position is all there is."""
-    seen = call.subject
-    dims = call.arguments.get("dim", range(len(seen.axes)))
-    dims = [dims] if isinstance(dims, int) else dims
-    sizes = _shape(seen)
-    gone = [d % len(sizes) for d in dims if sizes[d % len(sizes)] == 1]
-    for index in gone:
-        seen = algebra.contract(seen, index)
-    return _drop(seen, gone)
+    sizes = _shape(call.subject)
+    gone = [d for d in _dims(call) if sizes[d] == 1]
+    return _drop(_contract(call.subject, gone), gone)
 
 
 def _reduce(call: Call) -> Seen:
-    seen, at = call.subject, call.arguments
-    dims = at.get("dim")
-    dims = range(len(seen.axes)) if dims is None or dims == [] else dims
-    dims = [dims] if isinstance(dims, int) else dims
-    indices = [d % len(seen.axes) for d in dims]
+    indices = _dims(call)
+    seen = _contract(call.subject, indices)
+    return seen if call.arguments.get("keepdim") else _drop(seen, indices)
+
+
+def _contract(seen: Seen, indices: Sequence[int]) -> Seen:
     for index in indices:
         seen = algebra.contract(seen, index)
-    return seen if at.get("keepdim") else _drop(seen, indices)
+    return seen
 
 
 def _softmax(call: Call) -> Seen:
-    return algebra.mix(call.subject, [call.arguments["dim"] % len(call.shape)])
+    return algebra.mix(call.subject, _dims(call))
 
 
 def _layer_norm(call: Call) -> Seen:
@@ -336,11 +333,19 @@ def _each(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
 
 
 CONSTANTS: Final = frozenset(
-    {
-        "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
-        "rand_like", "randn_like", "zeros_like",
-    }
-)  # fmt: skip
+    [
+        "empty_like",
+        "full_like",
+        "new_empty",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones_like",
+        "rand_like",
+        "randn_like",
+        "zeros_like",
+    ]
+)
 """Operators that take a tensor for its shape and type alone."""
 
 FACTORS: Final = {
@@ -351,81 +356,40 @@ FACTORS: Final = {
 }
 """The two factors of each matrix product, by their names in torch's schema."""
 
-RULES: Final[dict[str, Rule]] = {
-    "convolution": _convolution,
-    **dict.fromkeys(
-        (
-            "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices",
-            "max_pool3d_with_indices",
-        ),
-        _pool,
-    ),
-    **dict.fromkeys(
-        (
-            "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d",
-            "adaptive_max_pool3d",
-        ),
-        _adaptive_pool,
-    ),
-    **dict.fromkeys(
-        (
-            "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
-            "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
-            "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d",
-            "upsample_bicubic2d",
-        ),
-        _upsample,
-    ),
-    "pixel_shuffle": _shuffle_up,
-    "pixel_unshuffle": _shuffle_down,
-    **dict.fromkeys(
-        (
-            "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-            "replication_pad1d", "replication_pad2d", "replication_pad3d",
-        ),
-        _pad,
-    ),
-    "slice": _slice,
-    **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
-    "select": _select,
-    "unbind": _unbind,
-    "cat": _cat,
-    "stack": _stack,
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), _view),
-    **dict.fromkeys(
-        (
-            "alias", "detach", "contiguous", "_to_copy", "native_dropout", "channel_shuffle",
-            "lift_fresh",
-        ),
-        _keep,
-    ),
-    "as_strided": _strided,
-    "permute": _permute,
-    **dict.fromkeys(("transpose", "t"), _transpose),
-    "unsqueeze": _unsqueeze,
-    "squeeze": _squeeze,
-    "expand": pointwise,
-    "copy": pointwise,
-    **dict.fromkeys(
-        (
-            "mean", "sum", "amax", "amin", "prod", "var", "std", "logsumexp", "linalg_vector_norm",
-            "norm", "any", "all",
-        ),
-        _reduce,
-    ),
-    **dict.fromkeys(
-        ("_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod"), _softmax
-    ),
-    "native_layer_norm": _layer_norm,
-    "_fused_rms_norm": _layer_norm,
-    "native_group_norm": _group_norm,
-    **dict.fromkeys(
-        ("native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training"),
-        _batch_norm,
-    ),
-    **dict.fromkeys(FACTORS, _matrix_product),
-    **dict.fromkeys(("hardswish", "_prelu_kernel", "prelu"), pointwise),
-}  # fmt: skip
+_TABLE: Final[Mapping[Rule, str]] = {
+    _convolution: "convolution",
+    _pool: "avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices",
+    _adaptive_pool: "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d "
+    "adaptive_max_pool3d",
+    _upsample: "upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d "
+    "upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d",
+    _shuffle: "pixel_shuffle pixel_unshuffle",
+    _pad: "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+    "replication_pad2d replication_pad3d",
+    _slice: "slice",
+    _split: "split split_with_sizes chunk",
+    _select: "select",
+    _unbind: "unbind",
+    _cat: "cat",
+    _stack: "stack",
+    _view: "view _unsafe_view reshape _reshape_alias",
+    _keep: "alias detach contiguous _to_copy native_dropout channel_shuffle lift_fresh",
+    _strided: "as_strided",
+    _permute: "permute",
+    _transpose: "transpose t",
+    _unsqueeze: "unsqueeze",
+    _squeeze: "squeeze",
+    _reduce: "mean sum amax amin prod var std logsumexp linalg_vector_norm norm any all",
+    _softmax: "_softmax _log_softmax _safe_softmax cumsum cumprod",
+    _layer_norm: "native_layer_norm _fused_rms_norm",
+    _group_norm: "native_group_norm",
+    _batch_norm: "native_batch_norm cudnn_batch_norm _native_batch_norm_legit_no_training",
+    _matrix_product: " ".join(FACTORS),
+    pointwise: "expand copy hardswish _prelu_kernel prelu",
+}
+
+RULES: Final = {name: rule for rule, names in _TABLE.items() for name in names.split()}
 """Operators that are more than pointwise, by the name without namespace, overload and `_`."""
 
 
@@ -433,9 +397,9 @@ def multiply_adds(name: str, arguments: Mapping[str, Any], shape: Sequence[int])
     """Products summed by one call; 0 for operators that are not sums of products.
 
     Args:
-        name: of the operator.
-        arguments: by the names of torch's schema.
-        shape: of the first tensor that comes out.
+        name: Name of the operator.
+        arguments: Arguments by the names of torch's schema.
+        shape: Shape of the first tensor that comes out.
     """
     if name == "convolution":
         weight, x = arguments["weight"], arguments["input"]

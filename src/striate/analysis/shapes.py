@@ -18,7 +18,7 @@ def shaped(func: Any, arguments: Mapping[str, Any]) -> Any:
     """What `func` gives for tensors on the meta device; None where that is left to torch.
 
     Args:
-        func: one of torch's operators.
+        func: One of torch's operators.
         arguments: by the names of its schema, defaults filled in.
     """
     name = func.overloadpacket.__name__.removesuffix("_")

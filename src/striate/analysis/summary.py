@@ -19,9 +19,9 @@ class Stage:
     """Layers in a row whose maps have the same size.
 
     Attributes:
-        space: positions along each axis.
-        channels: of the last map.
-        layers: in order.
+        space: Positions along each axis.
+        channels: Number of channels of the last map.
+        layers: The layers in order.
     """
 
     space: tuple[int, ...]
@@ -39,12 +39,12 @@ class Summary:
     """What a network holds, computes and sees, for one item.
 
     Attributes:
-        name: class of the network.
+        name: Class of the network.
         input_shape: (channels, *space).
-        parameters: all of the network's, used or not.
-        multiply_adds: of one pass.
-        layers: see `Layer`.
-        unknown: operators without a rule; their output is taken to see everything.
+        parameters: All of the network's, used or not.
+        multiply_adds: Products summed in one pass.
+        layers: The layers in the order of their calls.
+        unknown: Operators without a rule; their output is taken to see everything.
     """
 
     name: str
@@ -134,20 +134,20 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     """Look through `model` without computing anything.
 
     Args:
-        model: any module that takes one tensor (items, channels, *space).
+        model: Any module that takes one tensor (items, channels, *space).
         input_shape: (channels, *space) of an item.
 
     Raises:
-        ArgumentError: the network does not take such an input.
+        ArgumentError: The network does not take such an input.
     """
-    found = walk(model, input_shape)
+    layers, unknown = walk(model, input_shape)
     return Summary(
         name=type(model).__name__,
         input_shape=tuple(input_shape),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        multiply_adds=sum(layer.multiply_adds for layer in found.layers),
-        layers=found.layers,
-        unknown=found.unknown,
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        layers=layers,
+        unknown=unknown,
     )
 
 
@@ -155,13 +155,13 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer
     """What every layer of `model` sees of the input: size, jump, start and border, per axis.
 
     Args:
-        model: any module that takes one tensor (items, channels, *space), branched or not.
+        model: Any module that takes one tensor (items, channels, *space), branched or not.
         input_shape: (channels, *space) of an item.
 
     Raises:
-        ArgumentError: the network does not take such an input.
+        ArgumentError: The network does not take such an input.
     """
-    return walk(model, input_shape).layers
+    return walk(model, input_shape)[0]
 
 
 def _is_dense(layer: Layer) -> bool:

@@ -7,10 +7,11 @@ size takes no memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from math import prod
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -27,43 +28,53 @@ from striate.analysis.shapes import shaped
 from striate.errors import ArgumentError, UserError
 from striate.geometry import dense_cost
 
-GREATEST_SIDE: Final = 1024
+MAX_SIDE: Final = 1024
 """Where the search for a side that a network takes ends."""
 
 _KINDS: Final = {"addmm": "linear", "mm": "matmul", "bmm": "matmul", "baddbmm": "matmul"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Walk:
-    """What one pass through a network found.
-
-    Attributes:
-        layers: in the order of their calls.
-        unknown: operators without a rule; their output is taken to see everything.
-    """
-
-    layers: tuple[Layer, ...]
-    unknown: tuple[str, ...]
-
-
-def walk(model: nn.Module, input_shape: Sequence[int]) -> Walk:
+def walk(model: nn.Module, input_shape: Sequence[int]) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     """Follow one item through `model` in evaluation mode; the model is left as it was.
 
+    The layers come in the order of their calls; with them the names of operators without a rule,
+    whose output is taken to see everything.
+
     Args:
-        model: any module that takes one tensor (items, channels, *space).
-        input_shape: (channels, *space) of the item.
+        model: Any module that takes one tensor (items, channels, *space).
+        input_shape: Channels and spatial sizes of the item, (channels, *space).
 
     Raises:
-        ArgumentError: the network does not take such an input.
+        ArgumentError: The network does not take such an input.
     """
-    names = {module: name for name, module in model.named_modules()}
-    interpreter = _Interpreter(names)
-    _forward(model, input_shape, interpreter)
-    return Walk(layers=tuple(interpreter.layers), unknown=tuple(sorted(interpreter.unknown)))
+    if len(input_shape) < 2 or min(input_shape) < 1:
+        raise ArgumentError(
+            f"input={tuple(input_shape)}",
+            why="it must be (channels, *space) with positive sizes",
+            fix="for example 3,224,224",
+        )
+    interpreter = _Interpreter({module: name for name, module in model.named_modules()})
+    try:
+        _run(model, input_shape, interpreter)
+    except UserError:  # the network's own word on its input
+        raise
+    except NotImplementedError as error:
+        raise ArgumentError(
+            f"{type(model).__name__} cannot be followed without values", why=str(error)
+        ) from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        least = min_input_side(model, input_shape[0], len(input_shape) - 1)
+        small = least is not None and min(input_shape[1:]) < least
+        raise ArgumentError(
+            f"{type(model).__name__} does not take an input of {' x '.join(map(str, input_shape))}",
+            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix=f"the minimal side is {least}" if small else "",
+        ) from error
+    return tuple(interpreter.layers), tuple(sorted(interpreter.unknown))
 
 
-def least_input_side(model: nn.Module, in_channels: int, rank: int) -> int | None:
-    """The least side, alike on every axis, that `model` takes; None where none was found."""
+def min_input_side(model: nn.Module, in_channels: int, rank: int) -> int | None:
+    """The smallest side, the same on every axis, that `model` takes; None where none was found."""
 
     def takes(side: int) -> bool:
         try:
@@ -75,38 +86,13 @@ def least_input_side(model: nn.Module, in_channels: int, rank: int) -> int | Non
     high = 1
     while not takes(high):
         high *= 2
-        if high > GREATEST_SIDE:
+        if high > MAX_SIDE:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if takes(middle) else (middle, high)
     return high
-
-
-def _forward(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpreter) -> None:
-    if len(input_shape) < 2 or min(input_shape) < 1:
-        raise ArgumentError(
-            f"input={tuple(input_shape)}",
-            why="it must be (channels, *space) with positive sizes",
-            fix="for example 3,224,224",
-        )
-    try:
-        _run(model, input_shape, interpreter)
-    except UserError:  # the network's own word on its input
-        raise
-    except NotImplementedError as error:
-        raise ArgumentError(
-            f"{type(model).__name__} cannot be followed without values", why=str(error)
-        ) from error
-    except (RuntimeError, ValueError, IndexError) as error:
-        least = least_input_side(model, input_shape[0], len(input_shape) - 1)
-        small = least is not None and min(input_shape[1:]) < least
-        raise ArgumentError(
-            f"{type(model).__name__} does not take an input of {_sizes(input_shape)}",
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix=f"the least side is {least}" if small else "",
-        ) from error
 
 
 def _run(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpreter | None) -> None:
@@ -119,8 +105,7 @@ def _run(model: nn.Module, input_shape: Sequence[int], interpreter: _Interpreter
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluating(model))
         if interpreter is not None:
-            interpreter.begin(x, parameters)
-            stack.enter_context(interpreter.hooked())
+            interpreter.begin(x, parameters, stack)
             stack.enter_context(interpreter)
         functional_call(model, tensors, (x,))
 
@@ -141,31 +126,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cost:
-    """What a call costs, as the fields of Layer."""
-
-    parameters: int = 0
-    multiply_adds: int = 0
-    dense_parameters: int = 0
-
-    def __add__(self, other: _Cost) -> _Cost:
-        return _Cost(
-            parameters=self.parameters + other.parameters,
-            multiply_adds=self.multiply_adds + other.multiply_adds,
-            dense_parameters=self.dense_parameters + other.dense_parameters,
-        )
-
-
 @dataclass
 class _Frame:
-    """A module being run, and the number of rows there were when it began."""
+    """A module being run, the number of rows there were when it began, and what it costs so far.
+
+    The cost is by the names of Layer's fields.
+    """
 
     name: str
     kind: str
     first: int
     has_calls: bool = False
-    cost: _Cost = _Cost()
+    cost: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -195,27 +167,17 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         self._scattered: dict[int, Any] = {}
         self._counts: dict[str, int] = {}
 
-    def begin(self, x: Tensor, parameters: Mapping[str, Tensor]) -> None:
-        """Start at the input `x` with these parameters, none of them counted yet."""
+    def begin(self, x: Tensor, parameters: Mapping[str, Tensor], stack: ExitStack) -> None:
+        """Start at the input `x` with these parameters; `stack` will take the hooks away."""
+        for module in self.names:
+            stack.callback(module.register_forward_pre_hook(self._enter).remove)
+            stack.callback(module.register_forward_hook(self._leave).remove)
         self._input = x
         self._rank = x.ndim - 2
         self._counts = {name: p.numel() for name, p in parameters.items()}
         for name, parameter in parameters.items():
             self._known[id(parameter)] = _Known(parameter, None, frozenset([name]))
         self._known[id(x)] = _Known(x, algebra.of_input(x.shape))
-
-    @contextmanager
-    def hooked(self) -> Iterator[None]:
-        """Know which module is being run."""
-        handles = []
-        for module in self.names:
-            handles.append(module.register_forward_pre_hook(self._enter))
-            handles.append(module.register_forward_hook(self._leave))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _enter(self, module: nn.Module, _: Any) -> None:
         if self._frames:
@@ -243,7 +205,8 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         tensors = _tensors((args, kwargs))
         if any(t.is_meta for t in tensors):
             args, kwargs = tree_map_only(Tensor, _to_meta, (args, kwargs))
-        output = shaped(func, _bind(func, args, kwargs))
+        arguments = _bind(func, args, kwargs)
+        output = shaped(func, arguments)
         if output is None:
             output = func(*args, **kwargs)
         made = _tensors(output)
@@ -251,7 +214,7 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         used = frozenset[str]().union(*(k.parameters for k in known))
         constant = func.overloadpacket.__name__ in CONSTANTS
         if made and not constant and any(k.seen is not None for k in known):
-            self._follow(func, args, kwargs, known, made, used)
+            self._follow(func, arguments, known, made, used)
         else:
             for tensor in made:
                 self._known[id(tensor)] = _Known(tensor, None, used)
@@ -260,8 +223,7 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
     def _follow(
         self,
         func: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        arguments: Mapping[str, Any],
         known: Sequence[_Known],
         made: Sequence[Tensor],
         used: frozenset[str],
@@ -270,7 +232,7 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         name = func.overloadpacket.__name__.removesuffix("_")
         call = Call(
             name=name,
-            arguments=_bind(func, args, kwargs),
+            arguments=arguments,
             inputs=tuple(k.seen for k in known),
             seen=self._seen,
             shapes=tuple(tuple(t.shape) for t in made),
@@ -281,7 +243,11 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         if rule is unknown:
             self.unknown.add(f"{func.namespace}.{name}")
         result = rule(call)
-        seens = result if isinstance(result, list) else self._for_each(result, made)
+        if isinstance(result, list):
+            seens = result
+        else:  # outputs of the first one's shape see the same, others everything
+            every = partial(algebra.everything, rank=self._rank)
+            seens = [result if t.shape == made[0].shape else every(t.shape) for t in made]
         for tensor, seen in zip(made, seens, strict=True):
             self._known[id(tensor)] = _Known(tensor, seen)
         if func._schema.is_mutable and _is_part(made[0]):
@@ -289,16 +255,9 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             self._scattered[storage._cdata] = storage
         self._count(call, made[0], seens[0], used)
 
-    def _for_each(self, first: Seen, made: Sequence[Tensor]) -> list[Seen]:
-        """What several outputs see: those of the first one's shape the same, others everything."""
-        return [
-            first if t.shape == made[0].shape else algebra.everything(t.shape, self._rank)
-            for t in made
-        ]
-
     def _count(self, call: Call, output: Tensor, seen: Seen, used: frozenset[str]) -> None:
         """Add the cost to the module being run; a row where a function does what layers do."""
-        cost = _Cost(
+        cost = Counter(
             parameters=sum(self._counts.pop(name, 0) for name in used),
             multiply_adds=multiply_adds(call.name, call.arguments, output.shape),
             dense_parameters=_as_dense(call, output),
@@ -306,23 +265,23 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         if not self._frames:
             return
         frame = self._frames[-1]
-        frame.cost += cost
+        frame.cost.update(cost)
         changes = all(s.fields != seen.fields for s in call.tracked)
-        if cost != _Cost() or changes or len(call.tracked) > 1:
+        if cost.total() or changes or len(call.tracked) > 1:
             kind = _KINDS.get(call.name, call.name)
             path = f"{frame.name}.{kind}" if frame.name else kind
             self.layers.append(self._layer(path, kind, output, seen, cost))
 
-    def _layer(self, name: str, kind: str, tensor: Tensor, seen: Seen, cost: _Cost) -> Layer:
+    def _layer(self, name: str, kind: str, tensor: Tensor, seen: Seen, cost: Counter[str]) -> Layer:
         axes = range(self._rank)
-        space = tuple(prod(atom.size for _, atom in seen.at(axis)) for axis in axes)
+        space = tuple(seen.places(axis) for axis in axes)
         return Layer(
             name=name,
             kind=kind,
             output_shape=tuple(tensor.shape[1:]),
-            parameters=cost.parameters,
-            multiply_adds=cost.multiply_adds,
-            dense_parameters=cost.dense_parameters,
+            parameters=cost["parameters"],
+            multiply_adds=cost["multiply_adds"],
+            dense_parameters=cost["dense_parameters"],
             memory=tensor.numel() * tensor.element_size(),
             space=space if all(seen.at(axis) for axis in axes) else None,
             fields=seen.fields,
@@ -334,8 +293,7 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         field = seen.fields[axis]
         if field is None:
             return None
-        positions = prod(atom.size for _, atom in seen.at(axis))
-        return field.border(self._input.shape[2 + axis], positions)
+        return field.border(self._input.shape[2 + axis], seen.places(axis))
 
     def _find(self, tensor: Tensor) -> _Known:
         known = self._known.get(id(tensor), _Known(tensor, None))
@@ -379,7 +337,3 @@ def _bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str
 def _is_part(tensor: Tensor) -> bool:
     """Whether the tensor is a view of a part of a larger one."""
     return tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size()
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def convolve(
     image: Annotated[
-        str, Argument(help='A matrix ("1 2; 3 4"), or the file of a picture.', metavar="IMAGE")
+        str, Argument(help='A matrix ("1 2; 3 4"), or an image file.', metavar="IMAGE")
     ],
     kernel: Annotated[
         str, Argument(help="A matrix, or edge, blur, sharpen, emboss.", metavar="KERNEL")
@@ -26,15 +26,15 @@ def convolve(
         str, Option(help="A number, LOW,HIGH, or same, same_lower, valid, causal.")
     ] = "0",
     dilation: Annotated[int, Option(help="Distance between taps.")] = 1,
-    pool: Annotated[
-        str | None, Option(help="Pool the feature map: max2, avg3, ... side by side.")
-    ] = None,
+    pool: Annotated[str | None, Option(help="Pool the feature map: max2, avg3 and so on.")] = None,
     out: Annotated[
-        Path | None, Option(help="PNG to write for a picture; by default NAME-convolved.png.")
+        Path | None, Option(help="PNG to write for an image; by default NAME-convolved.png.")
     ] = None,
-    as_json: Annotated[bool, Option("--json", help="Print one JSON document (matrices).")] = False,
+    as_json: Annotated[
+        bool, Option("--json", help="Print one JSON document, for matrices.")
+    ] = False,
 ) -> int:
-    """Show every window's products and sum; filter a picture into a PNG."""
+    """Print the products and the sum of every window, or filter an image into a PNG."""
     from striate.errors import ArgumentError
     from striate.ops import trace
 
@@ -159,30 +159,20 @@ def _text(traced: Trace) -> str:
 def _json(traced: Trace) -> str:
     import json
 
-    document: dict[str, Any] = {
-        "feature_map": _values(traced.feature_map),
-        "steps": [
-            {
-                "position": list(step.position),
-                "origin": list(step.origin),
-                "window": _values(step.window),
-                "products": _values(step.products),
-                "sum": _value(step.total),
-            }
-            for step in traced.steps()
-        ],
-        "pooled": None if traced.pooled is None else _values(traced.pooled),
-    }
-    return json.dumps(document)
-
-
-def _values(matrix: Tensor) -> list[list[float]]:
-    return [[_value(value) for value in row] for row in matrix.tolist()]
-
-
-def _value(number: float) -> float:
-    """A whole number without its point."""
-    return int(number) if number.is_integer() else number
+    steps = [
+        {
+            "position": step.position,
+            "origin": step.origin,
+            "window": step.window.tolist(),
+            "products": step.products.tolist(),
+            "sum": step.total,
+        }
+        for step in traced.steps()
+    ]
+    pooled = None if traced.pooled is None else traced.pooled.tolist()
+    return json.dumps(
+        {"feature_map": traced.feature_map.tolist(), "steps": steps, "pooled": pooled}
+    )
 
 
 def _grid(matrix: Tensor) -> str:

@@ -1,88 +1,90 @@
-"""`striate fit`: from labelled data to a trained, evaluated, explained classifier."""
+"""`striate fit` and `striate check`: from labelled data to a trained, evaluated, explained model."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from striate.cli.shared import AsJson, print_result
+from striate.fitting.options import declared_options, parse_options
 
-def fit(
-    data: Annotated[
-        str,
-        Argument(
-            help="A folder of class folders, a CSV or Parquet manifest, an array file, an IDX "
-            "pair, a .ts, TU or molecule table, or sample:NAME."
-        ),
-    ],
-    out: Annotated[
-        Path | None, Option(help="Run folder to write (default: runs/NAME-1, -2, ...).")
-    ] = None,
-    model: Annotated[str, Option(help="Network; see `striate models`.")] = "auto",
-    weights: Annotated[
-        str, Option(help="Start from imagenet, a checkpoint file, or none.")
-    ] = "auto",
-    method: Annotated[str, Option(help="auto, probe, kernel, finetune or scratch.")] = "auto",
-    time: Annotated[str, Option(help="Time for the whole fit: 90s, 10m, 1h.")] = "10m",
-    epochs: Annotated[
-        int | None, Option(help="Epochs of training (default: planned from --time).")
-    ] = None,
-    symmetry: Annotated[
-        str,
-        Option(
-            help="Turns and mirrors that leave a label as it is: identity, mirror, flips (both "
-            "axes), dihedral (quarter turns too), or auto."
-        ),
-    ] = "auto",
-    image_size: Annotated[
-        int | None, Option(help="Side of the network's input in pixels (default: from the data).")
-    ] = None,
-    seed: Annotated[int, Option(help="Seed of split, augmentation and training.")] = 0,
-    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, Option(help="Threads that prepare batches beside the training.")] = 0,
-    option: Annotated[
-        list[str] | None,
-        Option(
-            metavar="NAME=VALUE",
-            help="How signals, volumes or graphs become inputs, such as input=mel; may be repeated.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        Option("--resume", help="Go on with the interrupted run in --out, or the last in runs/."),
-    ] = False,
-) -> int:
-    """Train, evaluate and explain a classifier for DATA; print where the report is."""
+DATA = Annotated[
+    str,
+    Argument(
+        help="A folder of class folders, a CSV or Parquet manifest, an array file, an IDX pair, "
+        "a .ts, TU or molecule table, or sample:NAME."
+    ),
+]
+
+
+def _parameter(declared: Field[Any]) -> inspect.Parameter:
+    """The command line's form of an option."""
+    metadata, name = declared.metadata, declared.name
+    choices = metadata["choices"]
+    metavar = f"[{'|'.join(choices)}]" if choices else metadata["metavar"] or None
+    given: dict[str, Any] = {
+        "help": metadata["text"],
+        "metavar": metavar,
+        "rich_help_panel": metadata["panel"],
+    }
+    flag = "--" + name.replace("_", "-")
+    kind: Any
+    if name == "options":
+        kind, default, flag = list[str] | None, None, "--option"
+    else:
+        default = None if declared.default is MISSING else declared.default
+        kind = {"bool": bool, "int": int}.get(str(declared.type), str)
+        if default is None:
+            kind = (int if str(declared.type).startswith("int") else str) | None
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, Option(flag, **given)],
+    )
+
+
+def with_flags(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the flags of all declared options."""
+    data = inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=DATA)
+    parameters = [data, *map(_parameter, declared_options())]
+    vars(function)["__signature__"] = inspect.Signature(parameters, return_annotation=int)
+    function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": int}
+    return function
+
+
+@with_flags
+def fit(data: str, **options: Any) -> int:
+    """Train, evaluate and explain a model for DATA; print where the report is."""
     from striate.errors import StoppedError
     from striate.fitting.fit import fit as run_fit
-    from striate.fitting.options import parse_options
     from striate.progress import Progress
     from striate.train.interrupt import Interrupt
 
     progress = Progress()
+    options["options"] = parse_options(options["options"] or [])
+    options["weights"] = None if options["weights"] == "none" else options["weights"]
     with Interrupt(progress.say) as interrupt:
         try:
-            run = run_fit(
-                data,
-                out=out,
-                model=model,
-                weights=None if weights == "none" else weights,
-                method=method,
-                time=time,
-                epochs=epochs,
-                symmetry=symmetry,
-                image_size=image_size,
-                seed=seed,
-                device=device,
-                workers=workers,
-                options=parse_options(option or []),
-                resume=resume,
-                progress=progress,
-                stop=interrupt,
-            )
+            run = run_fit(data, progress=progress, stop=interrupt, **options)
         except StoppedError as error:
             error.exit_code = interrupt.exit_code
             raise
     print(run.summary())
     return 0
+
+
+def check(
+    data: Annotated[str, Argument(metavar="DATA", help="What `striate fit` takes.")],
+    seed: Annotated[int, Option(help="Seed of the split.")] = 0,
+    json: AsJson = False,
+) -> int:
+    """Show what is wrong with DATA, and how a fit would split it."""
+    from striate.fitting.check import check as run_check
+    from striate.progress import Progress
+
+    return print_result(run_check(data, seed=seed, progress=Progress(quiet=json)), json)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from striate.cli.shared import AsJson, print_json, table
+
 if TYPE_CHECKING:
     from striate.analysis import Layer, Summary
     from striate.models import Network
@@ -22,17 +24,15 @@ def inspect(
     rank: Annotated[
         int | None,
         Option(
-            help="Spatial axes of a network by name: 1, 2 or 3; by default as --input has, or 2.",
+            help="Spatial axes of a network by name: 1, 2 or 3; by default those of --input, or 2.",
             min=1,
             max=3,
         ),
     ] = None,
-    as_json: Annotated[bool, Option("--json", help="Print one JSON document.")] = False,
+    json: AsJson = False,
     svg: Annotated[Path | None, Option(help="Draw the network into this SVG file.")] = None,
 ) -> int:
     """Show layers, parameters, multiply-adds and receptive fields."""
-    import json
-
     from striate.analysis import diagram, summary
     from striate.files import write_atomic
 
@@ -43,8 +43,8 @@ def inspect(
     found = summary(network, shape or _usual_shape(network))
     if svg is not None:
         write_atomic(svg, diagram(found).encode())
-    if as_json:
-        print(json.dumps(found.as_json(), indent=1))
+    if json:
+        print_json(found.as_json())
         return 0
     print(_text(found, network))
     if svg is not None:
@@ -56,27 +56,34 @@ def load_network(name: str, rank: int | None = None, in_channels: int | None = N
     """The network of a run folder, or one by name without values for its weights.
 
     Args:
-        name: a folder with a run, or one of `striate models`.
-        rank: spatial axes of a network by name; None is 2.
-        in_channels: of a network by name; None is 3.
+        name: A folder with a run, or one of `striate models`.
+        rank: Number of spatial axes of a network by name; None is the network's own, mostly 2.
+        in_channels: Number of channels of a network by name; None is the network's own, mostly 3.
 
     Raises:
-        RunError: the folder holds no finished run.
-        UnknownNameError: there is no such network.
+        RunError: The folder holds no finished run.
+        UnknownNameError: There is no such network.
+        ArgumentError: The network takes graphs, or has not that rank.
     """
     import torch
 
+    from striate.errors import ArgumentError
     from striate.models import create_model
 
     if Path(name).is_dir():
-        from striate.errors import ArgumentError
         from striate.run.run import load
 
         if rank is not None:
             raise ArgumentError("--rank", why="the network of a run has its own")
-        return load(name, device="cpu").model
-    with torch.device("meta"):
-        return create_model(name, rank=rank or 2, in_channels=in_channels or 3)
+        network = load(name, device="cpu").model
+    else:
+        with torch.device("meta"):
+            network = create_model(name, rank=rank, in_channels=in_channels)
+    if not network.config.rank:
+        raise ArgumentError(
+            f"{name} takes graphs", why="what a layer sees is told of series, images and volumes"
+        )
+    return network
 
 
 def _usual_shape(network: Network) -> tuple[int, ...]:
@@ -98,8 +105,6 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 
 def _text(found: Summary, network: Network) -> str:
-    from striate.cli.models import table
-
     head = (
         "layer", "kind", "output", "parameters", "as dense", "multiply-adds", "field", "jump",
         "memory",
@@ -115,7 +120,7 @@ def _text(found: Summary, network: Network) -> str:
         f"  receptive field  {field} (last feature map)",
         f"  activations      {_bytes(sum(layer.memory for layer in found.layers))}",
     ]
-    first = next((layer for layer in found.layers if layer.dense_parameters), None)
+    first = next((x for x in found.layers if x.dense_parameters and x.parameters), None)
     if first is not None:
         lines.append(
             f"  shared weights   {first.name} has {first.parameters:,} parameters; a dense layer "

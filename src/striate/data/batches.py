@@ -1,153 +1,131 @@
-"""Batches of augmented images, the same for any number of workers and from any step on."""
+"""Batches of training items, the same for any number of workers and from any step on."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
-import torch
-from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.dataset import ImageDataset
-from striate.data.randomness import epoch_order, item_keys
+from striate.data.randomness import epoch_order
 from striate.errors import ArgumentError
-from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment
+from striate.ops.inputs import Inputs
+
+Batch: TypeAlias = tuple[Inputs, Tensor]
+"""A network's inputs, and the targets that a loss compares its outputs with."""
+
+BATCHES_AHEAD: Final = 2
+"""Batches that each worker may be ahead of the training."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Some items, ready for a network's preprocessing.
-
-    Attributes:
-        pixels: (n, c, size, size) uint8.
-        labels: (n,) int64 class numbers.
-        indices: (n,) int64 positions in the data set.
-    """
-
-    pixels: UInt8[Tensor, "n c size size"]
-    labels: Int64[Tensor, " n"]
-    indices: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoaderConfig:
-    """How batches are made.
-
-    Attributes:
-        batch_size: items in a batch.
-        size: side of the images, in pixels.
-        policy: what may happen to an image.
-        shuffle: another order in each epoch; else the order of the indices.
-        seed: of the order and of the augmentation.
-        workers: threads that make batches ahead; 0 makes each when it is asked for.
-        ahead: batches that each worker may be ahead of the consumer.
-
-    Raises:
-        ArgumentError: a number is too small.
-    """
-
-    batch_size: int
-    size: int
-    policy: AugmentPolicy = POLICIES["none"]
-    shuffle: bool = True
-    seed: int = 0
-    workers: int = 0
-    ahead: int = 2
-
-    def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("size", 1), ("workers", 0), ("ahead", 1)):
-            if (value := getattr(self, name)) < least:
-                raise ArgumentError(f"{name}={value}", why=f"it is at least {least}")
-
-
-class Loader:
-    """Batches of a part of a data set.
+class Batches:
+    """Batches of some items, whose order follows from the seed and the pass over the items alone.
 
     A last batch of a single item joins the one before it, since batch norm has no statistics of
-    one item; only a part of one item, or a batch size of 1, gives batches of one.
+    one item; only a single item, or a batch size of 1, gives batches of one. Where the items give
+    fewer batches than an epoch is to have, the epoch goes through them several times.
 
     Args:
-        dataset: where the pixels and labels are.
-        indices: positions of the items to draw from.
-        config: how batches are made.
+        ids: Names of the items.
+        make: Makes inputs and targets from positions among the items and the number of the pass
+            over them; what it draws at random may depend on these, the ids and the seed alone.
+            Workers call it at the same time.
+        batch_size: Items in a batch, over all processes.
+        seed: Seed of the order.
+        min_steps: Fewest batches in an epoch.
+        workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
+        rank: Number of this process, which makes its own share of each batch.
+        world_size: Number of processes.
+
+    Raises:
+        ArgumentError: A number is too small, or a batch has fewer items than there are processes.
     """
 
     def __init__(
         self,
-        dataset: ImageDataset,
-        indices: Sequence[int] | NDArray[np.int64],
-        config: LoaderConfig,
+        ids: Sequence[str],
+        make: Callable[[NDArray[np.int64], int], Batch],
+        *,
+        batch_size: int,
+        seed: int,
+        min_steps: int = 1,
+        workers: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.dataset = dataset
-        self.indices = np.asarray(indices, np.int64)
-        self.config = config
-        self._keys = item_keys(dataset.ids(self.indices))
-        self._bounds = batch_bounds(len(self.indices), config.batch_size)
+        for name, value, smallest in (
+            ("number of items", len(ids), 1),
+            ("batch_size", batch_size, 1),
+            ("min_steps", min_steps, 1),
+            ("workers", workers, 0),
+        ):
+            if value < smallest:
+                raise ArgumentError(f"{name}={value}", why=f"it is at least {smallest}")
+        self.batch_size = batch_size
+        self._ids, self._make, self._seed, self._workers = ids, make, seed, workers
+        self._rank, self._world_size = rank, world_size
+        self._bounds = batch_bounds(len(ids), batch_size)
+        self._passes = -(-min_steps // len(self._bounds))
+        self._latest_order: tuple[int, NDArray[np.int64]] | None = None
+        if (fewest := min(stop - start for start, stop in self._bounds)) < world_size:
+            raise ArgumentError(
+                f"batch_size={batch_size}",
+                why=f"{world_size} processes cannot share a batch of {fewest}",
+            )
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
-        return len(self._bounds)
+        return self._passes * len(self._bounds)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on.
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """This process's share of the batches of an epoch, from a step on.
 
         Closing the iterator, or letting go of it, ends the workers.
         """
-        order = self._order(epoch)
-        chosen = [order[low:high] for low, high in self._bounds[start:]]
-        if not self.config.workers:
-            return (self._batch(positions, epoch) for positions in chosen)
-        return self._prefetched(chosen, epoch)
-
-    def indices_of(self, epoch: int, step: int) -> NDArray[np.int64]:
-        """Positions in the data set of the items of one batch."""
-        low, high = self._bounds[step]
-        return self.indices[self._order(epoch)[low:high]]
-
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        count = len(self.indices)
-        return (
-            epoch_order(self.config.seed, epoch, count) if self.config.shuffle else np.arange(count)
+        chosen = (self._chosen(epoch, step) for step in range(start_step, self.steps_per_epoch))
+        shares = (
+            (np.array_split(positions, self._world_size)[self._rank], number)
+            for positions, number in chosen
         )
+        if self._workers:
+            return self._prefetched(shares)
+        return (self._make(*share) for share in shares)
 
-    def _prefetched(self, chosen: Sequence[NDArray[np.int64]], epoch: int) -> Iterator[Batch]:
+    def ids(self, epoch: int, step: int) -> list[str]:
+        """Names of the items of one batch, those of all processes."""
+        positions, _ = self._chosen(epoch, step)
+        return [self._ids[i] for i in positions]
+
+    def _chosen(self, epoch: int, step: int) -> tuple[NDArray[np.int64], int]:
+        """Positions of a batch's items, and the number of the pass over the items."""
+        completed, place = divmod(step, len(self._bounds))
+        number = epoch * self._passes + completed
+        if self._latest_order is None or self._latest_order[0] != number:
+            self._latest_order = number, epoch_order(self._seed, number, len(self._ids))
+        start, stop = self._bounds[place]
+        return self._latest_order[1][start:stop], number
+
+    def _prefetched(self, shares: Iterator[tuple[NDArray[np.int64], int]]) -> Iterator[Batch]:
         waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.config.workers, thread_name_prefix="striate-loader")
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="striate-batches")
         try:
-            for positions in chosen:
-                waiting.append(pool.submit(self._batch, positions, epoch))
-                if len(waiting) >= self.config.workers * self.config.ahead:
+            for share in shares:
+                waiting.append(pool.submit(self._make, *share))
+                if len(waiting) >= self._workers * BATCHES_AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _batch(self, positions: NDArray[np.int64], epoch: int) -> Batch:
-        indices = self.indices[positions]
-        store = self.dataset.pixels
-        return Batch(
-            pixels=augment(
-                [store.view(int(i)) for i in indices],
-                self._keys[positions],
-                self.config.policy,
-                self.config.size,
-                seed=self.config.seed,
-                epoch=epoch,
-            ),
-            labels=torch.from_numpy(self.dataset.labels[indices]),
-            indices=indices,
-        )
-
 
 def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """(start, stop) of each batch; a last batch of one joins the one before.
+    """(start, stop) of each batch; a last batch of a single item joins the one before.
 
     >>> batch_bounds(5, 2), batch_bounds(6, 4), batch_bounds(1, 4)
     ([(0, 2), (2, 5)], [(0, 4), (4, 6)], [(0, 1)])

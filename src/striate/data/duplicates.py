@@ -9,7 +9,7 @@ this data set usually differ are taken away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,22 +20,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.data.source import Item, Note
-from striate.data.stores.pixels import PixelStore
 
 THUMBNAIL: Final = 32
-"""Side of the grey thumbnails that are compared, in pixels."""
+"""The side of the grey thumbnails that are compared, in pixels."""
 
 MAX_DISTANCE: Final = 8
-"""Hashes of near copies differ in at most so many of 64 bits."""
+"""The most bits, of 64, in which the hashes of near copies differ."""
 
 MIN_CORRELATION: Final = 0.98
-"""Of two near copies' thumbnails."""
+"""The least correlation of the thumbnails of two near copies."""
 
 MIN_PARTICULAR: Final = 0.9
-"""Correlation of what is particular to each of two near copies."""
+"""The least correlation of what is particular to each of two near copies."""
 
 MIN_CONTRAST: Final = 4.0
-"""Standard deviation, in grey levels, under which a thumbnail is too plain to be told."""
+"""The standard deviation, in grey levels, under which a thumbnail is too plain to be compared."""
 
 _BANDS: Final = 4
 _CHUNK: Final = 1 << 20
@@ -49,30 +48,29 @@ _MAX_SAMPLE: Final = 4096
 def duplicate_groups(
     sha256s: Sequence[str], thumbnails: UInt8[Tensor, "n 32 32"]
 ) -> NDArray[np.int64]:
-    """(items,) a group number each, from 0 by first appearance; copies and near copies share one.
+    """The group of each item, (items,), from 0 by first appearance; copies and near copies share one.
 
     Args:
-        sha256s: (items,) of the stored bytes.
-        thumbnails: grey, see `grey_thumbnails`.
+        sha256s: The SHA-256 of each item's stored bytes.
+        thumbnails: The items' pictures; see `grey_thumbnails`.
     """
     _, first, exact = np.unique(np.array(sha256s), return_index=True, return_inverse=True)
     pairs = [np.stack([np.arange(len(exact)), first[exact]], 1), near_pairs(thumbnails)]
     return join(len(sha256s), np.concatenate(pairs))
 
 
-def grey_thumbnails(store: PixelStore) -> UInt8[Tensor, "n 32 32"]:
-    """Every item of the store in grey, squeezed to a small square."""
-    thumbnails = torch.empty(len(store), THUMBNAIL, THUMBNAIL, dtype=torch.uint8)
+def grey_thumbnails(pictures: Iterable[UInt8[Tensor, "c h w"]]) -> UInt8[Tensor, "n 32 32"]:
+    """Pictures in grey, each squeezed to a small square."""
     size = (THUMBNAIL, THUMBNAIL)
-    for index in range(len(store)):
-        pixels = store.view(index)[None]
-        small = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)[0]
-        thumbnails[index] = small.float().mean(0).round().to(torch.uint8)
-    return thumbnails
+    thumbnails = [torch.empty(0, *size, dtype=torch.uint8)]
+    for picture in pictures:
+        small = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
+        thumbnails.append(small.float().mean(0).round().to(torch.uint8)[None])
+    return torch.cat(thumbnails)
 
 
 def near_pairs(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.int64]:
-    """(pairs, 2) positions of near copies, each pair once, ascending."""
+    """The positions of near copies, (pairs, 2), each pair once, ascending."""
     if len(thumbnails) < 2:
         return np.empty((0, 2), np.int64)
     contrast = torch.cat(
@@ -107,7 +105,7 @@ def _correlations(
     pairs: NDArray[np.int64],
     usual: tuple[Tensor, Tensor] | None = None,
 ) -> NDArray[np.float32]:
-    """(pairs,) the correlation of two thumbnails each, less the `usual` mean and components."""
+    """The correlation of each pair of thumbnails, less the `usual` mean and components."""
     found = [np.empty(0, np.float32)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         sides = []
@@ -123,7 +121,7 @@ def _correlations(
 
 
 def perceptual_hashes(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.uint64]:
-    """(items,) 64 bits: the signs of the lowest frequencies about their median.
+    """64 bits an item: the signs of the lowest frequencies about their median.
 
     Source: the DCT hash of C. Zauner, "Implementation and benchmarking of perceptual image hash
     functions", 2010, section 3.2.1.
@@ -138,29 +136,23 @@ def perceptual_hashes(thumbnails: UInt8[Tensor, "n 32 32"]) -> NDArray[np.uint64
 
 
 def join(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(count,) the connected component of each position, numbered by first appearance."""
-    parent = list(range(count))
+    """The connected component of each position, (count,), numbered by first appearance."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(position: int) -> int:
-        while parent[position] != position:
-            parent[position] = position = parent[parent[position]]
-        return position
-
-    for i, j in pairs.tolist():
-        parent[root(j)] = root(i)
-    return first_appearance(np.array([root(position) for position in range(count)], np.int64))
+    edges = coo_array((np.ones(len(pairs), np.bool_), pairs.T), shape=(count, count))
+    _, components = connected_components(edges, directed=False)
+    return first_appearance(components)
 
 
 def first_appearance(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    """(items,) equal values share a number; numbers count up in the order of appearance."""
+    """A number for each value, equal ones sharing one, counted up in the order of appearance."""
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    return np.argsort(np.argsort(first))[inverse]
 
 
 def leaked(groups: NDArray[np.int64], splits: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """(items,) whether an item outside training has a copy or near copy in training."""
+    """Whether each item lies outside training and has a copy or near copy in training."""
     training: NDArray[np.bool_] = splits == "train"
     return ~training & np.isin(groups, groups[training])
 
@@ -179,20 +171,34 @@ def duplicate_notes(
     if extra:
         copies = len(items) - len(set(sha256s))
         message = f"{copies} exact and {extra - copies} near copies of other items"
-        ids = tuple(items[i].id for inside in members for i in inside)
-        notes.append(Note(code="duplicates", message=message, ids=ids, severity="info"))
-    conflicts = [inside for inside in members if len(set(labels[inside].tolist())) > 1]
+        notes.append(_note("duplicates", message, items, members, severity="info"))
+    conflicts = [inside for inside in members if len(np.unique(labels[inside])) > 1]
     if conflicts:
-        ids = tuple(items[i].id for inside in conflicts for i in inside)
-        message = f"{len(conflicts)} items with several labels, each in copies: {_listing(items, conflicts)}"
-        notes.append(Note(code="label-conflict", message=message, ids=ids))
-    across = [inside for inside in members if len(set(splits[inside].tolist())) > 1]
+        message = f"{len(conflicts)} items with several labels, each in copies"
+        notes.append(_note("label-conflict", message, items, conflicts, listed=True))
+    across = [inside for inside in members if len(np.unique(splits[inside])) > 1]
     if across:
-        ids = tuple(items[i].id for inside in across for i in inside)
-        count = int(leaked(groups, splits).sum())
-        message = f"{count} items outside train have a copy in train: {_listing(items, across)}"
-        notes.append(Note(code="duplicate-across-splits", message=message, ids=ids))
+        message = f"{int(leaked(groups, splits).sum())} items outside train have a copy in train"
+        notes.append(_note("duplicate-across-splits", message, items, across, listed=True))
     return tuple(notes)
+
+
+def _note(
+    code: str,
+    message: str,
+    items: Sequence[Item],
+    groups: Sequence[NDArray[np.int64]],
+    *,
+    severity: str = "warning",
+    listed: bool = False,
+) -> Note:
+    """A note on the items of some groups, with the first few where they are `listed`."""
+    if listed:
+        shown = "; ".join(" = ".join(items[i].id for i in inside[:3]) for inside in groups[:5])
+        more = f"; and {len(groups) - 5} more" if len(groups) > 5 else ""
+        message = f"{message}: {shown}{more}"
+    ids = tuple(items[i].id for inside in groups for i in inside)
+    return Note(code=code, message=message, ids=ids, severity=severity)
 
 
 def _groups_of_several(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -202,13 +208,8 @@ def _groups_of_several(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [inside for inside in np.split(order, starts) if len(inside) > 1]
 
 
-def _listing(items: Sequence[Item], groups: Sequence[NDArray[np.int64]]) -> str:
-    shown = "; ".join(" = ".join(items[i].id for i in inside[:3]) for inside in groups[:5])
-    return shown if len(groups) <= 5 else f"{shown}; and {len(groups) - 5} more"
-
-
 def _candidates(hashes: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
-    """Chunks (pairs, 2) of all that differ in less than twice _BANDS bits, and some that do not.
+    """Pairs of all that differ in less than twice _BANDS bits, and of some that do not, in chunks.
 
     Cut in four bands, hashes that differ in up to seven bits differ in at most one bit of some
     band (pigeonhole). So each hash is looked up in each band as it is and with each bit flipped,
@@ -248,6 +249,6 @@ def _near_in_runs(
 
 
 def _unit(thumbnails: UInt8[Tensor, "n 32 32"]) -> Tensor:
-    """(items, pixels) centred and of length 1."""
+    """Thumbnails as vectors, (items, pixels), centred and of length 1."""
     flat = thumbnails.flatten(1).float()
     return F.normalize(flat - flat.mean(1, keepdim=True))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from striate.data.readers.image import IMAGE_SUFFIXES, os_reason
 from striate.data.source import Item, Note, Skip
 from striate.errors import DataError, nearest
+from striate.files import os_reason
 
 MAX_LOSS: Final = 0.05
-"""Share of the items that may be left out before the data is refused."""
+"""The share of the items that may be left out before the data is refused."""
 
 IGNORED_NAMES: Final = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information"}
@@ -25,23 +25,23 @@ IGNORED_NAMES: Final = frozenset(
 """Names that systems leave behind, in lower case; so is everything that starts with a dot."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Found:
     """What a walk through a folder met. Paths are relative to its root, with `/`.
 
     Attributes:
-        files: files with one of the suffixes looked for, sorted.
-        folders: folders, sorted; without ignored ones.
-        skipped: such files that cannot be read, and why (broken links, FIFOs, ...).
-        other_suffixes: how many files of each other suffix were left alone.
-        links_out: links to outside the root that were not followed.
+        files: The files with one of the suffixes wanted, sorted.
+        folders: The folders, sorted, without ignored ones.
+        skipped: Such files that cannot be read, and why (broken links, FIFOs, ...).
+        other_suffixes: The number of files of each other suffix, which were left alone.
+        links_out: The links to outside the root, which were not followed.
     """
 
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-    skipped: tuple[Skip, ...]
-    other_suffixes: dict[str, int]
-    links_out: tuple[str, ...]
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    other_suffixes: Counter[str] = field(default_factory=Counter)
+    links_out: list[str] = field(default_factory=list)
 
 
 def display_name(name: str) -> str:
@@ -66,10 +66,10 @@ def unique_ids(names: Iterable[str]) -> list[str]:
 
 
 def existing_path(path: Path) -> Path:
-    """`path`, if there is something.
+    """The path itself, where something lies there.
 
     Raises:
-        DataError: there is not; the message lists the nearest names.
+        DataError: Nothing does; the message lists the nearest names.
     """
     try:
         path.stat()
@@ -96,9 +96,7 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def walk(
-    root: Path, *, follow_links: bool = False, suffixes: Collection[str] = IMAGE_SUFFIXES
-) -> Found:
+def walk(root: Path, suffixes: Collection[str], *, follow_links: bool = False) -> Found:
     """Look through a folder.
 
     Hidden files and what systems leave behind are ignored. A link is followed where it leads to
@@ -106,22 +104,19 @@ def walk(
     counts anything twice. Hard links are files of their own: two names, found as duplicates.
 
     Args:
-        root: the folder.
-        follow_links: follow links that leave the root as well.
-        suffixes: ends of the names of files to be found, in lower case; images' by default.
+        root: The folder.
+        suffixes: The ends of the names of files that are wanted, in lower case.
+        follow_links: Whether links that leave the root are followed as well.
 
     Raises:
-        DataError: a folder cannot be read.
+        DataError: A folder cannot be read.
     """
-    state = _Walk(root=os.fspath(root), follow_links=follow_links, suffixes=tuple(suffixes))
-    state.run()
-    return Found(
-        files=tuple(sorted(state.files)),
-        folders=tuple(sorted(state.folders)),
-        skipped=tuple(sorted(state.skipped, key=lambda skip: skip.id)),
-        other_suffixes=dict(sorted(state.other_suffixes.items())),
-        links_out=tuple(sorted(state.links_out)),
-    )
+    walk = _Walk(root=os.fspath(root), follow_links=follow_links, suffixes=tuple(suffixes))
+    walk.run()
+    for names in (walk.found.files, walk.found.folders, walk.found.links_out):
+        names.sort()
+    walk.found.skipped.sort(key=lambda skip: skip.id)
+    return walk.found
 
 
 @dataclass
@@ -131,12 +126,8 @@ class _Walk:
     root: str
     follow_links: bool
     suffixes: tuple[str, ...]
-    files: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    skipped: list[Skip] = field(default_factory=list)
-    other_suffixes: Counter[str] = field(default_factory=Counter)
+    found: Found = field(default_factory=Found)
     links: list[str] = field(default_factory=list)
-    links_out: list[str] = field(default_factory=list)
     inodes: set[tuple[int, int]] = field(default_factory=set)
 
     def run(self) -> None:
@@ -183,7 +174,7 @@ class _Walk:
             self._first_visit(status)
             self._file(path, status.st_mode)
         elif self._first_visit(status):
-            self.folders.append(path)
+            self.found.folders.append(path)
             pending.append(path)
 
     def _link(self, path: str) -> None:
@@ -195,11 +186,11 @@ class _Walk:
                 self._skip(path, "broken link" if error.errno == errno.ENOENT else os_reason(error))
             return
         if not (self.follow_links or self._inside(full)):
-            self.links_out.append(path)
+            self.found.links_out.append(path)
         elif not self._first_visit(status):
             return
         elif stat.S_ISDIR(status.st_mode):
-            self.folders.append(path)
+            self.found.folders.append(path)
             self._below(path)
         else:
             self._file(path, status.st_mode)
@@ -218,25 +209,25 @@ class _Walk:
 
     def _file(self, path: str, mode: int) -> None:
         if not self._wanted(path):
-            self.other_suffixes[_suffix(path) or "no suffix"] += 1
+            self.found.other_suffixes[_suffix(path) or "no suffix"] += 1
         elif stat.S_ISREG(mode):
-            self.files.append(path)
+            self.found.files.append(path)
         else:
             self._skip(path, "not a regular file")
 
     def _skip(self, path: str, reason: str) -> None:
-        self.skipped.append(Skip(id=display_name(path), reason=reason))
+        self.found.skipped.append(Skip(id=display_name(path), reason=reason))
 
 
 def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def walk_notes(found: Found, what: str = "image") -> list[Note]:
-    """What a user should know of the files that a walk left alone; `what` was looked for."""
+def walk_notes(found: Found, what: str) -> list[Note]:
+    """What a user should know of the files that a walk for `what` left alone."""
     notes = []
     if found.other_suffixes:
-        listing = ", ".join(f"{count} {suffix}" for suffix, count in found.other_suffixes.items())
+        listing = ", ".join(f"{n} {suffix}" for suffix, n in sorted(found.other_suffixes.items()))
         message = f"files that are no {what}s were left alone: {listing}"
         notes.append(Note(code="other-files", message=message, severity="info"))
     if found.links_out:
@@ -250,11 +241,12 @@ def check_classes(items: Sequence[Item], where: str) -> list[Note]:
     """Refuse labels that do not make a classification task; remark on doubtful ones.
 
     Args:
-        items: labelled items.
-        where: the data, for messages.
+        items: Labelled items.
+        where: The data's name, for messages.
 
     Raises:
-        DataError: fewer than two classes, or a part whose classes are not those of `train`.
+        DataError: There are fewer than two classes, or a split whose classes are not those of
+            `train`.
     """
     classes = sorted({item.label for item in items if item.label is not None})
     if len(classes) < 2:
@@ -289,8 +281,8 @@ def _check_same_classes(items: Sequence[Item], where: str) -> None:
     if "train" not in by_split:
         raise DataError(
             f"{where} has no training items",
-            why=f"the parts given are {', '.join(sorted(by_split))}",
-            fix="add a part named train",
+            why=f"the splits given are {', '.join(sorted(by_split))}",
+            fix="add a split named train",
         )
     for split in ("val", "test"):
         if split in by_split and by_split[split] != by_split["train"]:
@@ -301,7 +293,7 @@ def _check_same_classes(items: Sequence[Item], where: str) -> None:
             raise DataError(
                 f"train and {split} of {where} have different classes",
                 why="; ".join(said),
-                fix="give every part the same classes, by the same names",
+                fix="give every split the same classes, by the same names",
             )
 
 
@@ -309,11 +301,11 @@ def check_losses(items: Sequence[Item], skipped: Sequence[Skip]) -> None:
     """Refuse data of which too much would be left out.
 
     Args:
-        items: every item listed, those that turned out to be unreadable among them.
-        skipped: what is left out; ids that are not among `items` were left out while listing.
+        items: Every item listed, those that turned out to be unreadable among them.
+        skipped: What is left out; ids that are not among `items` were left out while listing.
 
     Raises:
-        DataError: over 5 % of all, or a whole class, would be gone; the reasons with their counts.
+        DataError: Over 5 % of all, or a whole class, would be gone; the reasons are counted.
     """
     gone = {skip.id for skip in skipped}
     total = len({item.id for item in items} | gone)

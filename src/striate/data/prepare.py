@@ -2,208 +2,94 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.dataset import ImageDataset, ReadDataset
-from striate.data.duplicates import (
-    duplicate_groups,
-    duplicate_notes,
-    first_appearance,
-    grey_thumbnails,
-    join,
-)
+from striate.data.dataset import Dataset
+from striate.data.duplicates import duplicate_notes, first_appearance, join
 from striate.data.folder_walk import check_losses
-from striate.data.source import Item, Note, Skip, Source
-from striate.data.splits import FRACTIONS, check_fractions, complete_splits, split_notes
-from striate.data.stores.pixels import PixelStore
-from striate.data.stores.readings import ReadingStore
-from striate.errors import DataError
-from striate.progress import Progress
+from striate.data.source import Item, Skip, Source
+from striate.data.splits import FRACTIONS, check_fractions, complete_splits
+from striate.data.stores.store import Built, Store
+from striate.data.target import Target
+
+BuildStore: TypeAlias = Callable[[Source, Sequence[Item]], Built[Store]]
+"""Reads some items of a source, once."""
+
+
+class Encoder(Protocol):
+    """What a data set must know of its task."""
+
+    def is_answered(self, item: Item) -> bool:
+        """Whether an item has an answer to learn from."""
+
+    def encode(self, items: Sequence[Item], name: str) -> Target:
+        """What is to be predicted of items that are answered, for the data of that name."""
 
 
 def prepare(
     source: Source,
+    encoder: Encoder,
+    build_store: BuildStore,
     *,
-    size: int,
     seed: int = 0,
     fractions: tuple[float, float, float] = FRACTIONS,
-    cache_folder: Path | None = None,
-    progress: Progress | None = None,
-    workers: int | None = None,
-) -> ImageDataset:
-    """Read every image once, leave out what cannot be used, and split the rest without leaks.
+) -> Dataset:
+    """Read every item once, leave out what cannot be used, and split the rest without leaks.
 
     Args:
-        source: of images.
-        size: the shorter side at which pixels are kept.
-        seed: of the split.
-        fractions: of train, val and test, where the user gave no split.
-        cache_folder: where decoded pixels are kept; the user's cache folder by default.
-        progress: is told of the work.
-        workers: processes that decode.
+        source: The items and a way to read them.
+        encoder: The task, which encodes what is to be predicted.
+        build_store: Reads the items that have an answer.
+        seed: Seed of the split.
+        fractions: Shares of train, val and test, where the user gave no split.
 
     Raises:
-        ArgumentError: a fraction or the size is out of range.
-        DataError: too much cannot be read, or a split the user gave cannot be used.
-        StorageError: the pixels cannot be written.
+        ArgumentError: A fraction is out of range.
+        DataError: Too much cannot be read, or a split that the user gave cannot be used.
+        StorageError: What was read cannot be written.
     """
     check_fractions(fractions)
-    wanted = tuple(item for item in source.listing.items if _has_answer(item))
-    store, unreadable, notes, sha256s = PixelStore.build(
-        source, wanted, size, cache_folder, progress, workers
-    )
-    kept = set(store.ids)
-    fields = _checked(
-        source,
-        tuple(item for item in wanted if item.id in kept),
-        unreadable,
-        notes,
-        sha256s,
-        duplicate_groups(sha256s, grey_thumbnails(store)),
-        seed=seed,
-        fractions=fractions,
-    )
-    return ImageDataset(**fields, pixels=store)
-
-
-def prepare_readings(
-    source: Source,
-    *,
-    folder: Path,
-    seed: int = 0,
-    fractions: tuple[float, float, float] = FRACTIONS,
-    progress: Progress | None = None,
-    workers: int | None = None,
-) -> ReadDataset:
-    """The same for signals, volumes and graphs; copies are items of the same content.
-
-    Args:
-        source: of any kind but images.
-        folder: where the readings are kept while this process lives.
-        seed: see `prepare`, as for what follows.
-        fractions: likewise.
-        progress: likewise.
-        workers: threads that read.
-
-    Raises:
-        ArgumentError: a fraction is out of range.
-        DataError: too much cannot be read, or a split the user gave cannot be used.
-        StorageError: the readings cannot be written.
-    """
-    check_fractions(fractions)
-    wanted = tuple(item for item in source.listing.items if _has_answer(item))
-    built = ReadingStore.build(source, wanted, folder, progress, workers)
-    sha256s = tuple(built.store[i].sha256 for i in range(len(built.items)))
-    fields = _checked(
-        source,
-        built.items,
-        built.skipped,
-        built.notes,
-        sha256s,
-        first_appearance(np.array(sha256s)) if sha256s else np.empty(0, np.int64),
-        seed=seed,
-        fractions=fractions,
-    )
-    return ReadDataset(**fields, readings=built.store)
-
-
-def _checked(
-    source: Source,
-    items: tuple[Item, ...],
-    unreadable: tuple[Skip, ...],
-    reading_notes: tuple[Note, ...],
-    sha256s: tuple[str, ...],
-    copies: NDArray[np.int64],
-    *,
-    seed: int,
-    fractions: tuple[float, float, float],
-) -> dict[str, Any]:
-    """The fields that every data set has: losses refused, classes numbered, parts made.
-
-    Raises:
-        DataError: too much is lost, or a split the user gave cannot be used.
-    """
     listing = source.listing
-    unanswered = tuple(
-        Skip(id=item.id, reason="no label") for item in listing.items if not _has_answer(item)
+    answered = [item for item in listing.items if encoder.is_answered(item)]
+    built = build_store(source, answered)
+    unanswered = (
+        Skip(id=item.id, reason="no label")
+        for item in listing.items
+        if not encoder.is_answered(item)
     )
-    skipped = (*listing.skipped, *unanswered, *unreadable)
+    skipped = (*listing.skipped, *unanswered, *built.skipped)
     check_losses(listing.items, skipped)
-    targets = _targets(source, items)
-    if targets is None:
-        classes = tuple(sorted({_label(item) for item in items}))
-        number = {name: k for k, name in enumerate(classes)}
-        labels = np.array([number[_label(item)] for item in items], np.int64)
-        strata = answers = labels
-    else:
-        classes = ()
-        labels = np.zeros(len(items), np.int64)
-        answers = first_appearance(targets)
-        # Where the user made the parts, a range of targets need not be in each.
-        strata = labels if any(item.split for item in items) else _ranges(targets)
-    together = join_groups(copies, items)
-    splits = complete_splits(items, strata, together, classes, seed=seed, fractions=fractions)
-    notes = (
-        *listing.notes,
-        *reading_notes,
-        *duplicate_notes(items, answers, copies, splits, sha256s),
-        *(split_notes(items, labels, splits, classes) if classes else ()),
+    items, copies = built.items, built.duplicate_groups
+    target = encoder.encode(items, source.name)
+    splits = complete_splits(
+        items, target, join_groups(copies, items), seed=seed, fractions=fractions
     )
-    return {
-        "kind": source.kind,
-        "name": source.name,
-        "classes": classes,
-        "items": items,
-        "labels": labels,
-        "targets": targets,
-        "splits": splits,
-        "sha256": sha256s,
-        "duplicate_groups": copies,
-        "skipped": skipped,
-        "notes": notes,
-        "user_split": any(item.split for item in items),
-    }
+    return Dataset(
+        kind=source.kind,
+        name=source.name,
+        nouns=source.nouns,
+        items=items,
+        target=target,
+        splits=splits,
+        sha256=built.sha256s,
+        duplicate_groups=copies,
+        store=built.store,
+        skipped=skipped,
+        notes=(
+            *listing.notes,
+            *built.notes,
+            *duplicate_notes(items, target.answers, copies, splits, built.sha256s),
+            *target.split_notes(items, splits),
+        ),
+        user_split=any(item.split for item in items),
+    )
 
 
-def _has_answer(item: Item) -> bool:
-    return item.label is not None or item.target is not None
-
-
-def _targets(source: Source, items: tuple[Item, ...]) -> NDArray[np.float64] | None:
-    """(items,) the numbers to predict; None where there are classes.
-
-    Raises:
-        DataError: some items have a class and others a number.
-    """
-    given = [item.target for item in items if item.target is not None]
-    if not given:
-        return None
-    if len(given) < len(items):
-        raise DataError(
-            f"{source.name}: {len(given)} of {len(items)} items have a number to predict",
-            why="the others have a class",
-            fix="give every item a target, or every item a label",
-        )
-    return np.array(given, np.float64)
-
-
-_RANGES: Final = 5
-
-
-def _ranges(targets: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(items,) the fifth of all targets that each lies in: every part gets some of each."""
-    if not len(targets):
-        return np.empty(0, np.int64)
-    edges = np.quantile(targets, np.linspace(0, 1, _RANGES + 1)[1:-1])
-    found = np.searchsorted(edges, targets, side="right")
-    return np.unique(found, return_inverse=True)[1].astype(np.int64)
-
-
-def join_groups(copies: NDArray[np.int64], items: tuple[Item, ...]) -> NDArray[np.int64]:
+def join_groups(copies: NDArray[np.int64], items: Sequence[Item]) -> NDArray[np.int64]:
     """(items,) groups in which copies are together, and so are items of one user's group."""
     named = np.array([i for i, item in enumerate(items) if item.group is not None], np.int64)
     if not len(named):
@@ -216,8 +102,3 @@ def join_groups(copies: NDArray[np.int64], items: tuple[Item, ...]) -> NDArray[n
         np.stack([named, first_of_user[users]], 1),
     ]
     return join(len(items), np.concatenate(pairs))
-
-
-def _label(item: Item) -> str:
-    assert item.label is not None, f"{item.id} has no label"
-    return item.label

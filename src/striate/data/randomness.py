@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _MASK = (1 << 64) - 1
 
 
 def item_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
-    """(items,) a number for each id, the same wherever the item stands and however it is encoded.
+    """(items,) A number for each id, the same wherever the item stands and however it is encoded.
 
     Composed and decomposed Unicode give the same key: file systems differ in which they return.
     """
@@ -33,11 +34,30 @@ def item_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def uniforms(keys: NDArray[np.uint64], count: int, *, seed: int, epoch: int) -> NDArray[np.float64]:
-    """(keys, count) numbers in [0, 1), 53 bits each; a row depends on its own key alone."""
+    """(keys, count) numbers in [0, 1) of 53 bits each; a row depends on its own key alone."""
     rows = _mix(keys ^ _mix(_counter(seed, epoch)))
     draws = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     bits = _mix(rows[:, None] + draws[None, :]) >> np.uint64(11)
     return bits.astype(np.float64) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of some items in one pass over the data.
+
+    Attributes:
+        keys: (n,) Keys of the items, see `item_keys`.
+        seed: Seed of the run.
+        epoch: Number of the pass; each draws other numbers.
+    """
+
+    keys: NDArray[np.uint64]
+    seed: int
+    epoch: int
+
+    def uniforms(self, count: int) -> NDArray[np.float64]:
+        """(n, count) numbers in [0, 1), the same ones at each call."""
+        return uniforms(self.keys, count, seed=self.seed, epoch=self.epoch)
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

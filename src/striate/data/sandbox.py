@@ -3,19 +3,21 @@
 A `Decoder` is a child process that decodes one file at a time. It is an ordinary program talking
 over its standard input and output, not a `multiprocessing` worker: nothing of the parent is
 forked (torch's threads would not survive it) or imported (a script without a `__main__` guard
-works), and no object is pickled. One that is over its time is killed; the next file gets a new
-one.
+works), and no object is pickled: the parent names a function of a module, which the child
+imports. A process that is over its time is killed; the next file gets a new one.
 
 On the wire, little-endian:
 
-- request: length of the path, size wanted (0 for full size), then the path's bytes
-- answer: length of a JSON head, length of the pixels, then both. The head is `{"skip": reason}`
-  or `{"shape", "sha256", "notes"}`.
+- request: length of a JSON head, length of the file's content (0 where the head has its path),
+  then both. The head is `{"module", "function", "path", "size"}`, without a size for full size.
+- answer: length of a JSON head, length of the array's bytes, then both. The head is
+  `{"skip": reason}` or `{"shape", "dtype", "sha256", "spacing", "notes"}`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -27,29 +29,30 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.readers.image import DEFAULT_LIMITS, DecodeLimits, decode_image
-from striate.data.source import Item, Note, Reading, Skip, Source, UnreadableItem
+from striate.data.source import Decoding, Item, Note, Reading, Skip, Source, UnreadableItem
 from striate.errors import MachineError
 
-_REQUEST: Final = struct.Struct("<II")
-_ANSWER: Final = struct.Struct("<IQ")
+DECODE_SECONDS: Final = 10.0
+"""The time in which a child process must decode one file."""
+
+_LENGTHS: Final = struct.Struct("<IQ")
 _READY: Final = b"+"
 _START_SECONDS: Final = 60.0
 _PIPE_BYTES: Final = 2**20
-"""Capacity of a pipe, where the system lets one choose: a decoded photo in one go."""
+"""The capacity of a pipe, where the system lets one choose: a decoded photo in one go."""
 
 _PROGRAM: Final = """
 import json, sys
-sys.path[:], limits = json.loads(sys.argv[1])
+sys.path[:] = json.loads(sys.argv[1])
 from striate.data.sandbox import serve
-serve(limits)
+serve()
 """
 
 _READ_AHEAD: Final = 4
@@ -61,22 +64,22 @@ def read_all(
     items: Iterable[Item],
     size: int | None,
     workers: int | None = None,
-    limits: DecodeLimits = DEFAULT_LIMITS,
+    seconds: float = DECODE_SECONDS,
 ) -> Iterator[tuple[Item, Reading | Skip]]:
     """Read items in their order, skipping those that cannot be read.
 
-    Image files are decoded in child processes, so that one that hangs or crashes a decoder is
-    skipped like any other; items without a file are read in this process.
+    Files whose reader says so are decoded in child processes, so that one that hangs or crashes a
+    decoder is skipped like any other; all other items are read by threads of this process.
 
     Args:
-        source: what the items belong to.
-        items: items of `source.listing`.
-        size: the shorter side wanted, in pixels (see `Source.read`).
-        workers: child processes; one for each core where it is not said.
-        limits: what is refused.
+        source: The source that the items belong to.
+        items: Items of `source.listing`.
+        size: The shorter side wanted, in pixels (see `Source.read`).
+        workers: The number of items read at the same time; one for each core by default.
+        seconds: The time in which a child process must decode one file.
     """
     workers = workers or available_cores()
-    pool = DecoderPool(limits)
+    pool = DecoderPool(seconds)
     with ThreadPoolExecutor(workers) as threads:
         pending: deque[tuple[Item, Future[Reading | Skip]]] = deque()
         try:
@@ -94,99 +97,76 @@ def read_all(
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _read(source: Source, item: Item, size: int | None, pool: DecoderPool) -> Reading | Skip:
-    path = source.path(item)
+    """Read one item, its notes naming it."""
     try:
-        if path is None or source.kind != "image":
-            return source.read(item, size)
-        reading = pool.decode(path, size)
+        decoding = source.isolated(item, size)
+        reading = source.read(item, size) if decoding is None else pool.decode(decoding)
     except UnreadableItem as error:
         return Skip(id=item.id, reason=error.reason)
-    return replace(reading, notes=tuple(replace(n, ids=(item.id,)) for n in reading.notes))
+    return replace(reading, notes=tuple(replace(note, ids=(item.id,)) for note in reading.notes))
 
 
 class DecoderPool:
-    """Decoders, one for each thread that asks at the same time, and a watch over their time.
+    """Decoders, one for each thread that asks, and a watch over their time.
 
     Args:
-        limits: what is refused; `limits.seconds` is the time for one file.
+        seconds: The time in which each must decode one file.
     """
 
-    def __init__(self, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
-        self.limits = limits
-        self._lock = threading.Lock()
-        self._idle: list[_Decoder] = []
-        self._all: set[_Decoder] = set()
+    def __init__(self, seconds: float = DECODE_SECONDS) -> None:
+        self._seconds = seconds
+        self._own = threading.local()
+        self._all: list[_Decoder] = []
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="decoder-watch", daemon=True).start()
 
-    def decode(self, path: Path, size: int | None = None) -> Reading:
-        """What `decode_image` returns, computed in a child process.
+    def decode(self, decoding: Decoding) -> Reading:
+        """What the decoding of a file gives, computed in a child process.
 
         Raises:
-            UnreadableItem: as `decode_image`; the decoder crashed; or it was over its time.
-            MachineError: no child process can be started.
+            UnreadableItem: The decoding raises it, crashes, or is over its time.
+            MachineError: No child process can be started.
         """
-        decoder = self._take()
+        decoder: _Decoder | None = getattr(self._own, "decoder", None)
+        if decoder is None or not decoder.alive():
+            decoder = self._own.decoder = _Decoder(self._seconds)
+            self._all.append(decoder)
         try:
-            return decoder.decode(path, size)
+            return decoder.decode(decoding)
         finally:
-            self._give_back(decoder)
+            if self._closed.is_set() or not decoder.alive():
+                decoder.end()
 
     def close(self) -> None:
         """End the child processes; what they are at is lost."""
         self._closed.set()
-        with self._lock:
-            decoders, self._all = self._all, set()
-            self._idle = []
-        for decoder in decoders:
+        for decoder in list(self._all):
             decoder.end()
 
-    def _take(self) -> _Decoder:
-        with self._lock:
-            while self._idle:
-                decoder = self._idle.pop()
-                if decoder.alive():
-                    return decoder
-                self._all.discard(decoder)
-                decoder.end()
-            decoder = _Decoder(self.limits)
-            self._all.add(decoder)
-            return decoder
-
-    def _give_back(self, decoder: _Decoder) -> None:
-        with self._lock:
-            if decoder.alive() and not self._closed.is_set():
-                self._idle.append(decoder)
-                return
-            self._all.discard(decoder)
-        decoder.end()
-
     def _watch(self) -> None:
-        while not self._closed.wait(min(0.25, self.limits.seconds / 4)):
-            with self._lock:
-                decoders = list(self._all)
-            for decoder in decoders:
+        while not self._closed.wait(min(0.25, self._seconds / 4)):
+            for decoder in list(self._all):
                 decoder.stop_if_late()
 
 
 class _Decoder:
     """One child process; used by one thread at a time."""
 
-    def __init__(self, limits: DecodeLimits) -> None:
-        self._limits = limits
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._deadline: float | None = None
         self._late = False
         # -S: the parent's search path is handed over, so looking for packages is not repeated.
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-c", _PROGRAM, json.dumps([_search_path(), asdict(limits)])],
+            [sys.executable, "-S", "-c", _PROGRAM, json.dumps(_search_path())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -198,31 +178,34 @@ class _Decoder:
         self._answers: IO[bytes] = self._process.stdout
         self._ready = False
 
-    def decode(self, path: Path, size: int | None) -> Reading:
+    def decode(self, decoding: Decoding) -> Reading:
         if not self._ready:
             self._wait_until_ready()
-        name = os.fsencode(path.absolute())
-        self._set_deadline(self._limits.seconds)
+        decode, content, size = decoding
+        request: dict[str, Any] = {"module": decode.__module__, "function": decode.__qualname__}
+        if isinstance(content, Path):
+            request["path"], content = os.fspath(content.absolute()), b""
+        if size is not None:
+            request["size"] = size
         try:
-            self._requests.write(_REQUEST.pack(len(name), size or 0) + name)
-            self._requests.flush()
-            head_length, pixel_length = _ANSWER.unpack(self._receive(_ANSWER.size).tobytes())
-            head = json.loads(self._receive(head_length).tobytes())
-            pixels = self._receive(pixel_length)
+            with self._within(self._seconds):
+                _send(self._requests, request, content)
+                head_length, length = _LENGTHS.unpack(self._receive(_LENGTHS.size).tobytes())
+                head = json.loads(self._receive(head_length).tobytes())
+                values = self._receive(length)
         except (OSError, EOFError):
             self._process.wait()
             if self._late:
-                raise UnreadableItem(f"the decoder took over {self._limits.seconds:g} s") from None
+                raise UnreadableItem(f"the decoder took over {self._seconds:g} s") from None
             raise UnreadableItem(
                 f"the decoder crashed (exit status {self._process.returncode})"
             ) from None
-        finally:
-            self._set_deadline(None)
         if "skip" in head:
             raise UnreadableItem(head["skip"])
         return Reading(
-            array=pixels.reshape(head["shape"]),
+            array=values.view(head["dtype"]).reshape(head["shape"]),
             sha256=head["sha256"],
+            spacing=tuple(head["spacing"]),
             notes=tuple(Note(**note) for note in head["notes"]),
         )
 
@@ -243,22 +226,25 @@ class _Decoder:
             self._requests.close()
 
     def _wait_until_ready(self) -> None:
-        self._set_deadline(_START_SECONDS)
         try:
-            self._receive(len(_READY))
+            with self._within(_START_SECONDS):
+                self._receive(len(_READY))
         except (OSError, EOFError):
             self._process.wait()
             raise MachineError(
                 "the decoding process did not start",
                 why=f"{sys.executable} left with exit status {self._process.returncode}",
             ) from None
-        finally:
-            self._set_deadline(None)
         self._ready = True
 
-    def _set_deadline(self, seconds: float | None) -> None:
-        with self._lock:  # not while the watch is about to kill
-            self._deadline = None if seconds is None else time.monotonic() + seconds
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        self._deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:  # not while the watch is about to kill
+                self._deadline = None
 
     def _receive(self, length: int) -> NDArray[np.uint8]:
         buffer: NDArray[np.uint8] = np.empty(length, np.uint8)
@@ -272,41 +258,44 @@ def _search_path() -> list[str]:
     return [str(Path(__file__).parents[2]), *sys.path]
 
 
-def serve(limits: dict[str, float]) -> None:
-    """Decode what is asked for on standard input until it ends: the child's whole life.
+def _send(file: IO[bytes], head: dict[str, Any], content: bytes | memoryview) -> None:
+    encoded = json.dumps(head).encode()
+    file.write(_LENGTHS.pack(len(encoded), len(content)) + encoded)
+    file.write(content)
+    file.flush()
 
-    Args:
-        limits: the fields of a `DecodeLimits`.
-    """
+
+def serve() -> None:
+    """Decode what is asked for on standard input until it ends: the child's whole life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what ends on Ctrl-C
-    allowed = DecodeLimits(**limits)  # type: ignore[arg-type]
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not land among the answers
     answers.write(_READY)
     answers.flush()
-    while header := requests.read(_REQUEST.size):
-        name_length, size = _REQUEST.unpack(header)
-        path = Path(os.fsdecode(requests.read(name_length)))
-        head, pixels = _answer(path, size or None, allowed)
-        encoded = json.dumps(head).encode()
-        answers.write(_ANSWER.pack(len(encoded), len(pixels)) + encoded)
-        answers.write(pixels)
-        answers.flush()
+    while header := requests.read(_LENGTHS.size):
+        head_length, length = _LENGTHS.unpack(header)
+        request = json.loads(requests.read(head_length))
+        _send(answers, *_answer(request, requests.read(length)))
 
 
-def _answer(
-    path: Path, size: int | None, limits: DecodeLimits
-) -> tuple[dict[str, object], bytes | memoryview]:
+def _answer(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes | memoryview]:
+    decode = getattr(importlib.import_module(request["module"]), request["function"])
+    options = {"size": request["size"]} if "size" in request else {}
     try:
-        reading = decode_image(path, size=size, limits=limits)
+        reading: Reading = decode(
+            Path(request["path"]) if "path" in request else content, **options
+        )
     except UnreadableItem as error:
         return {"skip": error.reason}, b""
-    head: dict[str, object] = {
-        "shape": reading.array.shape,
+    array = np.ascontiguousarray(reading.array)
+    head = {
+        "shape": array.shape,
+        "dtype": array.dtype.str,
         "sha256": reading.sha256,
+        "spacing": reading.spacing,
         "notes": [
             {"code": note.code, "message": note.message, "severity": note.severity}
             for note in reading.notes
         ],
     }
-    return head, reading.array.reshape(-1).data
+    return head, array.reshape(-1).view(np.uint8).data

@@ -15,8 +15,8 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LockedItem:
-    """One item as a run saw it; `label` is its class, or the number to predict."""
+class SnapshotItem:
+    """One item as a run saw it; `label` is the answer as text."""
 
     id: str
     sha256: str
@@ -26,41 +26,37 @@ class LockedItem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataLock:
+class DatasetSnapshot:
     """Every item a run used and every file it left out.
 
     Attributes:
-        kind: what each item is.
-        name: the source's name.
-        classes: in the order of their numbers.
-        items: used.
-        skipped: left out, with reasons.
+        kind: Name of the kind of the items.
+        name: Name of the source.
+        classes: Names of the classes, in the order of their numbers.
+        items: The items that were used.
+        skipped: What was left out, and why.
     """
 
     kind: str
     name: str
     classes: tuple[str, ...]
-    items: tuple[LockedItem, ...]
+    items: tuple[SnapshotItem, ...]
     skipped: tuple[Skip, ...]
 
 
-def lock(dataset: Dataset) -> DataLock:
-    """The lock of a data set."""
+def snapshot(dataset: Dataset) -> DatasetSnapshot:
+    """The snapshot of a data set."""
     items = tuple(
-        LockedItem(
+        SnapshotItem(
             id=item.id,
             sha256=dataset.sha256[i],
-            label=(
-                dataset.classes[dataset.labels[i]]
-                if dataset.targets is None
-                else repr(float(dataset.targets[i]))
-            ),
+            label=dataset.target.text(i),
             split=str(dataset.splits[i]),
             duplicate_group=int(dataset.duplicate_groups[i]),
         )
         for i, item in enumerate(dataset.items)
     )
-    return DataLock(
+    return DatasetSnapshot(
         kind=dataset.kind,
         name=dataset.name,
         classes=dataset.classes,
@@ -69,16 +65,16 @@ def lock(dataset: Dataset) -> DataLock:
     )
 
 
-def to_json(data_lock: DataLock) -> dict[str, Any]:
+def to_json(taken: DatasetSnapshot) -> dict[str, Any]:
     """The document of `data.lock.json`."""
-    return {"version": VERSION, **asdict(data_lock)}
+    return {"version": VERSION, **asdict(taken)}
 
 
-def from_json(document: Mapping[str, Any]) -> DataLock:
-    """The lock in a document of `data.lock.json`.
+def from_json(document: Mapping[str, Any]) -> DatasetSnapshot:
+    """The snapshot in a document of `data.lock.json`.
 
     Raises:
-        DataError: it is of another version, or a part is missing.
+        DataError: It is of another version, or something is missing.
     """
     if document.get("version") != VERSION:
         raise DataError(
@@ -86,24 +82,24 @@ def from_json(document: Mapping[str, Any]) -> DataLock:
             why=f"this Striate reads version {VERSION}",
         )
     try:
-        return DataLock(
+        return DatasetSnapshot(
             kind=document["kind"],
             name=document["name"],
             classes=tuple(document["classes"]),
-            items=tuple(LockedItem(**item) for item in document["items"]),
+            items=tuple(SnapshotItem(**item) for item in document["items"]),
             skipped=tuple(Skip(**skip) for skip in document["skipped"]),
         )
     except (KeyError, TypeError) as error:
         raise DataError("data.lock.json is not complete", why=str(error)) from error
 
 
-def difference(data_lock: DataLock, dataset: Dataset) -> list[str]:
-    """What changed since the lock, a line each; empty where a run can be resumed.
+def difference(taken: DatasetSnapshot, dataset: Dataset) -> list[str]:
+    """What changed since a snapshot was taken, a line each; empty where a run can be resumed.
 
     The source's name and the skipped files do not count: a folder may have moved, and what was
     not used does not matter.
     """
-    old, new = data_lock, lock(dataset)
+    old, new = taken, snapshot(dataset)
     lines = []
     if old.kind != new.kind:
         lines.append(f"kind was {old.kind}, is {new.kind}")

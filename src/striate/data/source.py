@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import DataError
+from striate.registry import load_package
 from striate.typing import Kind, SplitName
+
+FileContent: TypeAlias = Path | bytes
+"""A file, by its path or by what it holds."""
+
+SPLIT_NAMES: Final[dict[str, SplitName]] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of splits in folders and tables, in lower case, and what each is called here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One labelled thing.
+    """One item of a data set, with what is known of it before it is read.
 
     Attributes:
-        id: unique in its source and stable between runs (a path relative to the root, with `/`).
-        label: name of its class; None where it is not known.
-        target: number to predict, where the task is regression; an item has a label or a target.
-        split: the part the user put it in; None where Striate is to choose.
-        group: items of one group (a patient, a site) never lie on two sides of a split.
+        id: The item's name, unique in its source and stable between runs (a path relative to the
+            root, with `/`).
+        label: The name of its class; None where it has none.
+        target: The number to predict; None where it has none.
+        split: The split that the user gave it; None where Striate is to choose.
+        group: The item's group (a patient, a site); a group is never torn apart by a split.
+        extra: The further columns of a manifest by their names, for tasks whose answers are
+            neither a label nor a target.
     """
 
     id: str
@@ -31,6 +50,7 @@ class Item:
     target: float | None = None
     split: SplitName | None = None
     group: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +63,12 @@ class Skip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
-    """Something a user should know of the data.
+    """Something that a user should know of the data.
 
     Attributes:
-        code: what it is, in kebab case ("label-conflict", "near-duplicate", "imbalance").
-        message: one line for a person.
-        ids: the items concerned.
+        code: What it is, in kebab case ("label-conflict", "near-duplicate", "imbalance").
+        message: The note as one line for a person.
+        ids: The items concerned.
         severity: "info" or "warning".
     """
 
@@ -63,15 +83,18 @@ class Reading:
     """An item as read.
 
     Attributes:
-        array: channels first; for an image uint8 (3, height, width), RGB; for a signal float32
-            (channels, time); for a volume (channels, depth, height, width), float32 or as stored;
-            for a graph float32 (node features, nodes).
-        sha256: of the item's bytes as stored (the file's content).
-        spacing: distance between samples along each axis of space: seconds for a signal,
+        array: The item's numbers, channels first: of an image uint8 (3, height, width), RGB; of a
+            signal float32 (channels, time); of a volume (channels, depth, height, width), float32
+            or as stored; of a graph or a node float32 (node features, nodes).
+        sha256: The SHA-256 of the item's bytes as stored (the content of its file).
+        spacing: The distance between samples along each axis of space: seconds for a signal,
             millimetres for a volume; empty where it is not known.
-        edges: (2, edges) int64, source and target node of each; graphs only.
-        edge_features: (features, edges) float32; None where there are none.
-        notes: remarks on this item ("png-named-jpg", "first-frame", ...), as codes with a line.
+        edges: The source and the target node of each edge of a graph, (2, edges) int64.
+        edge_features: The features of each edge, (features, edges) float32; None without any.
+        notes: Remarks on this item ("png-named-jpg", "first-frame", ...).
+        graph: The whole graph, where the item is one of its nodes; all its nodes share one object.
+        node: The position of the item's node in `graph`.
+        node_names: Names of the nodes, of a graph whose nodes are items.
     """
 
     array: NDArray[Any]
@@ -80,10 +103,13 @@ class Reading:
     edges: NDArray[np.int64] | None = None
     edge_features: NDArray[np.float32] | None = None
     notes: tuple[Note, ...] = ()
+    graph: Reading | None = None
+    node: int | None = None
+    node_names: tuple[str, ...] = ()
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program
-    """This item cannot be read; the reason is what is listed beside it."""
+    """An item that cannot be read; the reason is listed beside its name."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -92,21 +118,35 @@ class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a look at the data found, before any item is read."""
+    """What was found in the data before any item was read."""
 
     items: tuple[Item, ...]
     skipped: tuple[Skip, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
+class Decoding(NamedTuple):
+    """How an item is read apart from this process: by a function of a module, from a file.
+
+    Attributes:
+        decode: The function, which takes the file and, where `size` is given, that by keyword.
+        content: The file's path or its bytes.
+        size: The shorter side wanted, in pixels.
+    """
+
+    decode: Callable[..., Reading]
+    content: FileContent
+    size: int | None = None
+
+
 class Source(ABC):
     """Items of one kind. Reading never changes the user's files.
 
     Attributes:
-        kind: what each item is.
-        name: for messages and the run folder (the folder's path, `sample:solar-cells`).
-        listing: the items, what was left out, and what a user should know.
-        nouns: what one item and several are called, where the nouns of the kind say too little.
+        kind: The name of what each item is ("image", "signal", ...).
+        name: The data's name in messages and in the run folder (the path, `sample:solar-cells`).
+        listing: The items, what was left out, and what a user should know.
+        nouns: What one item and several are called, where the nouns of the kind say too little.
     """
 
     kind: Kind
@@ -116,17 +156,58 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, item: Item, size: int | None = None) -> Reading:
-        """Read one item.
+        """Read one item in this process.
 
         Args:
-            item: one of `listing.items`.
-            size: the shorter side wanted, in pixels; a decoder may then decode at a reduced
+            item: One of `listing.items`.
+            size: The shorter side wanted, in pixels; a decoder may then decode at a reduced
                 scale whose shorter side is at least this.
 
         Raises:
-            UnreadableItem: it cannot be read; the item is to be skipped.
+            UnreadableItem: The item cannot be read; it is to be skipped.
         """
 
     def path(self, item: Item) -> Path | None:
-        """The file the item comes from; None where it has none of its own."""
+        """The file that holds the item; None where it has none of its own."""
         return None
+
+    def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
+        """How the item is decoded in a process of its own; None where `read` is safe.
+
+        Raises:
+            UnreadableItem: The item cannot be read; it is to be skipped.
+        """
+        return None
+
+
+class MemorySource(Source):
+    """Items that a function reads, from memory or from nothing at all.
+
+    Args:
+        kind: The kind of the items.
+        name: The data's name in messages and in the run folder.
+        listing: The items.
+        read: Reads an item; raises UnreadableItem.
+        nouns: What one item and several are called, where the nouns of the kind say too little.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        listing: Listing,
+        read: Callable[[Item], Reading],
+        nouns: tuple[str, str] | None = None,
+    ) -> None:
+        self.kind, self.name, self.listing, self.nouns = kind, name, listing, nouns
+        self._read = read
+
+    def read(self, item: Item, size: int | None = None) -> Reading:
+        """Read one item, whatever the `size`."""
+        return self._read(item)
+
+
+def load_formats() -> None:
+    """Import every reader, layout and sample, so that their registries are complete."""
+    for room in ("readers", "layouts", "samples"):
+        load_package(f"striate.data.{room}")

@@ -1,95 +1,120 @@
-"""Things to predict: files, folders of them at any depth, and arrays; labels are not asked for."""
+"""Things to predict: files and folders of them, bytes, images, tensors and arrays, without labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.folder_walk import existing_path, is_folder, unique_ids, walk, walk_notes
-from striate.data.layouts.array_files import read_npy
-from striate.data.layouts.array_kinds import ArrayParts, arrays_source
-from striate.data.layouts.arrays import ArraySource
-from striate.data.layouts.layout import open_source
-from striate.data.readers.image import decode_image
+from striate.data.layouts.arrays import arrays_source
+from striate.data.layouts.layout import layout_of, open_source
+from striate.data.readers.content import refusing
+from striate.data.readers.npy import read_npy
 from striate.data.readers.reader import (
+    ARRAYS,
+    READERS,
+    TEXTS,
+    FileSource,
     is_item_folder,
-    read_file_of_kind,
-    readers_of,
+    reader_named,
     suffixes_of,
-    text_source,
 )
 from striate.data.samples.sample import PREFIX
-from striate.data.source import Item, Listing, Note, Reading, Skip, Source
+from striate.data.source import Decoding, Item, Listing, Note, Reading, Skip, Source, load_formats
 from striate.errors import DataError
 from striate.typing import Kind
 
-Input: TypeAlias = str | Path | NDArray[Any]
-"""A file, a folder, or an array of one image or of many."""
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
 
 
-Origin: TypeAlias = Path | tuple[Source, Item]
-"""Where an item comes from: its file, or another source and the item there."""
+@dataclass(frozen=True)
+class Batch:
+    """An array whose first axis is the items, whatever its shape: never taken for one item."""
+
+    array: NDArray[Any] | Tensor
+
+
+Input: TypeAlias = "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch"
+"""A file or a folder, the bytes of a file, an image, or an array of one item or of many."""
+
+
+def several(inputs: Iterable[Input] | Input) -> list[Input]:
+    """Inputs as a list, also where there is one alone."""
+    alone = isinstance(inputs, str | PathLike | bytes | Batch) or _is_array(inputs)
+    if isinstance(inputs, Iterable) and not alone:
+        return list(cast("Iterable[Input]", inputs))
+    return [cast("Input", inputs)]
 
 
 class Inputs(Source):
-    """Items without labels.
+    """Items without labels, gathered from other sources.
 
     Args:
-        kind: of the items.
-        listing: the items.
-        origins: by the item's id.
+        kind: The kind of the items.
+        listing: The items.
+        origins: Where each item comes from, by its id: another source and the item there.
     """
 
     name = "inputs"
 
-    def __init__(self, kind: Kind, listing: Listing, origins: Mapping[str, Origin]) -> None:
+    def __init__(
+        self, kind: Kind, listing: Listing, origins: Mapping[str, tuple[Source, Item]]
+    ) -> None:
         self.kind = kind
         self.listing = listing
         self._origins = origins
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item in this process; raises UnreadableItem."""
-        origin = self._origins[item.id]
-        if isinstance(origin, tuple):
-            source, inner = origin
-            return source.read(inner, size)
-        if self.kind != "image":
-            return read_file_of_kind(origin, self.kind)
-        reading = decode_image(origin, size=size)
-        return replace(reading, notes=tuple(replace(n, ids=(item.id,)) for n in reading.notes))
+        source, inner = self._origins[item.id]
+        return source.read(inner, size)
 
     def path(self, item: Item) -> Path | None:
         """The item's file; None for an item of an array or a table."""
-        origin = self._origins[item.id]
-        return origin if isinstance(origin, Path) else None
+        source, inner = self._origins[item.id]
+        return source.path(inner)
+
+    def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
+        """How the item is decoded in a process of its own; raises UnreadableItem."""
+        source, inner = self._origins[item.id]
+        return source.isolated(inner, size)
 
 
-def open_inputs(inputs: Sequence[Input], kind: Kind = "image", channels: int = 3) -> Inputs:
+def open_inputs(inputs: Iterable[Input], kind: Kind = "image", channels: int = 3) -> Inputs:
     """The source of what is to be predicted, in the order given.
 
     Args:
-        inputs: files and folders, .npy files, arrays. Of images see `ArraySource` for shapes and
-            ranges; an array of 2 axes, or of 3 with 1 or 3 channels first or last, is one image.
-            Of signals and volumes an array is channels first, with or without the axis of items.
-            What else `striate fit` takes (tables of molecules, .ts files) gives all its items; a
-            text that is no file is a molecule's SMILES.
-        kind: of the items.
-        channels: of an item, which tells one array from several.
+        inputs: What is to be predicted:
+
+            - paths of files, and of folders with files at any depth; what else `striate fit` takes
+              (tables of molecules, .ts files) gives all its items; a text that is no file is an
+              item itself where the kind has such (a molecule's SMILES);
+            - bytes, the content of one file (an image, a sound, a volume);
+            - images of Pillow's;
+            - NumPy's arrays and PyTorch's tensors, of one item or of several. Of images (2 axes, or
+              3 with 1 or 3 channels first or last, are one) see `ArraySource` for ranges; of
+              signals and volumes an array is channels first, with or without the axis of items. A
+              `Batch` is always several items.
+        kind: The kind of the items.
+        channels: The number of channels of an item, which tells one array from several.
 
     Raises:
-        DataError: no such file or folder; nothing to predict; an array of another kind.
+        DataError: There is no such file or folder, nothing to predict, or an array, a source or
+            an object of another kind.
     """
+    load_formats()
     found = _Found(kind, channels)
     for number, entry in enumerate(inputs):
-        if isinstance(entry, np.ndarray):
-            found.add_array(entry, f"array {number}")
-        else:
-            found.add_path(entry)
+        found.add(entry, number)
     if not found.origins and not found.skipped:
         raise DataError("nothing to predict", why=f"no {kind}s in {', '.join(map(str, inputs))}")
     ids = unique_ids(found.names)
@@ -104,50 +129,83 @@ class _Found:
     def __init__(self, kind: Kind, channels: int) -> None:
         self.kind, self._channels = kind, channels
         self.names: list[str] = []
-        self.origins: list[Origin] = []
+        self.origins: list[tuple[Source, Item]] = []
         self.skipped: list[Skip] = []
         self.notes: list[Note] = []
+        self._contents: dict[str, object] = {}
+        self._files: FileSource | None = None
 
-    def add_path(self, entry: str | Path) -> None:
-        """Append what a file or folder holds."""
-        if str(entry).startswith(PREFIX):
-            self._add_source(open_source(entry))
-            return
-        if self.kind == "graph" and not is_folder(entry):
-            self._add_source(text_source(self.kind, str(entry)), one=not Path(entry).exists())
-            return
-        path = existing_path(Path(entry))
-        if self.kind == "graph":
-            self._add_source(open_source(path))
-            return
-        if path.is_dir() and not is_item_folder(path, self.kind):
-            found = walk(path, suffixes=suffixes_of(self.kind))
-            items = [name for name in found.folders if is_item_folder(path / name, self.kind)]
-            items = sorted([*found.files, *items])
-            self.names += [str(path / name) for name in items]
-            self.origins += [path / name for name in items]
-            self.skipped += [replace(skip, id=f"{path}/{skip.id}") for skip in found.skipped]
-            self.notes += walk_notes(found, self.kind)
-        elif path.suffix.lower() == ".npy" and self.kind == "image":
-            self.add_array(read_npy(path), str(path))
-        elif self.kind != "image" and not readers_of(path) and not path.is_dir():
-            self._add_source(open_source(path))
+    def add(self, entry: Input, number: int) -> None:
+        """Append the items of an entry; `number` is its position among the inputs."""
+        if isinstance(entry, str | PathLike):
+            self._add_path(str(entry))
+        elif isinstance(entry, Batch):
+            self._add_array(as_array(entry.array), f"array {number}", batch=True)
+        elif isinstance(entry, bytes):
+            self._add_file(f"bytes {number}", entry)
+        elif any(isinstance(entry, reader.objects) for _, reader in READERS.items()):
+            self._add_file(f"{self.kind} {number}", entry)
+        elif _is_array(entry):
+            self._add_array(as_array(entry), f"array {number}")
         else:
-            self.names.append(str(path))
-            self.origins.append(path)
-
-    def add_array(self, array: NDArray[Any], name: str) -> None:
-        """Append the items of an array, one or a batch."""
-        one = self._is_one(array)
-        batch = array[None] if one else array
-        source: Source
-        if self.kind == "image":
-            source = ArraySource(batch, name=name)
-        else:
-            said = {"kind": np.array(self.kind)}
-            source = arrays_source(
-                ArrayParts(arrays=batch, labels=None, splits=None, name=name, extras=said)
+            raise DataError(
+                f"input {number} is a {type(entry).__name__}",
+                fix="give paths, bytes, images, arrays or tensors",
             )
+
+    def _add_path(self, name: str) -> None:
+        """Append what a file, a folder, a sample or a text holds."""
+        if name.startswith(PREFIX):
+            self._add_source(open_source(name))
+            return
+        if self.kind in TEXTS and not is_folder(name):
+            stored = os.path.exists(name)  # noqa: PTH110 - Path.exists raises on over-long names
+            self._add_source(TEXTS.get(self.kind)(name), one=not stored)
+            return
+        path = existing_path(Path(name))
+        if path.is_dir():
+            self._add_folder(path)
+            return
+        reader = reader_named(path, self.kind)
+        arrays = path.suffix.lower() == ".npy" and self.kind in ARRAYS
+        if arrays and not (reader and reader.kind == self.kind and reader.claims(path)):
+            with refusing(path):
+                array = read_npy(path)
+            self._add_array(array, str(path))
+        elif reader is None and layout_of(name) is not None:
+            self._add_source(open_source(path))
+        else:
+            self._add_file(str(path), path)
+
+    def _add_folder(self, path: Path) -> None:
+        """Append a folder that is an item, the files and such folders below it, or a data set."""
+        if is_item_folder(path, self.kind):
+            self._add_file(str(path), path)
+            return
+        if not suffixes_of(self.kind):
+            self._add_source(open_source(path))
+            return
+        found = walk(path, suffixes_of(self.kind))
+        items = [name for name in found.folders if is_item_folder(path / name, self.kind)]
+        for name in sorted([*found.files, *items]):
+            self._add_file(str(path / name), path / name)
+        self.skipped += [replace(skip, id=f"{path}/{skip.id}") for skip in found.skipped]
+        self.notes += walk_notes(found, self.kind)
+
+    def _add_file(self, name: str, content: object) -> None:
+        """Append a file, by its path or its bytes, or an object that a reader takes."""
+        item = Item(id=str(len(self._contents)))
+        self._contents[item.id] = content
+        if self._files is None:
+            self._files = FileSource(self.kind, name, Listing(items=()), self._contents)
+        self.names.append(name)
+        self.origins.append((self._files, item))
+
+    def _add_array(self, array: NDArray[Any], name: str, *, batch: bool = False) -> None:
+        """Append the items of an array, one or a batch."""
+        one = not batch and ARRAYS.get(self.kind).is_item(array.shape, self._channels)
+        extras = {"kind": np.array(self.kind)}
+        source = arrays_source(array[None] if one else array, None, name=name, extras=extras)
         self._add_source(source, one=one)
 
     def _add_source(self, source: Source, *, one: bool = False) -> None:
@@ -161,12 +219,15 @@ class _Found:
         self.origins += [(source, item) for item in items]
         self.skipped += source.listing.skipped
 
-    def _is_one(self, array: NDArray[Any]) -> bool:
-        """Whether an array is one item, not a batch."""
-        if self.kind == "image":
-            return array.ndim == 2 or (
-                array.ndim == 3 and (array.shape[0] in (1, 3) or array.shape[2] in (1, 3))
-            )
-        rank = 1 if self.kind == "signal" else 3
-        several = self._channels > 1
-        return array.ndim == rank or (array.ndim == rank + 1 and several)
+
+def as_array(entry: Any) -> NDArray[Any]:
+    """An array, or a tensor on any device and of any type, as NumPy's."""
+    if hasattr(entry, "detach"):
+        entry = entry.detach().cpu()
+        # NumPy has no bfloat16.
+        entry = entry.float() if entry.is_floating_point() and entry.element_size() < 4 else entry
+    return np.asarray(entry)
+
+
+def _is_array(entry: object) -> bool:
+    return hasattr(entry, "__array__") or hasattr(entry, "__array_interface__")

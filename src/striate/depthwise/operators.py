@@ -9,92 +9,64 @@ runs, so that a graph compiled once serves every size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from striate.depthwise import torch_native as vendor
 from striate.depthwise.dispatch import choose
-from striate.depthwise.problem import MEMORY_FORMATS, Problem
-from striate.geometry import Window
+from striate.depthwise.problem import Problem, is_channels_last, problem_of
+from striate.depthwise.torch_native import bias_gradient
 
 _WINDOWS: Final = "int[] stride, int[] low, int[] high, int[] dilation, str? implementation"
 
-_custom_op: Final[Any] = torch.library.custom_op
+
+def _operator(name: str, inputs: str) -> Any:
+    """Make a function an operator of torch's library."""
+    schema = f"({inputs}, {_WINDOWS}) -> Tensor"
+    return torch.library.custom_op(f"striate::{name}", mutates_args=(), schema=schema)
 
 
-def problem_of(
+def _problem(
     x: Tensor,
-    kernel_size: tuple[int, ...],
+    kernel_size: Sequence[int],
     stride: list[int],
     low: list[int],
     high: list[int],
     dilation: list[int],
 ) -> Problem:
-    """The problem of an input and its windows.
-
-    Raises:
-        ArgumentError: a window is out of range.
-    """
-    axes = zip(kernel_size, stride, dilation, low, high, strict=True)
-    return Problem(
-        batch=x.shape[0],
-        channels=x.shape[1],
-        space=tuple(x.shape[2:]),
-        windows=tuple(
-            Window(kernel_size=k, stride=s, dilation=d, low=lo, high=hi) for k, s, d, lo, hi in axes
-        ),
-        dtype=x.dtype,
-        device_type=x.device.type,
-        channels_last=is_channels_last(x),
-    )
+    padding = tuple(zip(low, high, strict=True))
+    shape, layout = (x.shape[1], 1, *kernel_size), is_channels_last(x)
+    return problem_of(x.shape, shape, stride, padding, dilation, x.dtype, x.device.type, layout)
 
 
-def is_channels_last(x: Tensor) -> bool:
-    """Whether channels are innermost in memory."""
-    memory_format = MEMORY_FORMATS.get(x.ndim - 2)
-    return memory_format is not None and x.is_contiguous(memory_format=memory_format)
-
-
-@_custom_op(
-    "striate::depthwise",
-    mutates_args=(),
-    schema=f"(Tensor x, Tensor weight, Tensor? bias, {_WINDOWS}) -> Tensor",
-)
+@_operator("depthwise", "Tensor x, Tensor weight, Tensor? bias")
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, *windows: Any) -> Tensor:
     """The convolution."""
     *sizes, implementation = windows
-    problem = problem_of(x, tuple(weight.shape[2:]), *sizes)
+    problem = _problem(x, weight.shape[2:], *sizes)
     y = choose("forward", problem, implementation).run(x, weight, bias, problem)
     return _own(y, problem)
 
 
-@_custom_op(
-    "striate::depthwise_input_gradient",
-    mutates_args=(),
-    schema=f"(Tensor grad, Tensor x, Tensor weight, {_WINDOWS}) -> Tensor",
-)
+@_operator("depthwise_input_gradient", "Tensor grad, Tensor x, Tensor weight")
 def depthwise_input_gradient(grad: Tensor, x: Tensor, weight: Tensor, *windows: Any) -> Tensor:
     """Its gradient with respect to the input, of which only shape and layout are read."""
     *sizes, implementation = windows
-    problem = problem_of(x, tuple(weight.shape[2:]), *sizes)
+    problem = _problem(x, weight.shape[2:], *sizes)
     grad = grad.contiguous(memory_format=problem.memory_format)
     kernel = choose("input_gradient", problem, implementation)
     return _own(kernel.run(grad, weight, problem), problem)
 
 
-@_custom_op(
-    "striate::depthwise_weight_gradient",
-    mutates_args=(),
-    schema=f"(Tensor grad, Tensor x, int[] kernel_size, {_WINDOWS}) -> Tensor",
-)
+@_operator("depthwise_weight_gradient", "Tensor grad, Tensor x, int[] kernel_size")
 def depthwise_weight_gradient(
     grad: Tensor, x: Tensor, kernel_size: list[int], *windows: Any
 ) -> Tensor:
     """Its gradient with respect to the weight."""
     *sizes, implementation = windows
-    problem = problem_of(x, tuple(kernel_size), *sizes)
+    problem = _problem(x, kernel_size, *sizes)
     grad = grad.contiguous(memory_format=problem.memory_format)
     gradient: Tensor = choose("weight_gradient", problem, implementation).run(grad, x, problem)
     return gradient.contiguous()
@@ -102,13 +74,13 @@ def depthwise_weight_gradient(
 
 @depthwise.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, *windows: Any) -> Tensor:
-    problem = problem_of(x, tuple(weight.shape[2:]), *windows[:4])
+    problem = _problem(x, weight.shape[2:], *windows[:4])
     return x.new_empty(problem.y_shape).contiguous(memory_format=problem.memory_format)
 
 
 @depthwise_input_gradient.register_fake
 def _(grad: Tensor, x: Tensor, weight: Tensor, *windows: Any) -> Tensor:
-    problem = problem_of(x, tuple(weight.shape[2:]), *windows[:4])
+    problem = _problem(x, weight.shape[2:], *windows[:4])
     return grad.new_empty(problem.x_shape).contiguous(memory_format=problem.memory_format)
 
 
@@ -130,7 +102,7 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if ctx.needs_input_grad[1]:
         grad_weight = depthwise_weight_gradient(grad, x, list(weight.shape[2:]), *ctx.windows)
     if ctx.needs_input_grad[2]:
-        grad_bias = vendor.bias_gradient(grad)
+        grad_bias = bias_gradient(grad)
     return grad_x, grad_weight, grad_bias, *(None,) * len(ctx.windows)
 
 

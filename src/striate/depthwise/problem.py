@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Final, Literal, TypeAlias
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from striate.geometry import Window
+from striate.errors import ArgumentError
+from striate.geometry import Padding, Window, plan_windows
 
 Operator: TypeAlias = Literal["forward", "input_gradient", "weight_gradient"]
 
 OPERATORS: Final[tuple[Operator, ...]] = ("forward", "input_gradient", "weight_gradient")
+
+Input: TypeAlias = Float[Tensor, "n c *space"]
+Weight: TypeAlias = Float[Tensor, "c 1 *kernel"]
+Bias: TypeAlias = Float[Tensor, " c"]
+Output: TypeAlias = Float[Tensor, "n c *out"]
 
 MEMORY_FORMATS: Final = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -22,13 +30,13 @@ class Problem:
     """One depthwise convolution; y[n, c, o] = sum over taps t of x[n, c, o s + t d - low] w[c, t].
 
     Attributes:
-        batch: items.
-        channels: channels, of the input and of the output.
-        space: input positions along each axis.
-        windows: the window that slides along each axis, padding included.
-        dtype: type of the input, the weight and the output; sums are kept in float32.
-        device_type: "cpu", "cuda", ...
-        channels_last: channels are innermost in memory (2-D and 3-D only).
+        batch: Number of items.
+        channels: Number of channels, the same in the input and the output.
+        space: Input positions along each axis.
+        windows: The window that slides along each axis, padding included.
+        dtype: Type of the input, the weight and the output. Sums are kept in float32.
+        device_type: Where the tensors are, as torch names it: "cpu", "cuda", ...
+        channels_last: Whether channels are innermost in memory (2-D and 3-D only).
     """
 
     batch: int
@@ -46,17 +54,17 @@ class Problem:
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
-        """Taps along each axis."""
+        """Number of taps along each axis."""
         return tuple(window.kernel_size for window in self.windows)
 
     @property
     def stride(self) -> tuple[int, ...]:
-        """Steps between outputs along each axis."""
+        """Input positions from one output to the next along each axis."""
         return tuple(window.stride for window in self.windows)
 
     @property
     def dilation(self) -> tuple[int, ...]:
-        """Distance between taps along each axis."""
+        """Input positions from one tap to the next along each axis."""
         return tuple(window.dilation for window in self.windows)
 
     @property
@@ -64,7 +72,7 @@ class Problem:
         """Output positions along each axis.
 
         Raises:
-            ArgumentError: the kernel does not fit the padded input.
+            ArgumentError: The kernel does not fit the padded input.
         """
         pairs = zip(self.space, self.windows, strict=True)
         return tuple(window.output_size(size) for size, window in pairs)
@@ -104,15 +112,69 @@ class Problem:
 
     @property
     def pads_alike(self) -> bool:
-        """Every axis has the same padding at both ends."""
+        """Whether every axis has the same padding at both ends."""
         return all(window.low == window.high for window in self.windows)
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """The layout of input and output."""
+        """The memory layout of the input and the output."""
         return MEMORY_FORMATS[self.rank] if self.channels_last else torch.contiguous_format
 
-    @property
-    def multiply_adds(self) -> int:
-        """Products summed, in each of the three operators."""
-        return prod(self.y_shape) * prod(self.kernel_size)
+
+def problem_of(
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: int | Sequence[int],
+    padding: Padding,
+    dilation: int | Sequence[int],
+    dtype: torch.dtype,
+    device_type: str,
+    channels_last: bool,
+) -> Problem:
+    """The problem of a call, checked.
+
+    Args:
+        x_shape: Shape of the input: items, channels and 1 to 3 spatial axes.
+        weight_shape: Shape of the weight: (channels, 1, *kernel).
+        stride: Positions from one output to the next, for all axes or for each.
+        padding: See `striate.geometry.plan_windows`.
+        dilation: Distance between taps, for all axes or for each.
+        dtype: Type of the tensors.
+        device_type: Where the tensors are, as torch names it.
+        channels_last: Whether channels are innermost in memory.
+
+    Raises:
+        ArgumentError: The shapes do not fit each other, or no window fits.
+    """
+    rank = len(x_shape) - 2
+    if rank not in (1, 2, 3):
+        raise ArgumentError(
+            f"an input of shape {tuple(x_shape)}",
+            why="it must be (items, channels, 1 to 3 spatial axes)",
+        )
+    if len(weight_shape) != len(x_shape) or tuple(weight_shape[:2]) != (x_shape[1], 1):
+        raise ArgumentError(
+            f"a weight of shape {tuple(weight_shape)} for an input of shape {tuple(x_shape)}",
+            why=f"a depthwise weight is (channels={x_shape[1]}, 1, {rank} kernel sizes)",
+        )
+    space = tuple(x_shape[2:])
+    windows = plan_windows(
+        space, weight_shape[2:], stride=stride, padding=padding, dilation=dilation
+    )
+    for size, window in zip(space, windows, strict=True):
+        window.output_size(size)
+    return Problem(
+        batch=x_shape[0],
+        channels=x_shape[1],
+        space=space,
+        windows=windows,
+        dtype=dtype,
+        device_type=device_type,
+        channels_last=channels_last,
+    )
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether channels are innermost in memory."""
+    memory_format = MEMORY_FORMATS.get(x.ndim - 2)
+    return memory_format is not None and x.is_contiguous(memory_format=memory_format)

@@ -10,47 +10,35 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
-from striate.depthwise.problem import Problem
+from striate.depthwise.problem import Bias, Input, Output, Problem, Weight
 
 _CONVOLVE: Final = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-def forward(
-    x: Float[Tensor, "n c *space"],
-    weight: Float[Tensor, "c 1 *kernel"],
-    bias: Float[Tensor, " c"] | None,
-    problem: Problem,
-) -> Float[Tensor, "n c *out"]:
+def forward(x: Input, weight: Weight, bias: Bias | None, problem: Problem) -> Output:
     """`F.conv1d`, `F.conv2d` or `F.conv3d`, one group for each channel."""
-    x, padding = _padded(x, problem)
-    return convolve(x, weight, bias, problem.stride, padding, problem.dilation)
+    padding = _padding(problem)
+    return convolve(_padded(x, problem), weight, bias, problem.stride, padding, problem.dilation)
 
 
-def input_gradient(
-    grad: Float[Tensor, "n c *out"], weight: Float[Tensor, "c 1 *kernel"], problem: Problem
-) -> Float[Tensor, "n c *space"]:
+def input_gradient(grad: Output, weight: Weight, problem: Problem) -> Input:
     """torch's gradient with respect to the input."""
-    sizes, padding = _padded_space(problem)
+    space = problem.space if problem.pads_alike else problem.padded_space
     # torch asks for an input only for its shape, type and layout.
-    shape = (*grad.shape[:2], *sizes)
-    x = grad.new_empty(shape).to(memory_format=problem.memory_format)
-    total = _backward(grad, x, weight, problem.stride, padding, problem.dilation, wants_input=True)
+    x = grad.new_empty((*grad.shape[:2], *space)).to(memory_format=problem.memory_format)
+    total = _backward(grad, x, weight, problem, wants_input=True)
     return total if problem.pads_alike else total[problem.inside]
 
 
-def weight_gradient(
-    grad: Float[Tensor, "n c *out"], x: Float[Tensor, "n c *space"], problem: Problem
-) -> Float[Tensor, "c 1 *kernel"]:
+def weight_gradient(grad: Output, x: Input, problem: Problem) -> Weight:
     """torch's gradient with respect to the weight."""
-    x, padding = _padded(x, problem)
     weight = x.new_empty(problem.weight_shape)
-    return _backward(grad, x, weight, problem.stride, padding, problem.dilation, wants_input=False)
+    return _backward(grad, _padded(x, problem), weight, problem, wants_input=False)
 
 
-def bias_gradient(grad: Float[Tensor, "n c *out"]) -> Float[Tensor, " c"]:
+def bias_gradient(grad: Output) -> Bias:
     """The sum over items and positions, in float32."""
     axes = [0, *range(2, grad.ndim)]
     wide = torch.promote_types(grad.dtype, torch.float32)
@@ -71,33 +59,21 @@ def convolve(
 
 
 def _backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    *,
-    wants_input: bool,
+    grad: Tensor, x: Tensor, weight: Tensor, problem: Problem, *, wants_input: bool
 ) -> Tensor:
     """One of the two gradients of torch's convolution."""
-    rank = weight.ndim - 2
-    gradients = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, stride, padding, dilation, False, (0,) * rank, weight.shape[0],
-        (wants_input, not wants_input, False),
+    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, problem.stride, _padding(problem), problem.dilation, False,
+        (0,) * problem.rank, problem.channels, (wants_input, not wants_input, False),
     )  # fmt: skip
-    result: Tensor = gradients[0] if wants_input else gradients[1]
-    return result
+    return gradients[0] if wants_input else gradients[1]
 
 
-def _padded(x: Tensor, problem: Problem) -> tuple[Tensor, tuple[int, ...]]:
-    """The input padded where torch cannot, and what is left for torch to pad."""
-    _, padding = _padded_space(problem)
-    return x if problem.pads_alike else F.pad(x, problem.pads), padding
+def _padded(x: Tensor, problem: Problem) -> Tensor:
+    """The input padded where torch cannot."""
+    return x if problem.pads_alike else F.pad(x, problem.pads)
 
 
-def _padded_space(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Sizes of the input that torch is given, and the padding that it adds to both ends."""
-    if problem.pads_alike:
-        return problem.space, tuple(window.low for window in problem.windows)
-    return problem.padded_space, (0,) * problem.rank
+def _padding(problem: Problem) -> tuple[int, ...]:
+    """What is left for torch to pad, at both ends of each axis."""
+    return tuple(window.low if problem.pads_alike else 0 for window in problem.windows)

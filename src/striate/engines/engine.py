@@ -7,7 +7,8 @@ import importlib.util
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -49,14 +50,10 @@ class Deployment:
         Raises:
             EngineError: torch cannot trace it.
         """
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return torch.export.export(
-                    self.module, (self.example,), dynamic_shapes=({0: Dim("items")},)
-                )
-        except Exception as error:  # torch raises errors of many kinds here
-            raise EngineError("the network cannot be traced", why=first_line(error)) from error
+        with library_errors("the network cannot be traced"):
+            return torch.export.export(
+                self.module, (self.example,), dynamic_shapes=({0: Dim("items")},)
+            )
 
     def card_text(self) -> str:
         """The card as one line of JSON."""
@@ -120,7 +117,17 @@ def load_engines() -> Registry[Engine]:
     return ENGINES
 
 
-def first_line(error: Exception) -> str:
-    """What an error of a library says first, shortened."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return one_line(lines[0][:200])
+@contextmanager
+def library_errors(what: str) -> Iterator[None]:
+    """Turn an error of a library, which may be of any class, into one line; no warning is shown.
+
+    Raises:
+        EngineError: There was one; its reason is what the error says first, shortened.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise EngineError(what, why=one_line(lines[0][:200])) from error

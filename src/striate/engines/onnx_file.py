@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.engines.engine import Deployment, first_line
-from striate.errors import EngineError
+from striate.engines.engine import Deployment, library_errors
 
 OPSET: Final = 18
 """Of the operators: old enough for every runtime of the last years."""
@@ -26,24 +24,17 @@ def write_onnx(deployment: Deployment, path: Path) -> None:
     Raises:
         EngineError: ONNX cannot express the network.
     """
-    program = deployment.program().run_decompositions(
-        {
-            torch.ops.aten.adaptive_avg_pool3d.default: _adaptive_average_pool,
-        }
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            written = torch.onnx.export(
-                program,
-                input_names=[deployment.input_name],
-                output_names=list(deployment.output_names),
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
-            )
-    except Exception as error:  # torch raises errors of many kinds here
-        raise EngineError("ONNX cannot express the network", why=first_line(error)) from error
+    decompositions = {torch.ops.aten.adaptive_avg_pool3d.default: _adaptive_average_pool}
+    program = deployment.program().run_decompositions(decompositions)
+    with library_errors("ONNX cannot express the network"):
+        written = torch.onnx.export(
+            program,
+            input_names=[deployment.input_name],
+            output_names=list(deployment.output_names),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert written is not None
     written.model.metadata_props[CARD] = deployment.card_text()
     written.save(path)

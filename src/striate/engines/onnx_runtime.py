@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.engines.engine import ENGINES, Deployment, Engine, Session, first_line
+from striate.engines.engine import ENGINES, Deployment, Engine, Session, library_errors
 from striate.engines.onnx_file import write_onnx
-from striate.errors import EngineError
 
 
 class OnnxRuntime(Engine):
@@ -33,12 +32,10 @@ class OnnxRuntime(Engine):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        try:
+        with library_errors(f"cannot read {str(path)!r}"):
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # its errors share no class
-            raise EngineError(f"cannot read {str(path)!r}", why=first_line(error)) from error
         name = session.get_inputs()[0].name
 
         def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:

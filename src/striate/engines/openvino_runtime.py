@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.engines.engine import ENGINES, Deployment, Engine, Session, first_line
+from striate.engines.engine import ENGINES, Deployment, Engine, Session, library_errors
 from striate.engines.onnx_file import CARD, write_onnx
-from striate.errors import EngineError
 
 
 class OpenVino(Engine):
@@ -30,14 +29,10 @@ class OpenVino(Engine):
         with tempfile.TemporaryDirectory() as folder:
             onnx_path = Path(folder) / "model.onnx"
             write_onnx(deployment, onnx_path)
-            try:
+            with library_errors("OpenVINO cannot express the network"):
                 model = openvino.Core().read_model(onnx_path)
                 model.set_rt_info(deployment.card_text(), CARD)
                 openvino.save_model(model, path, compress_to_fp16=False)
-            except Exception as error:  # its errors share no class
-                raise EngineError(
-                    "OpenVINO cannot express the network", why=first_line(error)
-                ) from error
 
     def load(self, path: Path) -> Session:
         """See `Engine.load`."""
@@ -45,10 +40,8 @@ class OpenVino(Engine):
 
         # By default OpenVINO computes in half precision where the processor can.
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        try:
+        with library_errors(f"cannot read {str(path)!r}"):
             model = openvino.Core().compile_model(path, "CPU", options)
-        except Exception as error:  # its errors share no class
-            raise EngineError(f"cannot read {str(path)!r}", why=first_line(error)) from error
 
         def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
             found = model(inputs)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.engines.engine import ENGINES, Deployment, Engine, Session, first_line
-from striate.errors import EngineError
+from striate.engines.engine import ENGINES, Deployment, Engine, Session, library_errors
 
 CARD = "striate.json"
 """Name of the card inside the file."""
@@ -30,10 +29,8 @@ class TorchExport(Engine):
 
     def load(self, path: Path) -> Session:
         """See `Engine.load`."""
-        try:
+        with library_errors(f"cannot read {str(path)!r}"):
             module = torch.export.load(path).module()
-        except Exception as error:  # torch raises errors of many kinds here
-            raise EngineError(f"cannot read {str(path)!r}", why=first_line(error)) from error
 
         def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
             with torch.inference_mode():

@@ -1,21 +1,8 @@
-"""Where a network looks for its answer; each method is a file that adds itself to `METHODS`."""
+"""The evidence for a network's output, over its input; each method is a file of this package."""
 
-from striate.explain.gradcam import gradcam
-from striate.explain.integrated_gradients import integrated_gradients
-from striate.explain.method import METHODS, Explainable, Method, explain
-from striate.explain.occlusion import occlusion
-from striate.explain.picture import colourize, overlay
-from striate.explain.saliency import saliency
+from striate.explain.method import EXPLANATIONS, Explanation, Method, explain, explain_graph
+from striate.registry import load_package
 
-__all__ = [
-    "METHODS",
-    "Explainable",
-    "Method",
-    "colourize",
-    "explain",
-    "gradcam",
-    "integrated_gradients",
-    "occlusion",
-    "overlay",
-    "saliency",
-]
+load_package(__name__)
+
+__all__ = ["EXPLANATIONS", "Explanation", "Method", "explain", "explain_graph"]

@@ -1,57 +1,76 @@
 """Grad-CAM: the feature maps, each weighted by how much it raises the class's logit.
 
-Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-Localization", ICCV 2017. For a network that ends in global average pooling and one linear layer
+Sources: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", ICCV 2017; for graphs Pope et al., "Explainability Methods for Graph Convolutional
+Neural Networks", CVPR 2019. For a network that ends in global average pooling and one linear layer
 it equals the class activation map of Zhou et al. (CVPR 2016) up to a factor.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from striate.explain.method import METHODS, Explainable, Mapped
+from striate.explain.gradient import gradients, target_logits
+from striate.explain.method import EXPLANATIONS, GraphExplainable, GridExplainable, Method
+from striate.ops.graph_batch import GraphBatch
 
 
 @runtime_checkable
-class KnowsItsMap(Protocol):
-    """A network without maps to weigh that can tell what each place adds to a logit."""
+class HasActivationMap(Protocol):
+    """A network that pools inside its features and gives its class activation map itself."""
 
     def activation_map(self, x: Tensor, targets: Tensor, /) -> Tensor:
-        """(n, *space) contributions that sum to the logit, but for the bias."""
+        """Return what each place of the inputs adds to the targets' logits, (n, *reduced)."""
 
 
-def gradcam(
-    network: Explainable,
-    inputs: Float[Tensor, "n c *space"],
-    targets: Int[Tensor, " n"] | None,
+class HasStem(Protocol):
+    """A network of nodes; a `striate.models.GraphNetwork` is one."""
+
+    stem: nn.Module
+    """Maps each node by itself, before the convolutions."""
+
+
+def _grid(
+    network: GridExplainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
 ) -> Float[Tensor, " n *reduced"]:
-    """The weighted sum of the last feature maps, without its negative part.
+    """Sum the last feature maps by their weights, without negative part.
 
-    Only the head is differentiated: the maps do not depend on what comes before them. A network
-    that pools inside its features gives its class activation map itself.
+    Only the head is differentiated: the maps do not depend on what comes after them.
     """
-    if isinstance(network, Mapped):
-        if targets is None:
-            targets = network.forward_head(network.forward_features(inputs)).argmax(1)
+    if isinstance(network, HasActivationMap):
         return network.activation_map(inputs, targets).float().relu()
-    if isinstance(network, KnowsItsMap):
-        if targets is None:
-            targets = network.forward_head(network.forward_features(inputs)).argmax(1)
-        return network.activation_map(inputs, targets).relu()
     maps = network.forward_features(inputs)
-    with torch.enable_grad():
-        maps = maps.detach().requires_grad_()
-        logits = network.forward_head(maps)
-        chosen = logits.argmax(1) if targets is None else targets.to(logits.device)
-        # Items do not mix in evaluation mode, so one sum gives the gradient of each.
-        score = logits.gather(1, chosen[:, None]).sum()
-        (gradients,) = torch.autograd.grad(score, maps)
-    weights = gradients.flatten(2).mean(-1)
-    return torch.einsum("nc,nc...->n...", weights.float(), maps.detach().float()).relu()
+    slopes = gradients(lambda maps: target_logits(network.forward_head(maps), targets), maps)
+    weights = slopes.flatten(2).mean(-1)
+    return torch.einsum("nc,nc...->n...", weights.float(), maps.float()).relu()
 
 
-METHODS.add("gradcam", gradcam)
+def _graph(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[Tensor, " N"]:
+    """Sum each node's last features by their weights, without negative part.
+
+    Where one node is classified, its own last features alone make its logits. There the features
+    are those before the first convolution, the last that each node has to itself, and their
+    gradient is not averaged over the nodes, so that a node out of reach gets exactly 0.
+    """
+    if graph.seeds is None:
+        features = network.forward_features(graph)
+        slopes = gradients(lambda x: network.forward_head(x, graph)[0, target], features)
+        return (slopes.mean(0) * features).sum(1).relu()
+    kept: list[Tensor] = []
+    hook = cast(HasStem, network).stem.register_forward_hook(
+        lambda _module, _inputs, out: kept.append(out)
+    )
+    try:
+        with torch.enable_grad():
+            logits = network.forward_head(network.forward_features(graph), graph)
+            (slopes,) = torch.autograd.grad(logits[0, target], kept)
+    finally:
+        hook.remove()
+    return (slopes * kept[0].detach()).sum(1).relu()
+
+
+EXPLANATIONS.add("gradcam", Method(grid=_grid, graph=_graph))

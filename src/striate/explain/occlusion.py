@@ -1,19 +1,22 @@
-"""Occlusion: how much the class's logit falls when a patch of the input is blanked.
+"""Occlusion: how much the logit falls when a part of the input is blanked.
 
 Source: Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014. It asks
-nothing of the network but its answers.
+nothing of the network but its outputs. The part is a patch of a grid, the features of a node (its
+edges stay), or an edge. A blank is zero: in normalized inputs the mean of the training items.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from striate.explain.gradient import predicted, target_logits
-from striate.explain.method import METHODS, Explainable
+from striate.explain.gradient import graph_score, grid_score
+from striate.explain.method import EXPLANATIONS, GraphExplainable, GridExplainable, Method, to_peak
+from striate.ops.graph_batch import GraphBatch
 
 NUM_WINDOWS = 200
 """About how many places the patch takes, over all axes together."""
@@ -22,7 +25,7 @@ _BATCH = 16
 
 
 def windows(space: tuple[int, ...], num_windows: int = NUM_WINDOWS) -> list[tuple[slice, ...]]:
-    """Places of the patch: equally many along each axis, each overlapping half of the next.
+    """Return the places of the patch: equally many along each axis, each half over the next.
 
     >>> windows((10,), 4)
     [(slice(0, 4, None),), (slice(2, 6, None),), (slice(4, 8, None),), (slice(6, 10, None),)]
@@ -38,29 +41,19 @@ def windows(space: tuple[int, ...], num_windows: int = NUM_WINDOWS) -> list[tupl
     return list(product(*axes))
 
 
-def occlusion(
-    network: Explainable,
-    inputs: Float[Tensor, "n c *space"],
-    targets: Int[Tensor, " n"] | None,
+def _grid(
+    network: GridExplainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
 ) -> Float[Tensor, " n *space"]:
-    """The mean fall of the logit over the patches that cover a sample, without its negative part.
-
-    A blank is zero: in normalized inputs the mean of the training items.
-    """
-    if targets is None:
-        targets = predicted(network, inputs)
-    heat = torch.stack(
-        [_item(network, item, target) for item, target in zip(inputs, targets, strict=True)]
-    )
-    return heat.relu()
+    """Return the mean fall over the patches that cover a sample, without negative part."""
+    pairs = zip(inputs, targets, strict=True)
+    return torch.stack([_mean_falls(network, item, target) for item, target in pairs]).relu()
 
 
-def _item(
-    network: Explainable, item: Float[Tensor, " c *space"], target: Int[Tensor, ""]
+def _mean_falls(
+    network: GridExplainable, item: Float[Tensor, " c *space"], target: Int[Tensor, ""]
 ) -> Float[Tensor, " *space"]:
-    """The mean fall at each sample of one item."""
     places = windows(tuple(item.shape[1:]))
-    whole = target_logits(network, item[None], target[None])[0]
+    whole = grid_score(network, target[None])(item[None])[0]
     fallen = torch.zeros(item.shape[1:], device=item.device)
     covered = torch.zeros_like(fallen)
     for start in range(0, len(places), _BATCH):
@@ -68,11 +61,59 @@ def _item(
         blanked = item.repeat(len(some), *[1] * item.ndim)
         for copy, place in zip(blanked, some, strict=True):
             copy[:, *place] = 0
-        falls = whole - target_logits(network, blanked, target.expand(len(some)))
+        falls = whole - grid_score(network, target.expand(len(some)))(blanked)
         for fall, place in zip(falls.float(), some, strict=True):
             fallen[place] += fall
             covered[place] += 1
     return fallen / covered
 
 
-METHODS.add("occlusion", occlusion)
+def _graph(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[Tensor, " N"]:
+    """Return the fall when a node's features are blanked, without negative part."""
+    score = graph_score(network, graph, target)
+    whole = score(graph.nodes)
+    falls = graph.nodes.new_zeros(len(graph.nodes))
+    for node in range(len(falls)):
+        blanked = graph.nodes.clone()
+        blanked[node] = 0
+        falls[node] = whole - score(blanked)
+    return falls.relu()
+
+
+def edge_occlusion(
+    network: GraphExplainable,
+    graph: GraphBatch,
+    target: int,
+    among: Int[Tensor, " some"] | None = None,
+) -> Float[Tensor, " E"]:
+    """Return how far the logit falls without each edge, from 0 (not at all) to 1 (furthest).
+
+    Both directions of an edge are left out together and get one value.
+
+    Args:
+        network: The network to explain, in evaluation mode.
+        graph: One graph. Where one of its nodes is classified, that node is its only seed.
+        target: Number of the output to explain.
+        among: Positions of the edges to leave out in turn, by default all. The others get 0.
+    """
+    low, high = graph.edges.sort(0).values
+    ties, number = torch.unique(low * len(graph.nodes) + high, return_inverse=True)
+    fall = graph.nodes.new_zeros(len(ties))
+    with torch.no_grad():
+        whole = graph_score(network, graph, target)(graph.nodes)
+        for tie in (number if among is None else number[among]).unique().tolist():
+            rest = _without(graph, number == tie)
+            fall[tie] = whole - graph_score(network, rest, target)(graph.nodes)
+    return to_peak(fall.relu())[number]
+
+
+def _without(graph: GraphBatch, left_out: Bool[Tensor, " E"]) -> GraphBatch:
+    kept, features = ~left_out, graph.edge_features
+    return replace(
+        graph,
+        edges=graph.edges[:, kept],
+        edge_features=None if features is None else features[kept],
+    )
+
+
+EXPLANATIONS.add("occlusion", Method(grid=_grid, graph=_graph))

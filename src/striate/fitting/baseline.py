@@ -1,203 +1,255 @@
-"""Frozen features and the linear probe on them: a baseline within seconds."""
+"""The baseline of a fit: frozen features of every item, and a linear probe on them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from striate.data.dataset import ImageDataset
 from striate.data.randomness import epoch_order
-from striate.errors import StoppedError
-from striate.fitting.steps import Ledger
-from striate.kinds.image.symmetry import apply_symmetry
-from striate.models import Network
+from striate.device import fast_dtype
+from striate.fitting.candidate import HeldOut
+from striate.fitting.context import CHECK_STOP_EVERY, FitContext
+from striate.models import Network, create_model
 from striate.models.kernel_machine import ScaleFeatures
-from striate.progress import Progress
-from striate.tasks import Task
-from striate.transfer.features import extract, extract_parts
+from striate.nn.layout import channels_last, placed
+from striate.progress import duration
+from striate.tasks.objective import ProbeOutputs
+from striate.transfer.features import PooledFeatures, prepare
 from striate.transfer.probe import LinearProbe
 
-READ: Final = 64
-"""Items read from the store at a time."""
+MAX_FEATURES: Final = 500_000_000
+"""Largest number of features of all items together that are kept: 2 GB."""
 
-TRANSFORMED: Final = {"mirror": 1, "upside down": 2, "transposed": 4}
-"""The symmetries that generate all eight, by what they do to an image."""
-
-MOST_NUMBERS: Final = 500_000_000
-"""Features of all items together, at most: 2 GB."""
-
-EARLY: Final = 45.0
+FIRST_BASELINE_SECONDS: Final = 45.0
 """Seconds after which a first baseline is told where the features of all items take longer."""
 
-_LOOKS: Final = 256
-"""Validation items that are looked at transformed."""
 
-
-def crops(
-    dataset: ImageDataset,
-    indices: NDArray[np.int64],
-    size: int,
-    symmetry: int = 0,
-    stop: Callable[[], bool] | None = None,
-) -> Iterator[Tensor]:
-    """Batches of the items' central squares, uint8, under a symmetry.
-
-    Raises:
-        StoppedError: `stop` said so.
-    """
-    for start in range(0, len(indices), READ):
-        if stop is not None and stop():
-            raise StoppedError
-        pixels = dataset.pixels.center_crops(indices[start : start + READ], size)
-        yield apply_symmetry(pixels, symmetry)
-
-
-def features_of(
-    network: Network,
-    dataset: ImageDataset,
-    size: int,
-    ledger: Ledger,
-    progress: Progress,
-    stop: Callable[[], bool] | None,
-    *,
-    seed: int,
-    look: Callable[[Tensor, NDArray[np.int64]], None],
-) -> Tensor:
-    """(items, features) frozen features of every item.
-
-    Those of every scale where they are not too many to keep; the last are the pooled ones. First
-    come the validation items, then those of training at random: what is known can be judged early.
+class Baseline:
+    """Frozen features of every item and a probe on them, each made when it is first asked for.
 
     Args:
-        network: pretrained.
-        dataset: of the items.
-        size: of the central squares, pixels a side.
-        ledger: keeps the result.
-        progress: is told of the work.
-        stop: says whether to stop.
-        seed: of the order.
-        look: is shown, again and again, the features and which items have theirs by now.
+        context: The fit.
     """
 
-    def make() -> dict[str, Tensor]:
+    def __init__(self, context: FitContext) -> None:
+        self.context = context
+
+    @property
+    def model(self) -> str:
+        """Name of the network whose features are taken."""
+        asked = self.context.options.model
+        return str(self.context.defaults.features) if asked == "auto" else asked
+
+    @property
+    def weights(self) -> str:
+        """What the network's weights are, for the report."""
+        asked = self.context.options.weights
+        if asked == "auto":
+            return "ImageNet" if self.context.defaults.pretrained else "random filters"
+        return "random" if asked is None else asked
+
+    @cached_property
+    def network(self) -> Network:
+        """The network, in evaluation mode on the fit's device; it stays as it is."""
+        context = self.context
+        asked = context.options.weights
+        pretrained = "imagenet" if context.defaults.pretrained else None
+        network = made(context, self.model, pretrained if asked == "auto" else asked)
+        if context.defaults.fit_features is not None:
+            train = context.dataset.store.take(context.dataset.indices("train"))
+            context.defaults.fit_features(
+                network, context.inputs.inputs(train), context.options.seed
+            )
+        return network.eval()
+
+    @cached_property
+    def features(self) -> Tensor:
+        """(items, features) of every item: of every scale where they can be kept, pooled ones last."""
+        context = self.context
+        return context.steps.timed(
+            "features", lambda: context.steps.tensors("features", self._extracted)["features"]
+        )
+
+    @property
+    def pooled(self) -> Tensor:
+        """(items, features) of the network's pooled last maps."""
+        return self.features[:, -self.network.num_features :]
+
+    @property
+    def has_all_scales(self) -> bool:
+        """Whether the features are of every scale."""
+        return self.features.shape[1] > self.network.num_features
+
+    @cached_property
+    def probe(self) -> LinearProbe:
+        """The probe of the training items; its figures are the first that the user sees."""
+        context = self.context
+        train = context.dataset.indices("train")
+        probe = context.steps.timed("train", lambda: self.fitted_probe(train, "probe"))
+        val = context.dataset.indices("val")
+        tell_validation(
+            context, "baseline", "linear probe on frozen features", probe.logits(self.pooled[val])
+        )
+        return probe
+
+    @cached_property
+    def outputs(self) -> ProbeOutputs:
+        """The probe's outputs of the validation and the test items."""
+        val, test = (self.context.dataset.indices(part) for part in ("val", "test"))
+        logits = self.probe.logits
+        return ProbeOutputs(val=logits(self.pooled[val]), test=logits(self.pooled[test]))
+
+    def fitted_probe(self, indices: NDArray[np.int64], name: str) -> LinearProbe:
+        """A probe of some items, its regularization chosen by cross-validation in them.
+
+        Args:
+            indices: Positions of the items.
+            name: Name of the step whose result this is.
+        """
+        objective, seed = self.context.objective, self.context.options.seed
+
+        def make() -> dict[str, Tensor]:
+            probe = objective.fit_probe(self.pooled, indices, objective.probe_config(seed))
+            return {
+                "weight": probe.weight,
+                "bias": probe.bias,
+                "C": torch.tensor(probe.C, dtype=torch.float64),
+            }
+
+        stored = self.context.steps.tensors(name, make)
+        return LinearProbe(weight=stored["weight"], bias=stored["bias"], C=stored["C"].item())
+
+    def cross_outputs(self, indices: NDArray[np.int64], C: float) -> HeldOut:
+        """Outputs of probes for items that each was not fitted to.
+
+        Args:
+            indices: Positions of the items to go through, fold by fold.
+            C: Inverse regularization of the probes.
+        """
+        objective = self.context.objective
+        config = replace(objective.probe_config(self.context.options.seed), Cs=(C,))
+        return objective.cross_outputs(self.pooled, indices, config)
+
+    def extracted(self, module: nn.Module, batches: Iterator[Any]) -> Iterator[Tensor]:
+        """(n, features) of each batch, in float32 on the CPU.
+
+        Args:
+            module: Made of the network, from normalized inputs to features.
+            batches: What `Inputs.inputs` gave.
+        """
+        device = self.context.device
+        inputs = self.context.inputs.for_network(self.network)
+        dtype = fast_dtype(device.type) if inputs.folds else torch.float32
+        frozen: nn.Module | None = None
+        for batch in batches:
+            x = inputs.normalized(placed(batch, device))
+            if inputs.folds:
+                frozen = frozen or prepare(module, x, dtype)
+                x = channels_last(x.to(dtype))
+            with torch.inference_mode():
+                yield (frozen or module)(x).float().cpu()
+
+    def _extracted(self) -> dict[str, Tensor]:
+        """The features, those of validation items first, then of training at random.
+
+        What is known by then can be judged early.
+        """
+        context, dataset, network = self.context, self.context.dataset, self.network
         train = dataset.indices("train")
-        train = train[epoch_order(seed, 0, len(train))]
+        train = train[epoch_order(context.options.seed, 0, len(train))]
         order = np.concatenate([dataset.indices("val"), train, dataset.indices("test")])
-        scales = ScaleFeatures(network)
-        few = scales.num_features * len(order) <= MOST_NUMBERS
-        width = scales.num_features if few else network.num_features
+        module: nn.Module = PooledFeatures(network)
+        width = network.num_features
+        if context.defaults.all_scales:
+            scales = ScaleFeatures(network)
+            if scales.num_features * len(order) <= MAX_FEATURES:
+                module, width = scales, scales.num_features
         features = torch.empty(len(order), width)
-        batches = crops(dataset, order, size, stop=stop)
+        look = self._early_probe(width)
         done = 0
-        with progress.track("features", len(order), "items") as tracker:
-            for part in extract_parts(network, batches, features=scales if few else None):
+        with context.progress.track("features", len(order), "items") as tracker:
+            for part in self.extracted(module, plain_batches(context, order)):
                 features[order[done : done + len(part)]] = part
                 done += len(part)
                 tracker.advance(len(part))
                 look(features, order[:done])
         return {"features": features}
 
-    return ledger.tensors("features", make)["features"]
+    def _early_probe(self, width: int) -> Callable[[Tensor, NDArray[np.int64]], None]:
+        """Tells once how a probe of middling regularization does on the items so far."""
+        context, objective = self.context, self.context.objective
+        train, val = context.dataset.indices("train"), context.dataset.indices("val")
+        due = FIRST_BASELINE_SECONDS
+
+        def look(features: Tensor, known: NDArray[np.int64]) -> None:
+            nonlocal due
+            if context.seconds() < due:
+                return
+            learnt = np.intersect1d(known, train)
+            if not objective.can_learn(learnt):
+                due += FIRST_BASELINE_SECONDS
+                return
+            due = math.inf
+            pooled = features[:, width - self.network.num_features :]
+            config = objective.probe_config(context.options.seed)
+            middle = config.Cs[len(config.Cs) // 2]
+            probe = objective.fit_probe(pooled, learnt, replace(config, Cs=(middle,)))
+            share = f"linear probe on the first {len(known)} of {len(features)} items"
+            tell_validation(context, "first baseline", share, probe.logits(pooled[val]))
+
+        return look
 
 
-def has_all_scales(network: Network, features: Tensor) -> bool:
-    """Whether a network's features are of every scale, or the items were too many for that."""
-    return features.shape[1] == ScaleFeatures(network).num_features
-
-
-def probe_of(
-    task: Task,
-    features: Tensor,
-    indices: NDArray[np.int64],
-    seed: int,
-    ledger: Ledger,
-    topic: str = "probe",
-) -> LinearProbe:
-    """A probe fitted to some items, its strength chosen by cross-validation in them."""
-
-    def make() -> dict[str, Tensor]:
-        probe = task.fit_probe(features, indices, task.probe_config(seed))
-        strength = torch.tensor(probe.strength, dtype=torch.float64)
-        return {"weight": probe.weight, "bias": probe.bias, "strength": strength}
-
-    stored = ledger.tensors(topic, make)
-    return LinearProbe(
-        weight=stored["weight"],
-        bias=stored["bias"],
-        strength=stored["strength"].item(),
-        scores={},
-    )
-
-
-def early_baseline(
-    task: Task,
-    num_pooled: int,
-    *,
-    seed: int,
-    seconds: Callable[[], float],
-    tell: Callable[[str, Tensor], None],
-) -> Callable[[Tensor, NDArray[np.int64]], None]:
-    """Tells once how a probe of middling strength does on the items so far: for `features_of`.
+def made(context: FitContext, name: str, weights: str | None) -> Network:
+    """A network for the fit's inputs, on its device.
 
     Args:
-        task: what to learn.
-        num_pooled: the last of an item's features, which the probe takes.
-        seed: of the fit.
-        seconds: since the fit began.
-        tell: is given the probe's description and its outputs for the validation items, which are
-            the first to have features.
+        context: The fit.
+        name: Name of the network.
+        weights: What it starts from; None for random weights.
+
+    Raises:
+        WeightsError: The weights do not fit.
+        WeightsUnavailableError: They are not on this machine, nor to be had.
     """
-    train, val = task.dataset.indices("train"), task.dataset.indices("val")
-    due = EARLY
-
-    def look(features: Tensor, known: NDArray[np.int64]) -> None:
-        nonlocal due
-        if seconds() < due:
-            return
-        learnt = np.intersect1d(known, train)
-        if not task.can_learn(learnt):
-            due += EARLY
-            return
-        due = math.inf
-        pooled = features[:, -num_pooled:]
-        config = task.probe_config(seed)
-        middle = config.strengths[len(config.strengths) // 2]
-        probe = task.fit_probe(pooled, learnt, replace(config, strengths=(middle,)))
-        share = f"linear probe on the first {len(known)} of {len(features)} items"
-        tell(share, probe.logits(pooled[val]))
-
-    return look
+    torch.manual_seed(context.options.seed)
+    network = create_model(
+        name,
+        num_classes=context.objective.num_outputs,
+        weights=weights,
+        **context.inputs.network_options(name),
+    )
+    return network.to(context.device)
 
 
-def probe_cross_outputs(
-    task: Task, features: Tensor, indices: NDArray[np.int64], probe: LinearProbe, seed: int
-) -> tuple[Tensor, NDArray[np.int64]]:
-    """What probes of one's strength say of items that each was not fitted to, and of which items."""
-    config = replace(task.probe_config(seed), strengths=(probe.strength,))
-    return task.cross_outputs(features, indices, config)
+def plain_batches(context: FitContext, indices: NDArray[np.int64]) -> Iterator[Any]:
+    """Inputs without chance of some items, in order, in batches that are computed at once.
+
+    Raises:
+        StoppedError: The user asked to stop.
+    """
+    size = context.inputs.batch_size or max(1, len(indices))
+    for start in range(0, len(indices), size):
+        if start % CHECK_STOP_EVERY < size:
+            context.check_stop()
+        yield context.inputs.inputs(context.dataset.store.take(indices[start : start + size]))
 
 
-def transformed_losses(
-    network: Network,
-    probe: LinearProbe,
-    features: Tensor,
-    task: Task,
-    dataset: ImageDataset,
-    size: int,
-    stop: Callable[[], bool] | None,
-) -> tuple[dict[str, float], float]:
-    """The probe's loss on some validation items as they are and transformed, and of knowing nothing."""
-    looks = dataset.indices("val")[:: max(1, len(dataset.indices("val")) // _LOOKS)]
-    losses = {"identity": task.uncalibrated_loss(probe.logits(features[looks]), looks)}
-    for name, symmetry in TRANSFORMED.items():
-        batches = crops(dataset, looks, size, symmetry, stop)
-        seen = extract(network, batches)
-        losses[name] = task.uncalibrated_loss(probe.logits(seen), looks)
-    return losses, task.ignorance(looks)
+def tell_validation(context: FitContext, name: str, model: str, outputs: Tensor) -> None:
+    """Say how a model does on the validation items, as soon as that is known."""
+    objective = context.objective
+    if context.first_baseline is None:
+        context.first_baseline = context.seconds()
+    figures = objective.epoch_metrics(outputs, context.dataset.indices("val"))
+    told = [f"{key.replace('_', ' ')} {figures[key]:.4f}" for key in reversed(objective.metrics)]
+    context.progress.say(
+        f"{name} after {duration(context.seconds())}: {model}, validation {', '.join(told)}"
+    )

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from striate.data.dataset import Dataset
-from striate.data.layouts import open_source
-from striate.data.prepare import prepare, prepare_readings
-from striate.errors import ArgumentError, one_line
+from striate.data.layouts.layout import open_source
+from striate.errors import one_line
 from striate.files import user_cache_folder
-from striate.fitting.choices import choose_image_size
-from striate.progress import Progress
-from striate.tasks import task_of
+from striate.fitting.options import FitOptions
+from striate.fitting.prepare import check_parts, read_dataset
+from striate.kinds.kind import kind_named
+from striate.progress import ProgressLike, as_progress
+from striate.tasks.task import task_of
 from striate.typing import PathLike
 
 _SHOWN = 20
@@ -22,49 +21,47 @@ _SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Data that was read, checked and split.
+    """Data that were read, checked and split.
 
     Attributes:
-        dataset: as a fit would see it.
-        image_size: that a fit would choose, in pixels; None where the items are no images.
+        dataset: The data as a fit would see them.
+        choices: What a fit would choose before it reads them.
+        notes: What a user should know of how they become inputs.
     """
 
     dataset: Dataset
-    image_size: int | None
+    choices: dict[str, str]
+    notes: tuple[Any, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The document of `striate check --json`."""
         dataset = self.dataset
-        counts = np.bincount(dataset.labels, minlength=len(dataset.classes)).tolist()
-        targets = dataset.targets
         return {
             "data": dataset.name,
             "kind": dataset.kind,
             "items": len(dataset.items),
-            "image_size": self.image_size,
-            "classes": dict(zip(dataset.classes, counts, strict=False)),
-            "targets": None if targets is None else [float(targets.min()), float(targets.max())],
+            "choices": self.choices,
+            **dataset.target.overview(),
             "splits": {part: len(dataset.indices(part)) for part in ("train", "val", "test")},
             "notes": [
                 {"code": n.code, "severity": n.severity, "message": n.message, "items": n.ids}
-                for n in dataset.notes
+                for n in (*dataset.notes, *self.notes)
             ],
             "skipped": [{"item": skip.id, "reason": skip.reason} for skip in dataset.skipped],
         }
 
     def as_text(self) -> str:
         """The findings in lines, warnings first."""
-        found = self.as_json()
-        splits = ", ".join(f"{part} {count}" for part, count in found["splits"].items())
-        size = "" if self.image_size is None else f"; image size {self.image_size} px"
-        what, details = task_of(self.dataset).composition()
-        lines = [
-            f"{found['items']} items {what}: {details}",
-            f"split: {splits}{size}",
-        ]
-        notes = sorted(self.dataset.notes, key=lambda note: note.severity != "warning")
+        dataset = self.dataset
+        what, details = task_of(dataset.items).objective(dataset).composition()
+        splits = ", ".join(
+            f"{part} {len(dataset.indices(part))}" for part in ("train", "val", "test")
+        )
+        chosen = "".join(f"; {topic} {choice}" for topic, choice in self.choices.items())
+        lines = [f"{len(dataset.items)} items {what}: {details}", f"split: {splits}{chosen}"]
+        notes = sorted((*dataset.notes, *self.notes), key=lambda note: note.severity != "warning")
         lines += [f"{note.severity}: {note.message}" for note in notes]
-        skipped = self.dataset.skipped
+        skipped = dataset.skipped
         lines += [f"left out: {skip.id}: {skip.reason}" for skip in skipped[:_SHOWN]]
         if len(skipped) > _SHOWN:
             lines.append(f"left out: {len(skipped) - _SHOWN} more")
@@ -78,26 +75,38 @@ def check(
     *,
     seed: int = 0,
     image_size: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressLike = None,
 ) -> Checked:
-    """Read, check and split some data as a fit would.
+    """Read, check and split some data as a fit would, and fit the inputs to the training items.
 
     Args:
-        data: see `striate.fit`.
-        seed: of the split.
-        image_size: side of the network's input; from the data by default.
-        progress: is told of the work.
+        data: See `striate.fit`.
+        seed: Seed of the split.
+        image_size: Side of the network's input; chosen from the data by default.
+        progress: Told of the work.
 
     Raises:
-        DataError: the data cannot be used for a fit; the message says why.
+        DataError: The data cannot be used for a fit; the message says why.
+        ArgumentError: The kind of the data has no such option.
     """
     source = open_source(str(data))
-    if source.kind != "image":
-        if image_size is not None:
-            raise ArgumentError("--image-size", why=f"it is of no use for a {source.kind}")
-        folder = user_cache_folder()
-        dataset: Dataset = prepare_readings(source, folder=folder, seed=seed, progress=progress)
-        return Checked(dataset=dataset, image_size=None)
-    size, _ = choose_image_size(source, image_size)
-    dataset = prepare(source, size=size, seed=seed, progress=progress)
-    return Checked(dataset=dataset, image_size=size)
+    kind = kind_named(source.kind)
+    options = FitOptions(seed=seed, image_size=image_size)
+    options.check_kind(kind.name, kind.named_options)
+    chosen, choices = kind.choose(source, options.for_inputs(kind.named_options))
+    dataset = read_dataset(
+        source,
+        kind,
+        task_of(source.listing.items),
+        folder=user_cache_folder(),
+        options=chosen,
+        seed=seed,
+        progress=as_progress(progress),
+    )
+    check_parts(dataset)
+    inputs = kind.inputs_type.fitted(dataset.store.each(dataset.indices("train")), chosen)
+    return Checked(
+        dataset=dataset,
+        choices={choice.topic: choice.choice for choice in choices},
+        notes=inputs.notes(),
+    )

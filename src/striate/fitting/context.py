@@ -1,66 +1,111 @@
-"""What every step of a fit needs to know."""
+"""What every part of a fit needs to know."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import torch
 
+from striate.data.dataset import Dataset
 from striate.data.source import Source
-from striate.fitting.options import FitConfig
-from striate.fitting.steps import Ledger
+from striate.errors import StoppedError
+from striate.fitting.options import FitOptions
+from striate.fitting.steps import Steps
+from striate.kinds.inputs import Inputs
+from striate.kinds.kind import Defaults, Kind
 from striate.progress import Progress
-from striate.report import Choice
+from striate.report.schema import Candidate as CandidateRow
+from striate.report.schema import Choice
 from striate.run.folder import RunFolder
+from striate.tasks.objective import Objective
+from striate.tasks.task import Task
+
+REPORT_SECONDS: Final = 12.0
+"""Seconds kept back for the report and its pictures."""
+
+EVALUATION_SHARE: Final = 0.2
+"""Largest share of the time that predicting held-out items may take."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+CHECK_STOP_EVERY: Final = 64
+"""Items after which a pass over items looks whether the user asked to stop."""
+
+
+@dataclass(kw_only=True)
+class FitContext:
     """A fit in progress.
 
     Attributes:
-        config: the options.
-        source: of the data.
-        folder: of the run.
-        ledger: what was found and decided so far.
-        device: where to compute.
-        progress: is told of the work.
-        stop: says whether to save and stop.
-        began: moment of the start (`time.monotonic`), less the time of earlier attempts.
-        choices: decisions made for the user, for the report.
+        options: What the user chose.
+        source: The data.
+        kind: Kind of the items.
+        task: What is predicted.
+        folder: Run folder that is written.
+        steps: Results of steps, kept for a resumed fit.
+        device: Where to compute.
+        progress: Told of the work.
+        stop: Says whether to save and stop.
+        began: Moment of the start (`time.monotonic`), less the time of earlier attempts.
+        choices: Decisions made for the user, for the report.
+        candidates: What was tried, for the report.
+        first_baseline: Seconds until the first model could be judged; None before.
+        predicted_per_second: Items of the test part that the result predicted in a second.
+        dataset: The items, read, checked and split.
+        inputs: How an item becomes a network's input, fitted to the training items.
+        objective: The task on this data set.
+        defaults: Networks and settings that suit the inputs.
     """
 
-    config: FitConfig
+    options: FitOptions
     source: Source
+    kind: Kind
+    task: Task
     folder: RunFolder
-    ledger: Ledger
+    steps: Steps
     device: torch.device
     progress: Progress
     stop: Callable[[], bool]
     began: float
     choices: list[Choice] = field(default_factory=list)
+    candidates: list[CandidateRow] = field(default_factory=list)
+    first_baseline: float | None = None
+    predicted_per_second: float = 0.0
+    dataset: Dataset = field(init=False)
+    inputs: Inputs[Any] = field(init=False)
+    objective: Objective = field(init=False)
+    defaults: Defaults = field(init=False)
 
     def seconds(self) -> float:
-        """Time spent on the fit so far."""
+        """Time spent on the fit so far, in seconds."""
         return time.monotonic() - self.began
 
     def seconds_left(self) -> float:
-        """Until the time given is over."""
-        return self.config.time - self.seconds()
+        """Seconds until the time given is over."""
+        return self.options.seconds - self.seconds()
 
-    def decide(self, topic: str, make: Callable[[], tuple[str, Choice]]) -> str:
+    def seconds_to_train(self) -> float:
+        """Seconds left for training once prediction and the report have their share."""
+        return (1 - EVALUATION_SHARE) * self.seconds_left() - REPORT_SECONDS
+
+    def decide(self, topic: str, make: Callable[[], Choice]) -> str:
         """A decision, made once and the same after a resume; the user is told."""
-        stored = self.ledger.decide(topic, lambda: _as_json(*make()))
-        self.tell(Choice(**stored["choice"]))
-        return str(stored["value"])
+        choice = Choice(**self.steps.step(topic, lambda: make().model_dump()))
+        self.tell(choice)
+        return choice.choice
 
     def tell(self, choice: Choice) -> None:
         """Tell the user of a decision, and keep it for the report."""
         self.choices.append(choice)
         self.progress.say(f"{choice.topic}: {choice.choice} ({choice.why})")
 
+    def check_stop(self) -> None:
+        """Leave where the user asked to stop.
 
-def _as_json(value: str, choice: Choice) -> dict[str, object]:
-    return {"value": value, "choice": choice.model_dump()}
+        Raises:
+            StoppedError: The user did.
+        """
+        if self.stop():
+            raise StoppedError

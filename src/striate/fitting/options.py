@@ -1,114 +1,313 @@
-"""What a user can choose about a fit, checked once."""
+"""The options of `fit`: each declared once, here.
+
+The command line, the signature of `striate.fit`, the estimators and the table in the documentation
+are made from this declaration. Which options act follows from the kind of the data and from the
+methods that are tried: one that would be ignored is refused.
+"""
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
 
-from striate.errors import ArgumentError, UnknownNameError
-from striate.kinds.image.symmetry import SYMMETRIES
-from striate.typing import Kind
+from striate.errors import OptionError, UnknownNameError
 
-METHODS: Final = ("auto", "probe", "kernel", "finetune", "scratch")
+Scope = Literal["fit", "kind", "method"]
+
+METHOD_NAMES: Final = (
+    "auto",
+    *(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "methods")])),
+)
+"""What `--method` offers: "auto" and one name for each file in `methods/`."""
+
+SYMMETRIES: Final = ("auto", "identity", "mirror", "flips", "dihedral", "cube")
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    panel: str,
+    scope: Sequence[Scope] = ("fit",),
+    choices: Sequence[str] = (),
+    registered: bool = False,
+    minimum: float | None = None,
+    metavar: str = "",
+    decides: bool = True,
+) -> Any:
+    """The declaration of an option.
+
+    Args:
+        default: Value where the user says nothing.
+        text: Explanation for the user, in whole sentences.
+        panel: Group under which the command line lists the option.
+        scope: "fit" for an option that always acts; "kind" for one that acts where the kind of
+            the data names it; "method" for one that acts where a method that is tried uses it.
+        choices: Values that are allowed, where they can be listed.
+        registered: Whether a registry checks the value, which may hold more than `choices`.
+        minimum: Lowest value that is allowed.
+        metavar: How the command line shows the value.
+        decides: Whether the result depends on it, so that a resumed fit must have the same value.
+    """
+    metadata = {
+        "text": text,
+        "panel": panel,
+        "scope": tuple(scope),
+        "choices": tuple(choices),
+        "registered": registered,
+        "minimum": minimum,
+        "metavar": metavar,
+        "decides": decides,
+    }
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """The options of `striate fit`.
-
-    Attributes:
-        model: name of a network; "auto" takes the offline default.
-        weights: "imagenet", a file, or None for a random start; "auto" follows `method`.
-        method: "probe" trains a linear head on frozen features, "kernel" a kernel machine on
-            frozen features of every scale, "finetune" goes on from the probe, "scratch" starts from
-            random weights; "auto" keeps the best of the first three.
-        time: seconds the whole fit may take.
-        epochs: number of epochs of fine-tuning; None plans them from `time`.
-        symmetry: of the images, where labels do not depend on it: "identity", "mirror", "flips",
-            "dihedral"; "auto" asks the probe.
-        image_size: side of the network's input in pixels; None chooses from the data.
-        seed: of the split, the augmentation and the training.
-        device: "auto", "cpu" or "cuda".
-        workers: threads that prepare batches beside the training.
-        options: how signals, volumes or graphs become inputs, by name (see the feed of the kind).
+class FitOptions:
+    """What a user can choose about a fit, checked once.
 
     Raises:
-        ArgumentError: a value that is not allowed.
+        ArgumentError: A value is not allowed.
     """
 
-    model: str = "auto"
-    weights: str | None = "auto"
-    method: str = "auto"
-    time: float = 600.0
-    epochs: int | None = None
-    symmetry: str = "auto"
-    image_size: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    workers: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    out: str | Path | None = option(
+        None,
+        "Run folder to write. By default it is runs/NAME-1, runs/NAME-2 and so on, after the data.",
+        panel="Run",
+        decides=False,
+    )
+    method: str = option(
+        "auto",
+        "How the model is learnt. `probe` trains a linear layer on frozen pretrained features, "
+        "`kernel` a kernel machine on frozen features of every scale, `finetune` goes on training "
+        "a pretrained network, and `scratch` starts from random weights. `auto` tries what suits "
+        "the data within the time and keeps the best.",
+        panel="Model",
+        choices=METHOD_NAMES,
+        registered=True,
+    )
+    model: str = option(
+        "auto",
+        "Network to use, a name from `striate models`, the layers of a plain network as text, or "
+        "timm/NAME. `auto` takes what suits the kind of data.",
+        panel="Model",
+        scope=("method",),
+    )
+    weights: str | None = option(
+        "auto",
+        "Weights to start from: `imagenet`, the file of a checkpoint, or `none` (None in Python) "
+        "for random weights. `auto` takes the pretrained weights that come with the network.",
+        panel="Model",
+        scope=("method",),
+    )
+    time: str | float = option(
+        "10m",
+        "Time for the whole fit: seconds, or text such as 90s, 10m or 1h30m.",
+        panel="Training",
+    )
+    epochs: int | None = option(
+        None,
+        "Number of passes over the training items. By default it is planned from the time; where "
+        "it is given, the time does not limit the training.",
+        panel="Training",
+        scope=("method",),
+        minimum=1,
+    )
+    image_size: int | None = option(
+        None,
+        "Side of the network's input in pixels (of a volume: in voxels). By default it is chosen "
+        "from the data.",
+        panel="Data",
+        scope=("kind",),
+        minimum=8,
+    )
+    symmetry: str = option(
+        "auto",
+        "Mirrorings and turns that leave a label as it is: `identity` (none), `mirror` (left and "
+        "right), `flips` (all axes), `dihedral` (quarter turns too) or, of volumes, `cube` (all turns). "
+        "`auto` asks the data.",
+        panel="Data",
+        scope=("kind", "method"),
+        choices=SYMMETRIES,
+    )
+    options: Mapping[str, Any] = option(
+        {},
+        "How items of this kind become a network's inputs, by name, such as input=mel for sounds "
+        "or size=32 for volumes. The page on the kind lists the names.",
+        panel="Data",
+        metavar="NAME=VALUE",
+    )
+    seed: int = option(
+        0, "Seed of the split, the augmentation and the training order.", panel="Run", minimum=0
+    )
+    device: str = option(
+        "auto",
+        "Where to compute: `cpu`, `cuda`, or `auto` for a GPU where there is one.",
+        panel="Run",
+        decides=False,
+    )
+    workers: int = option(
+        0,
+        "Threads that prepare batches beside the training.",
+        panel="Training",
+        scope=("method",),
+        minimum=0,
+        decides=False,
+    )
+    resume: bool = option(
+        False,
+        "Go on with the interrupted run in `out`, or with the last of the default folders.",
+        panel="Run",
+        decides=False,
+    )
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UnknownNameError("method", self.method, METHODS)
-        symmetries = ["auto", *SYMMETRIES]
-        if self.symmetry not in symmetries:
-            raise UnknownNameError("symmetry", self.symmetry, symmetries)
-        _at_least("time", self.time, 1)
-        _at_least("epochs", self.epochs, 1)
-        _at_least("image-size", self.image_size, 8)
-        _at_least("seed", self.seed, 0)
-        _at_least("workers", self.workers, 0)
+        for declared in fields(self):
+            _check_value(declared, getattr(self, declared.name))
+        seconds = parse_time(self.time)
+        if seconds < 1:
+            raise OptionError("time", self.time, why="it must be at least 1")
+        object.__setattr__(self, "time", seconds)
 
-    def check_kind(self, kind: Kind) -> None:
-        """Refuse what would be ignored for items of a kind.
+    @property
+    def seconds(self) -> float:
+        """Time for the whole fit, in seconds."""
+        return float(self.time)
+
+    def check_kind(self, kind: str, of_kind: Collection[str]) -> None:
+        """Refuse options that the kind of the data does not have.
+
+        Args:
+            kind: Name of the kind.
+            of_kind: Names of the options that it knows.
 
         Raises:
-            ArgumentError: an option that the kind does not have.
+            ArgumentError: An option would be ignored.
         """
-        if kind == "image":
-            if self.options:
-                raise ArgumentError(
-                    f"--option {next(iter(self.options))}", why="images have no such options"
-                )
-            return
-        for option, given in (
-            ("method kernel", self.method == "kernel"),
-            ("symmetry", self.symmetry != "auto" and kind != "volume"),
-            ("image-size", self.image_size is not None and kind != "volume"),
-            ("workers", self.workers > 0),
-        ):
-            if given:
-                raise ArgumentError(f"--{option}", why=f"it is of no use for a {kind}")
+        for name in self._given("kind"):
+            if name not in of_kind:
+                why = f"it is of no use for a {kind}"
+                raise OptionError(name, getattr(self, name), why=why, fix="leave it out")
 
-    def feed_options(self, kind: Kind) -> dict[str, Any]:
-        """The options of a kind's feed, those with a name of their own among them."""
-        options = dict(self.options)
-        if kind == "volume" and self.image_size is not None:
-            options["size"] = self.image_size
-        if kind == "volume" and self.symmetry != "auto":
-            options["symmetry"] = self.symmetry
-        return options
+    def check_methods(self, kind: str, of_methods: Collection[str]) -> None:
+        """Refuse options that no method uses which will be tried.
 
-    def choices(self) -> dict[str, Any]:
+        Args:
+            kind: Name of the kind of the data.
+            of_methods: Names of the options that act in the methods.
+
+        Raises:
+            ArgumentError: An option would be ignored.
+        """
+        for name in self._given("method"):
+            if name in of_methods:
+                continue
+            if self.method == "auto":
+                raise OptionError(name, getattr(self, name), why=f"no method for a {kind} uses it")
+            why = f"the method {self.method!r} does not use it"
+            fix = "leave it out, or choose another method"
+            raise OptionError(name, getattr(self, name), why=why, fix=fix)
+
+    def for_inputs(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """The options of a kind's inputs.
+
+        Args:
+            names: Names of the inputs' options by the name that they have here.
+        """
+        given = self._given()
+        named = {new: getattr(self, name) for name, new in names.items() if name in given}
+        return {**self.options, **named}
+
+    def decisive(self) -> dict[str, Any]:
         """The options that decide the result: what a resumed run must share with its start."""
-        return {k: v for k, v in asdict(self).items() if k not in ("workers", "device")}
+        values = asdict(self)
+        return {f.name: values[f.name] for f in fields(self) if f.metadata["decides"]}
+
+    def to_json(self) -> dict[str, Any]:
+        """Every option, fit for JSON."""
+        return {**asdict(self), "out": None if self.out is None else str(self.out)}
+
+    def _given(self, *scopes: Scope) -> list[str]:
+        """Names of the options that differ from their defaults, of some scopes or of all."""
+        return [
+            f.name
+            for f in fields(self)
+            if getattr(self, f.name) != _default(f)
+            and (not scopes or set(scopes) & set(f.metadata["scope"]))
+        ]
 
 
-def _at_least(option: str, value: float | None, least: float) -> None:
-    if value is not None and value < least:
-        raise ArgumentError(f"--{option} {value}", why=f"it must be at least {least}")
+def declared_options() -> tuple[Field[Any], ...]:
+    """The declared options in their order; `metadata` holds what `option` was given."""
+    return fields(FitOptions)
+
+
+def options_of(values: Mapping[str, Any]) -> FitOptions:
+    """The options with these values.
+
+    Raises:
+        UnknownNameError: There is no option of a name; the nearest is suggested.
+        ArgumentError: A value is not allowed.
+    """
+    known = [declared.name for declared in fields(FitOptions)]
+    for name in values:
+        if name not in known:
+            raise UnknownNameError("option of fit", name, known)
+    return FitOptions(**values)
+
+
+def with_options(*, without: Collection[str] = ()) -> Callable[[F], F]:
+    """Decorate a function that takes the options as `**options`.
+
+    Its signature then names them with types and defaults, and `{options}` in its docstring becomes
+    their description, so that `help` answers every question.
+
+    Args:
+        without: Options that the function does not take.
+    """
+
+    def decorate(function: F) -> F:
+        taken = [f for f in fields(FitOptions) if f.name not in without]
+        signature = inspect.signature(function)
+        named = [
+            p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        own = {p.name for p in named}
+        added = [
+            inspect.Parameter(
+                f.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=_default(f),
+                annotation=_annotation(f),
+            )
+            for f in taken
+            if f.name not in own
+        ]
+        vars(function)["__signature__"] = signature.replace(parameters=[*named, *added])
+        if function.__doc__:
+            lines = "\n".join(_described(f) for f in taken)
+            function.__doc__ = function.__doc__.replace("{options}", lines.lstrip())
+        return function
+
+    return decorate
 
 
 def parse_time(text: str | float) -> float:
     """A duration in seconds, from `90s`, `10m`, `1.5h`, `1h30m` or a number of seconds.
 
     Raises:
-        ArgumentError: the text is no duration.
+        ArgumentError: The text is no duration.
 
     >>> parse_time("10m"), parse_time("1h30m"), parse_time(45)
     (600.0, 5400.0, 45.0)
@@ -119,15 +318,15 @@ def parse_time(text: str | float) -> float:
         return float(text)
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ArgumentError(f"--time {text!r}", why="it is no duration", fix="write 90s, 10m or 1h")
+        raise OptionError("time", text, why="it is no duration", fix="write 90s, 10m or 1h")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def parse_options(texts: Sequence[str]) -> dict[str, str]:
-    """Options by name, from texts like `input=mel`.
+def parse_options(texts: Iterable[str]) -> dict[str, str]:
+    """Options of a kind by name, from texts like `input=mel`.
 
     Raises:
-        ArgumentError: a text without `=`, or a name given twice.
+        ArgumentError: A text has no `=`, or a name is given twice.
 
     >>> parse_options(["input=mel", "window=-160,240"])
     {'input': 'mel', 'window': '-160,240'}
@@ -136,8 +335,36 @@ def parse_options(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise ArgumentError(f"--option {text!r}", fix="write NAME=VALUE")
+            raise OptionError("option", text, fix="write NAME=VALUE")
         if name.strip() in options:
-            raise ArgumentError(f"--option {name.strip()}", why="it is given twice")
+            raise OptionError("option", name.strip(), why="it is given twice")
         options[name.strip()] = value.strip()
     return options
+
+
+def _default(declared: Field[Any]) -> Any:
+    if declared.default is not MISSING:
+        # `time` is kept in seconds.
+        return parse_time(declared.default) if declared.name == "time" else declared.default
+    return {}
+
+
+def _check_value(declared: Field[Any], value: Any) -> None:
+    choices = declared.metadata["choices"]
+    if choices and not declared.metadata["registered"] and value not in choices:
+        raise UnknownNameError(declared.name, str(value), choices)
+    minimum = declared.metadata["minimum"]
+    if minimum is not None and value is not None and value < minimum:
+        raise OptionError(declared.name, value, why=f"it must be at least {minimum}")
+
+
+def _annotation(declared: Field[Any]) -> Any:
+    choices = declared.metadata["choices"]
+    return Literal[choices] if choices else declared.type
+
+
+def _described(declared: Field[Any]) -> str:
+    choices = declared.metadata["choices"]
+    allowed = f" One of {', '.join(choices)}." if choices else ""
+    default = declared.default if declared.default is not MISSING else {}
+    return f"        {declared.name}: {declared.metadata['text']}{allowed} Default: {default!r}."

@@ -1,29 +1,37 @@
-"""A training as a fit runs it: planned for the time there is, validated by its task's figures."""
+"""A training as a fit runs it: planned for the time there is, validated by the task's figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from striate.data.batches import Batches
+from striate.data.randomness import Draws, item_keys
+from striate.device import fast_dtype
 from striate.errors import StoppedError
+from striate.fitting.baseline import plain_batches
+from striate.fitting.context import FitContext
+from striate.kinds.inputs import Inputs
+from striate.models import Network
 from striate.nn.layout import placed
-from striate.nn.parameters import ParameterGroup
-from striate.ops.inputs import Inputs
-from striate.progress import Progress
-from striate.run.folder import CHECKPOINTS, RunFolder
-from striate.tasks import Task
+from striate.nn.parameters import ParameterGroup, plain_groups
+from striate.ops.inputs import Inputs as NetworkInputs
+from striate.progress import counted
+from striate.run.folder import CHECKPOINTS
 from striate.train.checkpoint import CheckpointStore
-from striate.train.loop import Batches, EpochRow, TrainResult, measure_rate, train
-from striate.train.plan import Deadline, TrainPlan, affordable_epochs
+from striate.train.history import EpochRow
+from striate.train.plan import TrainPlan, affordable_epochs
+from striate.train.trainer import Trainer
 
-BALANCE_FROM: Final = 3.0
-"""Ratio of the largest to the smallest class from which the loss weighs classes alike."""
+MIN_SECONDS: Final = 20.0
+"""Seconds below which training by steps is not begun."""
 
 VALIDATION_SPEED_UP: Final = 2.5
 """How much faster an item is validated than trained on: no gradients."""
@@ -31,132 +39,155 @@ VALIDATION_SPEED_UP: Final = 2.5
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Everything a training needs, made before its first step.
+    """Everything that a training needs, made before its first step.
 
     Attributes:
-        trainee: what the loop calls: the network, or its tail behind the frozen blocks.
-        task: what it learns.
-        learning_rate: at the peak of the schedule.
-        batches: for the trainee.
-        validation: inputs for the trainee, in order, in batches to be computed at once.
-        validated: positions in the data set of the items that `validation` gives.
-        groups: of the trained parameters.
-        batch_size: items in an update.
-        max_epochs: however much time there is.
-        label_smoothing: of classes.
-        clip_norm: greatest norm of a gradient; None for no limit.
-        finish: puts what was learnt into the network.
+        trainee: What is called: the network, or its tail behind the frozen blocks.
+        batches: Training batches for the trainee.
+        validation: Gives the inputs of the validation items in order, in batches that are
+            computed at once.
+        groups: The trained parameters.
+        learning_rate: Learning rate at the peak of the schedule.
+        max_epochs: Largest number of epochs, however much time there is.
+        clip_norm: Largest norm of a gradient; None for no limit.
+        finish: Puts what was learnt into the network.
     """
 
     trainee: nn.Module
-    task: Task
-    learning_rate: float
     batches: Batches
-    validation: Callable[[], Iterator[Inputs]]
-    validated: NDArray[np.int64]
+    validation: Callable[[], Iterator[NetworkInputs]]
     groups: Sequence[ParameterGroup]
-    batch_size: int
+    learning_rate: float
     max_epochs: int
-    label_smoothing: float = 0.05
     clip_norm: float | None = None
     finish: Callable[[], None] = lambda: None
 
 
-def plan_training(
-    training: Training, *, epochs: int | None, seconds: float, seed: int
-) -> TrainPlan:
-    """The plan for the time there is; its epochs follow from a measured rate.
+def whole_network(
+    context: FitContext, network: Network, inputs: Inputs[Any], learning_rate: float
+) -> Training:
+    """Training of all layers from augmented items.
 
     Args:
-        training: what is to be trained.
-        epochs: asked for; None plans them.
-        seconds: for training and its validations.
-        seed: of the steps.
+        context: The fit.
+        network: On the fit's device.
+        inputs: How items become its inputs.
+        learning_rate: Learning rate at the peak of the schedule.
     """
-    counts = training.task.class_counts()
-    balanced = counts is not None and _imbalance(counts) > BALANCE_FROM
-    plan = TrainPlan(
-        epochs=epochs or 1,
-        batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        loss=training.task.loss,
-        label_smoothing=training.label_smoothing,
-        ema_decay=0.99,
-        warmup_epochs=1.0,
-        clip_norm=training.clip_norm,
-        class_weights="balanced" if balanced else None,
-        metric=training.task.metrics[0],
-        seed=seed,
+    defaults, dataset, objective = context.defaults, context.dataset, context.objective
+    train, val = dataset.indices("train"), dataset.indices("val")
+    ids = dataset.ids(train)
+    keys = item_keys(ids)
+
+    def make(positions: NDArray[np.int64], number: int) -> tuple[NetworkInputs, Tensor]:
+        draws = Draws(keys[positions], seed=context.options.seed, epoch=number)
+        indices = train[positions]
+        varied = inputs.augmented(dataset.store.take(indices), draws)
+        return inputs.normalized(varied), objective.training_targets(indices)
+
+    batches = Batches(
+        ids,
+        make,
+        batch_size=inputs.training_batch(defaults.batch_size, len(train)),
+        min_steps=defaults.min_steps,
+        seed=context.options.seed,
+        workers=context.options.workers,
     )
-    if epochs is not None:
-        return plan
-    rate = measure_rate(
-        training.trainee, training.batches, plan, training.groups, class_counts=counts
+    return Training(
+        trainee=network,
+        batches=batches,
+        validation=lambda: (inputs.normalized(x) for x in plain_batches(context, val)),
+        groups=plain_groups(network, defaults.weight_decay),
+        learning_rate=learning_rate,
+        max_epochs=defaults.max_epochs,
+        clip_norm=defaults.clip_norm,
     )
-    # Of an epoch as the batches have it: it may go through small data several times.
-    samples = training.batches.steps_per_epoch * training.batch_size
-    validation = len(training.validated) / (VALIDATION_SPEED_UP * rate)
-    planned = affordable_epochs(seconds, rate, samples, seconds_per_validation=validation)
-    return replace(plan, epochs=min(planned, training.max_epochs))
 
 
-def run_training(
-    training: Training,
-    plan: TrainPlan,
-    *,
-    folder: RunFolder,
-    deadline: Deadline | None,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> TrainResult:
-    """Train, going on from the last checkpoint of the run folder.
+def run_training(context: FitContext, training: Training, end: float) -> list[dict[str, float]]:
+    """Train until the moment `end`, or for the epochs that the user chose; one row an epoch.
+
+    Args:
+        context: The fit; training goes on from the last checkpoint in its folder.
+        training: What is to be trained.
+        end: Moment (`time.monotonic`) at which the training must be over.
 
     Raises:
-        StoppedError: `stop` said so; a checkpoint is written.
-        DivergedError: see `striate.train.loop.train`.
-        StorageError: likewise.
+        StoppedError: The user asked to stop; a checkpoint is written.
+        DivergedError: The loss was not finite or exploded, and going back did not help.
+        StorageError: A checkpoint could not be written.
     """
+    objective, dataset = context.objective, context.dataset
+    val = dataset.indices("val")
+    asked = context.options.epochs
+    plan = TrainPlan(
+        epochs=asked or 1,
+        batch_size=training.batches.batch_size,
+        learning_rate=training.learning_rate,
+        ema_decay=0.99,
+        clip_norm=training.clip_norm,
+        metric=objective.metrics[0],
+        seed=context.options.seed,
+    )
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        return validation_metrics(network, training, plan)
+        outputs = validation_outputs(network, training.validation())
+        return objective.epoch_metrics(outputs, val)
 
     def tell(row: EpochRow) -> None:
-        figures = ", ".join(f"{name} {row.metrics[name]:.4f}" for name in training.task.metrics)
-        progress.say(
+        figures = ", ".join(f"{name} {row.metrics[name]:.4f}" for name in objective.metrics)
+        context.progress.say(
             f"epoch {row.epoch}/{plan.epochs}: loss {row.train_loss:.4f}, validation {figures}, "
             f"{row.samples_per_second:.0f} items/s"
         )
 
-    result = train(
-        training.trainee,
-        training.batches,
-        validate,
-        plan,
-        training.groups,
-        CheckpointStore(folder.path / CHECKPOINTS, say=progress.say),
-        progress,
-        on_epoch=tell,
-        stop=stop,
-        deadline=deadline,
-        class_counts=training.task.class_counts(),
-    )
+    def trainer(plan: TrainPlan) -> Trainer:
+        return Trainer(
+            training.trainee,
+            plan,
+            training.groups,
+            training.batches,
+            validate,
+            objective.loss(),
+            checkpoints=CheckpointStore(
+                context.folder.path / CHECKPOINTS, say=context.progress.say
+            ),
+            progress=context.progress,
+            on_epoch=tell,
+            stop=context.stop,
+            seconds_left=None if asked is not None else lambda: end - monotonic(),
+        )
+
+    def planned() -> int:
+        if asked is not None:
+            return asked
+        rate = trainer(plan).measure_rate()
+        # Of an epoch as the batches have it: it may go through small data several times.
+        samples = training.batches.steps_per_epoch * training.batches.batch_size
+        validation = len(val) / (VALIDATION_SPEED_UP * rate)
+        seconds = end - monotonic()
+        epochs = affordable_epochs(seconds, rate, samples, seconds_per_validation=validation)
+        return min(epochs, training.max_epochs)
+
+    plan = replace(plan, epochs=context.steps.step("epochs", planned))
+    steps = training.batches.steps_per_epoch
+    context.progress.say(f"training {counted(plan.epochs, 'epoch')} of {counted(steps, 'step')}")
+    result = context.steps.timed("train", lambda: trainer(plan).fit())
     if result.stopped == "signal":
         raise StoppedError
     training.finish()
-    return result
+    return history_rows(result.history)
 
 
-def validation_metrics(
-    network: nn.Module, training: Training, plan: TrainPlan
-) -> Mapping[str, float]:
-    """The task's figures on the validation items, in the training's precision."""
+def validation_outputs(network: nn.Module, batches: Iterator[NetworkInputs]) -> Tensor:
+    """(items, outputs) of the validation items, in the training's precision."""
     device = next(network.parameters()).device
-    dtype = plan.dtype(device)
+    dtype = fast_dtype(device.type)
     outputs: list[Tensor] = []
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for batch in training.validation():
+        for batch in batches:
             outputs.append(network(placed(batch, device)).float().cpu())
-    return training.task.epoch_metrics(torch.cat(outputs), training.validated)
+    return torch.cat(outputs)
 
 
 def history_rows(history: Sequence[EpochRow]) -> list[dict[str, float]]:
@@ -172,8 +203,3 @@ def history_rows(history: Sequence[EpochRow]) -> list[dict[str, float]]:
         }
         for row in history
     ]
-
-
-def _imbalance(counts: Tensor) -> float:
-    """Items of the largest class over those of the smallest."""
-    return float(counts.max() / counts.min().clamp(min=1))

@@ -1,93 +1,202 @@
-"""What a feed is: the way from the readings of one kind to a network's inputs."""
+"""How items of a kind become a network's inputs."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
+from striate.data.randomness import Draws
 from striate.data.source import Note, Reading
-from striate.ops.inputs import Inputs
-from striate.registry import Registry
-from striate.typing import Kind
+from striate.errors import UnknownNameError
+from striate.models import Network
+from striate.ops.inputs import Inputs as NetworkInputs
+from striate.report.schema import Choice
 
 
-class Feed(ABC):
+@dataclass(frozen=True, kw_only=True)
+class ExportedInput:
+    """The input of an exported file.
+
+    Attributes:
+        name: Its name in the file.
+        means: What it is, for a person.
+        dtype: Its type.
+        details: Further facts for the card beside the file.
+    """
+
+    name: str = "inputs"
+    means: str = "what the run's inputs make of an item"
+    dtype: torch.dtype = torch.float32
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+B = TypeVar("B", bound=NetworkInputs)
+
+
+def check_option_names(what: str, options: Iterable[str], known: Collection[str]) -> None:
+    """Refuse options that the inputs of a kind do not have.
+
+    Args:
+        what: What the items are called ("graphs").
+        options: The names received.
+        known: The names that there are.
+
+    Raises:
+        UnknownNameError: One is not known.
+    """
+    for name in options:
+        if name not in known:
+            raise UnknownNameError(f"option of {what}", name, known)
+
+
+def _with_tuples(value: Any) -> Any:
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+class Inputs(ABC, Generic[B]):
     """How items of one kind become inputs; a frozen dataclass, fitted to training items alone.
 
     Attributes:
-        kind: of the items.
-        num_draws: random numbers that the augmentation of one item takes.
+        batch_size: Items that are computed together, always as many, so that a result does not
+            depend on its company; None where all are.
+        folds: Whether networks may be folded and computed in the device's fast precision.
+        read_size: Shorter side in pixels that is wanted of an item when it is read; None for all.
+        sets: Sets of symmetries that the inputs can be transformed by, the smallest first.
+        symmetry: Name of the set that augmentation draws from; empty where there are none.
     """
 
-    kind: ClassVar[Kind]
-    num_draws: ClassVar[int]
+    batch_size: ClassVar[int | None] = 32
+    folds: ClassVar[bool] = False
+    sets: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    symmetry: str = ""
 
     @classmethod
     @abstractmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
-        """The feed that suits these items: sizes, and what normalizes them.
+        """The inputs that suit these items: sizes, and what normalizes them.
 
         Args:
-            readings: of training items alone, so that nothing of the others leaks; may be large,
-                and is gone through once.
-            options: what the user chose, by name; only those that were chosen.
+            readings: Training items alone, so that nothing of the others leaks; they may be large,
+                and are gone through once.
+            options: What the user chose, by name; only those that were chosen.
 
         Raises:
-            UnknownNameError: an option that this kind does not have.
-            ArgumentError: a value that is not allowed.
-            DataError: items that do not go together (channels, rates), in a table.
+            UnknownNameError: This kind has no such option.
+            ArgumentError: A value is not allowed.
+            DataError: Items do not go together (channels, rates); the message has a table.
         """
 
     @property
     @abstractmethod
     def input_shape(self) -> tuple[int, ...]:
-        """Of one item's input, channels first: (channels, *space); (channels,) for a graph."""
+        """Shape of one input, channels first: (channels, *space); (channels,) for a graph."""
 
     @abstractmethod
-    def notes(self) -> tuple[Note, ...]:
-        """What was done that a user should know: cropped, padded, resampled."""
-
-    @abstractmethod
-    def inputs(self, readings: Sequence[Reading]) -> Inputs:
+    def inputs(self, readings: Sequence[Reading]) -> B:
         """The items as the network is asked about them, without anything random.
 
         Raises:
-            UnreadableItem: one of them does not fit (another number of channels).
+            UnreadableItem: One of them does not fit (another number of channels).
         """
 
     @abstractmethod
-    def augmented(self, readings: Sequence[Reading], draws: NDArray[np.float64]) -> Inputs:
+    def augmented(self, readings: Sequence[Reading], draws: Draws) -> B:
         """The items as the network is trained on them.
 
         Args:
-            readings: of the items.
-            draws: (items, `num_draws`) uniform in [0, 1); the only source of chance.
+            readings: The items.
+            draws: Random numbers of each item, the only source of chance.
         """
 
-    @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Everything that `from_json` needs, fit for JSON."""
+        """Everything that `from_json` needs, fit for JSON: the fields by their names."""
+        fields: Any = self
+        return asdict(fields)
 
     @classmethod
-    @abstractmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The feed that `to_json` wrote."""
+        """The inputs that `to_json` wrote; JSON has lists where the fields are tuples."""
+        return cls(**{name: _with_tuples(value) for name, value in document.items()})
 
+    @property
+    def read_size(self) -> int | None:
+        """Shorter side in pixels that is wanted of an item when it is read; None for all."""
+        return None
 
-FEEDS: Registry[type[Feed]] = Registry("kind of items")
+    def notes(self) -> tuple[Note, ...]:
+        """What was done that a user should know: cropped, padded, resampled."""
+        return ()
 
+    def choices(self) -> tuple[Choice, ...]:
+        """Decisions that follow from items and network."""
+        return ()
 
-def feed_of(kind: Kind) -> type[Feed]:
-    """The feed of a kind.
+    def checked(self, reading: Reading) -> Reading:
+        """An item as it was read, brought to what `inputs` takes.
 
-    Raises:
-        UnknownNameError: there is none.
-    """
-    for kind_of_items in ("graph", "signal", "volume"):
-        importlib.import_module(f"striate.kinds.{kind_of_items}.inputs")
-    return FEEDS.get(kind)
+        Raises:
+            UnreadableItem: It does not fit.
+        """
+        self.inputs([reading])
+        return reading
+
+    def network_options(self, name: str) -> dict[str, Any]:
+        """What `create_model` must know of the inputs.
+
+        Args:
+            name: Name of the network.
+        """
+        return {"rank": len(self.input_shape) - 1, "in_channels": self.input_shape[0]}
+
+    def for_network(self, network: Network) -> Self:
+        """The inputs that suit a network's weights."""
+        return self
+
+    def adapt(self, network: Network) -> None:
+        """Give a network that was loaded what belongs to the inputs and not to its weights."""
+
+    def with_symmetry(self, symmetry: str) -> Self:
+        """The inputs whose augmentation uses a set of symmetries, where the kind has any.
+
+        Args:
+            symmetry: Name of the set, or "auto" for what suits training from scratch.
+        """
+        return self
+
+    def with_views(self, symmetry: str) -> Self:
+        """The inputs whose outputs are averaged over a set of symmetries."""
+        return self
+
+    def training_batch(self, wanted: int, num_items: int) -> int:
+        """Items in a training batch.
+
+        Args:
+            wanted: What suits the kind.
+            num_items: Number of training items.
+        """
+        return wanted
+
+    def normalized(self, inputs: B) -> B:
+        """What the network takes, on the device of what `inputs` gave."""
+        return inputs
+
+    def views(self, inputs: B) -> list[B]:
+        """Normalized inputs under each symmetry whose outputs are averaged."""
+        return [inputs]
+
+    def transformed(self, inputs: B, number: int) -> B:
+        """Inputs under one symmetry of `sets`."""
+        raise NotImplementedError(f"{type(self).__name__} has no symmetries")
+
+    def copy_of(self, readings: Sequence[Reading], draws: Draws) -> B:
+        """The augmented copy number `draws.epoch` of each item, of a few that are stored."""
+        return self.augmented(readings, draws)
+
+    @property
+    def exported(self) -> ExportedInput | None:
+        """The input of an exported file; None where items are not one tensor."""
+        return ExportedInput(details={"inputs": self.to_json()})

@@ -23,20 +23,16 @@ _FOLDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """What turns logits into probabilities: softmax(logits / temperature + bias).
+class TemperatureScaling:
+    """Logits divided by a temperature and shifted by class: logits / temperature + bias.
 
     Attributes:
-        temperature: above 1 where the network is too sure.
-        bias: a shift of each class; none where empty.
+        temperature: Divisor of the logits, above 1 where the network is overconfident.
+        bias: Shift of each class; empty where there is none.
     """
 
     temperature: float = 1.0
     bias: tuple[float, ...] = ()
-
-    def probabilities(self, logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-        """Calibrated probabilities, in float64."""
-        return softmax(self.scaled(logits))
 
     def scaled(self, logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
         """Calibrated logits, in float64."""
@@ -46,7 +42,7 @@ class Calibration:
 
 def fit_calibration(
     logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], *, seed: int = 0
-) -> Calibration:
+) -> TemperatureScaling:
     """The calibration for these held-out items.
 
     Always a temperature. A shift of each class is added where cross-validation within the items
@@ -54,13 +50,13 @@ def fit_calibration(
     size leave networks that lean to one class, which no temperature can mend.
 
     Args:
-        logits: of the items.
-        labels: their class numbers.
-        seed: of the folds.
+        logits: A row for each item.
+        labels: The class number of each item.
+        seed: Seed of the folds.
 
     Source: bias-corrected temperature scaling, Alexandari, Kundaje, Shrikumar, ICML 2020.
     """
-    plain = Calibration(temperature=fit_temperature(logits, labels))
+    plain = _fit_plain(logits, labels)
     counts = np.bincount(labels, minlength=logits.shape[1])
     if counts.min() < _MIN_CLASS_ITEMS or bool((logits.argmax(1) == labels).all()):
         return plain
@@ -74,12 +70,16 @@ def fit_calibration(
     return _fit_shifted(logits, labels) if lost["shifted"] < lost["plain"] else plain
 
 
-def _fit_plain(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Calibration:
-    return Calibration(temperature=fit_temperature(logits, labels))
+def _fit_plain(
+    logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
+) -> TemperatureScaling:
+    return TemperatureScaling(temperature=fit_temperature(logits, labels))
 
 
-def _fit_shifted(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Calibration:
-    """Temperature and shifts with the least log loss, the shifts held near 0 by a unit normal prior."""
+def _fit_shifted(
+    logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
+) -> TemperatureScaling:
+    """Temperature and shifts of the smallest log loss, the shifts held near 0 by a unit normal prior."""
     truth = np.eye(logits.shape[1])[labels]
     exact = logits.astype(np.float64)
 
@@ -95,7 +95,9 @@ def _fit_shifted(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
     best = minimize(
         objective, np.zeros(1 + logits.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds
     )
-    return Calibration(temperature=float(np.exp(-best.x[0])), bias=tuple(best.x[1:].tolist()))
+    return TemperatureScaling(
+        temperature=float(np.exp(-best.x[0])), bias=tuple(best.x[1:].tolist())
+    )
 
 
 def softmax(logits: Float[np.ndarray, "n c"], temperature: float = 1.0) -> Float[np.ndarray, "n c"]:
@@ -104,7 +106,7 @@ def softmax(logits: Float[np.ndarray, "n c"], temperature: float = 1.0) -> Float
 
 
 def fit_temperature(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> float:
-    """The temperature in [1/100, 100] with the least mean negative log-likelihood.
+    """The temperature in [1/100, 100] with the smallest mean negative log-likelihood.
 
     Never worse than a temperature of 1 on the items it is fitted to. It is 1 where there are
     fewer than `MIN_ITEMS` items, or where every prediction is right: then the likelihood only

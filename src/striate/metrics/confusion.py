@@ -18,9 +18,9 @@ class ClassCounts:
     """Weighted counts of each class, (c, b).
 
     Attributes:
-        correct: items of the class that were predicted as it (true positives).
-        support: items of the class.
-        predicted: items predicted as the class.
+        correct: Items of the class that were predicted as it (true positives).
+        support: Items of the class.
+        predicted: Items predicted as the class.
     """
 
     correct: Float[np.ndarray, "c b"]

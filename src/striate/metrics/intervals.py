@@ -1,14 +1,36 @@
-"""95 % intervals: what a figure could have been on other items of the same kind."""
+"""Figures with their 95 % intervals: what a figure could have been on other items like these.
+
+Intervals come from draws with replacement of whole groups of items, stratum by stratum. Copies of
+one item are one fact, so a group is drawn as a whole. Classes are drawn apart (stratified): how
+many items a class has was decided by who collected the data and by the split, not by chance, and a
+draw without any item of a class would leave most metrics undefined.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import floor, isfinite, log10
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtri
 
 LEVEL = 0.95
+NUM_RESAMPLES = 1000
+
+_MAX_CELLS = 2**22
+"""Items times draws that are held at once: 32 MiB of float64."""
+
+Numbers: TypeAlias = Int[np.ndarray, " n"]
+"""A whole number for each item: its class, its group, its stratum."""
+
+Weights: TypeAlias = Float[np.ndarray, "n b"]
+"""`b` weightings of `n` items: ones for the items themselves, counts for a bootstrap draw."""
+
+Draws: TypeAlias = Float[np.ndarray, " b"]
+"""A metric under each of `b` weightings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,27 +38,146 @@ class Estimate:
     """A figure with its interval.
 
     Attributes:
-        value: the figure; None where it is not defined.
-        ci95: lower and upper limit; None where the items cannot tell them.
-        reason: why the value or the interval is None; else empty.
+        value: The figure; None where it is not defined.
+        ci95: Lower and upper limit; None where the items cannot tell them.
+        reason: Why the value or the interval is None; empty where neither is.
     """
 
     value: float | None
     ci95: tuple[float, float] | None = None
     reason: str = ""
 
-    def as_text(self, *, signed: bool = False) -> str:
-        """The figure and its interval for a person; `signed` shows a plus too."""
-        sign = "+" if signed else ""
+    def as_text(self, digits: int | None = None, unit: str = "", *, signed: bool = False) -> str:
+        """The figure and its interval for a person.
+
+        Args:
+            digits: Significant digits that are shown; four decimals where None.
+            unit: Unit of the figure, such as "mm".
+            signed: Whether a plus is shown too.
+        """
         if self.value is None:
             return f"undefined ({self.reason})"
-        if self.ci95 is None:
-            return f"{self.value:{sign}.4f}"
-        low, high = self.ci95
-        return f"{self.value:{sign}.4f} (95 % interval {low:{sign}.4f} to {high:{sign}.4f})"
+
+        def text(value: float) -> str:
+            if digits is None:
+                return f"{value:{'+' if signed else ''}.4f}"
+            return number_text(value, digits, signed=signed)
+
+        told = text(self.value) + (f" {unit}" if unit else "")
+        return told + (
+            "" if self.ci95 is None else f" (95 % interval {' to '.join(map(text, self.ci95))})"
+        )
 
 
-def percentile_interval(draws: Float[np.ndarray, " b"]) -> tuple[float, float] | None:
+def number_text(value: float, digits: int = 3, *, signed: bool = False) -> str:
+    """A number with so many significant digits, without an exponent where that can be read.
+
+    >>> number_text(0.61234), number_text(12345.6), number_text(0.000123), number_text(0)
+    ('0.612', '12346', '0.000123', '0')
+    >>> number_text(1.5e9), number_text(2.5, signed=True), number_text(9.9996)
+    ('1.50e+09', '+2.50', '10.0')
+    """
+    sign = "+" if signed else ""
+    if value == 0 or not isfinite(value):
+        return f"{value:{sign}g}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    exponent = floor(log10(abs(rounded)))
+    if not -5 < exponent < 7:
+        return f"{value:{sign}.{digits - 1}e}"
+    return f"{value:{sign}.{max(digits - 1 - exponent, 0)}f}"
+
+
+def estimate_lines(
+    estimates: Mapping[str, Estimate],
+    digits: int | None = None,
+    unit: str = "",
+    in_unit: tuple[str, ...] = (),
+    *,
+    signed: bool = False,
+) -> list[str]:
+    """A line for each metric, for a person: its name, figure and interval.
+
+    Args:
+        estimates: The metrics by name.
+        digits: Significant digits that are shown; four decimals where None.
+        unit: Unit of the targets, such as "mm".
+        in_unit: Names of the metrics that have this unit.
+        signed: Whether a plus is shown too.
+    """
+    return [
+        f"{name:22} " + estimate.as_text(digits, unit if name in in_unit else "", signed=signed)
+        for name, estimate in estimates.items()
+    ]
+
+
+def bootstrap(
+    values: Callable[[Weights], Mapping[str, Draws]],
+    strata: Numbers,
+    groups: Numbers | None,
+    *,
+    undefined: str,
+    figure: str = "figure",
+    intervals: Mapping[str, Callable[[float, Draws], tuple[float, float] | None]] | None = None,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """An estimate of every metric, with a percentile interval of draws by group.
+
+    Args:
+        values: Every metric by name, under some weightings of the items.
+        strata: Number of each item's stratum; each stratum is drawn from apart.
+        groups: Number of each item's group (copies, one patient), which counts as one fact; by
+            default every item is a group of its own.
+        undefined: Why a metric that is NaN has no value.
+        figure: What the metrics are called in a reason.
+        intervals: Intervals by the name of the metric, from its value and its draws, where the
+            percentile interval is not the right one.
+        num_resamples: Number of draws.
+        seed: Seed of the draws.
+    """
+    if groups is None:
+        groups = np.arange(len(strata))
+    plain = values(np.ones((len(strata), 1)))
+    blocks = [
+        values(weights) for weights in resampling_weights(strata, groups, num_resamples, seed)
+    ]
+    found = {}
+    for name, (value, *_) in plain.items():
+        if np.isnan(value):
+            found[name] = Estimate(value=None, reason=undefined)
+            continue
+        draws = np.concatenate([block[name] for block in blocks])
+        own = (intervals or {}).get(name)
+        limits = own(float(value), draws) if own else percentile_interval(draws)
+        same = f"the {figure} is the same in every resample of these items"
+        found[name] = Estimate(value=float(value), ci95=limits, reason="" if limits else same)
+    return found
+
+
+def resampling_weights(
+    strata: Numbers, groups: Numbers, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> Iterator[Weights]:
+    """How often each item occurs in each draw, in blocks of draws.
+
+    Args:
+        strata: Number of each item's stratum; a group belongs to that of its first item.
+        groups: Number of each item's group; the items of a group are drawn together.
+        num_resamples: Number of draws in all.
+        seed: Seed of the draws, which depend on nothing else but the arguments.
+    """
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    members = [np.flatnonzero(strata[first] == stratum) for stratum in np.unique(strata[first])]
+    rng = np.random.default_rng(seed)
+    block = max(1, _MAX_CELLS // len(strata))
+    for start in range(0, num_resamples, block):
+        num_draws = min(block, num_resamples - start)
+        drawn = np.empty((len(first), num_draws))
+        for inside in members:
+            drawn[inside] = _draw(len(inside), num_draws, rng)
+        yield drawn[group]
+
+
+def percentile_interval(draws: Draws) -> tuple[float, float] | None:
     """The middle 95 % of the draws that are defined; None where they do not vary.
 
     Draws that are all equal come of items without a single error (or success): they say nothing
@@ -49,7 +190,7 @@ def percentile_interval(draws: Float[np.ndarray, " b"]) -> tuple[float, float] |
     return float(low), float(high)
 
 
-def ece_interval(value: float, draws: Float[np.ndarray, " b"]) -> tuple[float, float] | None:
+def ece_interval(value: float, draws: Draws) -> tuple[float, float] | None:
     """An interval for the calibration error, whose draws are biased upwards.
 
     Each bin adds the absolute value of a mean, which grows with noise: the error of `n` items is
@@ -81,10 +222,21 @@ def wilson_interval(value: float, num_items: float) -> tuple[float, float]:
     return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
 
 
-def effective_size(groups: Int[np.ndarray, " n"]) -> float:
-    """How many independent items the items are worth when those of one group stand or fall together.
+def effective_size(groups: Numbers) -> float:
+    """The number of independent items that items are worth whose groups stand or fall together.
 
     Source: Kish, Survey Sampling, 1965: n squared over the sum of squared group sizes.
     """
     _, sizes = np.unique(groups, return_counts=True)
     return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def share_estimate(value: float, groups: Numbers) -> Estimate:
+    """A share of items with Wilson's interval, at the number of independent items."""
+    return Estimate(value=value, ci95=wilson_interval(value, effective_size(groups)))
+
+
+def _draw(size: int, num_draws: int, rng: np.random.Generator) -> Int[np.ndarray, "size draws"]:
+    """How often each of `size` things occurs in `size` draws with replacement, `num_draws` times."""
+    chosen = rng.integers(size, size=(num_draws, size)) + size * np.arange(num_draws)[:, None]
+    return np.bincount(chosen.ravel(), minlength=size * num_draws).reshape(num_draws, size).T

@@ -1,45 +1,72 @@
-"""Two classifiers on the same items: is one better, and by how much."""
+"""Two models on the same items: is one better, and by how much."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.stats import binomtest
+from jaxtyping import Float
+from scipy.stats import binomtest, wilcoxon
 
 from striate.errors import ArgumentError
-from striate.metrics.bootstrap import NUM_RESAMPLES, resampling_weights
-from striate.metrics.evaluation import METRICS, metric_values
-from striate.metrics.intervals import Estimate, percentile_interval
+from striate.metrics.classification import metric_values
+from striate.metrics.intervals import Draws, Estimate, Numbers, Weights, bootstrap, estimate_lines
+from striate.metrics.regression import IN_UNIT, Values, regression_values
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedComparison:
-    """The second classifier against the first.
+    """A second model against a first one.
 
     Attributes:
-        differences: second minus first, for each name in `METRICS`.
-        only_first: items that only the first classifies correctly.
-        only_second: items that only the second classifies correctly.
-        p_value: of McNemar's exact test: the chance of so uneven a count, or a more uneven one,
-            if both were right equally often. It takes the items as independent.
+        differences: Second minus first, for each metric; a negative one of an error or a loss means
+            that the second does better.
+        better: What a model is on an item where it does better than the other.
+        first_better: Number of items where the first does better.
+        second_better: Number of items where the second does.
+        test: Name of the test behind `p_value`.
+        p_value: Chance of so uneven a result, or a more uneven one, if both were equally good. It
+            takes the items as independent.
+        digits: Significant digits in which figures are shown; four decimals where None.
+        in_unit: Metrics that are in the unit of the targets.
     """
 
-    differences: dict[str, Estimate]
-    only_first: int
-    only_second: int
+    differences: Mapping[str, Estimate]
+    better: str
+    first_better: int
+    second_better: int
+    test: str
     p_value: float
+    digits: int | None = None
+    in_unit: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """What `striate compare --json` says of the result."""
+        return {
+            "first_better": self.first_better,
+            "second_better": self.second_better,
+            "test": self.test,
+            "p_value": self.p_value,
+            "differences": {
+                name: {"value": estimate.value, "ci95": estimate.ci95}
+                for name, estimate in self.differences.items()
+            },
+        }
+
+    def as_lines(self, first: str, second: str, *, unit: str = "") -> list[str]:
+        """The result for a person, with the names of both and the unit of the targets."""
+        head = (
+            f"{self.better} in {first}: {self.first_better}, in {second}: {self.second_better} "
+            f"({self.test}: p = {self.p_value:.3g})"
+        )
+        lines = estimate_lines(self.differences, self.digits, unit, self.in_unit, signed=True)
+        return [head, *lines]
 
 
 def compare(
-    first: Float[np.ndarray, "n c"],
-    second: Float[np.ndarray, "n c"],
-    labels: Int[np.ndarray, " n"],
-    groups: Int[np.ndarray, " n"] | None = None,
-    *,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
+    first: Float[np.ndarray, "n c"], second: Float[np.ndarray, "n c"], labels: Numbers
 ) -> PairedComparison:
     """Compare two classifiers by their probabilities for the same items.
 
@@ -47,39 +74,60 @@ def compare(
     blur the difference.
 
     Args:
-        first: probabilities of the one.
-        second: probabilities of the other.
-        labels: class numbers.
-        groups: items of one number are drawn together; all apart by default.
-        num_resamples: draws.
-        seed: of the draws.
+        first: Probabilities that the one gives.
+        second: Probabilities that the other gives.
+        labels: The class number of each item.
 
     Raises:
-        ArgumentError: no items, or arrays of different shapes.
+        ArgumentError: There are no items, or the arrays are of different shapes.
     """
     if first.shape != second.shape or len(first) != len(labels) or len(labels) == 0:
         raise ArgumentError(
             f"probabilities of {first.shape} and {second.shape} for {len(labels)} labels",
             fix="give the same items, at least one, and the same classes to both",
         )
-    if groups is None:
-        groups = np.arange(len(labels))
-    blocks = [
-        _differences(first, second, labels, weights)
-        for weights in resampling_weights(labels, groups, num_resamples, seed)
-    ]
-    values = _differences(first, second, labels, np.ones((len(labels), 1)))
-    first_right, second_right = first.argmax(1) == labels, second.argmax(1) == labels
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
+    missing = "a class has no item here"
+    gains = 1.0 * (second.argmax(1) == labels) - (first.argmax(1) == labels)
+    only_first, only_second = int((gains < 0).sum()), int((gains > 0).sum())
     return PairedComparison(
-        differences={
-            name: _estimate(float(values[name][0]), np.concatenate([b[name] for b in blocks]))
-            for name in METRICS
-        },
-        only_first=only_first,
-        only_second=only_second,
+        differences=_differences(metric_values, first, second, labels, labels, missing),
+        better="right only",
+        first_better=only_first,
+        second_better=only_second,
+        test="McNemar's exact test",
         p_value=mcnemar(only_first, only_second),
+    )
+
+
+def compare_regression(first: Values, second: Values, targets: Values) -> PairedComparison:
+    """Compare two predictors of numbers as `compare` does classifiers.
+
+    Args:
+        first: Predictions that the one makes.
+        second: Predictions that the other makes.
+        targets: True number of each item.
+
+    Raises:
+        ArgumentError: There are no items, the arrays are of different lengths, or a value is not
+            finite.
+    """
+    if first.shape != second.shape:
+        raise ArgumentError(
+            f"predictions of {first.shape} and {second.shape}", fix="give the same items to both"
+        )
+    constant = "the targets, or one's predictions, do not vary"
+    one_stratum = np.zeros(len(targets), np.int64)
+    exact = targets.astype(np.float64)
+    gains = np.abs(first.astype(np.float64) - exact) - np.abs(second.astype(np.float64) - exact)
+    return PairedComparison(
+        differences=_differences(regression_values, first, second, targets, one_stratum, constant),
+        better="closer",
+        first_better=int((gains < 0).sum()),
+        second_better=int((gains > 0).sum()),
+        test="Wilcoxon's signed-rank test",
+        p_value=signed_rank(gains),
+        digits=4,
+        in_unit=IN_UNIT,
     )
 
 
@@ -93,20 +141,31 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
+def signed_rank(differences: Values) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test; differences of zero are left out.
+
+    1 where nothing differs.
+
+    Source: Wilcoxon, Biometrics Bulletin 1, 1945.
+    """
+    differing = differences[differences != 0]
+    if len(differing) == 0:
+        return 1.0
+    return float(wilcoxon(differing).pvalue)
+
+
 def _differences(
-    first: Float[np.ndarray, "n c"],
-    second: Float[np.ndarray, "n c"],
-    labels: Int[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"],
-) -> dict[str, Float[np.ndarray, " b"]]:
-    of_first = metric_values(first, labels, weights)
-    of_second = metric_values(second, labels, weights)
-    return {name: of_second[name] - of_first[name] for name in METRICS}
+    values: Callable[..., Mapping[str, Draws]],
+    first: Float[np.ndarray, "n ..."],
+    second: Float[np.ndarray, "n ..."],
+    truth: Float[np.ndarray, " n"] | Numbers,
+    strata: Numbers,
+    undefined: str,
+) -> dict[str, Estimate]:
+    """Every metric of the second less that of the first, evaluated on the same draws."""
 
+    def difference(weights: Weights) -> dict[str, Draws]:
+        of_first, of_second = (values(answers, truth, weights) for answers in (first, second))
+        return {name: of_second[name] - of_first[name] for name in of_second}
 
-def _estimate(value: float, draws: Float[np.ndarray, " b"]) -> Estimate:
-    if np.isnan(value):
-        return Estimate(value=None, reason="a class has no item here")
-    interval = percentile_interval(draws)
-    reason = "" if interval else "the difference is the same in every resample of these items"
-    return Estimate(value=value, ci95=interval, reason=reason)
+    return bootstrap(difference, strata, None, undefined=undefined, figure="difference")

@@ -1,57 +1,57 @@
-"""All metrics of predicted numbers on one set of items, with their intervals."""
+"""All metrics of predicted numbers on one set of items, and intervals around predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from striate.errors import ArgumentError
-from striate.metrics.bootstrap import NUM_RESAMPLES, resampling_weights
-from striate.metrics.intervals import Estimate, percentile_interval
-from striate.metrics.number_text import number_text
+from striate.metrics.intervals import (
+    NUM_RESAMPLES,
+    Draws,
+    Estimate,
+    Numbers,
+    Weights,
+    bootstrap,
+    share_estimate,
+)
+
+Values: TypeAlias = Float[np.ndarray, " n"]
+"""A number for each item, predicted or true, in the targets' unit."""
+
+COVERAGE = 0.9
+"""Share of new items whose true number an interval is to hold."""
 
 _CONSTANT = 1e-12
 """Share of a sum of squares below which a variation about the mean is rounding."""
 
 
-def mae(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"],
-) -> Float[np.ndarray, " b"]:
+def mae(predictions: Values, targets: Values, weights: Weights) -> Draws:
     """Mean absolute error, in the targets' unit."""
     return np.asarray(np.abs(predictions - targets) @ weights / weights.sum(0))
 
 
-def rmse(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"],
-) -> Float[np.ndarray, " b"]:
+def rmse(predictions: Values, targets: Values, weights: Weights) -> Draws:
     """Root of the mean squared error, in the targets' unit."""
     return np.asarray(np.sqrt((predictions - targets) ** 2 @ weights / weights.sum(0)))
 
 
-def r2(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"],
-) -> Float[np.ndarray, " b"]:
+def r2(predictions: Values, targets: Values, weights: Weights) -> Draws:
     """Share of the targets' variance that is explained: 0 for their own mean, below 0 for worse.
 
-    NaN where the targets do not vary.
+    NaN where the targets do not vary, or so little that no float holds the quotient.
     """
     unexplained = (predictions - targets) ** 2 @ weights
-    return np.asarray(1 - unexplained / _variation(targets, weights))
+    with np.errstate(over="ignore"):
+        quotient = unexplained / _variation(targets, weights)
+    return np.asarray(1 - np.where(np.isinf(quotient), np.nan, quotient))
 
 
-def median_absolute_error(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"],
-) -> Float[np.ndarray, " b"]:
+def median_absolute_error(predictions: Values, targets: Values, weights: Weights) -> Draws:
     """The absolute error that half of the items stay below, in the targets' unit.
 
     Between the two middle ones where their number is even.
@@ -64,11 +64,7 @@ def median_absolute_error(
     return np.asarray((errors[lower] + errors[upper]) / 2)
 
 
-def pearson(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"],
-) -> Float[np.ndarray, " b"]:
+def pearson(predictions: Values, targets: Values, weights: Weights) -> Draws:
     """Pearson's correlation of predictions and targets; NaN where either does not vary."""
     p, t = predictions - predictions.mean(), targets - targets.mean()
     shared = (p * t) @ weights - (p @ weights) * (t @ weights) / weights.sum(0)
@@ -76,7 +72,7 @@ def pearson(
     return np.asarray(np.clip(shared / scale, -1, 1))
 
 
-_OF_NUMBERS: dict[str, Callable[..., Float[np.ndarray, " b"]]] = {
+_OF_NUMBERS = {
     "mae": mae,
     "rmse": rmse,
     "r2": r2,
@@ -91,16 +87,14 @@ IN_UNIT = ("mae", "rmse", "median_absolute_error")
 
 
 def regression_values(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, "n b"] | None = None,
-) -> dict[str, Float[np.ndarray, " b"]]:
+    predictions: Values, targets: Values, weights: Weights | None = None
+) -> dict[str, Draws]:
     """Every metric under each of `b` weightings of the items (one of ones by default).
 
     NaN where a metric is not defined.
 
     Raises:
-        ArgumentError: no items, arrays that do not fit together, or a value that is not finite.
+        ArgumentError: There are no items, the arrays do not fit together, or a value is not finite.
     """
     check_numbers(predictions, targets)
     exact, truth = predictions.astype(np.float64), targets.astype(np.float64)
@@ -110,75 +104,109 @@ def regression_values(
 
 
 def evaluate_regression(
-    predictions: Float[np.ndarray, " n"],
-    targets: Float[np.ndarray, " n"],
-    groups: Int[np.ndarray, " n"] | None = None,
+    predictions: Values,
+    targets: Values,
+    groups: Numbers | None = None,
     *,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Evaluate predicted numbers on one set of items: an estimate a metric, by name.
+    """Evaluate predicted numbers on one set of items: an estimate of each metric, by name.
 
     Intervals are percentile intervals of a bootstrap by group.
 
     Args:
-        predictions: in the targets' unit.
-        targets: the true numbers.
-        groups: items of one number (copies, one patient) count as one fact; all apart by default.
-        num_resamples: draws.
-        seed: of the draws.
+        predictions: Predicted number of each item.
+        targets: True number of each item.
+        groups: Number of each item's group (copies, one patient), which counts as one fact; by
+            default every item is a group of its own.
+        num_resamples: Number of draws.
+        seed: Seed of the draws.
 
     Raises:
-        ArgumentError: no items, arrays that do not fit together, or a value that is not finite.
+        ArgumentError: There are no items, the arrays do not fit together, or a value is not finite.
     """
-    values = regression_values(predictions, targets)
-    if groups is None:
-        groups = np.arange(len(targets))
-    one_stratum = np.zeros(len(targets), dtype=np.int64)
-    blocks = [
-        regression_values(predictions, targets, weights)
-        for weights in resampling_weights(one_stratum, groups, num_resamples, seed)
-    ]
-    return {
-        name: _estimate(
-            float(values[name][0]),
-            np.concatenate([block[name] for block in blocks]),
-            _why_undefined(predictions, targets),
-        )
-        for name in REGRESSION_METRICS
-    }
+    check_numbers(predictions, targets)
+    return bootstrap(
+        lambda weights: regression_values(predictions, targets, weights),
+        np.zeros(len(targets), np.int64),
+        groups,
+        undefined=_why_undefined(predictions, targets),
+        num_resamples=num_resamples,
+        seed=seed,
+    )
 
 
-def estimates_text(estimates: Mapping[str, Estimate], *, unit: str = "") -> list[str]:
-    """A line a metric, for a person: its name, figure and interval.
+@dataclass(frozen=True, kw_only=True)
+class PredictionInterval:
+    """An interval around every prediction: the prediction plus and minus `half_width`.
+
+    Attributes:
+        half_width: Distance of either limit from the prediction, in the targets' unit.
+        level: Share of new items whose true number lies inside, on average.
+        num_items: Number of held-out items that the interval was taken from.
+    """
+
+    half_width: float
+    level: float
+    num_items: int
+
+
+def fit_prediction_interval(predictions: Values, targets: Values) -> PredictionInterval | None:
+    """The interval that held-out items ask for; None where they are too few (below 9 for 90 %).
+
+    Its half width is the k-th smallest absolute error, k = ceil((n + 1) COVERAGE). For a new item
+    drawn like these it holds the true number with a probability of at least `COVERAGE`,
+    whatever the distribution, and at most COVERAGE + 1 / (n + 1) where no two errors are equal.
 
     Args:
-        estimates: by names of `REGRESSION_METRICS`.
-        unit: of the targets, such as "mm"; none where empty.
+        predictions: Predicted numbers of items that took no part in the training.
+        targets: Their true numbers.
+
+    Raises:
+        ArgumentError: There are no items, the arrays do not fit together, or a value is not finite.
+
+    Source: split conformal prediction, Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, JASA 113, 2018.
     """
-    return [
-        f"{name:22} {estimate_text(estimate, unit=unit if name in IN_UNIT else '')}"
-        for name, estimate in estimates.items()
-    ]
+    check_numbers(predictions, targets)
+    # Rounded, since 0.9 * 10 must not become a hair above 9.
+    rank = ceil(round((len(targets) + 1) * COVERAGE, 9))
+    if rank > len(targets):
+        return None
+    errors = np.abs(predictions.astype(np.float64) - targets.astype(np.float64))
+    half_width = float(np.partition(errors, rank - 1)[rank - 1])
+    return PredictionInterval(half_width=half_width, level=COVERAGE, num_items=len(targets))
 
 
-def estimate_text(estimate: Estimate, *, unit: str = "", signed: bool = False) -> str:
-    """A figure of any size, with its interval and unit; `signed` shows a plus too."""
-    if estimate.value is None:
-        return f"undefined ({estimate.reason})"
-    behind = f" {unit}" if unit else ""
-    value = number_text(estimate.value, 4, signed=signed)
-    if estimate.ci95 is None:
-        return f"{value}{behind}"
-    low, high = (number_text(limit, 4, signed=signed) for limit in estimate.ci95)
-    return f"{value}{behind} (95 % interval {low} to {high})"
+def coverage(
+    predictions: Values,
+    targets: Values,
+    interval: PredictionInterval,
+    groups: Numbers | None = None,
+) -> Estimate:
+    """The share of items whose true number lies inside, with Wilson's interval.
+
+    Args:
+        predictions: Predicted number of each item.
+        targets: True number of each item.
+        interval: Interval that was fitted on other items.
+        groups: Number of each item's group, which counts as one fact; by default every item is a
+            group of its own.
+
+    Raises:
+        ArgumentError: There are no items, the arrays do not fit together, or a value is not finite.
+    """
+    check_numbers(predictions, targets)
+    errors = np.abs(predictions.astype(np.float64) - targets.astype(np.float64))
+    share = float((errors <= interval.half_width).mean())
+    return share_estimate(share, np.arange(len(targets)) if groups is None else groups)
 
 
-def check_numbers(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, " n"]) -> None:
+def check_numbers(predictions: Values, targets: Values) -> None:
     """Make sure that there are items, a finite prediction and a finite target for each.
 
     Raises:
-        ArgumentError: it is not so.
+        ArgumentError: It is not so.
     """
     if len(targets) == 0:
         raise ArgumentError("nothing to evaluate", why="there is no item", fix="give some items")
@@ -193,9 +221,7 @@ def check_numbers(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarra
             raise ArgumentError(f"{name} {first} is {numbers[first]}", why="it must be finite")
 
 
-def _variation(
-    numbers: Float[np.ndarray, " n"], weights: Float[np.ndarray, "n b"]
-) -> Float[np.ndarray, " b"]:
+def _variation(numbers: Values, weights: Weights) -> Draws:
     """Weighted sum of squares about the weighted mean; NaN where there is no variation."""
     centred = numbers - numbers.mean()  # so that little is lost in the difference below
     squares = centred**2 @ weights
@@ -203,15 +229,7 @@ def _variation(
     return np.asarray(np.where(variation > _CONSTANT * squares, variation, np.nan))
 
 
-def _estimate(value: float, draws: Float[np.ndarray, " b"], why_undefined: str) -> Estimate:
-    if np.isnan(value):
-        return Estimate(value=None, reason=why_undefined)
-    interval = percentile_interval(draws)
-    reason = "" if interval else "the figure is the same in every resample of these items"
-    return Estimate(value=value, ci95=interval, reason=reason)
-
-
-def _why_undefined(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, " n"]) -> str:
+def _why_undefined(predictions: Values, targets: Values) -> str:
     """Why a metric that asks for variation has no value."""
     if len(targets) == 1:
         return "there is only one item"

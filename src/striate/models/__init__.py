@@ -1,25 +1,21 @@
 """Architectures, one file a family; every file beside this one is imported and registers itself."""
 
-from striate.models.catalog import MODELS, Description, Variant, describe
+from striate.models.catalog import MODELS, check_model_name, describe, find, list_models
 from striate.models.create import create_model
-from striate.models.graph_catalog import GRAPH_MODELS, GraphVariant, create_graph_model
-from striate.models.graph_network import GraphConfig, GraphNetwork
-from striate.models.network import Network, NetworkConfig
+from striate.models.graph_network import GraphNetwork
+from striate.models.network import GridNetwork, Network
 from striate.registry import load_package
 
 load_package(__name__)
 
 __all__ = [
-    "GRAPH_MODELS",
     "MODELS",
-    "Description",
-    "GraphConfig",
     "GraphNetwork",
-    "GraphVariant",
+    "GridNetwork",
     "Network",
-    "NetworkConfig",
-    "Variant",
-    "create_graph_model",
+    "check_model_name",
     "create_model",
     "describe",
+    "find",
+    "list_models",
 ]

@@ -17,25 +17,25 @@ from typing import Final
 from torch import nn
 
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork
 from striate.nn.conv import convolution
-from striate.nn.dense_head import HiddenLayers
-from striate.nn.ranks import CONV_TYPES, layers
+from striate.nn.heads import HiddenLayers
+from striate.nn.ranks import Conv, convolutions, layers
 
 CHANNELS: Final = (64, 192, 384, 256, 256)
 
-WITH_UNIT_BIAS: Final = ("stages.0.0", "stages.1.1", "stages.1.2", "pool")
-"""Where biases start at 1, so that the ReLUs have positive inputs at first: convolutions 2, 4 and 5
-and the hidden layers."""
+WITH_UNIT_BIAS: Final = ("stages.0.0", "stages.1.1", "stages.1.2")
+"""Blocks whose biases start at 1, as those of the hidden layers, so that the ReLUs have positive
+inputs at first: convolutions 2, 4 and 5."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlexNetConfig(NetworkConfig):
+class AlexNetConfig(GridConfig):
     """AlexNet.
 
     Attributes:
-        pooled_size: side to which the last maps are resized; 6 is what 224 samples give.
-        hidden_features: of the two fully connected layers before the classifier.
+        pooled_size: Side to which the last maps are resized; 6 is what 224 samples give.
+        hidden_features: Outputs of the two fully connected layers before the classifier.
     """
 
     pooled_size: int = 6
@@ -47,11 +47,11 @@ class AlexNetBlock(nn.Sequential):
     """A convolution and its activation: `pool`, `conv`, `act`.
 
     Args:
-        config: the network's.
-        in_channels: of the input.
-        out_channels: of the output.
-        kernel_size: of the convolution.
-        pool: halve the maps before.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
+        out_channels: Number of channels of the output.
+        kernel_size: Size of the convolution's kernel.
+        pool: Whether a pooling halves the maps before.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class AlexNetBlock(nn.Sequential):
         super().__init__(parts)
 
 
-class AlexNet(Network):
+class AlexNet(GridNetwork):
     """AlexNet of any rank."""
 
     config: AlexNetConfig
-    least_size = 63
+    min_size = 63
 
     def __init__(self, config: AlexNetConfig) -> None:
         of_rank = layers(config.rank)
@@ -93,18 +93,19 @@ class AlexNet(Network):
         final = of_rank.max_pool(3, stride=2)
         num_features = config.hidden_features[-1]
         super().__init__(config, stem=stem, stages=stages, final=final, num_features=num_features)
-        self.pool = HiddenLayers(
+        self.pool = hidden = HiddenLayers(
             config.rank, c5, config.pooled_size, config.hidden_features, dropout=config.dropout
         )
-        for name, module in self.named_modules():
-            if isinstance(module, CONV_TYPES) or module is self.pool.layer2:
-                _init(module, bias=float(name.startswith(WITH_UNIT_BIAS)))
+        for name, block in self.blocks():
+            for conv in convolutions(block):
+                _init(conv, bias=float(name in WITH_UNIT_BIAS))
+        for layer in (hidden.layer1, hidden.layer2):
+            _init(layer, bias=1.0)
 
 
-def _init(layer: nn.Module, bias: float) -> None:
-    """Normal weights with a deviation of 0.01; a constant bias."""
-    assert isinstance(layer, (*CONV_TYPES, nn.Linear)) and layer.bias is not None
-    if not layer.weight.is_meta:
+def _init(layer: Conv | nn.Linear, bias: float) -> None:
+    """Draw normal weights with a standard deviation of 0.01; set a constant bias."""
+    if not layer.weight.is_meta and layer.bias is not None:
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.constant_(layer.bias, bias)
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 import torch
 
 from striate.errors import UnknownNameError
-from striate.models.graph_catalog import GRAPH_MODELS
 from striate.models.network import Network, NetworkConfig
 from striate.registry import Registry
 from striate.weights.manifest import sources
@@ -21,30 +20,39 @@ class Variant:
     """One named network.
 
     Attributes:
-        family: names the weights' manifest too.
-        config: of rank 2, without weights.
-        build: makes the network from a configuration of this type.
-        pretrained: makes it with weights that another package keeps; None where ours are used.
+        family: Architecture that it is a size of; the weights' manifest has the same name.
+        config: Its configuration, without weights.
+        build: Makes the network from a configuration of this type.
+        ranks: Numbers of spatial axes that it may have; none for networks of graphs.
+        pretrained: Makes it with weights that are not a file of its own; None where they are.
     """
 
     family: str
     config: NetworkConfig
     build: Callable[[Any], Network]
+    ranks: tuple[int, ...] = (1, 2, 3)
     pretrained: Callable[[Any], Network] | None = None
 
 
 MODELS: Final[Registry[Variant]] = Registry("model")
 
+_OPEN: Final[list[tuple[Callable[[str], bool], Callable[[str], Variant]]]] = []
+
 
 def register(
-    family: str, variants: Mapping[str, NetworkConfig], build: Callable[[Any], Network]
+    family: str,
+    variants: Mapping[str, NetworkConfig],
+    build: Callable[[Any], Network],
+    *,
+    ranks: tuple[int, ...] = (1, 2, 3),
+    pretrained: Callable[[Any], Network] | None = None,
 ) -> None:
     """Enter the variants of a family."""
     for name, config in variants.items():
-        MODELS.add(name, Variant(family=family, config=config, build=build))
-
-
-_OPEN: Final[list[tuple[Callable[[str], bool], Callable[[str], Variant]]]] = []
+        variant = Variant(
+            family=family, config=config, build=build, ranks=ranks, pretrained=pretrained
+        )
+        MODELS.add(name, variant)
 
 
 def register_open(matches: Callable[[str], bool], make: Callable[[str], Variant]) -> None:
@@ -56,7 +64,8 @@ def find(name: str) -> Variant:
     """The variant of a name, listed or of an open family.
 
     Raises:
-        UnknownNameError: there is none; the message suggests the nearest.
+        UnknownNameError: There is no such network; the message suggests the nearest.
+        ArgumentError: The name is the text of a plain network, and has a mistake.
     """
     for matches, make in _OPEN:
         if name not in MODELS and matches(name):
@@ -64,61 +73,86 @@ def find(name: str) -> Variant:
     return MODELS.get(name)
 
 
+def check_model_name(name: str) -> None:
+    """Check that `create_model` knows a name; nothing is built or read.
+
+    Raises:
+        UnknownNameError: There is no such network; the message suggests the nearest.
+        ArgumentError: The name is the text of a plain network, and has a mistake.
+    """
+    find(name)
+
+
+def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+    """Names that `create_model` takes, those of networks of graphs last.
+
+    Args:
+        pattern: What names have to match, with `*` and `?` as wildcards.
+        pretrained: Whether to list only networks that have pretrained weights.
+
+    >>> list_models("resnet1*")
+    ['resnet18', 'resnet101', 'resnet152']
+    """
+    return [
+        name
+        for name, variant in sorted(MODELS.items(), key=lambda item: not item[1].ranks)
+        if fnmatchcase(name, pattern) and (not pretrained or _weights(name, variant))
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """A row of the table of networks.
 
     Attributes:
-        name: what `create_model` takes.
-        family: the architecture it is a size of.
-        parameters: count, at rank 2 with three channels and 1000 classes; of graphs with one
-            feature a node and two classes.
-        input_size: side it was designed for; None for graphs.
-        weights: names of pretrained weights, the preferred first.
+        name: Name that `create_model` takes.
+        family: Architecture that it is a size of.
+        ranks: Numbers of spatial axes that it may have; none for networks of graphs.
+        parameters: Number of parameters as registered: of most at rank 2 with three channels and
+            1000 classes, of graphs with one feature a node and two classes.
+        input_size: Side it was designed for; None for graphs.
+        weights: Names of its pretrained weights, the preferred first.
     """
 
     name: str
     family: str
+    ranks: tuple[int, ...]
     parameters: int
     input_size: int | None
     weights: tuple[str, ...]
 
 
-def describe(pattern: str = "*") -> list[Description]:
-    """Networks whose name matches, with `*` and `?` as wildcards.
+def describe(pattern: str = "*", pretrained: bool = False) -> list[Description]:
+    """The networks that `list_models` lists, described.
 
     Raises:
-        UnknownNameError: none matches.
+        UnknownNameError: There are none.
     """
-    grids = [
-        Description(
-            name=name,
-            family=variant.family,
-            parameters=count_parameters(variant),
-            input_size=variant.config.input_size,
-            weights=tuple(source.name for source in sources(variant.family, name)),
-        )
-        for name, variant in MODELS.items()
-        if fnmatchcase(name, pattern)
-    ]
-    graphs = [
-        Description(
-            name=name,
-            family=variant.family,
-            parameters=variant.count_parameters(),
-            input_size=None,
-            weights=(),
-        )
-        for name, variant in GRAPH_MODELS.items()
-        if fnmatchcase(name, pattern)
-    ]
-    if not grids + graphs:
-        raise UnknownNameError("model", pattern, [*MODELS.names(), *GRAPH_MODELS.names()])
-    return grids + graphs
+    names = list_models(pattern, pretrained)
+    if not names:
+        raise UnknownNameError("model", pattern, list_models(pretrained=pretrained))
+    return [_describe(name, MODELS.get(name)) for name in names]
+
+
+def _describe(name: str, variant: Variant) -> Description:
+    return Description(
+        name=name,
+        family=variant.family,
+        ranks=variant.ranks,
+        parameters=count_parameters(variant),
+        input_size=variant.config.input_size or None,
+        weights=_weights(name, variant),
+    )
+
+
+def _weights(name: str, variant: Variant) -> tuple[str, ...]:
+    """Names of pretrained weights; "imagenet" where they are not a file of the network's own."""
+    listed = tuple(source.name for source in sources(variant.family, name))
+    return listed or (() if variant.pretrained is None else ("imagenet",))
 
 
 def count_parameters(variant: Variant) -> int:
-    """Parameters of the variant as registered; nothing is allocated."""
+    """Number of parameters of the variant as registered; nothing is allocated."""
     with torch.device("meta"):
         network = variant.build(variant.config)
     return sum(parameter.numel() for parameter in network.parameters())

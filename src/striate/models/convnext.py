@@ -18,25 +18,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
-from striate.nn.blocks import GlobalAveragePool, StochasticDepth, init_truncated_normal
+from striate.models.network import GridConfig, GridNetwork
+from striate.nn.blocks import (
+    NORM_EPS,
+    ChannelNorm,
+    GlobalResponseNorm,
+    StochasticDepth,
+    init_truncated_normal,
+)
 from striate.nn.conv import convolution, patch_convolution
-from striate.nn.norm import NORM_EPS, ChannelNorm, GlobalResponseNorm
+from striate.nn.heads import GlobalAveragePool
 from striate.nn.ranks import CONV_TYPES
 
 EXPANSION: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvNeXtConfig(NetworkConfig):
+class ConvNeXtConfig(GridConfig):
     """One ConvNeXt.
 
     Attributes:
-        num_blocks: of each stage.
-        channels: of each stage.
-        stochastic_depth: rate at the last block; it rises linearly from zero at the first.
-        layer_scale: what the scales of the branches start from; 0 for no scales (V2).
-        response_norm: global response norm after the activation (V2).
+        num_blocks: Number of blocks of each stage.
+        channels: Number of channels of each stage.
+        stochastic_depth: Rate of stochastic depth at the last block; it rises linearly from zero.
+        layer_scale: What the scales of the branches start from; 0 for no scales (V2).
+        response_norm: Global response norm after the activation (V2).
     """
 
     num_blocks: tuple[int, ...]
@@ -50,10 +56,10 @@ class ConvNeXtBlock(nn.Module):
     """Depthwise 7x7, norm, and a perceptron at each place, added to the input (figure 4 of V1).
 
     Args:
-        config: the network's.
-        in_channels: of the input; other than `channels` where the block begins a stage.
-        channels: of the output.
-        drop_rate: of stochastic depth.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input; not `channels` where the block begins a stage.
+        channels: Number of channels of the output.
+        drop_rate: Rate of stochastic depth.
     """
 
     def __init__(
@@ -91,11 +97,11 @@ class ConvNeXtBlock(nn.Module):
         return x + dropped
 
 
-class ConvNeXt(Network):
+class ConvNeXt(GridNetwork):
     """ConvNeXt of any rank."""
 
     config: ConvNeXtConfig
-    least_size = 32
+    min_size = 32
 
     def __init__(self, config: ConvNeXtConfig) -> None:
         channels = config.channels[0]

@@ -16,9 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork, require_rates
 from striate.nn.blocks import ConvNormAct, Style
 from striate.nn.conv import convolution
 from striate.nn.ranks import layers
@@ -28,18 +27,18 @@ BOTTLENECK: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseNetConfig(NetworkConfig):
+class DenseNetConfig(GridConfig):
     """One DenseNet.
 
     Attributes:
-        num_layers: of each dense block.
-        growth: channels that a layer adds.
-        stem_channels: of the first convolution.
-        layer_dropout: probability that an added value is dropped while training; 0.2 in the paper
+        num_layers: Number of layers of each dense block.
+        growth: Number of channels that a layer adds.
+        stem_channels: Number of channels of the first convolution.
+        layer_dropout: Probability that an added value is dropped while training; 0.2 in the paper
             where the images are not augmented.
 
     Raises:
-        ArgumentError: a value is out of range.
+        ArgumentError: A value is out of range.
     """
 
     num_layers: tuple[int, ...]
@@ -49,18 +48,15 @@ class DenseNetConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.layer_dropout < 1:
-            raise ArgumentError(
-                f"layer_dropout={self.layer_dropout!r}", why="it must be at least 0, below 1"
-            )
+        require_rates(self, "layer_dropout")
 
 
 class DenseLayer(nn.Module):
     """Norm, activation and convolution, twice; the new maps are put behind the input's.
 
     Args:
-        config: the network's.
-        in_channels: of the input.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
     """
 
     def __init__(self, config: DenseNetConfig, in_channels: int) -> None:
@@ -97,18 +93,17 @@ def transition(config: DenseNetConfig, in_channels: int) -> nn.Sequential:
     )
 
 
-class DenseNet(Network):
+class DenseNet(GridNetwork):
     """DenseNet of any rank; the transitions open the stages after the first."""
 
     config: DenseNetConfig
-    least_size = 29
+    min_size = 29
 
     def __init__(self, config: DenseNetConfig) -> None:
         of_rank = layers(config.rank)
         channels = config.stem_channels
-        first = ConvNormAct(Style(rank=config.rank), config.in_channels, channels, 7, stride=2)
-        pool = of_rank.max_pool(3, stride=2, padding=1)
-        stem = nn.Sequential(OrderedDict([*first.named_children(), ("pool", pool)]))
+        pool, style = of_rank.max_pool(3, stride=2, padding=1), Style(rank=config.rank)
+        stem = ConvNormAct(style, config.in_channels, channels, 7, stride=2, pool=pool)
         stages: list[list[nn.Module]] = []
         for index, num_layers in enumerate(config.num_layers):
             blocks: list[nn.Module] = []

@@ -10,18 +10,16 @@ Axes: (n, c, *space) throughout.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from torch import nn
 
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork
 from striate.nn.blocks import ConvNormAct, SqueezeExcite, Style
 from striate.nn.conv import PaddingStyle
-from striate.nn.mbconv import InvertedResidual
+from striate.nn.mbconv import InvertedResidual, multiple_of_8
 
 STEM_CHANNELS: Final = 32
 FINAL_CHANNELS: Final = 1280
@@ -50,63 +48,82 @@ STAGES: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class EfficientNetConfig(NetworkConfig):
-    """One EfficientNet.
+class MBConvConfig(GridConfig):
+    """The part of a configuration that both generations share.
 
     Attributes:
-        width: factor on the channels.
-        depth: factor on the blocks of a stage.
-        lite: the variant for mobile devices.
-        stochastic_depth: rate at the last block; it rises linearly from zero at the first.
-        padding: belongs to the weights; those from TensorFlow want `same`.
-        norm_eps: belongs to the weights; those from TensorFlow want 1e-3.
+        stochastic_depth: Rate of stochastic depth after the last block; it rises from zero.
+        padding: How convolutions pad; it belongs to the weights, those from TensorFlow want `same`.
+        norm_eps: Number added to the variance; weights from TensorFlow want 1e-3.
+    """
+
+    stochastic_depth: float = 0.2
+    padding: PaddingStyle = "symmetric"
+    norm_eps: float = 1e-3
+
+    @property
+    def is_lite(self) -> bool:
+        """Whether blocks are without gates, and activations ReLU6."""
+        return False
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Number of channels of the stem, and of the last convolution."""
+        raise NotImplementedError
+
+    @property
+    def plan(self) -> tuple[Stage, ...]:
+        """The stages."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficientNetConfig(MBConvConfig):
+    """One EfficientNet of the first generation.
+
+    Attributes:
+        width: Factor on the channels.
+        depth: Factor on the number of blocks of a stage.
+        lite: Whether it is the variant for mobile devices.
     """
 
     width: float = 1.0
     depth: float = 1.0
     lite: bool = False
-    stochastic_depth: float = 0.2
-    padding: PaddingStyle = "symmetric"
     norm_eps: float = 1e-5
 
-    def style(self) -> Style:
-        """What all convolutions of the network have in common."""
-        return Style(
-            rank=self.rank,
-            padding=self.padding,
-            norm_eps=self.norm_eps,
-            activation=nn.ReLU6 if self.lite else nn.SiLU,
+    @property
+    def is_lite(self) -> bool:
+        """Whether it is the variant for mobile devices."""
+        return self.lite
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Number of channels of the stem, and of the last convolution."""
+        width = 1.0 if self.lite else self.width
+        return multiple_of_8(STEM_CHANNELS * width), multiple_of_8(FINAL_CHANNELS * width)
+
+    @property
+    def plan(self) -> tuple[Stage, ...]:
+        """The stages of this width and depth; Lite keeps the depth of the first and the last."""
+        return tuple(
+            stage._replace(
+                num_blocks=stage.num_blocks
+                if self.lite and stage in (STAGES[0], STAGES[-1])
+                else math.ceil(stage.num_blocks * self.depth),
+                channels=multiple_of_8(stage.channels * self.width),
+            )
+            for stage in STAGES
         )
 
 
-def scale_channels(channels: int, width: float) -> int:
-    """Channels times width, to the nearest multiple of 8 that loses no more than a tenth.
-
-    >>> scale_channels(32, 1.1), scale_channels(16, 1.4)
-    (32, 24)
-    """
-    scaled = channels * width
-    rounded = max(8, int(scaled + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * scaled else rounded
-
-
-def scaled_stages(config: EfficientNetConfig) -> Iterator[Stage]:
-    """The stages of this width and depth; Lite keeps the depth of the first and the last."""
-    for stage in STAGES:
-        fixed = config.lite and stage in (STAGES[0], STAGES[-1])
-        yield stage._replace(
-            num_blocks=stage.num_blocks if fixed else math.ceil(stage.num_blocks * config.depth),
-            channels=scale_channels(stage.channels, config.width),
-        )
-
-
-def mbconv(
+def _block(
     style: Style, gated: bool, in_channels: int, stage: Stage, drop_rate: float
 ) -> InvertedResidual:
-    """A block of a stage: an inverted residual, gated unless Lite (the paper's section 4)."""
+    """A block of a stage: an inverted residual, gated unless Lite or fused (section 4 of V1)."""
     hidden = in_channels * stage.expansion
     gate = None
-    if gated:
+    if gated and not stage.fused:
         # The gate's width follows the block's input, not the expanded channels.
         gate = SqueezeExcite(style.rank, hidden, in_channels // 4, style.activation)
     return InvertedResidual(
@@ -118,50 +135,35 @@ def mbconv(
         stride=stage.stride,
         gate=gate,
         drop_rate=drop_rate,
+        fused=stage.fused,
     )
 
 
-def build_stages(
-    plan: Sequence[Stage],
-    channels: int,
-    stochastic_depth: float,
-    build: Callable[[int, Stage, float], nn.Module],
-) -> list[list[nn.Module]]:
-    """The blocks of each stage; only the first of a stage has its stride.
-
-    Args:
-        plan: the stages.
-        channels: of the stem.
-        stochastic_depth: what the rate of a block after the last would be; zero at the first.
-        build: makes a block from its input channels, its stage and its rate.
-    """
-    total = sum(stage.num_blocks for stage in plan)
-    stages: list[list[nn.Module]] = []
-    index = 0
-    for stage in plan:
-        blocks = []
-        for _ in range(stage.num_blocks):
-            blocks.append(build(channels, stage, stochastic_depth * index / total))
-            channels, stage, index = stage.channels, stage._replace(stride=1), index + 1
-        stages.append(blocks)
-    return stages
-
-
-class EfficientNet(Network):
+class EfficientNet(GridNetwork):
     """EfficientNet of any rank."""
 
-    config: EfficientNetConfig
+    config: MBConvConfig
 
-    def __init__(self, config: EfficientNetConfig) -> None:
-        width = 1.0 if config.lite else config.width
-        style = config.style()
-        channels = scale_channels(STEM_CHANNELS, width)
+    def __init__(self, config: MBConvConfig) -> None:
+        style = Style(
+            rank=config.rank,
+            padding=config.padding,
+            norm_eps=config.norm_eps,
+            activation=nn.ReLU6 if config.is_lite else nn.SiLU,
+        )
+        channels, num_features = config.ends
         stem = ConvNormAct(style, config.in_channels, channels, 3, stride=2)
-        plan = list(scaled_stages(config))
-        build = partial(mbconv, style, not config.lite)
-        stages = build_stages(plan, channels, config.stochastic_depth, build)
-        num_features = scale_channels(FINAL_CHANNELS, width)
-        final = ConvNormAct(style, plan[-1].channels, num_features)
+        total, index = sum(stage.num_blocks for stage in config.plan), 0
+        stages: list[list[nn.Module]] = []
+        for stage in config.plan:
+            blocks: list[nn.Module] = []
+            for _ in range(stage.num_blocks):
+                rate = config.stochastic_depth * index / total
+                blocks.append(_block(style, not config.is_lite, channels, stage, rate))
+                # Only the first block of a stage has its stride.
+                channels, stage, index = stage.channels, stage._replace(stride=1), index + 1
+            stages.append(blocks)
+        final = ConvNormAct(style, channels, num_features)
         super().__init__(config, stem=stem, stages=stages, final=final, num_features=num_features)
 
 
@@ -172,15 +174,8 @@ def _b(width: float, depth: float, size: int, dropout: float, eps: float) -> Eff
 
 
 def _lite(width: float, depth: float, size: int, dropout: float) -> EfficientNetConfig:
-    return EfficientNetConfig(
-        width=width,
-        depth=depth,
-        input_size=size,
-        dropout=dropout,
-        lite=True,
-        padding="same",
-        norm_eps=1e-3,
-    )
+    config = _b(width, depth, size, dropout, 1e-3)
+    return replace(config, lite=True, padding="same")
 
 
 # The eps of B0 to B7 is that of torchvision's checkpoints.

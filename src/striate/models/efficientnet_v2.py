@@ -9,17 +9,10 @@ Axes: (n, c, *space) throughout.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Literal
 
-from torch import nn
-
 from striate.models.catalog import register
-from striate.models.efficientnet import FINAL_CHANNELS, Stage, build_stages, mbconv
-from striate.models.network import Network, NetworkConfig
-from striate.nn.blocks import ConvNormAct, Style
-from striate.nn.conv import PaddingStyle
-from striate.nn.mbconv import FusedInvertedResidual
+from striate.models.efficientnet import FINAL_CHANNELS, EfficientNet, MBConvConfig, Stage
 
 STAGES: Final = {
     "s": (
@@ -52,54 +45,28 @@ STAGES: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class EfficientNetV2Config(NetworkConfig):
+class EfficientNetV2Config(MBConvConfig):
     """One EfficientNetV2.
 
     Attributes:
-        size: the row of `STAGES`.
-        stochastic_depth: rate at the last block; it rises linearly from zero at the first.
-        padding: belongs to the weights; those from TensorFlow want `same`.
-        norm_eps: belongs to the weights; all that were published want 1e-3.
+        size: Row of `STAGES`.
     """
 
     size: Literal["s", "m", "l"]
-    stochastic_depth: float = 0.2
-    padding: PaddingStyle = "symmetric"
-    norm_eps: float = 1e-3
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Number of channels of the stem, and of the last convolution."""
+        return self.plan[0].channels, FINAL_CHANNELS
+
+    @property
+    def plan(self) -> tuple[Stage, ...]:
+        """The stages of this size."""
+        return STAGES[self.size]
 
 
-class EfficientNetV2(Network):
+class EfficientNetV2(EfficientNet):
     """EfficientNetV2 of any rank."""
-
-    config: EfficientNetV2Config
-
-    def __init__(self, config: EfficientNetV2Config) -> None:
-        style = Style(
-            rank=config.rank,
-            padding=config.padding,
-            norm_eps=config.norm_eps,
-            activation=nn.SiLU,
-        )
-        plan = STAGES[config.size]
-        channels = plan[0].channels
-        stem = ConvNormAct(style, config.in_channels, channels, 3, stride=2)
-        stages = build_stages(plan, channels, config.stochastic_depth, partial(_block, style))
-        final = ConvNormAct(style, plan[-1].channels, FINAL_CHANNELS)
-        super().__init__(config, stem=stem, stages=stages, final=final, num_features=FINAL_CHANNELS)
-
-
-def _block(style: Style, in_channels: int, stage: Stage, drop_rate: float) -> nn.Module:
-    if not stage.fused:
-        return mbconv(style, True, in_channels, stage, drop_rate)
-    return FusedInvertedResidual(
-        style,
-        in_channels,
-        in_channels * stage.expansion,
-        stage.channels,
-        kernel_size=stage.kernel_size,
-        stride=stage.stride,
-        drop_rate=drop_rate,
-    )
 
 
 VARIANTS: Final = {

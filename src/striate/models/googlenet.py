@@ -11,19 +11,17 @@ Axes: (n, c, *space) throughout.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from striate.models.auxiliary import AuxiliaryNetwork
 from striate.models.catalog import register
-from striate.models.network import NetworkConfig
-from striate.nn.blocks import ClassifierHead, ConvNormAct, Style
+from striate.models.network import GridConfig, GridNetwork
+from striate.nn.blocks import Branches, ConvNormAct, Style
+from striate.nn.heads import ClassifierHead
 from striate.nn.ranks import layers
-from striate.weights.preprocessing import INCEPTION
+from striate.weights.preprocessing import INCEPTION, Preprocessing
 
 AUXILIARY_SIZE: Final = 4
 AUXILIARY_CHANNELS: Final = 128
@@ -60,13 +58,13 @@ STAGES: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoogLeNetConfig(NetworkConfig):
+class GoogLeNetConfig(GridConfig):
     """GoogLeNet.
 
     Attributes:
-        large_kernel: of the third branch: 5 in the paper, 3 in all published weights.
-        auxiliary_dropout: probability that a feature of the classifiers on the way is dropped.
-        norm_eps: added to the variance in batch norm.
+        large_kernel: Size of the third branch's kernel: 5 in the paper, 3 in all published weights.
+        auxiliary_dropout: Probability that a feature of the classifiers on the way is dropped.
+        norm_eps: Number added to the variance in batch norm.
     """
 
     large_kernel: int = 3
@@ -79,48 +77,34 @@ class GoogLeNetConfig(NetworkConfig):
         return Style(rank=self.rank, norm_eps=self.norm_eps)
 
 
-class InceptionBlock(nn.Module):
+def inception_block(
+    config: GoogLeNetConfig, in_channels: int, widths: Widths, pool: nn.Module | None = None
+) -> Branches:
     """Convolutions of three sizes and a pooling side by side (the paper's figure 2b).
 
     Args:
-        config: the network's.
-        in_channels: of the input.
-        widths: of the branches.
-        pool: halves the maps before; None where nothing does.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
+        widths: Numbers of channels of the branches.
+        pool: What halves the maps before; None where nothing does.
     """
-
-    def __init__(
-        self,
-        config: GoogLeNetConfig,
-        in_channels: int,
-        widths: Widths,
-        pool: nn.Module | None = None,
-    ) -> None:
-        super().__init__()
-        style = config.style()
-        self.pool = pool or nn.Identity()
-        self.branches = nn.ModuleList(
-            [
-                ConvNormAct(style, in_channels, widths.direct),
-                nn.Sequential(
-                    ConvNormAct(style, in_channels, widths.reduce_middle),
-                    ConvNormAct(style, widths.reduce_middle, widths.middle, 3),
-                ),
-                nn.Sequential(
-                    ConvNormAct(style, in_channels, widths.reduce_large),
-                    ConvNormAct(style, widths.reduce_large, widths.large, config.large_kernel),
-                ),
-                nn.Sequential(
-                    layers(config.rank).max_pool(3, stride=1, padding=1),
-                    ConvNormAct(style, in_channels, widths.pooled),
-                ),
-            ]
-        )
-
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n d *reduced"]:
-        """All branches' maps, one behind the other."""
-        x = self.pool(x)
-        return torch.cat([branch(x) for branch in self.branches], 1)
+    style = config.style()
+    return Branches(
+        ConvNormAct(style, in_channels, widths.direct),
+        nn.Sequential(
+            ConvNormAct(style, in_channels, widths.reduce_middle),
+            ConvNormAct(style, widths.reduce_middle, widths.middle, 3),
+        ),
+        nn.Sequential(
+            ConvNormAct(style, in_channels, widths.reduce_large),
+            ConvNormAct(style, widths.reduce_large, widths.large, config.large_kernel),
+        ),
+        nn.Sequential(
+            layers(config.rank).max_pool(3, stride=1, padding=1),
+            ConvNormAct(style, in_channels, widths.pooled),
+        ),
+        pool=pool,
+    )
 
 
 def auxiliary_classifier(config: GoogLeNetConfig, in_channels: int) -> nn.Sequential:
@@ -141,18 +125,18 @@ def auxiliary_classifier(config: GoogLeNetConfig, in_channels: int) -> nn.Sequen
     )
 
 
-class GoogLeNet(AuxiliaryNetwork):
+class GoogLeNet(GridNetwork):
     """GoogLeNet of any rank."""
 
     config: GoogLeNetConfig
-    least_size = 15
+    min_size = 15
+    usual_preprocessing: ClassVar[Preprocessing] = INCEPTION
 
     def __init__(self, config: GoogLeNetConfig) -> None:
         style = config.style()
         max_pool = layers(config.rank).max_pool
-        first = ConvNormAct(style, config.in_channels, 64, 7, stride=2)
         pool = max_pool(3, stride=2, ceil_mode=True)
-        stem = nn.Sequential(OrderedDict([*first.named_children(), ("pool", pool)]))
+        stem = ConvNormAct(style, config.in_channels, 64, 7, stride=2, pool=pool)
         stages: list[list[nn.Module]] = [
             [ConvNormAct(style, 64, 64), ConvNormAct(style, 64, 192, 3)]
         ]
@@ -162,9 +146,8 @@ class GoogLeNet(AuxiliaryNetwork):
             blocks: list[nn.Module] = []
             for block, widths in enumerate(stage):
                 halve = max_pool(2 if last else 3, stride=2, ceil_mode=True)
-                blocks.append(
-                    InceptionBlock(config, channels, widths, halve if block == 0 else None)
-                )
+                before = None if block else halve
+                blocks.append(inception_block(config, channels, widths, before))
                 channels = widths.total
             stages.append(blocks)
         auxiliary = {
@@ -173,9 +156,6 @@ class GoogLeNet(AuxiliaryNetwork):
         }
         super().__init__(
             config, stem=stem, stages=stages, num_features=channels, auxiliary=auxiliary
-        )
-        self.preprocessing = replace(INCEPTION, size=config.input_size).for_channels(
-            config.in_channels
         )
 
 

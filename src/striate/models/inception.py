@@ -11,52 +11,35 @@ Axes: (n, c, *space) throughout.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.models.auxiliary import AuxiliaryNetwork
 from striate.models.catalog import register
-from striate.models.network import NetworkConfig
-from striate.nn.blocks import ClassifierHead, GlobalAveragePool
+from striate.models.network import GridConfig, GridNetwork
+from striate.nn.blocks import Branches
+from striate.nn.heads import ClassifierHead, GlobalAveragePool
 from striate.nn.ranks import layers
-from striate.weights.preprocessing import INCEPTION
+from striate.weights.preprocessing import INCEPTION, Preprocessing
 
 LEAST_FOR_AUXILIARY: Final = 17
 """Side of the maps that the paper's auxiliary pooling and convolution need."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionConfig(NetworkConfig):
+class InceptionConfig(GridConfig):
     """Inception-v3.
 
     Attributes:
-        norm_eps: added to the variance in batch norm.
+        norm_eps: Number added to the variance in batch norm.
     """
 
     input_size: int = 299
     dropout: float = 0.2
     norm_eps: float = 1e-3
-
-
-class Branches(nn.Module):
-    """Modules side by side on one input, their maps one behind the other.
-
-    Args:
-        branches: give maps of equal size.
-    """
-
-    def __init__(self, *branches: nn.Module) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
-
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n d *reduced"]:
-        """Concatenate along the channels."""
-        return torch.cat([branch(x) for branch in self.branches], 1)
 
 
 class PaddedAverage(nn.Module):
@@ -65,7 +48,7 @@ class PaddedAverage(nn.Module):
     torch's own padding does the same, but in three dimensions refuses maps smaller than the kernel.
 
     Args:
-        rank: number of spatial axes.
+        rank: Number of spatial axes.
     """
 
     def __init__(self, rank: int) -> None:
@@ -82,7 +65,7 @@ class AuxiliaryPool(nn.Module):
     """The paper's average of 5 with stride 3; maps too small for it are resized to 5.
 
     Args:
-        rank: number of spatial axes.
+        rank: Number of spatial axes.
     """
 
     def __init__(self, rank: int) -> None:
@@ -101,7 +84,7 @@ class Parts:
     """Makes the convolutions and blocks of one network.
 
     Args:
-        config: the network's.
+        config: Configuration of the network.
     """
 
     def __init__(self, config: InceptionConfig) -> None:
@@ -120,13 +103,13 @@ class Parts:
         """Convolution, batch norm, activation: `conv`, `norm`, `act`.
 
         Args:
-            in_channels: of the input.
-            out_channels: of the output.
-            kernel: size along every axis, or along all but the last and along the last. So a
+            in_channels: Number of channels of the input.
+            out_channels: Number of channels of the output.
+            kernel: Size along every axis, or along all but the last and along the last. So a
                 line across (1, 7) stays one in a series and a volume, and its counterpart (7, 1)
                 sees what the line does not; weights of images fit.
-            stride: along every axis.
-            padded: by half the kernel at both ends, or not at all.
+            stride: Step of the kernel along every axis.
+            padded: Whether half the kernel is padded at both ends, or nothing.
         """
         others, last = kernel if isinstance(kernel, tuple) else (kernel, kernel)
         size = (*[others] * (self.config.rank - 1), last)
@@ -135,6 +118,23 @@ class Parts:
         conv = make(in_channels, out_channels, size, stride=stride, padding=padding, bias=False)
         norm = self.of_rank.batch_norm(out_channels, eps=self.config.norm_eps)
         return nn.Sequential(OrderedDict(conv=conv, norm=norm, act=nn.ReLU()))
+
+    def branch(
+        self, in_channels: int, *convs: tuple[int, int | tuple[int, int]], halves: bool = False
+    ) -> nn.Sequential:
+        """Convolutions one after the other, of which the last may halve the maps.
+
+        Args:
+            in_channels: Number of channels of the input.
+            convs: Output channels and kernel of each, as `conv` takes them.
+            halves: Whether the last has stride 2 and no padding.
+        """
+        made = []
+        for index, (channels, kernel) in enumerate(convs, start=1):
+            step = 1 + (halves and index == len(convs))
+            made.append(self.conv(in_channels, channels, kernel, stride=step, padded=step == 1))
+            in_channels = channels
+        return made[0] if len(made) == 1 else nn.Sequential(*made)
 
     def halve(self) -> nn.Module:
         """Maximum of 3 with stride 2, without padding."""
@@ -146,70 +146,50 @@ class Parts:
 
     def fine(self, in_channels: int, pool_channels: int) -> Branches:
         """A block on the finest maps (figure 5; one 5x5 is left whole)."""
-        conv = self.conv
         return Branches(
-            conv(in_channels, 64),
-            nn.Sequential(conv(in_channels, 48), conv(48, 64, 5)),
-            nn.Sequential(conv(in_channels, 64), conv(64, 96, 3), conv(96, 96, 3)),
+            self.branch(in_channels, (64, 1)),
+            self.branch(in_channels, (48, 1), (64, 5)),
+            self.branch(in_channels, (64, 1), (96, 3), (96, 3)),
             self.pooled(in_channels, pool_channels),
         )
 
     def reduce_fine(self, in_channels: int) -> Branches:
         """Half the size after the finest maps (figure 10)."""
-        conv = self.conv
         return Branches(
-            conv(in_channels, 384, 3, stride=2, padded=False),
-            nn.Sequential(
-                conv(in_channels, 64),
-                conv(64, 96, 3),
-                conv(96, 96, 3, stride=2, padded=False),
-            ),
+            self.branch(in_channels, (384, 3), halves=True),
+            self.branch(in_channels, (64, 1), (96, 3), (96, 3), halves=True),
             self.halve(),
         )
 
     def lines(self, in_channels: int, width: int) -> Branches:
         """A block with kernels of 7 factorized into lines (figure 6)."""
-        conv = self.conv
+        across, along = (width, (1, 7)), (width, (7, 1))
         return Branches(
-            conv(in_channels, 192),
-            nn.Sequential(
-                conv(in_channels, width), conv(width, width, (1, 7)), conv(width, 192, (7, 1))
-            ),
-            nn.Sequential(
-                conv(in_channels, width),
-                conv(width, width, (7, 1)),
-                conv(width, width, (1, 7)),
-                conv(width, width, (7, 1)),
-                conv(width, 192, (1, 7)),
-            ),
+            self.branch(in_channels, (192, 1)),
+            self.branch(in_channels, (width, 1), across, (192, (7, 1))),
+            self.branch(in_channels, (width, 1), along, across, along, (192, (1, 7))),
             self.pooled(in_channels, 192),
         )
 
     def reduce_lines(self, in_channels: int) -> Branches:
         """Half the size after the blocks of lines."""
-        conv = self.conv
+        lines = (192, (1, 7)), (192, (7, 1))
         return Branches(
-            nn.Sequential(conv(in_channels, 192), conv(192, 320, 3, stride=2, padded=False)),
-            nn.Sequential(
-                conv(in_channels, 192),
-                conv(192, 192, (1, 7)),
-                conv(192, 192, (7, 1)),
-                conv(192, 192, 3, stride=2, padded=False),
-            ),
+            self.branch(in_channels, (192, 1), (320, 3), halves=True),
+            self.branch(in_channels, (192, 1), *lines, (192, 3), halves=True),
             self.halve(),
         )
 
     def wide(self, in_channels: int) -> Branches:
         """A block on the coarsest maps, with lines side by side (figure 7)."""
-        conv = self.conv
 
         def pair() -> Branches:
-            return Branches(conv(384, 384, (1, 3)), conv(384, 384, (3, 1)))
+            return Branches(self.conv(384, 384, (1, 3)), self.conv(384, 384, (3, 1)))
 
         return Branches(
-            conv(in_channels, 320),
-            nn.Sequential(conv(in_channels, 384), pair()),
-            nn.Sequential(conv(in_channels, 448), conv(448, 384, 3), pair()),
+            self.conv(in_channels, 320),
+            nn.Sequential(self.conv(in_channels, 384), pair()),
+            nn.Sequential(self.conv(in_channels, 448), self.conv(448, 384, 3), pair()),
             self.pooled(in_channels, 192),
         )
 
@@ -226,11 +206,12 @@ class Parts:
         )
 
 
-class Inception(AuxiliaryNetwork):
+class Inception(GridNetwork):
     """Inception-v3 of any rank."""
 
     config: InceptionConfig
-    least_size = 75
+    min_size = 75
+    usual_preprocessing: ClassVar[Preprocessing] = INCEPTION
 
     def __init__(self, config: InceptionConfig) -> None:
         parts = Parts(config)
@@ -240,8 +221,7 @@ class Inception(AuxiliaryNetwork):
             [nn.Sequential(parts.halve(), conv(64, 80)), conv(80, 192, 3, padded=False)],
             [
                 nn.Sequential(parts.halve(), parts.fine(192, 32)),
-                parts.fine(256, 64),
-                parts.fine(288, 64),
+                *(parts.fine(c, 64) for c in (256, 288)),
             ],
             [parts.reduce_fine(288), *(parts.lines(768, width) for width in (128, 160, 160, 192))],
             [parts.reduce_lines(768), parts.wide(1280), parts.wide(2048)],
@@ -252,9 +232,6 @@ class Inception(AuxiliaryNetwork):
             stages=stages,
             num_features=2048,
             auxiliary={"stages.3.4": parts.auxiliary(768)},
-        )
-        self.preprocessing = replace(INCEPTION, size=config.input_size).for_channels(
-            config.in_channels
         )
 
 

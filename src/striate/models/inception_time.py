@@ -20,29 +20,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork, require_counts
 from striate.nn.blocks import ConvNormAct, Style
 from striate.nn.conv import convolution
 from striate.nn.ranks import CONV_TYPES, layers
 
 KERNEL_SIZES: Final = {1: (40, 20, 10), 2: (13, 7, 3), 3: (7, 5, 3)}
-"""Of a module's convolutions, by rank; the first row is the authors'."""
+"""Sizes of a module's kernels, by rank; the first row is the authors'."""
 
 MODULES_PER_BLOCK: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionTimeConfig(NetworkConfig):
+class InceptionTimeConfig(GridConfig):
     """One network of InceptionTime.
 
     Attributes:
-        filters: of each of a module's four branches.
-        bottleneck: channels to which a module's input is reduced before its long convolutions.
-        num_blocks: shortcuts; each spans three modules.
-        kernel_sizes: of a module's convolutions; those of `KERNEL_SIZES` where empty.
-        norm_eps: added to the variance in batch norm.
+        filters: Number of channels of each of a module's four branches.
+        bottleneck: Channels to which a module's input is reduced before its long convolutions.
+        num_blocks: Shortcuts; each spans three modules.
+        kernel_sizes: Sizes of a module's kernels; those of `KERNEL_SIZES` where empty.
+        norm_eps: Number added to the variance in batch norm.
     """
 
     filters: int = 32
@@ -53,10 +52,7 @@ class InceptionTimeConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("filters", "bottleneck", "num_blocks"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"{name}={value!r}", why="it must be a whole number from 1 up")
+        require_counts(self, "filters", "bottleneck", "num_blocks")
 
     @property
     def kernels(self) -> tuple[int, ...]:
@@ -73,8 +69,8 @@ class InceptionModule(nn.Module):
     """Long convolutions of the reduced input beside a pooling of the whole (the paper's figure 1).
 
     Args:
-        config: the network's.
-        in_channels: of the input.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
     """
 
     def __init__(self, config: InceptionTimeConfig, in_channels: int) -> None:
@@ -104,8 +100,8 @@ class InceptionBlock(nn.Module):
     """Three modules and a shortcut over them (the paper's figure 2).
 
     Args:
-        config: the network's.
-        in_channels: of the input.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
     """
 
     def __init__(self, config: InceptionTimeConfig, in_channels: int) -> None:
@@ -127,7 +123,7 @@ class InceptionBlock(nn.Module):
         return y
 
 
-class InceptionTime(Network):
+class InceptionTime(GridNetwork):
     """One network of InceptionTime, of any rank; the stem is its first block."""
 
     config: InceptionTimeConfig

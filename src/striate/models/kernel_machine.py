@@ -1,4 +1,4 @@
-"""A kernel machine on what an image network sees at every scale.
+"""Kernel machine: a network's features at every scale compared with those of training items.
 
 The last maps of a network tell things of the world apart; the maps on the way tell textures, edges
 and spots apart, which is what many data sets are about. Of each late block the mean, the deviation
@@ -8,9 +8,8 @@ item. A Gaussian kernel compares them with those of some training items, the lan
 layer on the similarities gives logits (Williams and Seeger, Using the Nystroem Method to Speed Up
 Kernel Machines, NIPS 2000).
 
-Landmarks and layer come from `striate.transfer.kernel`; what is built here starts without knowledge.
-None of the families that are built in every rank, so `MODELS` does not list it; `create_model`
-makes it.
+Landmarks and layer come from `striate.transfer.kernel_features`; what is built here starts without
+knowledge.
 
 Axes: n items, c channels, f features, m landmarks.
 """
@@ -18,19 +17,20 @@ Axes: n items, c channels, f features, m landmarks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from striate.errors import ArgumentError
-from striate.models.catalog import Variant, find, register_open
+from striate.models.catalog import find, register
 from striate.models.create import configure
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork, Network, require_counts
+from striate.nn.heads import Head
+from striate.nn.ranks import layers
 
 NAME: Final = "kernel_machine"
 
@@ -40,12 +40,6 @@ FINEST_STRIDE: Final = 16
 MANY_FEATURES: Final = 8192
 """Above as many, only the last block of each stage is described."""
 
-_POOLS: Final[dict[int, Callable[..., Tensor]]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
-
 _SHARED: Final = ("rank", "in_channels", "input_size")
 """What a machine's configuration says of its backbone too."""
 
@@ -54,13 +48,13 @@ LIMIT: Final = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class KernelMachineConfig(NetworkConfig):
+class KernelMachineConfig(GridConfig):
     """A kernel machine.
 
     Attributes:
-        backbone: name of the network whose maps are described, of any rank it has.
-        backbone_options: what its configuration has otherwise than a network of that name.
-        num_landmarks: items that an input is compared with.
+        backbone: Name of the network whose maps are described, of any rank it has.
+        backbone_options: What its configuration has otherwise than a network of that name.
+        num_landmarks: Items that an input is compared with.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -69,18 +63,17 @@ class KernelMachineConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_landmarks < 1:
-            raise ArgumentError(f"num_landmarks={self.num_landmarks}", why="one at least")
+        require_counts(self, "num_landmarks")
 
 
 class ScaleFeatures(nn.Module):
     """Statistics of a network's maps block by block, then its pooled last maps.
 
     Args:
-        network: its blocks and its pool are used, not copied.
+        network: Its blocks and its pool are used, not copied.
 
     Attributes:
-        num_features: given for an item; the last are the pooled ones.
+        num_features: Given for an item; the last are the pooled ones.
     """
 
     def __init__(self, network: Network) -> None:
@@ -124,24 +117,25 @@ def statistics(maps: Float[Tensor, "n c *space"]) -> tuple[Tensor, Tensor, Tenso
     return mean, variance.clamp(min=torch.finfo(maps.dtype).tiny).sqrt(), maps.amax(axes)
 
 
-class KernelHead(nn.Module):
+class KernelHead(Head):
     """Similarity to landmarks, and a linear layer on it.
 
     Args:
         num_features: of an item.
         num_landmarks: to compare with.
-        num_classes: logits given.
+        num_classes: Logits given.
 
     Attributes:
-        shift: (f,) of the standardization; `scale` likewise.
-        landmarks: (m, f) standardized features, in float16: half the size of a saved machine.
-        sharpness: of the kernel exp(-sharpness * mean squared difference).
+        shift: (f,) Means of the features, for their standardization.
+        scale: (f,) Inverse standard deviations of the features.
+        landmarks: (m, f) Standardized features, in float16: half the size of a saved machine.
+        gamma: Coefficient of the kernel exp(-gamma * mean squared difference).
     """
 
     shift: Tensor
     scale: Tensor
     landmarks: Tensor
-    sharpness: Tensor
+    gamma: Tensor
 
     def __init__(self, num_features: int, num_landmarks: int, num_classes: int) -> None:
         super().__init__()
@@ -150,14 +144,22 @@ class KernelHead(nn.Module):
         self.register_buffer(
             "landmarks", torch.zeros(num_landmarks, num_features, dtype=torch.float16)
         )
-        self.register_buffer("sharpness", torch.ones(()))
+        self.register_buffer("gamma", torch.ones(()))
         self.linear = nn.Linear(num_landmarks, num_classes)
+
+    def reset(self, num_classes: int) -> None:
+        """Refuse: landmarks and classes are learnt together.
+
+        Raises:
+            ArgumentError: Always.
+        """
+        raise ArgumentError("a new head for a kernel machine", fix="fit it to the new items")
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
         """Logits."""
         standardized = standardize(features, self.shift, self.scale)
         landmarks = self.landmarks.to(standardized.dtype)
-        similar = gaussian_kernel(standardized, landmarks, self.sharpness)
+        similar = gaussian_kernel(standardized, landmarks, self.gamma)
         logits: Tensor = self.linear(similar)
         return logits
 
@@ -170,10 +172,10 @@ def standardize(
 
 
 def gaussian_kernel(
-    a: Float[Tensor, "n f"], b: Float[Tensor, "m f"], sharpness: Tensor | float
+    a: Float[Tensor, "n f"], b: Float[Tensor, "m f"], gamma: Tensor | float
 ) -> Float[Tensor, "n m"]:
-    """exp(-sharpness * mean squared difference) of each row of `a` and each of `b`."""
-    return (-sharpness * mean_squared_difference(a, b)).exp()
+    """exp(-gamma * mean squared difference) of each row of `a` and each of `b`."""
+    return (-gamma * mean_squared_difference(a, b)).exp()
 
 
 def mean_squared_difference(
@@ -184,7 +186,7 @@ def mean_squared_difference(
     return (lengths - 2 * a @ b.T).clamp(min=0) / a.shape[1]
 
 
-class KernelMachine(Network):
+class KernelMachine(GridNetwork):
     """A network's features at every scale, and a kernel machine on them."""
 
     config: KernelMachineConfig
@@ -197,17 +199,9 @@ class KernelMachine(Network):
         base = variant.build(configure(config.backbone, variant.config, options))
         stem = ScaleFeatures(base)
         super().__init__(config, stem=stem, stages=[], num_features=stem.num_features)
-        self.least_size = base.least_size
+        self.min_size = base.min_size
         self.pool = nn.Flatten()
         self.head = KernelHead(stem.num_features, config.num_landmarks, config.num_classes)
-
-    def replace_head(self, num_classes: int) -> None:
-        """Not possible: landmarks and classes are learnt together.
-
-        Raises:
-            ArgumentError: always.
-        """
-        raise ArgumentError(f"a new head for a {NAME}", fix="fit it to the new items")
 
     def activation_map(
         self, x: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
@@ -220,8 +214,8 @@ class KernelMachine(Network):
         map is a single point, which would be hard to see.
 
         Args:
-            x: inputs.
-            targets: (n,) the class of each.
+            x: Inputs of the network.
+            targets: Class of each input, (n,).
         """
         self._check_input(x)
         with torch.no_grad():
@@ -232,11 +226,11 @@ class KernelMachine(Network):
             score = logits.gather(1, targets.to(logits.device)[:, None]).sum()
             slopes = torch.autograd.grad(score, maps)
         last = maps[-1].shape[2:]
-        pool = _POOLS[len(last)]
+        pool = layers(len(last)).adaptive_avg_pool(last)
         heat = x.new_zeros(len(x), *last)
         for part, slope in zip(maps, slopes, strict=True):
             added = (part.detach() * slope).sum(1, keepdim=True)
-            heat += pool(added, last)[:, 0] * (added[0].numel() / heat[0].numel())
+            heat += pool(added)[:, 0] * (added[0].numel() / heat[0].numel())
         return heat
 
 
@@ -246,10 +240,10 @@ def kernel_machine_of(
     """A kernel machine on a network's maps, its landmarks and layer still to be set.
 
     Args:
-        network: trained; its weights are copied.
+        network: Trained; its weights are copied.
         name: of the network, for `create_model`.
-        num_landmarks: items to compare with.
-        num_classes: logits given.
+        num_landmarks: Items to compare with.
+        num_classes: Logits given.
     """
     own, usual = asdict(network.config), asdict(find(name).config)
     machine = KernelMachine(
@@ -289,8 +283,6 @@ def _coarse_blocks(network: Network) -> dict[str, int]:
     return found
 
 
-def _variant(name: str) -> Variant:
-    return Variant(family=NAME, config=KernelMachineConfig(), build=KernelMachine)
+VARIANTS: Final = {NAME: KernelMachineConfig()}
 
-
-register_open(lambda name: name == NAME, _variant)
+register(NAME, VARIANTS, KernelMachine)

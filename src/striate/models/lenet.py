@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
-from striate.nn.dense_head import HiddenLayers
-from striate.nn.ranks import CONV_TYPES, layers
+from striate.models.network import GridConfig, GridNetwork
+from striate.nn.heads import HiddenLayers
+from striate.nn.ranks import convolutions, layers
 
 CHANNELS: Final = (6, 16)
 KERNEL_SIZE: Final = 5
@@ -37,13 +37,13 @@ CONNECTIONS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeNetConfig(NetworkConfig):
+class LeNetConfig(GridConfig):
     """One LeNet-5.
 
     Attributes:
-        original: as in 1998: tanh, trainable averages, and the table of connections.
-        pooled_size: side to which the last maps are resized; 5 is what 32 samples give.
-        hidden_features: of C5 and F6.
+        original: Whether it is the network of 1998: tanh, trainable averages, a table of connections.
+        pooled_size: Side to which the last maps are resized; 5 is what 32 samples give.
+        hidden_features: Outputs of C5 and F6.
     """
 
     input_size: int = 32
@@ -68,8 +68,8 @@ class Subsample(nn.Module):
     """Sums of 2 along each axis, times a coefficient and plus a bias of each map.
 
     Args:
-        rank: number of spatial axes.
-        channels: of the input and output.
+        rank: Number of spatial axes.
+        channels: Number of channels of the input and the output.
     """
 
     def __init__(self, rank: int, channels: int) -> None:
@@ -95,8 +95,8 @@ class ConnectedConv(nn.Module):
     vain.
 
     Args:
-        rank: number of spatial axes.
-        connections: inputs of each output, ordered by their number.
+        rank: Number of spatial axes.
+        connections: Inputs of each output, ordered by their number.
     """
 
     def __init__(self, rank: int, connections: tuple[tuple[int, ...], ...]) -> None:
@@ -106,10 +106,8 @@ class ConnectedConv(nn.Module):
             by_count.setdefault(len(inputs), []).extend(inputs)
         self.inputs = tuple(by_count.values())
         self.convs = nn.ModuleList(
-            layers(rank).conv(
-                len(inputs), len(inputs) // count, KERNEL_SIZE, groups=len(inputs) // count
-            )
-            for count, inputs in by_count.items()
+            layers(rank).conv(len(ins), len(ins) // count, KERNEL_SIZE, groups=len(ins) // count)
+            for count, ins in by_count.items()
         )
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n d *reduced"]:
@@ -119,11 +117,11 @@ class ConnectedConv(nn.Module):
         return torch.cat([conv(torch.stack([maps[i] for i in ins], 1)) for ins, conv in pairs], 1)
 
 
-class LeNet(Network):
+class LeNet(GridNetwork):
     """LeNet-5 of any rank."""
 
     config: LeNetConfig
-    least_size = 16
+    min_size = 16
 
     def __init__(self, config: LeNetConfig) -> None:
         of_rank = layers(config.rank)
@@ -133,26 +131,22 @@ class LeNet(Network):
             if config.original
             else of_rank.conv(c1, c3, KERNEL_SIZE)
         )
-        stem = nn.Sequential(
-            OrderedDict(
-                conv=of_rank.conv(config.in_channels, c1, KERNEL_SIZE), act=config.activation()
-            )
-        )
+        first = of_rank.conv(config.in_channels, c1, KERNEL_SIZE)
+        stem = nn.Sequential(OrderedDict(conv=first, act=config.activation()))
         block = nn.Sequential(
             OrderedDict([*_pool(config, c1), ("conv", conv), ("act", config.activation())])
         )
         final = nn.Sequential(OrderedDict(_pool(config, c3)))
-        num_features = config.hidden_features[-1]
-        super().__init__(
-            config, stem=stem, stages=[[block]], final=final, num_features=num_features
-        )
-        self.pool = HiddenLayers(
+        features = config.hidden_features[-1]
+        super().__init__(config, stem=stem, stages=[[block]], final=final, num_features=features)
+        self.pool = hidden = HiddenLayers(
             config.rank, c3, config.pooled_size, config.hidden_features, config.activation
         )
         if config.original:
-            for module in self.modules():
-                if isinstance(module, CONV_TYPES) or module is self.pool.layer2:
-                    _init(module)
+            for layer in (*convolutions(self), hidden.layer2):
+                _init_uniform(layer.weight, layer.weight[0].numel())
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Coefficients of sums over another number of axes made to fit.
@@ -173,14 +167,8 @@ def _pool(config: LeNetConfig, channels: int) -> list[tuple[str, nn.Module]]:
     return [("pool", Subsample(config.rank, channels)), ("squash", config.activation())]
 
 
-def _init(layer: nn.Module) -> None:
-    """Uniform weights within 2.4 / fan-in (the paper's appendix A); zero bias."""
-    assert isinstance(layer, (*CONV_TYPES, nn.Linear)) and layer.bias is not None
-    _init_uniform(layer.weight, layer.weight[0].numel())
-    nn.init.zeros_(layer.bias)
-
-
 def _init_uniform(weight: Tensor, fan_in: int) -> None:
+    """Draw weights within 2.4 / fan-in (the paper's appendix A)."""
     nn.init.uniform_(weight, -2.4 / fan_in, 2.4 / fan_in)
 
 

@@ -6,8 +6,7 @@ weights of -1 and three of 2. They are dilated in up to 32 steps over the series
 is the share of places where a kernel's output exceeds a bias, and biases are quantiles of outputs
 for training items, set by `fit_biases`. Of several channels each kernel sees a random few.
 
-Series only, of one length: the kernels' places and dilations belong to a series. So it is none of
-the families that are built in every rank, and `MODELS` does not list it; `create_model` makes it.
+Series only, of one length: the kernels' places and dilations belong to a series.
 
 Axes: n items, c channels, l places, k the 84 kernels, q biases of a kernel at one dilation.
 """
@@ -26,32 +25,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.models.catalog import Variant, register_open
-from striate.models.network import Network, NetworkConfig
+from striate.models.catalog import register
+from striate.models.network import GridConfig, GridNetwork
 
-NAME: Final = "minirocket"
 KERNEL_SIZE: Final = 9
 TRIPLES: Final = tuple(combinations(range(KERNEL_SIZE), 3))
 """Where the three weights of 2 stand, for each of the 84 kernels."""
 
 MAX_DILATIONS: Final = 32
 MAX_CHANNELS: Final = 9
-"""Most channels that one kernel sees."""
+"""Maximal number of channels that one kernel sees."""
 
 GOLDEN_RATIO: Final = (5**0.5 + 1) / 2
 MARGIN: Final = 1e-5
-"""Share of the greatest input; the sum of nine products in float32 is right to a tenth of it."""
+"""Share of the maximal input; the sum of nine products in float32 is right to a tenth of it."""
 
 CHUNK: Final = 1 << 22
 """Outputs compared with a bias at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiniRocketConfig(NetworkConfig):
+class MiniRocketConfig(GridConfig):
     """MiniRocket; `input_size` is the series' length.
 
     Attributes:
-        num_kernel_features: features asked for; rounded down to a multiple of 84.
+        num_kernel_features: Number of features, which is rounded down to a multiple of 84.
     """
 
     rank: int = 1
@@ -60,8 +58,6 @@ class MiniRocketConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rank != 1:
-            raise ArgumentError(f"rank={self.rank}", why=f"{NAME} is of series", fix="use rank=1")
         if self.input_size < KERNEL_SIZE:
             raise ArgumentError(
                 f"input_size={self.input_size}", why=f"a series has at least {KERNEL_SIZE} places"
@@ -101,7 +97,7 @@ class KernelFeatures(nn.Module):
     counts only places where it does not hang over the ends, alternating from dilation to dilation.
 
     Args:
-        config: the network's.
+        config: Configuration of the network.
 
     Attributes:
         biases: (features,), to be set by `fit_biases`.
@@ -170,7 +166,7 @@ class KernelFeatures(nn.Module):
         return torch.cat(found, 1)
 
 
-class MiniRocket(Network):
+class MiniRocket(GridNetwork):
     """Fixed features of a series and a linear layer on them.
 
     Biases are zero until `fit_biases` or saved weights set them.
@@ -183,14 +179,14 @@ class MiniRocket(Network):
         stem = KernelFeatures(config)
         super().__init__(config, stem=stem, stages=[], num_features=len(stem.biases))
         # The longest kernel must have a place where it does not hang over the ends.
-        self.least_size = 8 * max(dilation for dilation, _ in config.plan) + 1
+        self.min_size = 8 * max(dilation for dilation, _ in config.plan) + 1
 
     def activation_map(self, x: Float[Tensor, "n c l"], targets: Tensor) -> Float[Tensor, "n l"]:
         """What each place adds to a class's logit, exactly: its sum and the bias are the logit.
 
         Args:
-            x: inputs.
-            targets: (n,) the class of each.
+            x: Inputs of the network.
+            targets: Class of each input, (n,).
         """
         self._check_input(x)
         weights = self.classifier.weight[targets]
@@ -206,13 +202,13 @@ def fit_biases(network: MiniRocket, inputs: Float[Tensor, "n c l"], seed: int) -
     """Set a network's biases, and the channels its kernels see, from training items.
 
     A bias is a quantile of one kernel's output for one item; the quantiles follow the golden ratio.
-    It lies a little above, by `MARGIN` of the greatest input: where a signal is flat a kernel's output
-    is its bias but for rounding, and no two machines would agree which is greater.
+    It lies a little above, by `MARGIN` of the maximal input: where a signal is flat, a kernel's output
+    is its bias but for rounding, and no two machines would agree which is larger.
 
     Args:
-        network: changed in place.
-        inputs: training items, as the network takes them; one suffices.
-        seed: of the choice of items and channels.
+        network: Changed in place.
+        inputs: Training items, as the network takes them; one suffices.
+        seed: Seed of the choice of items and channels.
     """
     network._check_input(inputs)
     stem, draw = network.stem, np.random.default_rng(seed)
@@ -254,8 +250,6 @@ def _quantiles(outputs: Float[Tensor, "k l"], wanted: Float[Tensor, "k q"]) -> T
     return (at_low + (at_high - at_low) * (places - low)).to(outputs.dtype)
 
 
-def _variant(name: str) -> Variant:
-    return Variant(family=NAME, config=MiniRocketConfig(), build=MiniRocket)
+VARIANTS: Final = {"minirocket": MiniRocketConfig()}
 
-
-register_open(lambda name: name == NAME, _variant)
+register("minirocket", VARIANTS, MiniRocket, ranks=(1,))

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
-from striate.nn.blocks import ConvNormAct, GlobalAveragePool, SqueezeExcite, Style
-from striate.nn.mbconv import InvertedResidual
+from striate.models.network import GridConfig, GridNetwork
+from striate.nn.blocks import ConvNormAct, SqueezeExcite, Style
+from striate.nn.heads import GlobalAveragePool
+from striate.nn.mbconv import InvertedResidual, multiple_of_8
 
 
 class Block(NamedTuple):
@@ -89,17 +90,8 @@ DESIGNS: Final = {
         (
             (Block(3, 1, 16, 16, False, nn.ReLU),),
             (Block(3, 2, 64, 24, False, nn.ReLU), Block(3, 1, 72, 24, False, nn.ReLU)),
-            (
-                Block(5, 2, 72, 40, True, nn.ReLU),
-                Block(5, 1, 120, 40, True, nn.ReLU),
-                Block(5, 1, 120, 40, True, nn.ReLU),
-            ),
-            (
-                Block(3, 2, 240, 80),
-                Block(3, 1, 200, 80),
-                Block(3, 1, 184, 80),
-                Block(3, 1, 184, 80),
-            ),
+            (Block(5, 2, 72, 40, True, nn.ReLU), *[Block(5, 1, 120, 40, True, nn.ReLU)] * 2),
+            (Block(3, 2, 240, 80), Block(3, 1, 200, 80), *[Block(3, 1, 184, 80)] * 2),
             (Block(3, 1, 480, 112, True), Block(3, 1, 672, 112, True)),
             (Block(5, 2, 672, 160, True), Block(5, 1, 960, 160, True), Block(5, 1, 960, 160, True)),
         ),
@@ -110,12 +102,12 @@ DESIGNS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class MobileNetConfig(NetworkConfig):
+class MobileNetConfig(GridConfig):
     """One MobileNet.
 
     Attributes:
-        design: the row of `DESIGNS`.
-        norm_eps: belongs to the weights; those of V3 from TensorFlow want 1e-3.
+        design: Row of `DESIGNS`.
+        norm_eps: Number added to the variance; weights of V3 from TensorFlow want 1e-3.
     """
 
     design: Literal["v2", "v3_small", "v3_large"]
@@ -123,7 +115,7 @@ class MobileNetConfig(NetworkConfig):
     dropout: float = 0.2
 
 
-class MobileNet(Network):
+class MobileNet(GridNetwork):
     """MobileNet V2 or V3 of any rank."""
 
     config: MobileNetConfig
@@ -158,7 +150,7 @@ class MobileNet(Network):
 def _block(style: Style, in_channels: int, row: Block) -> InvertedResidual:
     gate = None
     if row.gated:
-        reduced = _multiple_of_8(row.hidden_channels // 4)
+        reduced = multiple_of_8(row.hidden_channels // 4)
         gate = SqueezeExcite(style.rank, row.hidden_channels, reduced, nn.ReLU, F.hardsigmoid)
     return InvertedResidual(
         style,
@@ -169,12 +161,6 @@ def _block(style: Style, in_channels: int, row: Block) -> InvertedResidual:
         stride=row.stride,
         gate=gate,
     )
-
-
-def _multiple_of_8(channels: int) -> int:
-    """The nearest multiple of 8 that loses no more than a tenth."""
-    rounded = max(8, (channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 VARIANTS: Final = {

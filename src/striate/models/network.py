@@ -2,94 +2,238 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, ClassVar, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.nn.blocks import ClassifierHead, GlobalAveragePool, init_convolution
-from striate.nn.ranks import CONV_TYPES, layers
-from striate.weights.preprocessing import IMAGENET, Preprocessing
+from striate.nn.blocks import init_convolution
+from striate.nn.heads import AuxiliaryLogits, ClassifierHead, GlobalAveragePool, Head
+from striate.nn.ranks import convolutions, layers
+from striate.weights.fetch import Origin
+from striate.weights.preprocessing import IMAGENET, Picture, Preprocessing
+
+Blocks: TypeAlias = tuple[tuple[str, nn.Module], ...]
+
+
+def require_counts(config: object, *names: str) -> None:
+    """Check that fields of a configuration are whole numbers from 1 up.
+
+    Raises:
+        ArgumentError: A field is not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ArgumentError(f"{name}={value!r}", why="it must be a whole number from 1 up")
+
+
+def require_rates(config: object, *names: str) -> None:
+    """Check that fields of a configuration are probabilities below 1.
+
+    Raises:
+        ArgumentError: A field is not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise ArgumentError(f"{name}={value!r}", why="it must be at least 0, below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """What the configurations of all families share; each value fits in JSON.
+    """The part of a configuration that all families share; each value fits in JSON.
 
     Attributes:
-        rank: number of spatial axes: 1 (series), 2 (images), 3 (volumes).
-        in_channels: of the input.
-        num_classes: logits given.
-        input_size: side the variant was designed for, in samples; others work too.
-        dropout: probability that a pooled feature is dropped while training.
+        takes_edges: Whether networks of the family have a use for features of edges.
+        in_channels: Number of channels of the input, or of features of a node.
+        num_classes: Number of logits.
+        dropout: Probability that a pooled feature is dropped while training.
 
     Raises:
-        ArgumentError: a value is out of range.
+        ArgumentError: A value is out of range.
     """
 
-    rank: int = 2
+    takes_edges: ClassVar[bool] = False
+
     in_channels: int = 3
     num_classes: int = 1000
-    input_size: int = 224
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        require_counts(self, "in_channels", "num_classes")
+        require_rates(self, "dropout")
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes; 0 for graphs, which have none."""
+        return 0
+
+    @property
+    def input_size(self) -> int:
+        """Side that the variant was designed for; 0 for graphs, which have none."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig(NetworkConfig):
+    """The part of a configuration that all networks of series, images and volumes share.
+
+    Attributes:
+        rank: Number of spatial axes: 1 (series), 2 (images), 3 (volumes).
+        input_size: Side that the variant was designed for, in samples; others work too.
+    """
+
+    rank: int = 2
+    input_size: int = 224
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         layers(self.rank)
-        for name in ("in_channels", "num_classes", "input_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"{name}={value!r}", why="it must be a whole number from 1 up")
-        if not 0 <= self.dropout < 1:
-            raise ArgumentError(f"dropout={self.dropout!r}", why="it must be at least 0, below 1")
+        require_counts(self, "input_size")
 
 
 class Network(nn.Module):
-    """A classifier that can be cut after every block.
-
-    A family builds the parts and hands them here; the order of computation is the same for all:
-    stem, the blocks of each stage, the final layers, pool, head.
+    """A network by name, of a grid (`GridNetwork`) or of graphs (`GraphNetwork`).
 
     Args:
-        config: what the network was built from.
-        stem: the first block.
-        stages: blocks by stage; a stage keeps the size of its maps.
-        final: what follows the stages before pooling; None where nothing does.
-        num_features: of the pooled features.
+        config: Configuration that the network is built from.
+        stem: The first block.
+        stages: The blocks after it.
+        final: The layers after the stages and before pooling; None where there are none.
+        pool: What makes features of the last maps; for graphs see `GraphNetwork`.
+        num_features: Number of pooled features.
 
     Attributes:
-        preprocessing: how inputs are prepared; belongs to the weights.
-        least_size: the smallest side of an input.
+        head: Makes logits of the pooled features.
+        preprocessing: How inputs of a grid are prepared; it belongs to the weights.
+        origin: Where pretrained weights came from; None where there are none.
+        min_size: The smallest side of an input.
     """
 
-    least_size = 1
+    config: NetworkConfig
+    head: Head
+    preprocessing: Preprocessing
+    origin: Origin | None = None
+    min_size = 1
+
+    # As torch declares `forward`: what they take depends on the kind of items.
+    blocks: Callable[[], Blocks]
+    forward_features: Callable[..., Tensor]
+    forward_head: Callable[..., Tensor]
+    forward_intermediates: Callable[..., Any]
 
     def __init__(
         self,
         config: NetworkConfig,
         *,
         stem: nn.Module,
-        stages: Iterable[Iterable[nn.Module]],
+        stages: nn.ModuleList,
         final: nn.Module | None = None,
+        pool: nn.Module,
         num_features: int,
     ) -> None:
         super().__init__()
         self.config = config
         self.num_features = num_features
-        self.preprocessing: Preprocessing = replace(IMAGENET, size=config.input_size).for_channels(
-            config.in_channels
-        )
         self.stem = stem
-        self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)
+        self.stages = stages
         self.final = final
-        self.pool: nn.Module = GlobalAveragePool()
-        self.head: nn.Module = ClassifierHead(num_features, config.num_classes, config.dropout)
-        for module in self.modules():
-            if isinstance(module, CONV_TYPES):
-                init_convolution(module)
+        self.pool = pool
+        self.head = ClassifierHead(num_features, config.num_classes, config.dropout)
 
-    def blocks(self) -> tuple[tuple[str, nn.Module], ...]:
+    @property
+    def classifier(self) -> nn.Linear:
+        """The last layer, from pooled features to logits."""
+        return self.head.linear
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put fresh heads for `num_classes` in place, on the device of the old ones.
+
+        Raises:
+            ArgumentError: `num_classes` is not positive, or the network has to be fitted again.
+        """
+        config = replace(self.config, num_classes=num_classes)
+        for head in [module for module in self.modules() if isinstance(module, Head)]:
+            head.reset(num_classes)
+        self.config = config
+
+    def transform(self) -> Callable[[Picture], Float[Tensor, "c height width"]]:
+        """What makes an input of a picture: resize, crop and normalize as the weights want it.
+
+        The callable takes a PIL image, a uint8 array (height, width), (channels, height, width) or
+        (height, width, channels), or such a tensor, and gives (channels, size, size) in float32.
+
+        Raises:
+            ArgumentError: The network does not take images.
+        """
+        if self.config.rank != 2:
+            raise ArgumentError(
+                f"transform() of a network of rank {self.config.rank}",
+                why="it prepares images, which have two axes",
+            )
+        return self.preprocessing.transform
+
+    def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights made to fit this rank and input size, where they are no filters.
+
+        Args:
+            state: Weights under our names, of any rank and size.
+        """
+        return dict(state)
+
+
+class GridNetwork(Network):
+    """A network of series, images or volumes that can be cut after every block.
+
+    A family builds the parts and hands them here; the order of computation is the same for all:
+    stem, the blocks of each stage, the final layers, pool, head.
+
+    Args:
+        config: Configuration that the network is built from.
+        stem: The first block.
+        stages: The blocks by stage; a stage keeps the size of its maps.
+        final: The layers after the stages and before pooling; None where there are none.
+        num_features: Number of pooled features.
+        auxiliary: Classifiers that are computed while training, by the name of the block whose
+            maps they take.
+    """
+
+    config: GridConfig
+    usual_preprocessing: ClassVar[Preprocessing] = IMAGENET
+    every_block: ClassVar[bool] = False
+    """Whether `forward_intermediates` gives the maps of every block, or of each stage's last."""
+
+    def __init__(
+        self,
+        config: GridConfig,
+        *,
+        stem: nn.Module,
+        stages: Iterable[Iterable[nn.Module]],
+        final: nn.Module | None = None,
+        num_features: int,
+        auxiliary: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__(
+            config,
+            stem=stem,
+            stages=nn.ModuleList(nn.Sequential(*blocks) for blocks in stages),
+            final=final,
+            pool=GlobalAveragePool(),
+            num_features=num_features,
+        )
+        self.taps = tuple(auxiliary or ())
+        self.auxiliary = nn.ModuleList((auxiliary or {}).values())
+        usual = replace(self.usual_preprocessing, size=config.input_size)
+        self.preprocessing = usual.for_channels(config.in_channels)
+        for conv in convolutions(self):
+            init_convolution(conv)
+
+    def blocks(self) -> Blocks:
         """Names and modules whose composition, in this order, is `forward_features`."""
         inner = (
             (f"stages.{s}.{b}", block)
@@ -105,26 +249,64 @@ class Network(nn.Module):
         """The last feature maps, before pooling.
 
         Raises:
-            ArgumentError: the input has another number of axes or channels, or is too small.
+            ArgumentError: The input has another number of axes or channels, or is too small.
         """
         self._check_input(x)
         for _, block in self.blocks():
             x = block(x)
         return x
 
-    def multi_scale(self, x: Float[Tensor, "n c *space"]) -> tuple[Tensor, ...]:
-        """The maps after each stage, the finest first.
+    def forward_intermediates(
+        self,
+        x: Float[Tensor, "n c *space"],
+        indices: int | Sequence[int] | None = None,
+        *,
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The last feature maps, and those on the way, the finest first.
+
+        Args:
+            x: Normalized inputs.
+            indices: Which maps to give: the last so many, those of these numbers (from the end
+                where negative), or all by default. There is a map for each stage, of a transformer
+                for each block.
+            intermediates_only: Give the maps on the way alone, and stop after the last of them.
 
         Raises:
-            ArgumentError: see `forward_features`.
+            ArgumentError: There is no such map, or see `forward_features`.
         """
         self._check_input(x)
-        x = self.stem(x)
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
+        levels = self._levels()
+        chosen = {levels[index] for index in chosen_levels(len(levels), indices)}
+        space = tuple(x.shape[2:])
+        found: list[Tensor] = []
+        for name, block in self.blocks():
+            if intermediates_only and len(found) == len(chosen):
+                break
+            x = block(x)
+            if name in chosen:
+                found.append(self.as_maps(x, space))
+        return found if intermediates_only else (x, found)
+
+    def _levels(self) -> list[str]:
+        """Names of the blocks whose maps `forward_intermediates` gives."""
+        names = [name for name, _ in self.blocks()]
+        if self.every_block:
+            return [name for name in names if name.startswith("stages.")]
+        # A stage may have no block but the stem.
+        ends = accumulate(len(list(stage.children())) for stage in self.stages)
+        return [names[end] for end in ends]
+
+    def as_maps(
+        self, x: Float[Tensor, "n c *reduced"], space: tuple[int, ...]
+    ) -> Float[Tensor, "n c *reduced"]:
+        """The output of a block as maps.
+
+        Args:
+            x: The output.
+            space: Sides of the network's input.
+        """
+        return x
 
     def forward_head(
         self, features: Float[Tensor, "n features *reduced"]
@@ -133,39 +315,24 @@ class Network(nn.Module):
         logits: Tensor = self.head(self.pool(features))
         return logits
 
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n classes"]:
-        """Logits of normalized inputs.
+    def forward(
+        self, x: Float[Tensor, "n c *space"]
+    ) -> Float[Tensor, "n classes"] | AuxiliaryLogits:
+        """Logits of normalized inputs; while training those of auxiliary classifiers too.
 
         Raises:
-            ArgumentError: see `forward_features`.
+            ArgumentError: See `forward_features`.
         """
-        return self.forward_head(self.forward_features(x))
-
-    @property
-    def classifier(self) -> nn.Linear:
-        """The last layer, from pooled features to logits."""
-        linear = self.head.get_submodule("linear")
-        assert isinstance(linear, nn.Linear)
-        return linear
-
-    def replace_head(self, num_classes: int) -> None:
-        """Put a fresh head for `num_classes` in place, on the device of the old one.
-
-        Raises:
-            ArgumentError: `num_classes` is not positive.
-        """
-        self.config = replace(self.config, num_classes=num_classes)
-        like = next(self.head.parameters())
-        head = ClassifierHead(self.num_features, num_classes, self.config.dropout)
-        self.head = head.to(like.device, like.dtype).train(self.training)
-
-    def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What of other weights depends on rank or size of the input, filters aside, made to fit.
-
-        Args:
-            state: under our names, of any rank and size.
-        """
-        return dict(state)
+        if not self.taps or not self.training:
+            return self.forward_head(self.forward_features(x))
+        self._check_input(x)
+        heads = dict(zip(self.taps, self.auxiliary, strict=True))
+        auxiliary = []
+        for name, block in self.blocks():
+            x = block(x)
+            if name in heads:
+                auxiliary.append(heads[name](x))
+        return AuxiliaryLogits(self.forward_head(x), tuple(auxiliary))
 
     def _check_input(self, x: Tensor) -> None:
         rank, channels = self.config.rank, self.config.in_channels
@@ -180,8 +347,25 @@ class Network(nn.Module):
                 why=f"the network takes {channels}",
                 fix=f"build it with in_channels={x.shape[1]}",
             )
-        if min(x.shape[2:]) < self.least_size:
+        if min(x.shape[2:]) < self.min_size:
             raise ArgumentError(
                 f"an input of {' x '.join(map(str, x.shape[2:]))}",
-                why=f"the least size along each axis is {self.least_size}",
+                why=f"the minimum along each axis is {self.min_size}",
             )
+
+
+def chosen_levels(count: int, indices: int | Sequence[int] | None) -> list[int]:
+    """Numbers of the levels that `indices` chooses of `count`, as in timm.
+
+    >>> chosen_levels(4, 2), chosen_levels(4, [0, -1]), chosen_levels(2, None)
+    ([2, 3], [0, 3], [0, 1])
+
+    Raises:
+        ArgumentError: There is no such level.
+    """
+    if indices is None:
+        return list(range(count))
+    numbers = range(-indices, 0) if isinstance(indices, int) else indices
+    if not all(-count <= number < count for number in numbers):
+        raise ArgumentError(f"indices={indices!r}", why=f"there are maps of {count} levels")
+    return [number % count for number in numbers]

@@ -11,7 +11,6 @@ Axes: (n, c, *space) throughout.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork
 from striate.nn.blocks import ConvNormAct, Style
 from striate.nn.factorized import check_factorized
 from striate.nn.ranks import layers
@@ -29,15 +28,15 @@ STEM_CHANNELS: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetConfig(NetworkConfig):
+class ResNetConfig(GridConfig):
     """One ResNet.
 
     Attributes:
         block: `basic`, two 3x3 convolutions; `bottleneck`, 1x1, 3x3 and 1x1.
-        num_blocks: of each stage.
-        groups: of a bottleneck's 3x3 convolution; ResNeXt's cardinality.
-        group_width: channels of such a group in the first stage.
-        norm_eps: added to the variance in batch norm.
+        num_blocks: Number of blocks of each stage.
+        groups: Number of groups of a bottleneck's 3x3 convolution; ResNeXt's cardinality.
+        group_width: Channels of such a group in the first stage.
+        norm_eps: Number added to the variance in batch norm.
         factorized: (2+1)-D convolutions; rank 3 without groups only.
     """
 
@@ -61,7 +60,7 @@ class ResNetConfig(NetworkConfig):
             check_factorized(self.rank, self.groups)
 
     def style(self) -> Style:
-        """Of every convolution."""
+        """What all convolutions of the network have in common."""
         return Style(rank=self.rank, norm_eps=self.norm_eps, factorized=self.factorized)
 
 
@@ -69,10 +68,10 @@ class ResidualBlock(nn.Module):
     """A branch of convolutions added to its input, then the activation (the paper's figure 5).
 
     Args:
-        config: the network's.
-        in_channels: of the input.
-        width: channels inside, before groups and their width.
-        stride: of the first 3x3 convolution.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
+        width: Channels inside, before groups and their width.
+        stride: Step of the first 3x3 convolution.
     """
 
     def __init__(self, config: ResNetConfig, in_channels: int, width: int, stride: int) -> None:
@@ -109,16 +108,15 @@ def block_channels(config: ResNetConfig, width: int) -> int:
     return width if config.block == "basic" else 4 * width
 
 
-class ResNet(Network):
+class ResNet(GridNetwork):
     """ResNet of any rank."""
 
     config: ResNetConfig
 
     def __init__(self, config: ResNetConfig) -> None:
         style = config.style()
-        first = ConvNormAct(style, config.in_channels, STEM_CHANNELS, 7, stride=2)
         pool = layers(config.rank).max_pool(3, stride=2, padding=1)
-        stem = nn.Sequential(OrderedDict([*first.named_children(), ("pool", pool)]))
+        stem = ConvNormAct(style, config.in_channels, STEM_CHANNELS, 7, stride=2, pool=pool)
         channels = STEM_CHANNELS
         stages: list[list[ResidualBlock]] = []
         for index, num_blocks in enumerate(config.num_blocks):

@@ -20,23 +20,22 @@ from typing import Final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork, require_counts, require_rates
 from striate.nn.conv import convolution
 from striate.nn.ranks import layers
 
 
 @dataclass(frozen=True, kw_only=True)
-class TCNConfig(NetworkConfig):
+class TCNConfig(GridConfig):
     """One TCN.
 
     Attributes:
-        width: channels of every block.
-        num_blocks: the last one's dilation is 2 ** (num_blocks - 1).
-        kernel_size: of every convolution.
-        block_dropout: probability that a value is dropped inside a block while training.
-        norm_eps: added to the variance in batch norm.
+        width: Channels of every block.
+        num_blocks: The last one's dilation is 2 ** (num_blocks - 1).
+        kernel_size: Size of every convolution's kernel.
+        block_dropout: Probability that a value is dropped inside a block while training.
+        norm_eps: Number added to the variance in batch norm.
     """
 
     width: int = 64
@@ -47,21 +46,17 @@ class TCNConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "num_blocks", "kernel_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"{name}={value!r}", why="it must be a whole number from 1 up")
-        if not 0 <= self.block_dropout < 1:
-            raise ArgumentError(f"block_dropout={self.block_dropout!r}", why="it is 0 up to 1")
+        require_counts(self, "width", "num_blocks", "kernel_size")
+        require_rates(self, "block_dropout")
 
 
 class DilatedBlock(nn.Module):
     """Two dilated convolutions and a shortcut (the paper's figure 1b).
 
     Args:
-        config: the network's.
-        in_channels: of the input.
-        dilation: of both convolutions.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
+        dilation: Dilation of both convolutions.
     """
 
     def __init__(self, config: TCNConfig, in_channels: int, dilation: int) -> None:
@@ -92,7 +87,7 @@ class DilatedBlock(nn.Module):
         return y
 
 
-class TCN(Network):
+class TCN(GridNetwork):
     """TCN of any rank; the stem is its first block."""
 
     config: TCNConfig
@@ -107,9 +102,6 @@ class TCN(Network):
         )
 
 
-VARIANTS: Final = {
-    "tcn": TCNConfig(),
-    "tcn_small": TCNConfig(width=24, num_blocks=5),
-}
+VARIANTS: Final = {"tcn": TCNConfig(), "tcn_small": TCNConfig(width=24, num_blocks=5)}
 
 register("tcn", VARIANTS, TCN)

@@ -13,7 +13,7 @@ The layers, `N`, `K`, `S` and `D` being whole numbers and what is in brackets op
 `bn`, `ln`                                 batch norm, layer norm over channels
 `dropoutP`                                 drops with probability P while training
 `maxpool[K]`, `avgpool[K]`                 pools windows of K (2) that tile the maps
-`gap`, `gmp`, `flatten`                    ends the maps: their mean, their greatest, all of them
+`gap`, `gmp`, `flatten`                    ends the maps: their mean, their maximum, all of them
 `fcN`                                      fully connected; the last one gives the logits
 =========================================  ====================================================
 
@@ -33,15 +33,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from striate.errors import ArgumentError, nearest
 from striate.models.catalog import Variant, register_open
-from striate.models.network import Network, NetworkConfig
-from striate.nn.blocks import GlobalAveragePool
+from striate.models.network import GridConfig, GridNetwork
+from striate.nn.blocks import NORM_EPS, ChannelNorm
 from striate.nn.conv import convolution
-from striate.nn.norm import NORM_EPS, ChannelNorm
+from striate.nn.heads import GlobalAveragePool, GlobalMaxPool
 from striate.nn.ranks import layers
 
 ACTIVATIONS: Final[dict[str, Callable[[], nn.Module]]] = {
@@ -68,7 +67,7 @@ DEFAULTS: Final = {"conv": (0, 3, 1, 1), "maxpool": (2,), "avgpool": (2,)}
 
 ENDS: Final = ("gap", "gmp", "flatten")
 POOLS: Final = ("maxpool", "avgpool")
-MOST_LAYERS: Final = 10_000
+MAX_LAYERS: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +75,26 @@ class Layer:
     """One layer of the text.
 
     Attributes:
-        kind: a key of `FORMS`.
-        numbers: of the layer, in the order they are written.
-        position: of its first character, from 1.
+        kind: Key of `FORMS`.
+        numbers: Numbers of the layer, in the order they are written.
+        position: Number of its first character in the text, from 1.
     """
 
     kind: str
     numbers: tuple[float, ...]
     position: int
+
+    @property
+    def size(self) -> int:
+        """The first number: channels of a convolution, width of a pooling or of `fc`."""
+        return int(self.numbers[0])
+
+    @property
+    def stride(self) -> int:
+        """How much smaller it makes maps."""
+        return (
+            self.size if self.kind in POOLS else int(self.numbers[2]) if self.kind == "conv" else 1
+        )
 
 
 def parse(text: str) -> list[Layer]:
@@ -93,7 +104,7 @@ def parse(text: str) -> list[Layer]:
     ['conv', 'relu', 'conv', 'relu', 'gap', 'fc']
 
     Raises:
-        ArgumentError: the text is not of the grammar; the message names the character.
+        ArgumentError: The text is not of the grammar; the message names the character.
     """
     parser = _Parser(text)
     found = parser.network()
@@ -115,8 +126,8 @@ class _Parser:
         found = self._item()
         while self._take("-"):
             found += self._item()
-            if len(found) > MOST_LAYERS:
-                raise self.error(f"there are more than {MOST_LAYERS} layers")
+            if len(found) > MAX_LAYERS:
+                raise self.error(f"there are more than {MAX_LAYERS} layers")
         return found
 
     def error(self, why: str, fix: str = "") -> ArgumentError:
@@ -132,10 +143,10 @@ class _Parser:
         if not self._take("x"):
             raise self.error("a group needs its count", "write for example [conv32-relu]x2")
         place, count = self.position, int(self._word(r"\d+") or 0)
-        if not 1 <= count * len(inner) <= MOST_LAYERS:
+        if not 1 <= count * len(inner) <= MAX_LAYERS:
             self.position = place
             raise self.error(
-                "the count of a group must be at least 1", f"up to {MOST_LAYERS} layers"
+                "the count of a group must be at least 1", f"up to {MAX_LAYERS} layers"
             )
         return inner * count
 
@@ -145,14 +156,13 @@ class _Parser:
         if not word:
             found = repr(self.text[place]) if place < len(self.text) else "the end"
             raise self.error(f"a layer is expected, not {found}")
-        letters = re.match(r"[a-z]*", word)
-        known = next((k for k in FORMS if letters and letters.group().startswith(k)), None)
-        if match := known and re.fullmatch(FORMS[known][1], word):
-            assert known is not None
-            return Layer(kind=known, numbers=_numbers(known, match), position=place + 1)
+        for kind, (_, pattern) in FORMS.items():
+            if match := re.fullmatch(pattern, word):
+                return Layer(kind=kind, numbers=_numbers(kind, match), position=place + 1)
         self.position = place
-        if known is not None:
-            raise self.error(f"{word!r} is not understood", f"it is written {FORMS[known][0]}")
+        for kind, (form, _) in FORMS.items():
+            if word.startswith(kind):
+                raise self.error(f"{word!r} is not understood", f"it is written {form}")
         near = nearest(word.rstrip("0123456789."), FORMS, 1)
         forms = ", ".join(form for form, _ in FORMS.values())
         raise self.error(
@@ -215,57 +225,43 @@ def _check_numbers(text: str, layer: Layer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextConfig(NetworkConfig):
+class TextConfig(GridConfig):
     """One plain network.
 
     Attributes:
-        text: the layers, as above; its last number gives way to `num_classes`.
+        text: The layers, as above; its last number gives way to `num_classes`.
 
     Raises:
-        ArgumentError: the text is not of the grammar, or `input_size` is too small for it.
+        ArgumentError: The text is not of the grammar, or `input_size` is too small for it.
     """
 
     text: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = least_side(parse(self.text))
+        least = min_side(parse(self.text))
         if self.input_size < least:
             raise ArgumentError(
-                f"input_size={self.input_size}", why=f"the least for {self.text!r} is {least}"
+                f"input_size={self.input_size}", why=f"the minimum for {self.text!r} is {least}"
             )
 
 
-def least_side(found: Sequence[Layer]) -> int:
+def min_side(found: Sequence[Layer]) -> int:
     """The smallest side of an input that leaves a map of one place."""
     side = 1
     for layer in reversed(found):
-        if layer.kind in POOLS:
-            side *= int(layer.numbers[0])
-        elif layer.kind == "conv":
-            side = (side - 1) * int(layer.numbers[2]) + 1
+        side = side * layer.stride if layer.kind in POOLS else (side - 1) * layer.stride + 1
     return side
 
 
 def final_side(found: Sequence[Layer], side: int) -> int:
     """The side of the last maps for an input of a side."""
     for layer in found:
-        if layer.kind in POOLS:
-            side //= int(layer.numbers[0])
-        elif layer.kind == "conv":
-            side = -(-side // int(layer.numbers[2]))
+        side = side // layer.stride if layer.kind in POOLS else -(-side // layer.stride)
     return side
 
 
-class GlobalMaxPool(nn.Module):
-    """The greatest value of each channel over space."""
-
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c"]:
-        """Pool."""
-        return x.flatten(2).amax(-1)
-
-
-class TextNetwork(Network):
+class TextNetwork(GridNetwork):
     """A plain network of any rank. Each block begins with a convolution or a pool."""
 
     config: TextConfig
@@ -278,31 +274,29 @@ class TextNetwork(Network):
         for layer, after in pairwise(found[: end + 1]):
             biased = after.kind != "bn"  # its shift would take the place of a bias
             module = _map_layer(config.rank, channels, layer, biased)
-            shrinks = layer.kind in POOLS or (layer.kind == "conv" and layer.numbers[2] > 1)
-            if shrinks and stages[0]:
+            if (layer.kind in POOLS or layer.stride > 1) and stages[0]:
                 stages.append([])
             if layer.kind in ("conv", *POOLS):
                 stages[-1].append([])
             stages[-1][-1].append(module)
-            channels = int(layer.numbers[0]) if layer.kind == "conv" else channels
+            channels = layer.size if layer.kind == "conv" else channels
         stem = nn.Sequential(*stages[0].pop(0))
         blocks = [[nn.Sequential(*block) for block in stage] for stage in stages]
         pool, num_features = _after_maps(config, found, end, channels)
         super().__init__(config, stem=stem, stages=blocks, num_features=num_features)
         self.pool = pool
-        self.least_size = least_side(found)
+        self.min_size = min_side(found)
 
 
 def _map_layer(rank: int, channels: int, layer: Layer, biased: bool) -> nn.Module:
     if layer.kind == "conv":
-        filters, size, stride, dilation = (int(number) for number in layer.numbers)
+        filters, size, stride, dilation = map(int, layer.numbers)
         return convolution(
             rank, channels, filters, size, stride=stride, dilation=dilation, bias=biased
         )
-    if layer.kind == "maxpool":
-        return layers(rank).max_pool(int(layer.numbers[0]))
-    if layer.kind == "avgpool":
-        return layers(rank).avg_pool(int(layer.numbers[0]))
+    if layer.kind in POOLS:
+        pools = {"maxpool": layers(rank).max_pool, "avgpool": layers(rank).avg_pool}
+        return pools[layer.kind](layer.size)
     if layer.kind == "bn":
         return layers(rank).batch_norm(channels)
     return ChannelNorm(channels) if layer.kind == "ln" else _pointwise(layer)
@@ -319,14 +313,13 @@ def _after_maps(
         parts["flatten"] = nn.Flatten(1)
         channels *= side**config.rank
     else:
-        parts[found[end].kind] = (
-            GlobalAveragePool() if found[end].kind == "gap" else GlobalMaxPool()
-        )
+        pools = {"gap": GlobalAveragePool, "gmp": GlobalMaxPool}
+        parts[found[end].kind] = pools[found[end].kind]()
     for index, layer in enumerate(found[end + 1 : -1]):
         name = f"{layer.kind}{index}"
         if layer.kind == "fc":
-            parts[name] = nn.Linear(channels, int(layer.numbers[0]))
-            channels = int(layer.numbers[0])
+            parts[name] = nn.Linear(channels, layer.size)
+            channels = layer.size
         elif layer.kind == "bn":
             parts[name] = layers(1).batch_norm(channels)
         elif layer.kind == "ln":
@@ -343,11 +336,15 @@ def _pointwise(layer: Layer) -> nn.Module:
 
 
 def _is_text(name: str) -> bool:
-    return any(symbol in name for symbol in "[]- ") and "/" not in name
+    """Whether a name is meant as layers: a group, or a convolution or `fc` among them."""
+    words = re.split(r"[-\s]+", name)
+    return "[" in name or any(
+        re.fullmatch(FORMS[kind][1], w) for kind in ("conv", "fc") for w in words
+    )
 
 
 def _variant(name: str) -> Variant:
-    config = TextConfig(text=name, num_classes=int(parse(name)[-1].numbers[0]))
+    config = TextConfig(text=name, num_classes=parse(name)[-1].size)
     return Variant(family="text", config=config, build=TextNetwork)
 
 

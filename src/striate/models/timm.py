@@ -9,12 +9,12 @@ Axes: (n, c, h, w); (n, c, tokens) for the features of a transformer of tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,40 +25,28 @@ from striate.errors import (
     WeightsUnavailableError,
 )
 from striate.models.catalog import Variant, register_open
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork
 from striate.weights.preprocessing import Preprocessing
 
 PREFIX: Final = "timm/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimmConfig(NetworkConfig):
+class TimmConfig(GridConfig):
     """One network of timm.
 
     Attributes:
-        timm_name: with or without the tag of its weights.
-
-    Raises:
-        ArgumentError: the rank is not 2.
+        timm_name: Name in timm, with or without the tag of its weights.
     """
 
     timm_name: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rank != 2:
-            raise ArgumentError(
-                f"rank={self.rank} for {PREFIX}{self.timm_name}",
-                why="timm's networks take images",
-                fix="leave the rank out, or choose one of striate models",
-            )
 
 
 class TimmFeatures(nn.Module):
     """A network of timm up to pooling, its channels put first.
 
     Args:
-        model: timm's, without a classifier.
+        model: Timm's, without a classifier.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -84,7 +72,7 @@ class TimmPool(nn.Module):
     """The pooling of a network of timm, whose parameters stay with its features.
 
     Args:
-        features: the network's.
+        features: The network's.
     """
 
     def __init__(self, features: TimmFeatures) -> None:
@@ -97,15 +85,15 @@ class TimmPool(nn.Module):
         return self.features[0].pool(x)
 
 
-class TimmNetwork(Network):
+class TimmNetwork(GridNetwork):
     """A network of timm.
 
     Args:
-        config: its configuration.
-        pretrained: let timm fetch its weights.
+        config: Its configuration.
+        pretrained: Let timm fetch its weights.
 
     Raises:
-        WeightsUnavailableError: timm could not get the weights.
+        WeightsUnavailableError: Timm could not get the weights.
     """
 
     config: TimmConfig
@@ -117,28 +105,39 @@ class TimmNetwork(Network):
         model.reset_classifier(0)
         num_features = getattr(model, "head_hidden_size", None) or model.num_features
         super().__init__(config, stem=nn.Identity(), stages=[], num_features=num_features)
-        features = TimmFeatures(model)
         # Put in only now: the weights are timm's to initialize.
-        self.stem = features
+        self.stem = features = TimmFeatures(model)
         self.pool = TimmPool(features)
-        self.preprocessing = _preprocessing(card).for_channels(config.in_channels)
+        preprocessing = Preprocessing(
+            mean=tuple(card.mean),
+            std=tuple(card.std),
+            size=config.input_size,
+            crop_fraction=card.crop_pct,
+            interpolation=card.interpolation,
+            crop_mode=card.crop_mode,
+        )
+        self.preprocessing = preprocessing.for_channels(config.in_channels)
         if isinstance(classifier, nn.Linear) and classifier.bias is not None:
-            with torch.no_grad():
-                self.classifier.weight.copy_(classifier.weight)
-                self.classifier.bias.copy_(classifier.bias)
+            self.classifier.load_state_dict(classifier.state_dict())
 
-    def multi_scale(self, x: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
-        """The maps that timm gives of its stages or blocks, the first ones first.
+    def forward_intermediates(
+        self,
+        x: Float[Tensor, "n c h w"],
+        indices: int | Sequence[int] | None = None,
+        *,
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """What timm gives as the last feature maps, and as those of its stages or blocks.
 
         Raises:
-            ArgumentError: see `forward_features`; or timm has no maps of this network.
+            ArgumentError: See `forward_features`; or timm has no maps of this network.
         """
         self._check_input(x)
         model: Any = self.stem.get_submodule("model")
         if not hasattr(model, "forward_intermediates"):
             raise ArgumentError(f"{PREFIX}{self.config.timm_name} gives no maps at several scales")
-        maps = model.forward_intermediates(x, intermediates_only=True)
-        return tuple(maps)
+        maps: list[Tensor] = model.forward_intermediates(x, indices, intermediates_only=True)
+        return maps if intermediates_only else (self.forward_features(x), maps)
 
 
 def _timm() -> Any:
@@ -165,28 +164,17 @@ def _create(config: TimmConfig, card: Any, pretrained: bool) -> Any:
     options: dict[str, Any] = {"in_chans": config.in_channels, "num_classes": config.num_classes}
     if card.fixed_input_size and config.input_size != card.input_size[-1]:
         options["img_size"] = config.input_size
-    if not pretrained:
-        return _timm().create_model(config.timm_name, pretrained=False, **options)
     try:
-        return _timm().create_model(config.timm_name, pretrained=True, **options)
+        return _timm().create_model(config.timm_name, pretrained=pretrained, **options)
     # timm lets the errors of the hub's client and of its HTTP library through.
     except Exception as error:
+        if not pretrained:
+            raise
         raise WeightsUnavailableError(
             f"no pretrained weights of {PREFIX}{config.timm_name} can be had",
             why=f"timm could not get them ({type(error).__name__})",
             fix="get them once with a network, or leave the weights out",
         ) from error
-
-
-def _preprocessing(card: Any) -> Preprocessing:
-    bicubic = card.interpolation != "bilinear"
-    return Preprocessing(
-        mean=tuple(card.mean),
-        std=tuple(card.std),
-        size=card.input_size[-1],
-        crop_fraction=card.crop_pct,
-        interpolation="bicubic" if bicubic else "bilinear",
-    )
 
 
 def _variant(name: str) -> Variant:
@@ -199,6 +187,7 @@ def _variant(name: str) -> Variant:
         family="timm",
         config=config,
         build=TimmNetwork,
+        ranks=(2,),
         pretrained=partial(TimmNetwork, pretrained=True),
     )
 

@@ -16,23 +16,23 @@ from typing import Final
 from torch import nn
 
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork
 from striate.nn.conv import convolution
-from striate.nn.dense_head import HiddenLayers
-from striate.nn.ranks import CONV_TYPES, layers
+from striate.nn.heads import HiddenLayers
+from striate.nn.ranks import Conv, convolutions, layers
 
 STAGE_CHANNELS: Final = (64, 128, 256, 512, 512)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VGGConfig(NetworkConfig):
+class VGGConfig(GridConfig):
     """One VGG.
 
     Attributes:
-        num_convolutions: of each stage.
-        batch_norm: after each convolution.
-        pooled_size: side to which the last maps are resized; 7 is what 224 samples give.
-        hidden_features: of the two fully connected layers before the classifier.
+        num_convolutions: Number of convolutions of each stage.
+        batch_norm: After each convolution.
+        pooled_size: Side to which the last maps are resized; 7 is what 224 samples give.
+        hidden_features: Outputs of the two fully connected layers before the classifier.
     """
 
     num_convolutions: tuple[int, ...]
@@ -46,10 +46,10 @@ class VGGBlock(nn.Sequential):
     """A 3x3 convolution and its activation: `pool`, `conv`, `norm`, `act`.
 
     Args:
-        config: the network's.
-        in_channels: of the input.
-        out_channels: of the output.
-        pool: halve the maps before.
+        config: Configuration of the network.
+        in_channels: Number of channels of the input.
+        out_channels: Number of channels of the output.
+        pool: Whether a pooling halves the maps before.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class VGGBlock(nn.Sequential):
         super().__init__(parts)
 
 
-class VGG(Network):
+class VGG(GridNetwork):
     """VGG of any rank."""
 
     config: VGGConfig
-    least_size = 32
+    min_size = 32
 
     def __init__(self, config: VGGConfig) -> None:
         stem = VGGBlock(config, config.in_channels, STAGE_CHANNELS[0], pool=False)
@@ -87,22 +87,15 @@ class VGG(Network):
         final = layers(config.rank).max_pool(2)
         num_features = config.hidden_features[-1]
         super().__init__(config, stem=stem, stages=stages, final=final, num_features=num_features)
-        self.pool = HiddenLayers(
-            config.rank,
-            channels,
-            config.pooled_size,
-            config.hidden_features,
-            dropout=config.dropout,
-        )
-        for module in self.modules():
-            if isinstance(module, CONV_TYPES) or module is self.pool.layer2:
-                _init(module)
+        sizes = config.pooled_size, config.hidden_features
+        self.pool = hidden = HiddenLayers(config.rank, channels, *sizes, dropout=config.dropout)
+        for layer in (*convolutions(self), hidden.layer2):
+            _init(layer)
 
 
-def _init(layer: nn.Module) -> None:
-    """Uniform weights whose variance is 2 / (fan-in + fan-out); zero bias."""
-    assert isinstance(layer, (*CONV_TYPES, nn.Linear)) and layer.bias is not None
-    if not layer.weight.is_meta:
+def _init(layer: Conv | nn.Linear) -> None:
+    """Draw uniform weights whose variance is 2 / (fan-in + fan-out); zero bias."""
+    if not layer.weight.is_meta and layer.bias is not None:
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
 

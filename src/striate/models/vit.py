@@ -4,7 +4,7 @@ Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv:2010.11929, 
 table 1; Ti and S: Touvron et al., DeiT, ICML 2021, arXiv:2012.12877, table 1.
 
 Axes: (n, c, *space) before the stem; (n, width, tokens) after it, the class token first. The
-features therefore have one axis of tokens in every rank; `multi_scale` gives them their space back.
+features therefore have one axis of tokens in every rank; `forward_intermediates` gives them their space back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.network import Network, NetworkConfig
+from striate.models.network import GridConfig, GridNetwork
 from striate.nn.attention import TransformerBlock
-from striate.nn.blocks import init_truncated_normal
+from striate.nn.blocks import ChannelNorm, init_truncated_normal
 from striate.nn.conv import patch_convolution
-from striate.nn.norm import NORM_EPS
 from striate.nn.ranks import CONV_TYPES
 
 INTERPOLATION: Final = {1: "linear", 2: "bicubic", 3: "trilinear"}
@@ -35,15 +34,15 @@ POSITION: Final = "stem.position"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViTConfig(NetworkConfig):
+class ViTConfig(GridConfig):
     """One ViT.
 
     Attributes:
-        patch_size: side of a patch, in samples; what is left at an axis' end is not seen.
-        width: of a token.
-        num_blocks: of attention.
-        num_heads: of each attention; divides the width.
-        stochastic_depth: rate at the last block; it rises linearly from zero at the first.
+        patch_size: Side of a patch, in samples; what is left at an axis' end is not seen.
+        width: Number of channels of a token.
+        num_blocks: Number of blocks.
+        num_heads: Number of heads of each attention; it divides the width.
+        stochastic_depth: Rate of stochastic depth at the last block; it rises linearly from zero.
     """
 
     patch_size: int
@@ -69,7 +68,7 @@ class PatchTokens(nn.Module):
     """Patches as tokens, a class token before them, and the embedding of each token's position.
 
     Args:
-        config: the network's.
+        config: Configuration of the network.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -96,14 +95,6 @@ class ClassToken(nn.Module):
         return x[..., 0]
 
 
-class TokenNorm(nn.LayerNorm):
-    """Layer norm of each token, the width first."""
-
-    def forward(self, x: Float[Tensor, "n width tokens"]) -> Float[Tensor, "n width tokens"]:
-        """Normalize."""
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
-
-
 def resize_position(
     position: Float[Tensor, "1 tokens width"], old: tuple[int, ...], new: tuple[int, ...]
 ) -> Float[Tensor, "1 resized width"]:
@@ -117,10 +108,11 @@ def resize_position(
     return torch.cat([first, maps.flatten(2).transpose(1, 2)], 1)
 
 
-class ViT(Network):
+class ViT(GridNetwork):
     """ViT of any rank."""
 
     config: ViTConfig
+    every_block: ClassVar[bool] = True
 
     def __init__(self, config: ViTConfig) -> None:
         blocks = [
@@ -136,10 +128,10 @@ class ViT(Network):
             config,
             stem=stem,
             stages=[blocks],
-            final=TokenNorm(config.width, eps=NORM_EPS),
+            final=ChannelNorm(config.width),
             num_features=config.width,
         )
-        self.least_size = config.patch_size
+        self.min_size = config.patch_size
         self.pool = ClassToken()
         for module in (*stem.modules(), *self.stages.modules()):
             if isinstance(module, (nn.Linear, *CONV_TYPES)):
@@ -147,14 +139,12 @@ class ViT(Network):
         if not stem.position.is_meta:
             nn.init.trunc_normal_(stem.position, std=0.02)
 
-    def multi_scale(self, x: Float[Tensor, "n c *space"]) -> tuple[Tensor, ...]:
-        """The map of all patches after the last block, without the class token.
-
-        Raises:
-            ArgumentError: see `forward_features`.
-        """
-        grid = [side // self.config.patch_size for side in x.shape[2:]]
-        return tuple(t[..., 1:].reshape(*t.shape[:2], *grid) for t in super().multi_scale(x))
+    def as_maps(
+        self, x: Float[Tensor, "n width tokens"], space: tuple[int, ...]
+    ) -> Float[Tensor, "n width *grid"]:
+        """The map of all patches, without the class token."""
+        grid = [side // self.config.patch_size for side in space]
+        return x[..., 1:].reshape(*x.shape[:2], *grid)
 
     def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Position embeddings of another rank or size made to fit.

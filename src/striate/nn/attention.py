@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.nn.blocks import StochasticDepth
-from striate.nn.norm import NORM_EPS
+from striate.nn.blocks import NORM_EPS, StochasticDepth
 
-EXPANSION = 4
+EXPANSION: Final = 4
+"""Width of the perceptron's hidden layer, in multiples of a token's width."""
 
 
 class SelfAttention(nn.Module):
-    """Every token from every other (Vaswani et al. 2017, arXiv:1706.03762, section 3.2).
+    """Attention of every token to every other (Vaswani et al. 2017, arXiv:1706.03762, section 3.2).
 
     Args:
-        width: of a token.
-        num_heads: divides the width.
+        width: Number of channels of a token.
+        num_heads: Number of attention heads; it divides the width.
     """
 
     def __init__(self, width: int, num_heads: int) -> None:
@@ -28,7 +30,7 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "n tokens width"]) -> Float[Tensor, "n tokens width"]:
-        """Attend."""
+        """Mix the tokens."""
         # (n, tokens, 3 width) to three of (n, heads, tokens, width of a head)
         parts = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = parts.unbind(0)
@@ -41,9 +43,9 @@ class TransformerBlock(nn.Module):
     """Attention, then a perceptron at each token, each after a norm and added to its input.
 
     Args:
-        width: of a token.
-        num_heads: of the attention.
-        drop_rate: of stochastic depth, for both branches.
+        width: Number of channels of a token.
+        num_heads: Number of attention heads.
+        drop_rate: Rate of stochastic depth, for both branches.
     """
 
     def __init__(self, width: int, num_heads: int, drop_rate: float) -> None:
@@ -57,7 +59,7 @@ class TransformerBlock(nn.Module):
         self.drop = StochasticDepth(drop_rate)
 
     def forward(self, x: Float[Tensor, "n width tokens"]) -> Float[Tensor, "n width tokens"]:
-        """Both branches; the width comes before the tokens, as channels do before space."""
+        """Apply both branches; the width comes before the tokens, as channels before space."""
         tokens: Tensor = x.transpose(1, 2)
         tokens = tokens + self.drop(self.attention(self.norm1(tokens)))
         tokens = tokens + self.drop(self.project(self.act(self.expand(self.norm2(tokens)))))

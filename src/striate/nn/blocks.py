@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 
 from striate.nn.conv import PaddingStyle, convolution
 from striate.nn.factorized import FactorizedConvolution
-from striate.nn.ranks import layers
+from striate.nn.ranks import Conv, layers
+
+NORM_EPS: Final = 1e-6
+"""Added to the variance in layer norm: the value of ConvNeXt and of ViT."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +24,11 @@ class Style:
     """What every convolution of one network has in common.
 
     Attributes:
-        rank: number of spatial axes.
-        padding: how convolutions pad.
-        norm_eps: added to the variance in batch norm.
-        activation: makes the activation after a norm.
-        factorized: kernels over more than a point are (2+1)-D; rank 3 without groups only.
+        rank: Number of spatial axes.
+        padding: How convolutions pad.
+        norm_eps: Number added to the variance in batch norm.
+        activation: Makes the activation after a norm.
+        factorized: Makes kernels over more than a point (2+1)-D; for rank 3 without groups.
     """
 
     rank: int
@@ -38,13 +42,14 @@ class ConvNormAct(nn.Sequential):
     """Convolution without bias, batch norm, activation: `conv`, `norm`, `act`.
 
     Args:
-        style: the network's.
-        in_channels: of the input.
-        out_channels: of the output.
-        kernel_size: along every axis; odd.
-        stride: along every axis.
-        groups: as many as `in_channels` makes the convolution depthwise.
-        activate: end with the activation.
+        style: What all convolutions of the network have in common.
+        in_channels: Number of channels of the input.
+        out_channels: Number of channels of the output.
+        kernel_size: Size of the kernel along every axis; odd.
+        stride: Step of the kernel along every axis.
+        groups: Number of groups; as many as `in_channels` makes the convolution depthwise.
+        activate: Whether the activation follows the norm.
+        pool: A pooling after the activation, by the name of `pool`; None for none.
     """
 
     def __init__(
@@ -57,32 +62,25 @@ class ConvNormAct(nn.Sequential):
         stride: int = 1,
         groups: int = 1,
         activate: bool = True,
+        pool: nn.Module | None = None,
     ) -> None:
         conv: nn.Module
+        channels = in_channels, out_channels, kernel_size
         if style.factorized and kernel_size > 1:
             conv = FactorizedConvolution(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                norm_eps=style.norm_eps,
-                activation=style.activation,
+                *channels, stride=stride, norm_eps=style.norm_eps, activation=style.activation
             )
         else:
             conv = convolution(
-                style.rank,
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                groups=groups,
-                padding=style.padding,
+                style.rank, *channels, stride=stride, groups=groups, padding=style.padding
             )
         norm = layers(style.rank).batch_norm(out_channels, eps=style.norm_eps)
         parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=norm)
         if activate:
             # Not in place: what a hook keeps of the norm's output must stay what it was.
             parts["act"] = style.activation()
+        if pool is not None:
+            parts["pool"] = pool
         super().__init__(parts)
 
 
@@ -90,11 +88,11 @@ class SqueezeExcite(nn.Module):
     """Channels scaled by gates computed from their means (Hu et al. 2018, arXiv:1709.01507).
 
     Args:
-        rank: number of spatial axes.
-        channels: of the input and output.
-        reduced_channels: of the layer between.
-        activation: makes the activation of that layer.
-        squash: from the last layer to gates between 0 and 1.
+        rank: Number of spatial axes.
+        channels: Number of channels of the input and the output.
+        reduced_channels: Number of channels of the layer between.
+        activation: Makes the activation of that layer.
+        squash: Turns the last layer's outputs into gates between 0 and 1.
     """
 
     def __init__(
@@ -119,12 +117,12 @@ class SqueezeExcite(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """While training, drop whole items of a residual branch (Huang et al. 2016, arXiv:1603.09382).
+    """While training, whole items of a residual branch are dropped (Huang et al. 2016).
 
-    What is kept is scaled up, so that the expectation stays.
+    What is kept is scaled up, so that the expectation stays (arXiv:1603.09382).
 
     Args:
-        rate: probability that an item's branch is dropped.
+        rate: Probability that an item's branch is dropped.
     """
 
     def __init__(self, rate: float) -> None:
@@ -140,65 +138,83 @@ class StochasticDepth(nn.Module):
         return x * mask.bernoulli_(keep).div_(keep)
 
     def extra_repr(self) -> str:
-        """The rate, in the module's printed form."""
+        """The rate, for the module's printed form."""
         return f"rate={self.rate}"
 
 
-class GlobalAveragePool(nn.Module):
-    """The mean of each channel over space."""
-
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c"]:
-        """Average."""
-        return x.flatten(2).mean(-1)
-
-
-class ClassifierHead(nn.Sequential):
-    """Dropout and a linear layer: `dropout`, `linear`.
-
-    The bias starts at zero, the weights uniform within 1 / sqrt(num_features): the logits are then
-    small, whatever the number of classes. (EfficientNet's own 1 / sqrt(num_classes) is the same at
-    a thousand classes, and at three starts from a loss of ten.)
+class Branches(nn.Module):
+    """Modules side by side on one input, their maps one behind the other.
 
     Args:
-        num_features: of the pooled input.
-        num_classes: logits given.
-        dropout: probability that a feature is dropped while training.
+        branches: Modules that give maps of equal size.
+        pool: A pooling before the branches; None for none.
     """
 
-    dropout: nn.Dropout
-    linear: nn.Linear
+    def __init__(self, *branches: nn.Module, pool: nn.Module | None = None) -> None:
+        super().__init__()
+        self.pool = pool
+        self.branches = nn.ModuleList(branches)
 
-    def __init__(self, num_features: int, num_classes: int, dropout: float = 0.0) -> None:
-        linear = nn.Linear(num_features, num_classes)
-        nn.init.uniform_(linear.weight, -(num_features**-0.5), num_features**-0.5)
-        nn.init.zeros_(linear.bias)
-        super().__init__(OrderedDict(dropout=nn.Dropout(dropout), linear=linear))
+    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n d *reduced"]:
+        """Concatenate the branches' maps along the channels."""
+        if self.pool is not None:
+            x = self.pool(x)
+        return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-def init_convolution(conv: nn.Module) -> None:
-    """Normal weights with variance 2 / fan-out (He et al. 2015, arXiv:1502.01852); zero bias.
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place or token, channels first, in any rank.
+
+    Args:
+        channels: Number of channels of the input.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPS)
+
+    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
+        """Normalize; the output lies in memory with channels innermost."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class GlobalResponseNorm(nn.Module):
+    """Channels made to compete: each is scaled by its share of the energy over space.
+
+    Woo et al., ConvNeXt V2, CVPR 2023, arXiv:2301.00808, section 3. It starts as the identity.
+
+    Args:
+        channels: Number of channels of the input.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Float[Tensor, "n *space c"]) -> Float[Tensor, "n *space c"]:
+        """Scale each channel; channels come last here."""
+        energy = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim - 1)), keepdim=True)
+        share = energy / (energy.mean(-1, keepdim=True) + NORM_EPS)
+        scaled: Tensor = self.weight * (x * share)
+        return x + scaled + self.bias
+
+
+def init_convolution(conv: Conv) -> None:
+    """Draw normal weights with variance 2 / fan-out (He et al. 2015, arXiv:1502.01852); zero bias.
 
     The fan-out of a grouped convolution is that of one group: a depthwise filter's own taps.
     """
-    weight = conv.weight
-    assert isinstance(weight, Tensor) and isinstance(conv.groups, int)
-    if weight.is_meta:  # nothing to fill, and drawing there makes torch load its compiler
+    if conv.weight.is_meta:  # nothing to fill, and drawing there makes torch load its compiler
         return
-    fan_out = weight[:, 0].numel() / conv.groups
-    nn.init.normal_(weight, std=(2 / fan_out) ** 0.5)
-    if isinstance(conv.bias, Tensor):
+    fan_out = conv.weight[:, 0].numel() / conv.groups
+    nn.init.normal_(conv.weight, std=(2 / fan_out) ** 0.5)
+    if conv.bias is not None:
         nn.init.zeros_(conv.bias)
 
 
-def init_truncated_normal(module: nn.Module) -> None:
-    """Weights from a normal of deviation 0.02, cut at two; zero biases.
-
-    For convolutions and linear layers; on the meta device nothing is drawn.
-    """
-    weight, bias = module.weight, module.bias
-    assert isinstance(weight, Tensor)
-    if weight.is_meta:
-        return
-    nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04)
-    if isinstance(bias, Tensor):
-        nn.init.zeros_(bias)
+def init_truncated_normal(layer: Conv | nn.Linear) -> None:
+    """Draw weights from a normal of standard deviation 0.02, cut at two of them; zero bias."""
+    if not layer.weight.is_meta:
+        nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.geometry import same_padding
 from striate.nn.ranks import Conv, layers
-from striate.ops.depthwise import depthwise
+from striate.ops import depthwise
 
 PaddingStyle: TypeAlias = Literal["symmetric", "same", "causal"]
 """`symmetric`: half the kernel at both ends. `same`: TensorFlow's rule, ceil(size / stride) outputs
@@ -95,10 +95,10 @@ def convolution(
     bias: bool = False,
     padding: PaddingStyle = "symmetric",
 ) -> Conv:
-    """A convolution of that rank, equal along every axis.
+    """A convolution of that rank, the same along every axis.
 
     Raises:
-        ArgumentError: the rank or the padding style is unknown, or an even kernel is to be padded
+        ArgumentError: The rank or the padding style is unknown, or an even kernel is to be padded
             symmetrically.
     """
     if padding not in PADDING_STYLES:
@@ -131,6 +131,6 @@ def patch_convolution(rank: int, in_channels: int, out_channels: int, size: int)
     """A convolution with a bias whose windows tile the input; what is left at the end is not seen.
 
     Raises:
-        ArgumentError: the rank is unknown.
+        ArgumentError: The rank is unknown.
     """
     return layers(rank).conv(in_channels, out_channels, size, stride=size)

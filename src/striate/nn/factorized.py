@@ -19,9 +19,9 @@ from striate.nn.ranks import layers
 
 
 def inner_channels(in_channels: int, out_channels: int, kernel_size: int) -> int:
-    """Channels between the two convolutions that keep the parameters of a full one.
+    """Number of channels between the two convolutions that keeps the parameters of a full one.
 
-    The paper's M = floor(t d^2 N' N / (d^2 N' + t N)) with t = d = `kernel_size`.
+    It is the paper's M = floor(t d^2 N' N / (d^2 N' + t N)) with t = d = `kernel_size`.
 
     >>> inner_channels(64, 64, 3)
     144
@@ -35,12 +35,12 @@ class FactorizedConvolution(nn.Sequential):
     """1 x k x k, batch norm, activation, k x 1 x 1: `slices`, `norm`, `act`, `across`.
 
     Args:
-        in_channels: of the input.
-        out_channels: of the output.
-        kernel_size: along every axis; odd.
-        stride: along every axis.
-        norm_eps: added to the variance in batch norm.
-        activation: makes the activation between.
+        in_channels: Number of channels of the input.
+        out_channels: Number of channels of the output.
+        kernel_size: Size of the kernel along every axis; odd.
+        stride: Step of the kernel along every axis.
+        norm_eps: Number added to the variance in batch norm.
+        activation: Makes the activation between.
     """
 
     def __init__(
@@ -55,22 +55,11 @@ class FactorizedConvolution(nn.Sequential):
     ) -> None:
         conv: Any = layers(3).conv  # to the checker a layer of any rank, with sizes of one length
         inner, half = inner_channels(in_channels, out_channels, kernel_size), kernel_size // 2
-        slices = conv(
-            in_channels,
-            inner,
-            (1, kernel_size, kernel_size),
-            stride=(1, stride, stride),
-            padding=(0, half, half),
-            bias=False,
-        )
-        across = conv(
-            inner,
-            out_channels,
-            (kernel_size, 1, 1),
-            stride=(stride, 1, 1),
-            padding=(half, 0, 0),
-            bias=False,
-        )
+        size = (1, kernel_size, kernel_size)
+        strides, padding = (1, stride, stride), (0, half, half)
+        slices = conv(in_channels, inner, size, stride=strides, padding=padding, bias=False)
+        size, strides, padding = (kernel_size, 1, 1), (stride, 1, 1), (half, 0, 0)
+        across = conv(inner, out_channels, size, stride=strides, padding=padding, bias=False)
         norm = layers(3).batch_norm(inner, eps=norm_eps)
         parts: OrderedDict[str, nn.Module] = OrderedDict(slices=slices, norm=norm)
         super().__init__(parts | OrderedDict(act=activation(), across=across))
@@ -80,7 +69,7 @@ def check_factorized(rank: int, groups: int) -> None:
     """Refuse what (2+1)-D convolutions are not defined for.
 
     Raises:
-        ArgumentError: another rank than 3, or groups.
+        ArgumentError: The rank is not 3, or there are groups.
     """
     if rank != 3:
         raise ArgumentError(

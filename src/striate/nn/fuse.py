@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd
 from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES
 
 _TOLERANCE = 1e-3
-"""Relative difference above which the folded copy is not the same network (rounding: below 1e-5)."""
+"""Relative difference above which the folded copy is another network (rounding stays below 1e-5)."""
 
 
 def fold_batch_norm(network: nn.Module, example: Float[Tensor, "n c *space"]) -> nn.Module:
@@ -29,8 +29,8 @@ def fold_batch_norm(network: nn.Module, example: Float[Tensor, "n c *space"]) ->
     both copies are compared on `example` and the plain one is returned where they differ.
 
     Args:
-        network: stays as it is; float32.
-        example: an input that reaches every layer, on the network's device.
+        network: The network, in float32; it stays as it is.
+        example: An input that reaches every layer, on the network's device.
     """
     plain = copy.deepcopy(network).eval()
     folded = copy.deepcopy(plain)
@@ -52,9 +52,9 @@ def unfold_batch_norm(
     the copy; everything else is taken as it is.
 
     Args:
-        folded: a trained copy from `fold_batch_norm`.
-        network: the one it was made from; changed in place.
-        example: as given to `fold_batch_norm`.
+        folded: A trained copy from `fold_batch_norm`.
+        network: The network it was made from; it is changed in place.
+        example: The input that was given to `fold_batch_norm`.
     """
     names = {module: name for name, module in network.named_modules()}
     was_training = network.training

@@ -24,16 +24,13 @@ from striate.ops.graph_reduce import (
     neighbour_sum,
     rectified_sum,
     scaled_sum,
-    segment_sum,
 )
 
-AGGREGATIONS: Final = ("mean", "sum", "max")
+AGGREGATIONS: Final = {"mean": neighbour_mean, "sum": neighbour_sum, "max": neighbour_max}
 """How GraphSAGE may bring a node's neighbours together."""
 
-_AGGREGATE: Final = {"mean": neighbour_mean, "sum": neighbour_sum, "max": neighbour_max}
-
 NEGATIVE_SLOPE: Final = 0.2
-"""Of the leaky rectifier in attention: section 3.3 of the GAT paper."""
+"""Slope of attention's leaky rectifier for negative values: section 3.3 of the GAT paper."""
 
 
 class GraphConv(nn.Module):
@@ -43,8 +40,8 @@ class GraphConv(nn.Module):
     ICLR 2017, equation 2. An edge from a node to itself takes the place of the loop.
 
     Args:
-        in_channels: of the nodes.
-        out_channels: of the output.
+        in_channels: Number of features of a node.
+        out_channels: Number of outputs for a node.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -54,28 +51,23 @@ class GraphConv(nn.Module):
         nn.init.xavier_uniform_(self.linear.weight)
 
     def forward(
-        self,
-        x: Float[Tensor, "N in_channels"],
-        adjacency: Adjacency,
-        weights: Float[Tensor, " E"] | None = None,
+        self, x: Float[Tensor, "N in_channels"], adjacency: Adjacency
     ) -> Float[Tensor, "N out_channels"]:
-        """Convolve; `weights` are factors of the edges, 1 by default."""
+        """Convolve over the edges."""
         # Equal either way, but for rounding: the sum is taken over the fewer channels.
         narrower = self.linear.out_features < self.linear.in_features
         if narrower:
             x = self.linear(x)
         loop = x.new_ones(adjacency.num_nodes)
         loop[adjacency.targets[adjacency.loops]] = 0
-        if weights is None:
-            degrees = adjacency.degrees.to(x.dtype)
-        else:
-            degrees = segment_sum(weights, adjacency.pointers)
-        scale = (degrees + loop).rsqrt().nan_to_num(posinf=0.0, nan=0.0)[:, None]
+        scale = (
+            (adjacency.degrees.to(x.dtype) + loop).rsqrt().nan_to_num(posinf=0.0, nan=0.0)[:, None]
+        )
         if scale.requires_grad:
             scaled = x * scale
-            x = (neighbour_sum(scaled, adjacency, weights) + scaled * loop[:, None]) * scale
+            x = (neighbour_sum(scaled, adjacency) + scaled * loop[:, None]) * scale
         else:
-            x = scaled_sum(x, scale, loop[:, None], adjacency, weights)
+            x = scaled_sum(x, scale, loop[:, None], adjacency)
         return x + self.bias if narrower else F.linear(x, self.linear.weight, self.bias)
 
 
@@ -86,9 +78,9 @@ class SageConv(nn.Module):
     NeurIPS 2017, algorithm 1 with the concatenation written as a sum of two maps.
 
     Args:
-        in_channels: of the nodes.
-        out_channels: of the output.
-        aggregation: how the neighbours are brought together.
+        in_channels: Number of features of a node.
+        out_channels: Number of outputs for a node.
+        aggregation: How the neighbours are brought together, one of `AGGREGATIONS`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, aggregation: str = "mean") -> None:
@@ -100,11 +92,11 @@ class SageConv(nn.Module):
     def forward(
         self, x: Float[Tensor, "N in_channels"], adjacency: Adjacency
     ) -> Float[Tensor, "N out_channels"]:
-        """Convolve."""
+        """Convolve over the edges."""
         linear = self.of_neighbours
         weight, bias = linear.weight, linear.bias
         own = F.linear(x, self.of_self.weight, bias)
-        aggregate = _AGGREGATE[self.aggregation]
+        aggregate = AGGREGATIONS[self.aggregation]
         if self.aggregation != "max" and linear.out_features < linear.in_features:
             # Sums and means go past a linear map: taken over the fewer channels.
             return own.add_(aggregate(F.linear(x, weight), adjacency))
@@ -112,26 +104,26 @@ class SageConv(nn.Module):
 
 
 class IsomorphismConv(nn.Module):
-    """A perceptron on the node's features plus the sum of its neighbours': GIN.
+    """GIN: a perceptron on the node's features plus the sum of its neighbours'.
 
     Xu et al., "How Powerful are Graph Neural Networks?", ICLR 2019, equation 4.1. With features
     of edges each message is the rectified sum of the source's and the edge's, mapped to the nodes'
     channels: Hu et al., "Strategies for Pre-training Graph Neural Networks", ICLR 2020.
 
     Args:
-        perceptron: what follows the sum.
-        in_channels: of the nodes.
-        edge_channels: of the edges; 0 where they have no features.
-        eps: of the factor 1 + eps on the node's own features, which is learned.
+        perceptron: The module after the sum.
+        in_channels: Number of features of a node.
+        edge_channels: Number of features of an edge; 0 where there are none.
+
+    Attributes:
+        eps: The learned part of the factor 1 + eps on the node's own features.
     """
 
-    def __init__(
-        self, perceptron: nn.Module, in_channels: int, edge_channels: int = 0, eps: float = 0.0
-    ) -> None:
+    def __init__(self, perceptron: nn.Module, in_channels: int, edge_channels: int = 0) -> None:
         super().__init__()
         self.perceptron = perceptron
         self.of_edges = nn.Linear(edge_channels, in_channels) if edge_channels else None
-        self.eps = nn.Parameter(torch.tensor(eps))
+        self.eps = nn.Parameter(torch.tensor(0.0))
 
     def forward(
         self,
@@ -139,7 +131,7 @@ class IsomorphismConv(nn.Module):
         adjacency: Adjacency,
         edge_features: Float[Tensor, "E edge_channels"] | None = None,
     ) -> Float[Tensor, "N out_channels"]:
-        """Convolve."""
+        """Convolve over the edges."""
         if self.of_edges is None:
             summed = neighbour_sum(x, adjacency)
         else:
@@ -150,7 +142,7 @@ class IsomorphismConv(nn.Module):
 
 
 class AttentionConv(nn.Module):
-    """Neighbours and the node itself, weighted by attention: GAT.
+    """GAT: the neighbours and the node itself, weighted by attention.
 
     Velickovic et al., "Graph Attention Networks", ICLR 2018, equations 1 to 6. With `dynamic` the
     order of map and rectifier is that of Brody, Alon and Yahav, "How Attentive are Graph Attention
@@ -159,13 +151,12 @@ class AttentionConv(nn.Module):
     mean over the other edges into the node.
 
     Args:
-        in_channels: of the nodes.
-        out_channels: of each head.
-        heads: attentions side by side.
-        concatenate: put the heads' outputs side by side; else they are averaged.
-        edge_channels: of the edges; 0 where they have no features.
-        dropout: probability that a neighbour is left out while training.
-        dynamic: the attention of 2022.
+        in_channels: Number of features of a node.
+        out_channels: Number of outputs of each head; those of all heads are put side by side.
+        heads: Number of attention heads.
+        edge_channels: Number of features of an edge; 0 where there are none.
+        dropout: Probability that a neighbour is left out while training.
+        dynamic: Whether the attention is that of 2022.
     """
 
     def __init__(
@@ -174,14 +165,12 @@ class AttentionConv(nn.Module):
         out_channels: int,
         *,
         heads: int = 1,
-        concatenate: bool = True,
         edge_channels: int = 0,
         dropout: float = 0.0,
         dynamic: bool = False,
     ) -> None:
         super().__init__()
-        self.heads, self.out_channels, self.concatenate = heads, out_channels, concatenate
-        self.dropout = dropout
+        self.heads, self.out_channels, self.dropout = heads, out_channels, dropout
         width = heads * out_channels
         self.of_sources = nn.Linear(in_channels, width, bias=dynamic)
         self.of_targets = nn.Linear(in_channels, width) if dynamic else None
@@ -191,7 +180,7 @@ class AttentionConv(nn.Module):
         self.target_attention = None if dynamic else nn.Parameter(torch.empty(shape))
         has_edges = edge_channels and not dynamic
         self.edge_attention = nn.Parameter(torch.empty(shape)) if has_edges else None
-        self.bias = nn.Parameter(torch.zeros(width if concatenate else out_channels))
+        self.bias = nn.Parameter(torch.zeros(width))
         self._initialize()
 
     def _initialize(self) -> None:
@@ -209,7 +198,7 @@ class AttentionConv(nn.Module):
         adjacency: Adjacency,
         edge_features: Float[Tensor, "E edge_channels"] | None = None,
     ) -> Float[Tensor, "N out"]:
-        """Convolve; the output has `heads * out_channels` channels, or `out_channels`."""
+        """Convolve over the edges; the output has `heads * out_channels` channels."""
         shape = (-1, self.heads, self.out_channels)
         rate = self.dropout if self.training else 0.0
         sources = self.of_sources(x).view(shape)
@@ -235,10 +224,10 @@ class AttentionConv(nn.Module):
                 negative_slope=NEGATIVE_SLOPE,
                 dropout=rate,
             )
-        return (out.flatten(1) if self.concatenate else out.mean(1)) + self.bias
+        return out.flatten(1) + self.bias
 
     def _edge_logits(self, edge_features: Tensor | None) -> Float[Tensor, "E H"] | None:
-        """What the edges' features add to each attention, without the mapped features themselves."""
+        """What the edges' features add to each attention logit, without mapping them one by one."""
         if self.of_edges is None or self.edge_attention is None:
             return None
         assert edge_features is not None, "a layer with edge channels needs edge features"

@@ -26,28 +26,20 @@ class NodeNorm(nn.BatchNorm1d):
         return (x - self.running_mean) * scale + self.bias
 
 
-class SumPool(nn.Module):
-    """The sum of the nodes; 0 for a graph without any."""
+class SegmentPool(nn.Module):
+    """One reduction of the nodes of each graph; 0 for a graph without nodes.
+
+    Args:
+        reduce: The sum, the mean or the maximum over consecutive rows.
+    """
+
+    def __init__(self, reduce: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.reduce = reduce
 
     def forward(self, x: Float[Tensor, "N C"], batch: GraphBatch) -> Float[Tensor, "n C"]:
-        """Pool."""
-        return segment_sum(x, batch.pointers)
-
-
-class MeanPool(nn.Module):
-    """The mean of the nodes; 0 for a graph without any."""
-
-    def forward(self, x: Float[Tensor, "N C"], batch: GraphBatch) -> Float[Tensor, "n C"]:
-        """Pool."""
-        return segment_mean(x, batch.pointers)
-
-
-class MaxPool(nn.Module):
-    """The maximum over the nodes; 0 for a graph without any."""
-
-    def forward(self, x: Float[Tensor, "N C"], batch: GraphBatch) -> Float[Tensor, "n C"]:
-        """Pool."""
-        return segment_max(x, batch.pointers)
+        """Pool the nodes of each graph."""
+        return self.reduce(x, batch.pointers)
 
 
 class AttentionPool(nn.Module):
@@ -57,7 +49,7 @@ class AttentionPool(nn.Module):
     place of the sigmoid.
 
     Args:
-        channels: of the nodes.
+        channels: Number of channels of the nodes.
     """
 
     def __init__(self, channels: int) -> None:
@@ -65,9 +57,17 @@ class AttentionPool(nn.Module):
         self.gate = nn.Linear(channels, 1)
 
     def forward(self, x: Float[Tensor, "N C"], batch: GraphBatch) -> Float[Tensor, "n C"]:
-        """Pool."""
+        """Pool the nodes of each graph."""
         weights = segment_softmax(self.gate(x), batch.pointers)
         return segment_sum(x * weights, batch.pointers)
+
+
+class NodeSelection(nn.Module):
+    """The nodes that are classified: those that are seeds, or all where there are none."""
+
+    def forward(self, x: Float[Tensor, "N C"], batch: GraphBatch) -> Float[Tensor, "n C"]:
+        """Select the rows of the nodes."""
+        return x if batch.seeds is None else x[batch.seeds]
 
 
 MakePool: TypeAlias = Callable[[int], nn.Module]
@@ -75,9 +75,9 @@ MakePool: TypeAlias = Callable[[int], nn.Module]
 READOUTS: Registry[MakePool] = Registry("readout")
 """Pools by name, each made for a number of channels."""
 
-READOUTS.add("sum", lambda _: SumPool())
-READOUTS.add("mean", lambda _: MeanPool())
-READOUTS.add("max", lambda _: MaxPool())
+READOUTS.add("sum", lambda _: SegmentPool(segment_sum))
+READOUTS.add("mean", lambda _: SegmentPool(segment_mean))
+READOUTS.add("max", lambda _: SegmentPool(segment_max))
 READOUTS.add("attention", AttentionPool)
 
 
@@ -85,11 +85,11 @@ class GraphPool(nn.Module):
     """Several pools of the same nodes, side by side.
 
     Args:
-        channels: of the nodes.
-        readout: names of `READOUTS`, joined by "+".
+        channels: Number of channels of the nodes.
+        readout: Names of `READOUTS`, joined by "+".
 
     Raises:
-        UnknownNameError: no such readout.
+        UnknownNameError: There is no such readout.
     """
 
     def __init__(self, channels: int, readout: str) -> None:
@@ -101,5 +101,5 @@ class GraphPool(nn.Module):
     def forward(
         self, x: Float[Tensor, "N channels"], batch: GraphBatch
     ) -> Float[Tensor, "n num_features"]:
-        """Pool each graph."""
+        """Pool the nodes of each graph."""
         return torch.cat([pool(x, batch) for pool in self.pools], 1)

@@ -11,13 +11,13 @@ _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """The same numbers with channels innermost; other than 4 and 5 axes stay as they are."""
+    """The same numbers with channels innermost; tensors of other than 4 and 5 axes stay as they are."""
     memory_format = _FORMATS.get(tensor.ndim)
     return tensor if memory_format is None else tensor.contiguous(memory_format=memory_format)
 
 
 def placed(inputs: Inputs, device: torch.device) -> Inputs:
-    """The inputs on a device; of a grid with channels innermost."""
+    """The inputs on a device, those of a grid with channels innermost."""
     if isinstance(inputs, Tensor):
         return channels_last(inputs.to(device, non_blocking=True))
     return inputs.to(device)

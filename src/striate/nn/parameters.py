@@ -10,13 +10,13 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterGroup:
-    """Parameters that are trained alike.
+    """Parameters that are trained with the same learning rate and weight decay.
 
     Attributes:
-        name: for messages ("stem", "stages.2, no decay").
-        parameters: each belongs to one group only.
-        rate_scale: factor on the schedule's learning rate.
-        weight_decay: of AdamW, decoupled.
+        name: Name of the group in messages ("stem", "stages.2, no decay").
+        parameters: Parameters of the group; none is in two groups.
+        rate_scale: Factor on the schedule's learning rate.
+        weight_decay: Weight decay of AdamW, decoupled.
     """
 
     name: str
@@ -28,7 +28,7 @@ class ParameterGroup:
 def decay_groups(
     name: str, modules: Iterable[nn.Module], *, rate_scale: float, weight_decay: float
 ) -> list[ParameterGroup]:
-    """Groups of the trainable parameters: weights decay, biases and norms (one axis) do not."""
+    """The trainable parameters in two groups: weights decay, biases and norms (one axis) do not."""
     unique = {id(p): p for module in modules for p in module.parameters() if p.requires_grad}
     weights = tuple(p for p in unique.values() if p.ndim > 1)
     others = tuple(p for p in unique.values() if p.ndim <= 1)
@@ -42,5 +42,5 @@ def decay_groups(
 
 
 def plain_groups(network: nn.Module, weight_decay: float) -> list[ParameterGroup]:
-    """All trainable parameters at one learning rate."""
+    """All trainable parameters of a network, at one learning rate."""
     return decay_groups("network", [network], rate_scale=1.0, weight_decay=weight_decay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -32,7 +33,6 @@ _LAYERS: Final = {
 }  # fmt: skip
 
 Conv: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
-BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 CONV_TYPES: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORM_TYPES: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -42,8 +42,13 @@ def layers(rank: int) -> RankLayers:
     """torch's layers for `rank` spatial axes.
 
     Raises:
-        ArgumentError: the rank is not 1, 2 or 3.
+        ArgumentError: The rank is not 1, 2 or 3.
     """
     if rank not in _LAYERS:
         raise ArgumentError(f"rank={rank!r}", why="a network has 1, 2 or 3 spatial axes")
     return _LAYERS[rank]
+
+
+def convolutions(module: nn.Module) -> Iterator[Conv]:
+    """Every convolution inside a module, in the module's own order."""
+    return (part for part in module.modules() if isinstance(part, CONV_TYPES))

@@ -10,9 +10,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from striate.geometry import Padding
-from striate.ops.convolve import convolve
+from striate.ops.convolution import convolve
 from striate.ops.pool import avg_pool, max_pool
-from striate.ops.trace import parse_pool
+from striate.ops.tracing import parse_pool
 
 NAMED_KERNELS: Final[Mapping[str, tuple[tuple[float, ...], ...]]] = {
     "edge": ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),
@@ -34,15 +34,15 @@ def filter_picture(
     """Convolve every channel with the same kernel; results are rounded and clipped to 0..255.
 
     Args:
-        pixels: the picture.
-        kernel: weights of the window.
-        stride: step of the window.
-        padding: see `striate.geometry.plan_windows`; padded positions are black.
-        dilation: distance between taps.
-        pool: see `striate.ops.trace`.
+        pixels: The picture.
+        kernel: Weights of the window.
+        stride: Pixels from one output to the next.
+        padding: See `striate.geometry.plan_windows`. Padded positions are black.
+        dilation: Pixels from one tap to the next.
+        pool: Pooling of the result, `max2` or `avg2` (any size); None for none.
 
     Raises:
-        ArgumentError: the picture is too small, or an argument is out of range.
+        ArgumentError: The picture is too small, or an argument is out of range.
     """
     channels = len(pixels)
     weight = kernel.double().expand(channels, 1, *kernel.shape)

@@ -1,4 +1,4 @@
-"""Who is whose neighbour in a graph, ordered so that sums over neighbours need no scattering."""
+"""The edges of a graph, ordered so that sums over neighbours need no scattering."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def pointers_of(numbers: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " cou
 
 
 _FEW_NODES: Final = 1 << 16
+"""Nodes whose numbers fit into 16 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +36,9 @@ class BySource:
     """The edges in the order of their sources.
 
     Attributes:
-        order: positions of the edges in the order of their targets.
-        pointers: where the edges of each source begin in `order`, and their number.
-        targets: of the edges, in this order.
+        order: Position of each edge among the edges ascending by target.
+        pointers: Where the edges of each source begin in `order`, and their number.
+        targets: The node that each edge goes to, in this order.
     """
 
     order: Int64[Tensor, " edges"]
@@ -50,9 +51,9 @@ class Adjacency:
     """The edges of a graph, sorted by target; what follows from them is computed once, when asked.
 
     Attributes:
-        sources: node that each edge comes from.
-        targets: node that it goes to, ascending.
-        num_nodes: of the graph.
+        sources: The node that each edge comes from.
+        targets: The node that each edge goes to, ascending.
+        num_nodes: Number of nodes of the graph.
     """
 
     sources: Int64[Tensor, " edges"]
@@ -76,7 +77,7 @@ class Adjacency:
 
     @cached_property
     def positions(self) -> Int64[Tensor, " edges"]:
-        """Of the edges: 0, 1, 2, ..."""
+        """The positions of the edges themselves: 0, 1, 2, ..."""
         return torch.arange(len(self.sources), device=self.sources.device)
 
     @cached_property
@@ -88,35 +89,31 @@ class Adjacency:
     def by_source(self) -> BySource:
         """The same edges by their sources: what a gradient flows along."""
         if self.sources.device.type == "cpu":
-            order, pointers = _counting_sort(self.sources, self.num_nodes)
+            order = _counting_sort(self.sources, self.num_nodes)
         else:
-            ordered, order = torch.sort(self.sources, stable=True)
-            pointers = pointers_of(ordered, self.num_nodes)
+            order = torch.argsort(self.sources, stable=True)
+        pointers = pointers_of(self.sources[order], self.num_nodes)
         return BySource(order=order, pointers=pointers, targets=self.targets[order])
 
 
-def _counting_sort(sources: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """Order and pointers by source, in linear time."""
+def _counting_sort(sources: Tensor, num_nodes: int) -> Tensor:
+    """The stable order by source, in linear time."""
     if num_nodes <= _FEW_NODES:
         # Of 16 bits numpy's stable sort is one by digits.
-        order = np.argsort(sources.numpy().astype(np.uint16), kind="stable")
-        counts = np.bincount(sources.numpy(), minlength=num_nodes)
-        pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        return torch.from_numpy(order), torch.from_numpy(pointers)
+        return torch.from_numpy(np.argsort(sources.numpy().astype(np.uint16), kind="stable"))
     from scipy.sparse import coo_array
 
     # The transposition of a sparse matrix.
     positions = np.arange(len(sources))
     shape = (num_nodes, len(sources))
     by_source = coo_array((positions, (sources.numpy(), positions)), shape=shape).tocsr()
-    order = by_source.indices.astype(np.int64)
-    return torch.from_numpy(order), torch.from_numpy(by_source.indptr.astype(np.int64))
+    return torch.from_numpy(by_source.indices.astype(np.int64))
 
 
 def sort_by_target(
     edges: Int64[Tensor, "2 edges"],
 ) -> tuple[Int64[Tensor, "2 edges"], Int64[Tensor, " edges"]]:
-    """Edges ascending by target, then by source, and the order they were taken in."""
+    """Edges ascending by target, then by source, and the position that each had before."""
     by_source = torch.argsort(edges[0], stable=True)
     order = by_source[torch.argsort(edges[1][by_source], stable=True)]
     return edges[:, order], order

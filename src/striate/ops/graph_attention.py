@@ -14,7 +14,7 @@ from striate.ops.graph_adjacency import Adjacency
 from striate.ops.graph_reduce import (
     at_sources,
     at_targets,
-    attend,
+    neighbour_sum,
     segment_max,
     segment_sum,
 )
@@ -33,19 +33,15 @@ def attention(
     """Neighbours' rows weighted by the softmax of the rectified sum of both ends' logits.
 
     Args:
-        x: what is weighted and summed.
-        source_logits: of each node as a neighbour.
-        target_logits: of each node as the one that attends.
-        adjacency: who is whose neighbour; loops in it count as the loop every node has.
-        edge_logits: what each edge adds.
-        negative_slope: of the leaky rectifier.
-        dropout: probability that a weight is put to 0, the others growing instead.
+        x: The rows that are weighted and summed.
+        source_logits: Logit of each node as a neighbour.
+        target_logits: Logit of each node as the one that attends.
+        adjacency: The edges of the graph. Loops among them count as the loop that every node has.
+        edge_logits: What each edge adds to the logits of its ends.
+        negative_slope: Slope of the leaky rectifier below 0.
+        dropout: Probability that a weight is put to 0, the others growing instead.
     """
-    logits = at_sources(source_logits, adjacency) + at_targets(target_logits, adjacency)
-    own = source_logits + target_logits
-    if edge_logits is not None:
-        logits = logits + edge_logits
-        own = own + _loop_mean(edge_logits, adjacency)
+    logits, own = _pair_sums(source_logits, target_logits, edge_logits, adjacency)
     logits = F.leaky_relu(logits, negative_slope)
     own = F.leaky_relu(own, negative_slope)
     return _weighted(x, logits, own, adjacency, dropout)
@@ -64,22 +60,30 @@ def attention_of_pairs(
     """Neighbours' rows weighted by the softmax of a vector times each pair's rectified sum.
 
     Args:
-        sources: of each node as a neighbour; what is weighted and summed, too.
-        targets: of each node as the one that attends.
-        vector: that the rectified sum is multiplied with.
-        adjacency: who is whose neighbour; loops in it count as the loop every node has.
-        edges: what each edge adds to the sum.
-        negative_slope: of the leaky rectifier.
-        dropout: probability that a weight is put to 0, the others growing instead.
+        sources: Row of each node as a neighbour; these rows are weighted and summed, too.
+        targets: Row of each node as the one that attends.
+        vector: The vector that the rectified sum is multiplied with.
+        adjacency: The edges of the graph. Loops among them count as the loop that every node has.
+        edges: What each edge adds to the sum.
+        negative_slope: Slope of the leaky rectifier below 0.
+        dropout: Probability that a weight is put to 0, the others growing instead.
     """
+    pairs, own = _pair_sums(sources, targets, edges, adjacency)
+    logits = (F.leaky_relu(pairs, negative_slope) * vector).sum(-1)
+    own_logits = (F.leaky_relu(own, negative_slope) * vector).sum(-1)
+    return _weighted(sources, logits, own_logits, adjacency, dropout)
+
+
+def _pair_sums(
+    sources: Tensor, targets: Tensor, edges: Tensor | None, adjacency: Adjacency
+) -> tuple[Float[Tensor, "E ..."], Float[Tensor, "N ..."]]:
+    """The values of both ends and of the edge, added up for each edge and for each node's loop."""
     pairs = at_sources(sources, adjacency) + at_targets(targets, adjacency)
     own = sources + targets
     if edges is not None:
         pairs = pairs + edges
         own = own + _loop_mean(edges, adjacency)
-    logits = (F.leaky_relu(pairs, negative_slope) * vector).sum(-1)
-    own_logits = (F.leaky_relu(own, negative_slope) * vector).sum(-1)
-    return _weighted(sources, logits, own_logits, adjacency, dropout)
+    return pairs, own
 
 
 def _loop_mean(values: Float[Tensor, "E ..."], adjacency: Adjacency) -> Float[Tensor, "N ..."]:
@@ -104,7 +108,7 @@ def _weighted(
     if len(adjacency.loops):
         logits = logits.index_fill(0, adjacency.loops, -torch.inf)
     with torch.no_grad():
-        # With the node itself: where there is no neighbour, its own logit is the greatest.
+        # With the node itself: where there is no neighbour, its own logit is the maximum.
         highest = segment_max(logits, adjacency.pointers)
         alone = (adjacency.degrees == 0)[:, None]
         peak = torch.where(alone, own, torch.maximum(highest, own))
@@ -114,5 +118,5 @@ def _weighted(
     total = segment_sum(exponential, adjacency.pointers) + own
     if dropout:
         exponential, own = F.dropout(exponential, dropout), F.dropout(own, dropout)
-    summed = attend(x, exponential, adjacency) + x * own[..., None]
+    summed = neighbour_sum(x, adjacency, exponential) + x * own[..., None]
     return summed / total[..., None]

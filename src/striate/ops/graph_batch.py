@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,12 +19,12 @@ class GraphBatch:
     """Some graphs, their nodes and edges one after the other; edges are sorted by target.
 
     Attributes:
-        nodes: features of each node.
-        edges: source and target of each edge, as positions in `nodes`; ascending by target.
-        graph_of_node: number of the graph that each node belongs to, ascending.
-        num_graphs: graphs, empty ones included.
-        edge_features: of each edge; None where there are none.
-        seeds: nodes to be classified, where nodes are; None where whole graphs are.
+        nodes: Features of each node.
+        edges: Source and target of each edge, as positions in `nodes`, ascending by target.
+        graph_of_node: Number of the graph that each node belongs to, ascending.
+        num_graphs: Number of graphs, empty ones included.
+        edge_features: Features of each edge; None where there are none.
+        seeds: The nodes that are predicted; None where whole graphs are.
     """
 
     nodes: Float[Tensor, "nodes features"]
@@ -34,7 +35,7 @@ class GraphBatch:
     seeds: Int64[Tensor, " seeds"] | None = None
 
     def __len__(self) -> int:
-        """Number of outputs a network gives: graphs, or seeds."""
+        """Number of outputs that a network gives: one for each graph, or for each seed."""
         return self.num_graphs if self.seeds is None else len(self.seeds)
 
     @property
@@ -44,7 +45,7 @@ class GraphBatch:
 
     @cached_property
     def adjacency(self) -> Adjacency:
-        """Who is whose neighbour, shared by every layer that sees this batch."""
+        """The edges as sums over neighbours need them, shared by every layer that sees this batch."""
         return Adjacency(sources=self.edges[0], targets=self.edges[1], num_nodes=len(self.nodes))
 
     @cached_property
@@ -54,18 +55,10 @@ class GraphBatch:
 
     def to(self, device: torch.device | str) -> GraphBatch:
         """The same batch on another device."""
-
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
-
-        return GraphBatch(
-            nodes=self.nodes.to(device),
-            edges=self.edges.to(device),
-            graph_of_node=self.graph_of_node.to(device),
-            num_graphs=self.num_graphs,
-            edge_features=moved(self.edge_features),
-            seeds=moved(self.seeds),
-        )
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value for name, value in values.items() if torch.is_tensor(value)}
+        values |= {name: tensor.to(device) for name, tensor in tensors.items()}
+        return GraphBatch(**values)
 
     def tensor_split(self, parts: int) -> tuple[GraphBatch, ...]:
         """The batch in `parts` of about equal numbers of outputs, in order, like a tensor's.

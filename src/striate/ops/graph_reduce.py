@@ -9,7 +9,8 @@ Axes: E edges or rows, N nodes or segments, H heads, C channels.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int64
@@ -20,6 +21,8 @@ from striate.ops.graph_adjacency import Adjacency
 
 _CHUNK = 1 << 21
 """Values that are gathered at a time where only their products are kept: 8 MB."""
+
+_Map: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def _bags(
@@ -40,25 +43,63 @@ def _bags(
     return torch.embedding_bag(x.contiguous(), rows, pointers, False, mode, False, weights, True)[0]
 
 
+class _Linear(torch.autograd.Function):
+    """A linear map, and its transpose, which carries the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, apply: _Map, transpose: _Map) -> Tensor:
+        ctx.transpose = transpose
+        return apply(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.transpose(gradient), None, None
+
+
 def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     found: Tensor = function.apply(*inputs)
     return found
 
 
-def _flat(x: Tensor) -> Tensor:
-    """Rows of channels, however many axes the channels have."""
-    return x.flatten(1) if x.ndim > 1 else x[:, None]
+def _linear(x: Tensor, apply: _Map, transpose: _Map) -> Tensor:
+    return _applied(_Linear, x, apply, transpose)
 
 
-class _NeighbourSum(torch.autograd.Function):
+def _rows_summed(x: Tensor, rows: Tensor, pointers: Tensor) -> Tensor:
+    """The sum of the rows named in each segment, however many axes the channels have."""
+    flat = x.flatten(1) if x.ndim > 1 else x[:, None]
+    return _bags(flat, rows, pointers).view(-1, *x.shape[1:])
+
+
+def _weighted(x: Tensor, rows: Tensor, pointers: Tensor, weights: Tensor | None) -> Tensor:
+    """The sum of the rows named in each segment, weighted, where there are heads for each of them."""
+    if weights is None or weights.ndim == 1:
+        return _bags(x, rows, pointers, weights)
+    heads = range(x.shape[1])
+    return torch.stack([_bags(x[:, h], rows, pointers, weights[:, h]) for h in heads], 1)
+
+
+def _from_sources(x: Tensor, adjacency: Adjacency, weights: Tensor | None = None) -> Tensor:
+    """For each node the sum over the edges into it."""
+    return _weighted(x, adjacency.sources, adjacency.pointers, weights)
+
+
+def _from_targets(x: Tensor, adjacency: Adjacency, weights: Tensor | None = None) -> Tensor:
+    """For each node the sum over the edges out of it: the transpose."""
+    edges = adjacency.by_source
+    permuted = None if weights is None else weights[edges.order]
+    return _weighted(x, edges.targets, edges.pointers, permuted)
+
+
+class _WeightedSum(torch.autograd.Function):
     """Sum over the edges into each node of weight times the source's row."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor | None, adjacency: Adjacency) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weights: Tensor, adjacency: Adjacency) -> Tensor:
         ctx.adjacency = adjacency
-        needs_x = weights is not None and ctx.needs_input_grad[1]
-        ctx.save_for_backward(x if needs_x else None, weights)
-        return _bags(x, adjacency.sources, adjacency.pointers, weights)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weights)
+        return _from_sources(x, adjacency, weights)
 
     @staticmethod
     @once_differentiable
@@ -66,54 +107,27 @@ class _NeighbourSum(torch.autograd.Function):
         x, weights = ctx.saved_tensors
         of_x = of_weights = None
         if ctx.needs_input_grad[0]:
-            edges = ctx.adjacency.by_source
-            permuted = None if weights is None else weights[edges.order]
-            of_x = _bags(gradient, edges.targets, edges.pointers, permuted)
-        if weights is not None and ctx.needs_input_grad[1]:
-            of_weights = edge_products(gradient, x, ctx.adjacency)
+            of_x = _from_targets(gradient, ctx.adjacency, weights)
+        if ctx.needs_input_grad[1]:
+            of_weights = _edge_products(gradient, x, ctx.adjacency)
         return of_x, of_weights, None
 
 
 def neighbour_sum(
-    x: Float[Tensor, "N C"], adjacency: Adjacency, weights: Float[Tensor, " E"] | None = None
-) -> Float[Tensor, "N C"]:
-    """For each node the sum over its neighbours' features; 0 where there are none.
+    x: Float[Tensor, "N *H C"], adjacency: Adjacency, weights: Float[Tensor, E * H] | None = None
+) -> Float[Tensor, "N *H C"]:
+    """For each node, and each head, the sum over its neighbours' features; 0 where there are none.
 
     Args:
-        x: features of each node.
-        adjacency: who is whose neighbour.
-        weights: a factor for each edge; 1 by default.
+        x: Features of each node.
+        adjacency: The edges of the graph.
+        weights: A factor for each edge, and each head; None is 1.
     """
-    return _applied(_NeighbourSum, x, weights, adjacency)
-
-
-class _ScaledSum(torch.autograd.Function):
-    """A sum over neighbours and the node itself, each node scaled before and after."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        scale: Tensor,
-        own: Tensor,
-        adjacency: Adjacency,
-        weights: Tensor | None,
-    ) -> Tensor:
-        ctx.adjacency = adjacency
-        ctx.save_for_backward(scale, own, weights)
-        scaled = x * scale
-        summed = _bags(scaled, adjacency.sources, adjacency.pointers, weights)
-        return summed.addcmul_(scaled, own).mul_(scale)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        scale, own, weights = ctx.saved_tensors
-        edges = ctx.adjacency.by_source
-        permuted = None if weights is None else weights[edges.order]
-        scaled = gradient * scale
-        summed = _bags(scaled, edges.targets, edges.pointers, permuted)
-        return summed.addcmul_(scaled, own).mul_(scale), None, None, None, None
+    if weights is not None:
+        return _applied(_WeightedSum, x, weights, adjacency)
+    return _linear(
+        x, lambda rows: _from_sources(rows, adjacency), lambda rows: _from_targets(rows, adjacency)
+    )
 
 
 def scaled_sum(
@@ -129,36 +143,31 @@ def scaled_sum(
     arrays in memory; gradients flow to `x` alone.
 
     Args:
-        x: features of each node.
-        scale: of each node.
-        own: factor of the node itself.
-        adjacency: who is whose neighbour.
-        weights: a factor for each edge; 1 by default.
+        x: Features of each node.
+        scale: Factor of each node, before and after the sum.
+        own: Factor of the node itself in its sum.
+        adjacency: The edges of the graph.
+        weights: A factor for each edge; None is 1.
     """
-    return _applied(_ScaledSum, x, scale, own, adjacency, weights)
 
+    def scaled(rows: Tensor, summed: Callable[..., Tensor]) -> Tensor:
+        before = rows * scale
+        return summed(before, adjacency, weights).addcmul_(before, own).mul_(scale)
 
-class _NeighbourMean(torch.autograd.Function):
-    """Mean over the sources of the edges into each node."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, adjacency: Adjacency) -> Tensor:
-        ctx.adjacency = adjacency
-        # A bag's own mean takes twice as long.
-        summed = _bags(x, adjacency.sources, adjacency.pointers)
-        return summed.mul_(adjacency.shares.to(x.dtype))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        edges = ctx.adjacency.by_source
-        shared = gradient * ctx.adjacency.shares.to(gradient.dtype)
-        return _bags(shared, edges.targets, edges.pointers), None
+    return _linear(
+        x, lambda rows: scaled(rows, _from_sources), lambda rows: scaled(rows, _from_targets)
+    )
 
 
 def neighbour_mean(x: Float[Tensor, "N C"], adjacency: Adjacency) -> Float[Tensor, "N C"]:
     """For each node the mean over its neighbours' features; 0 where there are none."""
-    return _applied(_NeighbourMean, x, adjacency)
+    shares = adjacency.shares.to(x.dtype)
+    return _linear(
+        x,
+        # A bag's own mean takes twice as long.
+        lambda rows: _from_sources(rows, adjacency).mul_(shares),
+        lambda rows: _from_targets(rows * shares, adjacency),
+    )
 
 
 class _NeighbourMax(torch.autograd.Function):
@@ -220,52 +229,14 @@ def rectified_sum(
     """For each node the sum over its edges of relu(neighbour's features + edge's); 0 without any.
 
     Args:
-        x: features of each node.
-        edge_rows: of each edge.
-        adjacency: who is whose neighbour.
+        x: Features of each node.
+        edge_rows: Features of each edge, as many as a node has.
+        adjacency: The edges of the graph.
     """
     return _applied(_RectifiedSum, x, edge_rows, adjacency)
 
 
-class _Attend(torch.autograd.Function):
-    """Sum over neighbours with a weight for each edge and head."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, adjacency: Adjacency) -> Tensor:
-        ctx.adjacency = adjacency
-        ctx.save_for_backward(x, weights)
-        heads = range(x.shape[1])
-        parts = [
-            _bags(x[:, h], adjacency.sources, adjacency.pointers, weights[:, h]) for h in heads
-        ]
-        return torch.stack(parts, 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weights = ctx.saved_tensors
-        of_x = of_weights = None
-        if ctx.needs_input_grad[0]:
-            edges = ctx.adjacency.by_source
-            permuted = weights[edges.order]
-            parts = [
-                _bags(gradient[:, h], edges.targets, edges.pointers, permuted[:, h])
-                for h in range(x.shape[1])
-            ]
-            of_x = torch.stack(parts, 1)
-        if ctx.needs_input_grad[1]:
-            of_weights = edge_products(gradient, x, ctx.adjacency)
-        return of_x, of_weights, None
-
-
-def attend(
-    x: Float[Tensor, "N H C"], weights: Float[Tensor, "E H"], adjacency: Adjacency
-) -> Float[Tensor, "N H C"]:
-    """For each node and head the sum over neighbours, each times its edge's weight."""
-    return _applied(_Attend, x, weights, adjacency)
-
-
-def edge_products(
+def _edge_products(
     at_target: Float[Tensor, "N *H C"], at_source: Float[Tensor, "N *H C"], adjacency: Adjacency
 ) -> Float[Tensor, "E ..."]:
     """For each edge the dot product, over channels, of a row of its target and one of its source.
@@ -282,50 +253,31 @@ def edge_products(
     return out
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of nodes laid out along edges."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, adjacency: Adjacency, at_source: bool) -> Tensor:
-        ctx.adjacency, ctx.at_source = adjacency, at_source
-        return x.index_select(0, adjacency.sources if at_source else adjacency.targets)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        edges: Adjacency = ctx.adjacency
-        flat = _flat(gradient)
-        if ctx.at_source:
-            summed = _bags(flat, edges.by_source.order, edges.by_source.pointers)
-        else:
-            summed = _bags(flat, edges.positions, edges.pointers)
-        return summed.view(-1, *gradient.shape[1:]), None, None
-
-
 def at_sources(x: Float[Tensor, "N ..."], adjacency: Adjacency) -> Float[Tensor, "E ..."]:
-    """What the source of each edge has."""
-    return _applied(_Gather, x, adjacency, True)
+    """The row of each edge's source."""
+
+    def transpose(rows: Tensor) -> Tensor:
+        by_source = adjacency.by_source
+        return _rows_summed(rows, by_source.order, by_source.pointers)
+
+    return _linear(x, lambda rows: rows.index_select(0, adjacency.sources), transpose)
 
 
 def at_targets(x: Float[Tensor, "N ..."], adjacency: Adjacency) -> Float[Tensor, "E ..."]:
-    """What the target of each edge has."""
-    return _applied(_Gather, x, adjacency, False)
+    """The row of each edge's target."""
+    return _linear(
+        x,
+        lambda rows: rows.index_select(0, adjacency.targets),
+        lambda rows: _rows_summed(rows, adjacency.positions, adjacency.pointers),
+    )
 
 
-class _SegmentSum(torch.autograd.Function):
-    """Sum of the rows of each segment."""
+def _segments_summed(x: Tensor, pointers: Tensor) -> Tensor:
+    return _rows_summed(x, torch.arange(len(x), device=x.device), pointers)
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, pointers: Tensor) -> Tensor:
-        ctx.save_for_backward(pointers)
-        rows = torch.arange(len(x), device=x.device)
-        return _bags(_flat(x), rows, pointers).view(-1, *x.shape[1:])
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (pointers,) = ctx.saved_tensors
-        return gradient.repeat_interleave(pointers.diff(), 0), None
+def _segments_repeated(x: Tensor, pointers: Tensor) -> Tensor:
+    return x.repeat_interleave(pointers.diff(), 0)
 
 
 def segment_sum(
@@ -334,10 +286,25 @@ def segment_sum(
     """The sum of the rows of each segment; 0 where it has none.
 
     Args:
-        x: rows, segment after segment.
-        pointers: where each segment begins, and the number of rows.
+        x: Rows, segment after segment.
+        pointers: Where each segment begins, and the number of rows.
     """
-    return _applied(_SegmentSum, x, pointers)
+    return _linear(
+        x,
+        lambda rows: _segments_summed(rows, pointers),
+        lambda rows: _segments_repeated(rows, pointers),
+    )
+
+
+def segment_repeat(
+    x: Float[Tensor, "N ..."], pointers: Int64[Tensor, " N_and_one"]
+) -> Float[Tensor, "E ..."]:
+    """Each segment's row for every one of its members."""
+    return _linear(
+        x,
+        lambda rows: _segments_repeated(rows, pointers),
+        lambda rows: _segments_summed(rows, pointers),
+    )
 
 
 def segment_mean(
@@ -390,27 +357,3 @@ def segment_softmax(
     exponential = (x - peak).exp()
     total = segment_sum(exponential, pointers)
     return exponential / segment_repeat(total, pointers)
-
-
-class _Repeat(torch.autograd.Function):
-    """Each segment's row for every one of its members; its gradient is their sum."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, pointers: Tensor) -> Tensor:
-        ctx.save_for_backward(pointers)
-        return x.repeat_interleave(pointers.diff(), 0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (pointers,) = ctx.saved_tensors
-        rows = torch.arange(len(gradient), device=gradient.device)
-        summed = _bags(_flat(gradient), rows, pointers)
-        return summed.view(-1, *gradient.shape[1:]), None
-
-
-def segment_repeat(
-    x: Float[Tensor, "N ..."], pointers: Int64[Tensor, " N_and_one"]
-) -> Float[Tensor, "E ..."]:
-    """Each segment's row for every one of its members."""
-    return _applied(_Repeat, x, pointers)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from striate.metrics import number_text
-from striate.report.schema import Figure, Reliability
-from striate.report.schema_regression import Histogram, Scatter
+from striate.metrics.intervals import Estimate, number_text
 
 _WIDTH, _HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+
+
+Bin: TypeAlias = tuple[int, float, float]
+"""Number of items, their mean stated probability, and the share of them that is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +22,9 @@ class Line:
     """A line of a chart.
 
     Attributes:
-        name: for the legend.
-        points: (x, y), in order; a y of None leaves a gap.
-        style: number of its colour and dash in the style sheet.
+        name: Name in the legend.
+        points: Pairs (x, y), in order; a y of None leaves a gap.
+        style: Number of its colour and dash in the style sheet.
     """
 
     name: str
@@ -49,8 +52,7 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
     ys = [y for line in lines for _, y in line.points if y is not None]
     x_ticks = [tick for tick in ticks(min(xs), max(xs)) if tick == int(tick)]
     y_ticks = ticks(min(ys), max(ys))
-    x = _Scale(min(xs), max(max(xs), min(xs) + 1), _LEFT, _WIDTH - _RIGHT)
-    y = _Scale(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    x, y = _scales((min(xs), max(max(xs), min(xs) + 1)), y_ticks)
     svg = _frame(title, x, y, x_ticks, y_ticks, x_label)
     for line in lines:
         for run in _runs(line.points):
@@ -61,10 +63,9 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
     return tostring(svg, encoding="unicode")
 
 
-def reliability_chart(before: Reliability, after: Reliability) -> str:
+def reliability_chart(before: Sequence[Bin], after: Sequence[Bin]) -> str:
     """Confidence against accuracy before and after calibration; a dot's area is its items."""
-    x = _Scale(0, 1, _LEFT, _WIDTH - _RIGHT)
-    y = _Scale(0, 1, _HEIGHT - _BOTTOM, _TOP)
+    x, y = _scales((0, 1), (0, 1))
     shares = [0.0, 0.25, 0.5, 0.75, 1.0]
     svg = _frame(
         "Reliability diagram: stated probability against the share that is right",
@@ -72,54 +73,48 @@ def reliability_chart(before: Reliability, after: Reliability) -> str:
     )  # fmt: skip
     SubElement(svg, "line", _ends("diagonal", x(0), y(0), x(1), y(1)))
     for style, bins in ((2, before), (1, after)):
-        total = sum(bins.count)
-        filled = [
-            (count, confidence, accuracy)
-            for count, confidence, accuracy in zip(
-                bins.count, bins.confidence, bins.accuracy, strict=True
-            )
-            if confidence is not None and accuracy is not None
-        ]
-        path = " ".join(f"{x(c)},{y(a)}" for _, c, a in filled)
+        total = sum(count for count, _, _ in bins)
+        path = " ".join(f"{x(confidence)},{y(accuracy)}" for _, confidence, accuracy in bins)
         SubElement(svg, "polyline", {"class": f"line s{style}", "points": path})
-        for count, confidence, accuracy in filled:
+        for count, confidence, accuracy in bins:
             radius = 2 + 9 * (count / total) ** 0.5
             text = f"stated {confidence:.0%}, right {accuracy:.0%}, {count} items"
             _dot(svg, x(confidence), y(accuracy), radius, f"dot s{style}", text)
     return tostring(svg, encoding="unicode")
 
 
-def scatter_chart(scatter: Scatter, unit: str) -> str:
+def scatter_chart(targets: Sequence[float], predictions: Sequence[float], unit: str = "") -> str:
     """True against predicted numbers on one scale; on the diagonal both agree."""
-    values = ticks(
-        min(*scatter.targets, *scatter.predictions), max(*scatter.targets, *scatter.predictions)
-    )
-    x = _Scale(values[0], values[-1], _LEFT, _WIDTH - _RIGHT)
-    y = _Scale(values[0], values[-1], _HEIGHT - _BOTTOM, _TOP)
+    values = ticks(min(*targets, *predictions), max(*targets, *predictions))
+    x, y = _scales(values, values)
     behind = f" ({unit})" if unit else ""
     svg = _frame(
         f"True values against predictions{behind}", x, y, values, values, f"true value{behind}"
     )
     low, high = values[0], values[-1]
     SubElement(svg, "line", _ends("diagonal", x(low), y(low), x(high), y(high)))
-    for target, prediction in zip(scatter.targets, scatter.predictions, strict=True):
+    for target, prediction in zip(targets, predictions, strict=True):
         text = f"true {number_text(target)}, predicted {number_text(prediction)}"
         _dot(svg, x(target), y(prediction), 3, "point", text)
-    _label(svg, _LEFT + 6, _TOP + 12, "start", "predicted")
+    _label(svg, _LEFT + 6, _TOP + 12, "start", f"predicted{behind}")
     return tostring(svg, encoding="unicode")
 
 
-def histogram_chart(histogram: Histogram, unit: str) -> str:
-    """How often a prediction was off by how much, with a line at no error."""
-    edges = histogram.edges
-    x_ticks, y_ticks = ticks(min(edges[0], 0), max(edges[-1], 0)), ticks(0, max(histogram.count))
-    x = _Scale(x_ticks[0], x_ticks[-1], _LEFT, _WIDTH - _RIGHT)
-    y = _Scale(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+def histogram_chart(edges: Sequence[float], counts: Sequence[int], unit: str = "") -> str:
+    """How often a prediction was off by how much, with a line at no error.
+
+    Args:
+        edges: Limits of the bins, one more than there are counts.
+        counts: Number of items in each bin.
+        unit: Unit of the edges.
+    """
+    x_ticks, y_ticks = ticks(min(edges[0], 0), max(edges[-1], 0)), ticks(0, max(counts))
+    x, y = _scales(x_ticks, y_ticks)
     behind = f" ({unit})" if unit else ""
     label = f"prediction minus true value{behind}"
     whole = [tick for tick in y_ticks if tick == int(tick)]
     svg = _frame("Errors of the predictions", x, y, x_ticks, whole, label)
-    for low, high, count in zip(edges, edges[1:], histogram.count, strict=False):
+    for low, high, count in zip(edges, edges[1:], counts, strict=False):
         at = {
             "class": "column",
             "x": f"{x(low) + 0.5:g}",
@@ -133,13 +128,10 @@ def histogram_chart(histogram: Histogram, unit: str) -> str:
     return tostring(svg, encoding="unicode")
 
 
-def interval_bar(figure: Figure, *, label: str) -> str:
+def interval_bar(figure: Estimate, label: str) -> str:
     """A share as a dot on a track from 0 to 1, with its interval as a thick line."""
     width, height, margin = 140, 18, 6
-    svg = Element(
-        "svg",
-        {"class": "bar", "viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": label},
-    )
+    svg = _svg("bar", width, height, label)
     scale = _Scale(0, 1, margin, width - margin)
     middle = height / 2
     SubElement(svg, "line", _ends("track", scale(0), middle, scale(1), middle))
@@ -168,20 +160,20 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
+def _scales(xs: Sequence[float], ys: Sequence[float]) -> tuple[_Scale, _Scale]:
+    """The axes of a chart, from the first value of each to the last."""
+    return (
+        _Scale(xs[0], xs[-1], _LEFT, _WIDTH - _RIGHT),
+        _Scale(ys[0], ys[-1], _HEIGHT - _BOTTOM, _TOP),
+    )
+
+
 def _frame(
     title: str, x: _Scale, y: _Scale, x_ticks: Sequence[float], y_ticks: Sequence[float],
     x_label: str, *, as_percent: bool = False,
 ) -> Element:  # fmt: skip
     """Grid, axes and labels; the chart is as good as its title for those who cannot see it."""
-    svg = Element(
-        "svg",
-        {
-            "class": "chart",
-            "viewBox": f"0 0 {_WIDTH} {_HEIGHT}",
-            "role": "img",
-            "aria-label": title,
-        },
-    )
+    svg = _svg("chart", _WIDTH, _HEIGHT, title)
 
     def text(value: float) -> str:
         return f"{value:.0%}" if as_percent else f"{value:g}"
@@ -194,6 +186,11 @@ def _frame(
             _label(svg, x(value), _HEIGHT - _BOTTOM + 16, "middle", text(value))
     _label(svg, (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, "middle", x_label)
     return svg
+
+
+def _svg(style: str, width: int, height: int, label: str) -> Element:
+    at = {"class": style, "viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": label}
+    return Element("svg", at)
 
 
 def _label(svg: Element, x: float, y: float, anchor: str, text: str) -> None:

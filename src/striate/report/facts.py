@@ -1,19 +1,21 @@
-"""What there is to say of a run apart from its test items, whatever the task."""
+"""What a report is made of, whatever the task: facts of the run, and its test items."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
 from striate.data.source import Note, Skip
-from striate.metrics import Estimate
-from striate.report.schema import Choice, DataIssue, Figure, Seconds
+from striate.report.schema import Candidate, Choice, DataIssue, Seconds
 from striate.typing import Kind
 
 NUM_MISTAKES = 12
-"""Worst mistakes that are shown."""
+"""Number of worst mistakes that are shown."""
 
 _NUM_IDS = 20
 
@@ -23,104 +25,119 @@ class RunFacts:
     """What there is to say of a run apart from its test items.
 
     Attributes:
-        striate: version of Striate.
-        task: name of the task.
-        kind: what an item is.
-        nouns: what one item and several are called ("molecule", "molecules"), where the nouns of
-            the kind say too little.
-        run: the run folder as the user would type it, for the commands at the end of the page.
-        classes: names in the order of their numbers; none where numbers are predicted.
-        class_counts: training items of each class.
-        split_sizes: items in "train", "val" and "test".
-        method: how the model was trained.
-        model: its name.
-        model_details: further facts, name to value, for display.
-        seconds: where the time went.
-        notes: what was found in the data.
-        skipped: items that were left out.
-        choices: decisions made for the user, and why.
-        history: a row an epoch, as in `history.csv`.
-        throughput: items per second, by what was done ("train", "predict").
+        striate: Version of Striate.
+        task: Name of the data.
+        kind: Name of the kind of the items.
+        nouns: What one item and several are called ("molecule", "molecules").
+        run: The run folder as the user would type it, for the commands at the end of the page.
+        classes: Names of the classes, in the order of their numbers; empty where there are none.
+        split_sizes: Number of items in "train", "val" and "test".
+        method: Name of the method that made the model.
+        method_summary: How the method works, in a few words.
+        is_baseline: Whether the result is the baseline itself, with which it is not compared.
+        model: Name of the network.
+        weights: What the network started from, such as "random start".
+        model_details: Further facts, name to value, for display.
+        seconds: Where the time went.
+        notes: What was found in the data.
+        skipped: Items that were left out.
+        choices: Decisions that were made for the user, and why.
+        candidates: The models that were tried.
+        history: A row for each epoch, as in `history.csv`.
+        throughput: Items per second, by what was done ("train", "predict").
     """
 
     striate: str
     task: str
     kind: Kind
+    nouns: tuple[str, str]
     run: str
     classes: Sequence[str] = ()
-    class_counts: Sequence[int] = ()
     split_sizes: Mapping[str, int]
     method: str
+    method_summary: str = ""
+    is_baseline: bool = False
     model: str
-    seconds: Seconds
-    nouns: tuple[str, str] | None = None
+    weights: str = ""
     model_details: Mapping[str, str | int | float] = field(default_factory=dict)
+    seconds: Seconds
     notes: Sequence[Note] = ()
     skipped: Sequence[Skip] = ()
     choices: Sequence[Choice] = ()
+    candidates: Sequence[Candidate] = ()
     history: Sequence[Mapping[str, float | None]] = ()
     throughput: Mapping[str, float] = field(default_factory=dict)
 
+    def fields(self) -> dict[str, Any]:
+        """The fields of `RunReport` that they give, by name."""
+        shared = dict(vars(self))
+        del shared["notes"], shared["skipped"]
+        shared["classes"] = tuple(self.classes)
+        shared["history"] = [{k: finite(v) for k, v in row.items()} for row in self.history]
+        shared["data_issues"] = self._data_issues()
+        return shared
 
-def shared_fields(facts: RunFacts) -> dict[str, Any]:
-    """The fields of `RunReport`, by name."""
-    return {
-        "striate": facts.striate,
-        "task": facts.task,
-        "kind": facts.kind,
-        "nouns": facts.nouns,
-        "run": facts.run,
-        "split_sizes": dict(facts.split_sizes),
-        "method": facts.method,
-        "model": facts.model,
-        "model_details": dict(facts.model_details),
-        "seconds": facts.seconds,
-        "data_issues": _data_issues(facts),
-        "throughput": dict(facts.throughput),
-        "choices": tuple(facts.choices),
-        "history": tuple({k: finite(v) for k, v in row.items()} for row in facts.history),
-    }
+    def _data_issues(self) -> tuple[DataIssue, ...]:
+        """Warnings first; skipped items gathered by reason."""
+        reasons: dict[str, list[str]] = {}
+        for skip in self.skipped:
+            reasons.setdefault(skip.reason, []).append(skip.id)
+        skipped = [
+            Note(code="skipped", message=f"Left out: {reason}", ids=tuple(ids))
+            for reason, ids in reasons.items()
+        ]
+        notes = sorted(self.notes, key=lambda note: note.severity != "warning")
+        return tuple(
+            DataIssue(
+                code=note.code,
+                severity=note.severity,
+                message=note.message,
+                count=len(note.ids),
+                ids=note.ids[:_NUM_IDS],
+            )
+            for note in (*skipped, *notes)
+        )
 
 
-def figure(estimate: Estimate) -> Figure:
-    """An estimate as a part of the report."""
-    return Figure(value=estimate.value, ci95=estimate.ci95, reason=estimate.reason)
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedItems:
+    """The test items and what the model says of them.
 
+    Attributes:
+        ids: The items' ids.
+        truth: The true answers, as the task's target has them.
+        outputs: Uncalibrated outputs of the network.
+        calibration: The calibration of the outputs, fitted on the validation items.
+        constant: The shares of the training classes, or the mean of the training targets: the best
+            answer that knows nothing of an item.
+        groups: Items of one number (copies) count as one fact; all apart where None.
+        probe: Answers of the linear probe, where one was trained.
+        leaked: Items with a copy in another split; nothing leaked where None.
+    """
 
-def figures(estimates: Mapping[str, Estimate]) -> dict[str, Figure]:
-    """Estimates as parts of the report, by name."""
-    return {name: figure(estimate) for name, estimate in estimates.items()}
+    ids: Sequence[str]
+    truth: Shaped[np.ndarray, "n ..."]
+    outputs: Float[np.ndarray, "n outputs"]
+    calibration: Any
+    constant: Float[np.ndarray, " outputs"]
+    groups: Int[np.ndarray, " n"] | None = None
+    probe: Float[np.ndarray, "n ..."] | None = None
+    leaked: Bool[np.ndarray, " n"] | None = None
+
+    def without_leaks(self) -> EvaluatedItems | None:
+        """The items that did not leak; None where none did, or all."""
+        if self.leaked is None or not self.leaked.any() or self.leaked.all():
+            return None
+        kept = ~self.leaked
+        return replace(
+            self,
+            ids=[name for name, stays in zip(self.ids, kept, strict=True) if stays],
+            truth=self.truth[kept],
+            outputs=self.outputs[kept],
+            groups=None if self.groups is None else self.groups[kept],
+        )
 
 
 def finite(value: float | None) -> float | None:
     """The value, None where it is not a finite number."""
     return value if value is not None and isfinite(value) else None
-
-
-def _data_issues(facts: RunFacts) -> tuple[DataIssue, ...]:
-    """Warnings first; skipped items gathered by reason."""
-    notes = sorted(facts.notes, key=lambda note: note.severity != "warning")
-    reasons: dict[str, list[str]] = {}
-    for skip in facts.skipped:
-        reasons.setdefault(skip.reason, []).append(skip.id)
-    skipped = [
-        DataIssue(
-            code="skipped",
-            severity="warning",
-            message=f"Left out: {reason}",
-            count=len(ids),
-            ids=tuple(ids[:_NUM_IDS]),
-        )
-        for reason, ids in reasons.items()
-    ]
-    found = [
-        DataIssue(
-            code=note.code,
-            severity=note.severity,
-            message=note.message,
-            count=len(note.ids),
-            ids=note.ids[:_NUM_IDS],
-        )
-        for note in notes
-    ]
-    return (*skipped, *found)

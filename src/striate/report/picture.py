@@ -24,8 +24,8 @@ class Picture:
     """A test item to look at.
 
     Attributes:
-        image: the item; a drawing (SVG) may itself mark what the model looked at.
-        overlay: the item with what the model looked at, where that is a picture of its own.
+        image: The item; a drawing (SVG) may itself mark what the model looked at.
+        overlay: The item with what the model looked at, where that is a picture of its own.
     """
 
     image: Drawing

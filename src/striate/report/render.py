@@ -1,4 +1,4 @@
-"""A report as one offline HTML page, and both as files."""
+"""A report as one offline HTML page."""
 
 from __future__ import annotations
 
@@ -6,77 +6,51 @@ import shlex
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from striate.errors import one_line
-from striate.files import write_atomic
-from striate.metrics import number_text
+from striate.metrics.intervals import number_text
 from striate.progress import duration
-from striate.report.charts import Line, line_chart
-from striate.report.page_classification import MAX_MATRIX_CLASSES, classification_context
-from striate.report.page_regression import regression_context
+from striate.report.charts import Line, interval_bar, line_chart
+from striate.report.page import interval_text, percent
 from striate.report.picture import Picture, data_url
-from striate.report.schema import Report
-from striate.report.schema_regression import AnyReport, RegressionReport
-from striate.report.verdict import interval_text, nouns, percent
-from striate.run.folder import REPORT_HTML, REPORT_JSON
+from striate.report.schema import RunReport
 
 _CHARTS = {
-    "Loss by epoch": ("loss",),
+    "Loss by epoch": ("loss", "squared_error"),
     "Error by epoch": ("mae", "rmse"),
-    "Quality by epoch": ("accuracy", "auc", "f1", "r2"),
+    "Quality by epoch": ("accuracy", "auc", "f1", "r2", "map"),
 }
 """History columns by the end of their names: a chart each."""
 
-_METHODS = {
-    "probe": "a linear layer on frozen features",
-    "kernel": "a kernel machine on frozen features of every scale",
-    "finetune": "pretrained, then fine-tuned",
-    "scratch": "trained from random weights",
-}
-"""How the page says what `report.json` has as the method."""
 
-
-def render_html(report: AnyReport, pictures: Mapping[str, Picture] | None = None) -> str:
+def render_html(
+    report: RunReport,
+    template: Path,
+    context: Mapping[str, Any],
+    pictures: Mapping[str, Picture] | None = None,
+) -> str:
     """The report as one HTML document that needs nothing else.
 
     Args:
-        report: the evaluation.
-        pictures: by item id; those of `report.worst_mistakes` are shown.
+        report: The report of any task.
+        template: The page of the task, which extends `report.html`.
+        context: The variables that the page needs beside those of `report.html`.
+        pictures: Pictures by item id; those of `report.worst_mistakes` are shown.
     """
-    if isinstance(report, RegressionReport):
-        template, context = "regression.html", regression_context(report)
-    else:
-        template, context = "classification.html", classification_context(report)
-    one, many = nouns(report)
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **context,
-            report=report,
-            method=_METHODS.get(report.method, report.method),
-            one=one,
-            many=many,
-            mistakes=_mistakes(report, pictures or {}),
-            history=_history_charts(report),
-            run=shlex.quote(report.run),
-        )
+    one, many = report.nouns
+    page = _environment().from_string(template.read_text(encoding="utf-8"))
+    return page.render(
+        **context,
+        report=report,
+        one=one,
+        many=many,
+        mistakes=_mistakes(report, pictures or {}),
+        history=_history_charts(report),
+        run=shlex.quote(report.run),
     )
-
-
-def write_report(report: AnyReport, pictures: Mapping[str, Picture] | None, folder: Path) -> None:
-    """Write `report.json` and `report.html` into a folder, each whole or not at all.
-
-    Raises:
-        StorageError: a file could not be written.
-    """
-    page = render_html(report, pictures)
-    many_classes = isinstance(report, Report) and len(report.classes) > MAX_MATRIX_CLASSES
-    text = report.model_dump_json(indent=None if many_classes else 2)
-    write_atomic(folder / REPORT_JSON, text.encode())
-    write_atomic(folder / REPORT_HTML, page.encode())
 
 
 @cache
@@ -91,7 +65,7 @@ def _environment() -> Environment:
     environment.filters.update(
         percent=percent, interval=interval_text, duration=duration, kebab_words=_words
     )
-    environment.globals.update(number=number_text)
+    environment.globals.update(number=number_text, interval_bar=interval_bar)
     return environment
 
 
@@ -100,44 +74,31 @@ def _words(code: str) -> str:
     return code.replace("-", " ").replace("_", " ").capitalize()
 
 
-def _mistakes(report: AnyReport, pictures: Mapping[str, Picture]) -> list[dict[str, object]]:
+def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[str, object]]:
     """The worst mistakes with their pictures as addresses, where there are any."""
     by_id = {one_line(item): picture for item, picture in pictures.items()}
     rows: list[dict[str, object]] = []
     for mistake in report.worst_mistakes:
         picture = by_id.get(mistake.id)
-        overlay = None if picture is None else picture.overlay
-        rows.append(
-            {
-                "of": mistake,
-                "image": None if picture is None else data_url(picture.image),
-                "overlay": None if overlay is None else data_url(overlay),
-                "wide": picture is not None and picture.wide,
-            }
-        )
+        row: dict[str, object] = {"of": mistake, "image": None, "overlay": None, "wide": False}
+        if picture is not None:
+            row |= {"image": data_url(picture.image), "wide": picture.wide}
+            row["overlay"] = picture.overlay and data_url(picture.overlay)
+        rows.append(row)
     return rows
 
 
-def _history_charts(report: AnyReport) -> list[dict[str, object]]:
+def _history_charts(report: RunReport) -> list[dict[str, object]]:
     """A chart of the losses and one of the quality figures, where the history has them."""
     charts: list[dict[str, object]] = []
+    rows = [(row.get("epoch") or float(i), row) for i, row in enumerate(report.history)]
+    columns = report.history[0] if report.history else {}
+    known = [name for name in columns if any(row.get(name) is not None for _, row in rows)]
     for title, endings in _CHARTS.items():
-        columns = [
-            column
-            for column in (report.history[0] if report.history else ())
-            if column.endswith(endings)
-            and any(row.get(column) is not None for row in report.history)
-        ]
+        shown = [name for name in known if name.endswith(endings)]
         lines = [
-            Line(
-                name=_words(column),
-                style=number,
-                points=[
-                    (row.get("epoch") or float(i), row.get(column))
-                    for i, row in enumerate(report.history)
-                ],
-            )
-            for number, column in enumerate(columns, start=1)
+            Line(name=_words(name), style=style, points=[(x, row.get(name)) for x, row in rows])
+            for style, name in enumerate(shown, start=1)
         ]
         if lines:
             svg = line_chart(lines, title=title, x_label="epoch")

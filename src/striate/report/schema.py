@@ -1,17 +1,22 @@
-"""`report.json`: everything the evaluation of a run found."""
+"""`report.json`: what the reports of all tasks share."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from striate.errors import one_line
 from striate.typing import Kind
 
-FORMAT = 1
+FORMAT = 2
 
-Text = Annotated[str, BeforeValidator(one_line)]
+
+def _one_line(value: object) -> object:
+    return one_line(value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_one_line)]
 """Text from outside (names of files and classes): control characters and bytes that are not
 UTF-8 are made visible, so that it can be written and shown anywhere."""
 
@@ -19,67 +24,16 @@ UTF-8 are made visible, so that it can be written and shown anywhere."""
 class Record(BaseModel):
     """A frozen part of the report; a NaN never gets into it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Figure(Record):
-    """A value with its 95 % interval; `reason` says why either is missing."""
-
-    value: float | None
-    ci95: tuple[float, float] | None = None
-    reason: Text = ""
-
-
-class TestFigures(Record):
-    """The metrics on the test items, calibrated but for `ece_uncalibrated`."""
-
-    accuracy: Figure
-    balanced_accuracy: Figure
-    macro_f1: Figure
-    roc_auc: Figure
-    log_loss: Figure
-    ece: Figure
-    ece_uncalibrated: Figure
-
-
-class BaselineFigures(Record):
-    """The metrics of something simpler on the same items."""
-
-    accuracy: Figure
-    balanced_accuracy: Figure
-    macro_f1: Figure
-    roc_auc: Figure
-    log_loss: Figure
-    ece: Figure
-
-
-class Baselines(Record):
-    """What the model must beat.
-
-    Attributes:
-        majority: always the shares of the training classes, hence always the most common class.
-        probe: a linear classifier on the frozen features; None where there was none.
-    """
-
-    majority: BaselineFigures
-    probe: BaselineFigures | None
-
-
-class ClassReport(Record):
-    """The figures of one class on the test items."""
-
-    name: Text
-    support: int
-    precision: float
-    recall: Figure
-    f1: float
-    roc_auc: float | None
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, revalidate_instances="always"
+    )
 
 
 class Seconds(Record):
-    """Where the time went."""
+    """Where the time went; `first_baseline` is when the first figures were known."""
 
     total: float
+    first_baseline: float | None = None
     features: float
     train: float
     evaluate: float
@@ -103,80 +57,82 @@ class Choice(Record):
     why: Text
 
 
+class Candidate(Record):
+    """A model that was tried.
+
+    Attributes:
+        method: Name of the method.
+        model: Name of the network.
+        judged_by: What `loss` was measured on, such as "validation" or "cross-validation".
+        loss: Calibrated loss on held-out items, by which candidates are chosen; None where the
+            model was not judged.
+        seconds: Time that it took.
+        kept: Whether it is the result.
+        why: Why it was kept, or why not.
+    """
+
+    method: Text
+    model: Text
+    judged_by: Text = ""
+    loss: float | None = None
+    seconds: float | None = None
+    kept: bool
+    why: Text = ""
+
+
 class Mistake(Record):
-    """A test item that was classified wrongly, with the probabilities of both classes."""
+    """A test item that was predicted badly."""
 
     id: Text
-    label: Text
-    prediction: Text
-    probability: float
-    label_probability: float
-
-
-class Reliability(Record):
-    """A reliability diagram: items in equal-width bins of confidence; None in an empty bin."""
-
-    count: tuple[int, ...]
-    confidence: tuple[float | None, ...]
-    accuracy: tuple[float | None, ...]
-
-
-class WithoutLeaks(Record):
-    """The figures on the test items that have no copy in the other parts."""
-
-    num_items: int
-    test: BaselineFigures
 
 
 class RunReport(Record):
     """What the reports of all tasks share.
 
     Attributes:
-        task: name of the task (of the data).
-        kind: what an item is.
-        nouns: what one item and several are called; None for the nouns of the kind.
-        split_sizes: items in "train", "val" and "test".
-        model_details: further facts on the model, for display.
-        throughput: items per second, by what was done.
-        history: a row an epoch, as in `history.csv`.
+        task: Name of the data.
+        task_kind: Name of the task.
+        classes: Names of the classes, in the order of their numbers; empty where there are none.
+        kind: Name of the kind of the items.
+        nouns: What one item and several are called.
+        run: The run folder, as the user would type it.
+        split_sizes: Number of items in "train", "val" and "test".
+        method: Name of the method that made the model.
+        method_summary: How the method works, in a few words.
+        is_baseline: Whether the result is the baseline itself, with which it is not compared.
+        model: Name of the network.
+        weights: What the network started from.
+        model_details: Further facts on the model, for display.
+        throughput: Items per second, by what was done.
+        choices: Decisions that were made for the user.
+        candidates: The models that were tried.
+        history: A row for each epoch, as in `history.csv`.
+        unit: Unit of what is predicted; empty where it has none that is known.
+        test: The metrics on the test items.
+        worst_mistakes: The worst first.
     """
 
     format: int = FORMAT
     striate: Text
     task: Text
+    task_kind: str
+    classes: tuple[Text, ...] = ()
     kind: Kind
-    nouns: tuple[Text, Text] | None = None
+    nouns: tuple[Text, Text]
     run: Text
     split_sizes: dict[str, int]
     method: Text
+    method_summary: Text = ""
+    is_baseline: bool = False
     model: Text
+    weights: Text = ""
     model_details: dict[Text, str | int | float]
     seconds: Seconds
     data_issues: tuple[DataIssue, ...]
     throughput: dict[str, float]
     choices: tuple[Choice, ...]
+    candidates: tuple[Candidate, ...] = ()
     history: tuple[dict[str, float | None], ...]
-
-
-class Report(RunReport):
-    """The evaluation of a classifier.
-
-    Attributes:
-        confusion: test items by class (row) and prediction (column).
-        bias: shift of each class in the calibration; empty where there is none.
-        worst_mistakes: the surest first.
-        leaks: how the figures change without items that leaked; None where none did.
-    """
-
-    task_kind: Literal["classification"] = "classification"
-    classes: tuple[Text, ...]
-    test: TestFigures
-    per_class: tuple[ClassReport, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    baselines: Baselines
-    temperature: float
-    bias: tuple[float, ...] = ()
-    reliability: Reliability
-    reliability_uncalibrated: Reliability
+    unit: Text = ""
+    test: Record
     worst_mistakes: tuple[Mistake, ...]
-    leaks: WithoutLeaks | None

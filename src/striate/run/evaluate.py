@@ -6,17 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from striate.data.layouts import open_source
-from striate.data.layouts.node_source import NodeSource
+from striate.data.layouts.layout import open_source
 from striate.data.source import Item, Reading, Skip, Source
 from striate.errors import DataError, one_line
-from striate.metrics import Estimate, NumberCalibration, estimates_text, evaluate_regression
-from striate.metrics import evaluate as evaluate_items
-from striate.progress import Progress
-from striate.run.predictor import NodePredictor
+from striate.metrics.intervals import Estimate
+from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.run import Run
 from striate.typing import PathLike
 
@@ -26,16 +20,18 @@ class Evaluated:
     """Metrics of a run on some items.
 
     Attributes:
-        data: name of the data.
-        num_items: evaluated.
-        num_skipped: left out, as they could not be read or have no label.
-        metrics: value and 95 % interval, by name.
+        data: Name of the data.
+        num_items: Number of items evaluated.
+        num_skipped: Number of items left out, as they could not be read or have no label.
+        metrics: Value and 95 % interval of each metric, by name.
+        lines: The metrics for a person, a line each.
     """
 
     data: str
     num_items: int
     num_skipped: int
     metrics: Mapping[str, Estimate]
+    lines: Sequence[str]
 
     def as_json(self) -> dict[str, Any]:
         """The document of `striate eval --json`."""
@@ -53,76 +49,52 @@ class Evaluated:
     def as_text(self) -> str:
         """A line a metric."""
         skipped = f", {self.num_skipped} left out" if self.num_skipped else ""
-        lines = [f"{self.num_items} items of {self.data}{skipped}"]
-        if "mae" in self.metrics:
-            return "\n".join([*lines, *estimates_text(self.metrics)])
-        for name, estimate in self.metrics.items():
-            lines.append(f"{name:18} {estimate.as_text()}")
-        return "\n".join(lines)
+        return "\n".join([f"{self.num_items} items of {self.data}{skipped}", *self.lines])
 
 
-def evaluate(
-    run: PathLike,
-    data: PathLike | None = None,
-    *,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> Evaluated:
+def evaluate(run: Run, data: PathLike | None = None, *, progress: ProgressLike = None) -> Evaluated:
     """Evaluate a finished run.
 
     Args:
-        run: its folder.
-        data: labelled items; without it the figures of the run's own test items are given.
-        device: where to compute.
-        progress: is told of the work.
+        run: The run.
+        data: Labelled items; without it the figures of the run's own test items are given.
+        progress: Told of the work.
 
     Raises:
-        RunError: there is no finished run.
-        DataError: the data cannot be used, or has classes that the model does not know.
+        DataError: The data cannot be used, or have classes that the model does not know.
     """
-    trained = Run(run, device=device)
     if data is None:
-        metrics = {
-            name: Estimate(value=figure.value, ci95=figure.ci95, reason=figure.reason)
-            for name, figure in trained.report.test
-        }
-        size = trained.report.split_sizes["test"]
-        return Evaluated(
-            data=f"the test part of {trained.record.data}",
-            num_items=size,
-            num_skipped=0,
-            metrics=metrics,
-        )
-    return _on_new_data(trained, data, progress or Progress(quiet=True))
-
-
-def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
-    if isinstance(trained.predictor, NodePredictor):
-        source: Source = trained.open_graph([str(data)])
+        name = f"the test split of {run.record.data}"
+        metrics: Mapping[str, Estimate] = dict(run.report.test)
+        kept, skipped = run.report.split_sizes["test"], 0
     else:
         source = open_source(str(data))
-    if source.kind != trained.record.kind:
+        name, (metrics, kept) = source.name, _on_new_data(run, source, as_progress(progress))
+        skipped = len(source.listing.items) + len(source.listing.skipped) - kept
+    return Evaluated(
+        data=name,
+        num_items=kept,
+        num_skipped=skipped,
+        metrics=metrics,
+        lines=run.task.lines(metrics, run.calibration.unit),
+    )
+
+
+def _on_new_data(
+    run: Run, source: Source, progress: Progress
+) -> tuple[Mapping[str, Estimate], int]:
+    """Metrics of a run on labelled data, and the number of items that could be read."""
+    if source.kind != run.record.kind:
         raise DataError(
-            f"{source.name} holds {source.kind}s", why=f"it was trained on {trained.record.kind}s"
+            f"{source.name} holds {source.kind}s", why=f"it was trained on {run.record.kind}s"
         )
-    answered = [item for item in source.listing.items if _has_answer(trained, item)]
-    if trained.classes:
-        _check_classes(trained, source.name, answered)
-    elif not answered:
-        raise DataError(f"{source.name}: no item has a target", fix="add a column target")
-    if isinstance(trained.predictor, NodePredictor):
-        assert isinstance(source, NodeSource), "checked by open_graph"
-        return Evaluated(
-            data=source.name,
-            num_items=len(answered),
-            num_skipped=len(source.listing.items) - len(answered),
-            metrics=_metrics(trained, answered, trained.predictor.outputs(source, answered)),
-        )
+    answered = [item for item in source.listing.items if run.task.is_answered(item)]
+    run.task.check_answers(answered, source.name, run.classes)
     kept: list[Item] = []
 
     def readable() -> Iterator[Reading]:
         with progress.track("evaluating", len(answered), "items") as tracker:
-            for item, reading in trained.read(source, answered):
+            for item, reading in run.read(source, answered):
                 tracker.advance()
                 if isinstance(reading, Skip):
                     progress.say(f"skipped {one_line(reading.id)}: {one_line(reading.reason)}")
@@ -130,36 +102,7 @@ def _on_new_data(trained: Run, data: PathLike, progress: Progress) -> Evaluated:
                     kept.append(item)
                     yield reading
 
-    outputs = trained.outputs(readable())
+    outputs = run.outputs(readable())
     if not kept:
         raise DataError(f"{source.name}: not one item can be read")
-    return Evaluated(
-        data=source.name,
-        num_items=len(kept),
-        num_skipped=len(source.listing.items) + len(source.listing.skipped) - len(kept),
-        metrics=_metrics(trained, kept, outputs),
-    )
-
-
-def _has_answer(trained: Run, item: Item) -> bool:
-    return (item.label if trained.classes else item.target) is not None
-
-
-def _check_classes(trained: Run, name: str, items: Sequence[Item]) -> None:
-    unknown = sorted({str(item.label) for item in items} - set(trained.classes))
-    if unknown:
-        raise DataError(
-            f"{name} has classes the model does not know: {', '.join(unknown[:8])}",
-            why=f"it was trained on {', '.join(trained.classes[:8])}",
-            fix="rename or remove them",
-        )
-
-
-def _metrics(trained: Run, items: Sequence[Item], outputs: Tensor) -> Mapping[str, Estimate]:
-    calibration = trained.predictor.calibration
-    if isinstance(calibration, NumberCalibration):
-        targets = np.array([item.target for item in items], np.float64)
-        return evaluate_regression(calibration.numbers(outputs.numpy()), targets)
-    number = {name: k for k, name in enumerate(trained.classes)}
-    labels = np.array([number[str(item.label)] for item in items])
-    return evaluate_items(trained.predictor.probabilities(outputs), labels).metrics
+    return run.task.evaluate(outputs, run.calibration, kept, run.classes), len(kept)

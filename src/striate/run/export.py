@@ -11,22 +11,23 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.data import snapshot as lock
-from striate.data.layouts import open_source
+from striate.data.layouts.layout import open_source
 from striate.data.source import Reading, Skip
-from striate.engines import Engine, Session, load_engines
-from striate.engines.engine import first_line
-from striate.errors import ArgumentError, EngineError, StriateError, one_line
+from striate.engines import Deployment, Engine, Session, load_engines
+from striate.engines.engine import library_errors
+from striate.errors import EngineError, OptionError, StriateError, one_line
 from striate.files import size_text, storage_error, write_atomic
-from striate.metrics import NumberCalibration
-from striate.progress import Progress
-from striate.run.exportable import deployment_of
+from striate.kinds.inputs import Inputs
+from striate.nn.fuse import fold_batch_norm
+from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.folder import LOCK
-from striate.run.predictor import BATCH_SIZE, FeedPredictor, ImagePredictor
-from striate.run.run import Run, stacked
+from striate.run.predictor import averaged
+from striate.run.run import Run
 from striate.typing import PathLike
 
 Outputs: TypeAlias = tuple[NDArray[Any], ...]
@@ -34,6 +35,12 @@ Outputs: TypeAlias = tuple[NDArray[Any], ...]
 
 FOLDER: Final = "export"
 """Of a run, for exported files."""
+
+BATCH_SIZE: Final = 8
+"""Items that are checked together."""
+
+EXAMPLES: Final = 2
+"""Items that a network is traced with; one would be taken for a constant."""
 
 TOLERANCE: Final = 1e-4
 """Difference of outputs, relative to the greatest output or to 1, beyond which a file is refused."""
@@ -90,6 +97,10 @@ class Exported:
     card: dict[str, Any]
     check: Check
 
+    def as_json(self) -> dict[str, Any]:
+        """The document of `striate export --json`."""
+        return {"files": [str(path) for path in self.files], **self.card}
+
     def as_text(self) -> str:
         """What was written, and how it is used."""
         size = sum(path.stat().st_size for path in self.files)
@@ -107,52 +118,48 @@ class Exported:
 
 
 def export(
-    run: PathLike,
-    to: str,
-    *,
-    out: PathLike | None = None,
-    progress: Progress | None = None,
+    run: Run, to: str, *, out: PathLike | None = None, progress: ProgressLike = None
 ) -> Exported:
     """Write a finished run into a file that answers without Striate, and check its answers.
 
-    The file takes pixels of 0 to 255 (of other kinds: what the feed makes of an item) and gives
+    The file takes pixels of 0 to 255 (of other kinds: what the inputs make of an item) and gives
     calibrated probabilities, or numbers. It is refused where it answers a test item otherwise than
     the run.
 
     Args:
-        run: its folder.
-        to: name of the engine.
-        out: where to write; by default `export/model` in the run's folder.
-        progress: is told of the work.
+        run: The finished run.
+        to: Name of the engine.
+        out: Where to write; by default `export/model` in the run's folder.
+        progress: Told of the work.
 
     Raises:
-        UnknownNameError: there is no such engine.
+        UnknownNameError: There is no such engine.
         ArgumentError: `out` does not end as the engine's files do.
-        MissingExtraError: the engine is not installed.
-        RunError: there is no finished run.
-        EngineError: the engine cannot take the network, or answers otherwise.
-        StorageError: the file cannot be written.
+        MissingExtraError: The engine is not installed.
+        RunError: The run's weights are missing or damaged.
+        EngineError: The engine cannot take the network, or answers otherwise.
+        StorageError: The file cannot be written.
     """
-    progress = progress or Progress(quiet=True)
+    progress = as_progress(progress)
     engine = load_engines().get(to)
     engine.require()
-    trained = Run(run, device="cpu")
-    path = Path(out) if out else trained.folder.path / FOLDER / f"model{engine.suffix}"
+    on_cpu = Run(run.folder.path, device="cpu")
+    path = Path(out) if out else run.folder.path / FOLDER / f"model{engine.suffix}"
     if path.suffix != engine.suffix:
-        raise ArgumentError(f"--out {str(path)!r}", fix=f"let it end in {engine.suffix}")
-    deployment = deployment_of(trained)
+        raise OptionError("out", str(path), fix=f"let it end in {engine.suffix}")
+    deployment = deployment_of(on_cpu)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
             part = Path(folder) / path.name
             progress.say(f"writing {path.name} for {engine.reader}")
             engine.write(deployment, part)
-            check = _checked(engine.load(part), trained, deployment.example, progress)
+            check = _checked(engine.load(part), on_cpu, deployment.example, progress)
             if not check.passed:
                 raise EngineError(f"{engine.reader} answers otherwise", why=check.as_text())
-            files = []
-            for file in sorted(Path(folder).iterdir()):
-                files.append(file.replace(path.with_name(file.name)))
+            files = [
+                file.replace(path.with_name(file.name)) for file in sorted(Path(folder).iterdir())
+            ]
     except OSError as error:
         raise storage_error(path, 0, error) from None
     card = {**deployment.card, "check": asdict(check)}
@@ -182,10 +189,8 @@ def _answered(
     """What the run and the file answer to each batch."""
     pairs = []
     for batch in batches:
-        try:
+        with library_errors("the file does not answer"):
             answered = session(batch.numpy())
-        except Exception as error:  # every engine has errors of its own
-            raise EngineError("the file does not answer", why=first_line(error)) from error
         pairs.append((_expected(trained, batch), answered))
     return pairs
 
@@ -202,16 +207,10 @@ def _same_class(expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _expected(trained: Run, inputs: Tensor) -> Outputs:
     """The run's own outputs, and the probabilities or numbers that it makes of them."""
-    predictor = trained.predictor
-    if isinstance(predictor, ImagePredictor):
-        outputs = predictor.outputs(inputs)
-    else:
-        with torch.inference_mode():
-            outputs = predictor.network(inputs).float()
-    calibration = predictor.calibration
-    if isinstance(calibration, NumberCalibration):
-        return outputs.numpy(), calibration.numbers(outputs.numpy())
-    return outputs.numpy(), predictor.probabilities(outputs)
+    filled = inputs.clone()  # the answers must not change what the file is given
+    with torch.inference_mode():
+        outputs = trained.predictor.answers(filled).float().cpu().numpy()
+    return outputs, trained.calibration.answers(outputs)
 
 
 def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
@@ -226,6 +225,7 @@ def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
     count = min(MOST_CHECKED, len(names))
     chosen = {names[len(names) * i // count] for i in range(count)}
     items = [item for item in source.listing.items if item.id in chosen]
+    inputs = trained.predictor.inputs
     readings: list[Reading] = []
     with progress.track("checking", len(items), "items") as tracker:
         for _, reading in trained.read(source, items):
@@ -234,10 +234,10 @@ def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
                 continue
             readings.append(reading)
             if len(readings) == BATCH_SIZE:
-                yield _batch(trained, readings)
+                yield inputs.inputs(readings)
                 readings = []
     if readings:
-        yield _batch(trained, readings)
+        yield inputs.inputs(readings)
 
 
 def _noise(example: Tensor) -> Iterator[Tensor]:
@@ -251,15 +251,76 @@ def _noise(example: Tensor) -> Iterator[Tensor]:
     yield from torch.split(noise, BATCH_SIZE - 1)
 
 
-def _batch(trained: Run, readings: Sequence[Reading]) -> Tensor:
-    """Inputs of the file."""
-    predictor = trained.predictor
-    if isinstance(predictor, FeedPredictor):
-        inputs = predictor.feed.inputs(readings)
-        assert isinstance(inputs, Tensor), "deployment_of refuses others"
-        return inputs
-    return stacked(readings)
-
-
 def _shape(sizes: Sequence[int | str]) -> str:
     return f"({', '.join(map(str, sizes))})"
+
+
+class Answering(nn.Module):
+    """From what `Inputs.inputs` gives to uncalibrated outputs and the answers that they mean.
+
+    Args:
+        network: In evaluation mode.
+        inputs: Normalize, and say which symmetries are averaged.
+        calibration: From outputs to answers.
+    """
+
+    def __init__(self, network: nn.Module, inputs: Inputs[Any], calibration: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.calibration = calibration
+        self._inputs = inputs
+
+    def forward(
+        self, inputs: Shaped[Tensor, "n c *space"]
+    ) -> tuple[Float[Tensor, "n outputs"], Tensor]:
+        """Uncalibrated outputs, and probabilities or numbers."""
+        views = self._inputs.views(self._inputs.normalized(inputs))
+        outputs = averaged(self.network, views)
+        return outputs, self.calibration(outputs)
+
+
+def deployment_of(run: Run) -> Deployment:
+    """What an engine needs to write the run's network into a file.
+
+    Args:
+        run: Opened on the CPU.
+
+    Raises:
+        EngineError: The run's inputs are not one tensor.
+    """
+    predictor = run.predictor
+    given = predictor.inputs.exported
+    if given is None:
+        raise EngineError(
+            f"a network of {run.kind.nouns[1]} is not exported",
+            why="its input is a graph of any size, not one tensor",
+            fix="use it through striate.load",
+        )
+    network: nn.Module = predictor.network
+    if predictor.inputs.folds:
+        network = fold_batch_norm(network, predictor.example)
+    module = Answering(network, predictor.inputs, run.calibration.module())
+    shape = predictor.inputs.input_shape
+    example = torch.zeros(EXAMPLES, *shape, dtype=given.dtype)
+    outputs = run.calibration.outputs(run.classes)
+    card = {
+        "striate": run.record.striate,
+        "task": run.record.task,
+        "kind": run.record.kind,
+        "classes": list(run.classes),
+        "input": {
+            "name": given.name,
+            "means": given.means,
+            **given.details,
+            "type": str(given.dtype).removeprefix("torch."),
+            "shape": ["items", *shape],
+        },
+        "outputs": outputs,
+    }
+    return Deployment(
+        module=module.eval(),
+        example=example,
+        input_name=given.name,
+        output_names=tuple(output["name"] for output in outputs),
+        card=card,
+    )

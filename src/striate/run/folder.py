@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import fcntl
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from striate.errors import RunError, StorageError, nearest
-from striate.files import csv_text, unescape_cell, write_atomic
-from striate.typing import Kind
+from striate.files import FileInUseError, csv_rows, csv_text, file_lock, write_atomic
+
+T = TypeVar("T")
 
 RUN: Final = "run.json"
 LOCK: Final = "data.lock.json"
@@ -26,7 +25,7 @@ REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class ModelRecord(BaseModel):
@@ -45,77 +44,24 @@ class ModelRecord(BaseModel):
     sha256: str
 
 
-class PreprocessingRecord(BaseModel):
-    """How an item becomes the network's input.
-
-    Attributes:
-        mean: per channel, in units of a full scale of 1.
-        std: likewise.
-        image_size: the shorter side is resized to this, and the central square taken.
-        symmetry: the set of symmetries whose logits are averaged.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_size: int
-    symmetry: str
-
-
-class FeedRecord(BaseModel):
-    """How a signal, a volume or a graph becomes the network's input.
-
-    Attributes:
-        feed: what the kind's feed needs to be made again.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    feed: dict[str, Any]
-
-
-class NumbersRecord(BaseModel):
-    """How outputs become numbers: mean + std * output, plus and minus `half_width`.
-
-    Attributes:
-        mean: of the training targets.
-        std: of the training targets.
-        half_width: of the prediction interval; None where there is none.
-        level: share of new items whose number it is to hold.
-        num_items: held-out items that it was taken from.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: float
-    std: float
-    half_width: float | None = None
-    level: float | None = None
-    num_items: int | None = None
-
-
 class RunRecord(BaseModel):
     """`run.json`: what is needed to use the model, and to know how it came to be.
 
-    Probabilities are softmax(logits / temperature + bias), without the bias where it is empty; where
-    numbers are predicted there are no classes, and `numbers` says how they are read.
+    `preprocessing` says how an item becomes the network's input, `calibration` how the task makes answers of the network's outputs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = FORMAT
+    format: Literal[2] = FORMAT
     striate: str
     task: str
-    kind: Kind
+    kind: str
     data: str
     classes: tuple[str, ...]
     model: ModelRecord
-    preprocessing: PreprocessingRecord | FeedRecord
+    preprocessing: dict[str, Any]
+    calibration: dict[str, Any]
     method: str
-    temperature: float = 1.0
-    bias: tuple[float, ...] = ()
-    numbers: NumbersRecord | None = None
     config: dict[str, Any]
     seed: int
     device: str
@@ -150,7 +96,7 @@ class RunFolder:
             raise StorageError(
                 f"cannot write to the run folder {str(path)!r}",
                 why=error.strerror or str(error),
-                fix="choose another folder with --out",
+                fix="choose another folder with `out=`",
             ) from None
         return cls(path)
 
@@ -174,21 +120,15 @@ class RunFolder:
         Raises:
             RunError: another process holds it.
         """
-        with (self.path / ".lock").open("a+") as file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                owner = file.read().strip() or "another program"
+                stack.enter_context(file_lock(self.path / ".lock"))
+            except FileInUseError as error:
                 raise RunError(
-                    f"run folder {str(self.path)!r} is in use by process {owner}",
-                    fix="wait for it to end, or choose another folder with --out",
+                    f"run folder {str(self.path)!r} is in use by process {error.owner}",
+                    fix="wait for it to end, or choose another folder with `out=`",
                 ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
             yield
-            file.truncate(0)
 
     def record(self) -> RunRecord:
         """The content of `run.json`.
@@ -216,11 +156,7 @@ class RunFolder:
         Raises:
             RunError: it is missing or no JSON.
         """
-        path = self.path / name
-        try:
-            return json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise RunError(f"cannot read {str(path)!r}", why=str(error)) from None
+        return self._read(name, json.loads)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the folder; NaN and infinities are refused."""
@@ -234,12 +170,19 @@ class RunFolder:
         write_atomic(self.path / name, csv_text(columns, rows).encode())
 
     def read_csv(self, name: str) -> list[dict[str, str]]:
-        """The rows of a CSV file of the folder, by column."""
-        with (self.path / name).open(newline="", encoding="utf-8") as file:
-            return [
-                {column: unescape_cell(cell) for column, cell in row.items()}
-                for row in csv.DictReader(file)
-            ]
+        """The rows of a CSV file of the folder, by column.
+
+        Raises:
+            RunError: it is missing, or not what `write_csv` wrote.
+        """
+        return self._read(name, csv_rows)
+
+    def _read(self, name: str, parse: Callable[[str], T]) -> T:
+        path = self.path / name
+        try:
+            return parse(path.read_bytes().decode())
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {str(path)!r}", why=str(error)) from None
 
     def finished(self) -> bool:
         """Whether a run has ended in this folder."""
@@ -248,23 +191,31 @@ class RunFolder:
 
 def next_folder(parent: Path, name: str) -> Path:
     """The first of `name-1`, `name-2`, ... that is not there yet."""
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"
+    return next(path for path in _numbered(parent, name) if not path.exists())
 
 
 def last_folder(parent: Path, name: str) -> Path:
     """The last of `name-1`, `name-2`, ... that is there; the first where there is none."""
-    number = 1
-    while (parent / f"{name}-{number + 1}").exists():
-        number += 1
-    return parent / f"{name}-{number}"
+    pairs = pairwise(_numbered(parent, name))
+    return next(path for path, following in pairs if not following.exists())
+
+
+def _numbered(parent: Path, name: str) -> Iterator[Path]:
+    return (parent / f"{name}-{number}" for number in count(1))
+
+
+def run_name(data: str) -> str:
+    """A name for the run folder, from that of the data.
+
+    >>> run_name("sample:solar-cells"), run_name("photos/"), run_name("a/b.csv")
+    ('solar-cells', 'photos', 'b')
+    """
+    return Path(data.removeprefix("sample:")).stem or "run"
 
 
 def _suggestion(path: Path) -> str:
     if (path / CHECKPOINTS).is_dir():
-        return "it was interrupted: go on with the same `striate fit` command and --resume"
+        return "it was interrupted: go on with the same fit and `resume=True`"
     parent = path.parent
     names = [p.name for p in parent.iterdir() if (p / RUN).is_file()] if parent.is_dir() else []
     near = nearest(path.name, names) or sorted(names)[:3]

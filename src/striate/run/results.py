@@ -10,39 +10,70 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.run.folder import HISTORY, PREDICTIONS, RunFolder
-from striate.tasks import AnyCalibration, Task
+from striate.data.dataset import Dataset
+from striate.files import write_atomic
+from striate.report import Picture, RunReport, render_html
+from striate.run.folder import HISTORY, PREDICTIONS, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.tasks import Calibration, Task
+
+_INDENTED_CLASSES = 20
+"""Up to so many classes `report.json` is written to be read; their matrix is the most of it."""
 
 
 def write_predictions(
     folder: RunFolder,
     task: Task,
-    calibration: AnyCalibration,
-    parts: Sequence[tuple[NDArray[np.int64], Tensor]],
+    dataset: Dataset,
+    calibration: Calibration,
+    outputs: Sequence[tuple[NDArray[np.int64], Tensor]],
 ) -> None:
-    """Write `predictions.csv`.
+    """Write `predictions.csv`, which `folder.read_csv` reads back.
 
     Args:
-        folder: of the run.
-        task: of the items.
-        calibration: of the outputs.
-        parts: positions of items and their uncalibrated outputs.
+        folder: The run folder.
+        task: The task of the run.
+        dataset: The data set of the run.
+        calibration: The calibration of the outputs.
+        outputs: Positions of items, and their uncalibrated outputs.
     """
-    dataset = task.dataset
 
     def rows() -> Iterator[Sequence[object]]:
-        for indices, outputs in parts:
-            cells = task.prediction_rows(outputs, calibration, indices)
-            for index, row in zip(indices, cells, strict=True):
-                yield dataset.items[index].id, str(dataset.splits[index]), *row
+        for indices, some in outputs:
+            ids = dataset.ids(indices)
+            predictions = task.predictions(ids, some, calibration, dataset.classes)
+            for index, prediction in zip(indices, predictions, strict=True):
+                truth = task.truth(dataset.target, index)
+                split = str(dataset.splits[index])
+                yield prediction.item, split, truth, *task.cells(prediction)
 
-    folder.write_csv(PREDICTIONS, ["item", "split", *task.prediction_columns()], rows())
+    columns = ["item", "split", task.truth_column, *task.columns(dataset.classes)]
+    folder.write_csv(PREDICTIONS, columns, rows())
 
 
 def write_history(folder: RunFolder, history: Sequence[Mapping[str, float]]) -> None:
     """Write `history.csv`: a row an epoch, none where nothing was trained by epochs."""
     columns = list(history[0]) if history else ["epoch"]
     folder.write_csv(HISTORY, columns, [list(row.values()) for row in history])
+
+
+def write_report(
+    folder: RunFolder, task: Task, report: RunReport, pictures: Mapping[str, Picture]
+) -> None:
+    """Write `report.json` and `report.html`, each whole or not at all.
+
+    Args:
+        folder: The run folder.
+        task: The task of the run.
+        report: The report, of this task.
+        pictures: Pictures of test items by id; those of the worst mistakes are shown.
+
+    Raises:
+        StorageError: A file could not be written.
+    """
+    page = render_html(report, task.template, task.context(report), pictures)
+    text = report.model_dump_json(indent=2 if len(report.classes) <= _INDENTED_CLASSES else None)
+    write_atomic(folder.path / REPORT_JSON, text.encode())
+    write_atomic(folder.path / REPORT_HTML, page.encode())
 
 
 def versions() -> dict[str, str]:

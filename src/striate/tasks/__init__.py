@@ -1,23 +1,17 @@
-"""What is to be learnt of the items, one file a task."""
+"""What is predicted, one folder a task."""
 
-from __future__ import annotations
-
-from striate.data.dataset import Dataset
-from striate.tasks.classification import Classification
-from striate.tasks.regression import Regression
-from striate.tasks.task import AnyCalibration, ProbeOutputs, Task, Tested
+from striate.tasks.objective import Evaluation, Objective, ProbeOutputs
+from striate.tasks.prediction import Calibration, Prediction
+from striate.tasks.task import TASKS, Task, task_named, task_of
 
 __all__ = [
-    "AnyCalibration",
-    "Classification",
+    "TASKS",
+    "Calibration",
+    "Evaluation",
+    "Objective",
+    "Prediction",
     "ProbeOutputs",
-    "Regression",
     "Task",
-    "Tested",
+    "task_named",
     "task_of",
 ]
-
-
-def task_of(dataset: Dataset) -> Task:
-    """The task of a data set: numbers where it has targets, classes otherwise."""
-    return Classification(dataset) if dataset.targets is None else Regression(dataset)

@@ -1,155 +1,214 @@
-"""What a fit must know of its task: targets, loss, probe, calibration, figures, report."""
+"""What a task is, for data, for a fit and for a finished run; and which task some items are for."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import Dataset
-from striate.metrics import Calibration, NumberCalibration
-from striate.report import AnyReport, RunFacts
-from striate.transfer.probe import LinearProbe, ProbeConfig
+from striate.data.source import Item
+from striate.data.target import Target
+from striate.errors import DataError
+from striate.metrics.intervals import Estimate, estimate_lines
+from striate.metrics.paired import PairedComparison
+from striate.registry import Registry, load_package
+from striate.report import RunReport
+from striate.tasks.objective import Objective
+from striate.tasks.prediction import Calibration, Prediction
 
-AnyCalibration: TypeAlias = Calibration | NumberCalibration
-"""Makes of a network's outputs what a user reads: probabilities, or numbers with an interval."""
+Rows: TypeAlias = Sequence[Mapping[str, str]]
+"""Rows of a `predictions.csv`, by column."""
 
+Items: TypeAlias = Sequence[Item]
+Classes: TypeAlias = tuple[str, ...]
+"""Names of the classes, in the order of their numbers; empty where there are none."""
 
-@dataclass(frozen=True, kw_only=True)
-class ProbeOutputs:
-    """What the baseline says: outputs of validation and test items, in their order."""
-
-    val: Tensor
-    test: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tested:
-    """A model's outputs on the test items, and how they are read.
-
-    Attributes:
-        outputs: (items, outputs) of the test items.
-        calibration: fitted on the validation items.
-        probe: of the baseline; None where there is none.
-    """
-
-    outputs: Tensor
-    calibration: AnyCalibration
-    probe: ProbeOutputs | None
+Metrics: TypeAlias = Mapping[str, Estimate]
+"""The metrics of a task, by name."""
 
 
 class Task(ABC):
-    """One task on one data set.
+    """What is predicted, without a state of its own.
+
+    A report or a calibration that a method is given is one of this task.
 
     Attributes:
-        name: as `run.json` says it.
-        loss: that training lowers.
-        metrics: that an epoch's validation gives, the one that chooses first; less is better.
-        num_outputs: of a network.
+        name: Name of the task, in `run.json` and (as `task_kind`) in `report.json`.
+        truth_column: Column of `predictions.csv` that holds the true answer.
+        report_type: The reports of the task.
+        template: The page of a report.
+        first_metrics: The metrics that a person wants first.
+        digits: Significant digits in which a metric is shown; four decimals where None.
+        in_unit: The metrics that are in the unit of the answers.
     """
 
     name: ClassVar[str]
-    loss: ClassVar[Literal["cross_entropy", "squared_error"]]
-    metrics: ClassVar[tuple[str, ...]]
-    num_outputs: int
+    truth_column: ClassVar[str]
+    report_type: ClassVar[type[RunReport]]
+    template: ClassVar[Path]
+    first_metrics: ClassVar[tuple[str, ...]]
+    digits: ClassVar[int | None] = None
+    in_unit: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    @abstractmethod
-    def training_targets(self, indices: NDArray[np.int64]) -> Tensor:
-        """(items,) class numbers, or (items, 1) standardized numbers: what the loss takes."""
-
-    @abstractmethod
-    def class_counts(self) -> Tensor | None:
-        """Training items of each class; None where there are no classes."""
+    def claims(self, items: Items) -> bool:
+        """Whether there are items that this task is to be learnt from."""
+        return any(map(self.is_answered, items))
 
     @abstractmethod
-    def probe_config(self, seed: int) -> ProbeConfig:
-        """How a probe of plain features is fitted; the seed is that of the folds."""
+    def is_answered(self, item: Item) -> bool:
+        """Whether an item has an answer to learn from."""
 
     @abstractmethod
-    def can_learn(self, indices: NDArray[np.int64]) -> bool:
-        """Whether a probe can be fitted to these items alone."""
+    def encode(self, items: Items, name: str) -> Target:
+        """What is to be predicted of items that are answered, for the data of that name."""
 
     @abstractmethod
-    def fit_probe(
-        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
-    ) -> LinearProbe:
-        """A linear probe of some items.
+    def objective(self, dataset: Dataset) -> Objective:
+        """What a fit must know to learn the task from a data set.
 
-        Args:
-            features: (items, features) of all items.
-            indices: of those to fit to.
-            config: how; where there are several strengths, cross-validation chooses.
+        Raises:
+            DataError: There is nothing to learn.
         """
 
     @abstractmethod
-    def cross_outputs(
-        self, features: Tensor, indices: NDArray[np.int64], config: ProbeConfig
-    ) -> tuple[Tensor, NDArray[np.int64]]:
-        """What probes say of items that each was not fitted to, and which items these are.
+    def calibration(self, document: Mapping[str, Any]) -> Calibration:
+        """The calibration that `to_json` wrote."""
+
+    @abstractmethod
+    def predictions(
+        self, ids: Sequence[str], outputs: Tensor, calibration: Any, classes: Classes
+    ) -> list[Prediction]:
+        """The predictions of some items.
 
         Args:
-            features: (items, features) of all items.
-            indices: of those to go through, fold by fold.
-            config: how, with one strength.
+            ids: The items' ids.
+            outputs: (items, outputs) Uncalibrated outputs of a network.
+            calibration: The calibration of the outputs.
+            classes: Names of the classes.
         """
 
     @abstractmethod
-    def item_losses(
-        self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """(items,) the loss of each item, calibrated."""
+    def truth(self, target: Target, index: int) -> str | float:
+        """The true answer of an item, as `predictions.csv` has it."""
 
     @abstractmethod
-    def calibrated(
-        self, outputs: Tensor, indices: NDArray[np.int64]
-    ) -> tuple[AnyCalibration, float]:
-        """The calibration that suits held-out items, and their loss under it.
+    def columns(self, classes: Classes) -> list[str]:
+        """Names of the columns of `predictions.csv` that hold a prediction."""
+
+    @abstractmethod
+    def cells(self, prediction: Prediction) -> list[str | float]:
+        """The cells of those columns."""
+
+    @abstractmethod
+    def check_answers(self, items: Items, name: str, classes: Classes) -> None:
+        """Make sure that a finished run can be evaluated on some items.
 
         Args:
-            outputs: (items, outputs) of the items.
-            indices: of the items.
+            items: New items that are answered.
+            name: Name of their data, for the message.
+            classes: Names of the classes that the run knows.
+
+        Raises:
+            DataError: It cannot.
         """
 
     @abstractmethod
-    def epoch_metrics(self, outputs: Tensor, indices: NDArray[np.int64]) -> Mapping[str, float]:
-        """The figures of `metrics` for held-out items, calibrated on the spot."""
+    def evaluate(
+        self, outputs: Tensor, calibration: Any, items: Items, classes: Classes
+    ) -> Metrics:
+        """The metrics of a finished run on some items, by name.
+
+        Args:
+            outputs: (items, outputs) Uncalibrated outputs of the run's network.
+            calibration: The calibration of the outputs.
+            items: The items, which `check_answers` accepts.
+            classes: Names of the classes.
+        """
 
     @abstractmethod
-    def uncalibrated_loss(self, outputs: Tensor, indices: NDArray[np.int64]) -> float:
-        """Log loss or squared error of outputs as they are."""
+    def compare(self, first: Rows, second: Rows, classes: Classes) -> PairedComparison:
+        """Compare two finished runs.
+
+        Args:
+            first: Rows of the one's `predictions.csv`.
+            second: Rows of the other's, of the same items in the same order.
+            classes: Names of the classes, the same in both.
+        """
 
     @abstractmethod
-    def ignorance(self, indices: NDArray[np.int64]) -> float:
-        """The loss of the best constant answer on these items."""
+    def context(self, report: Any) -> dict[str, Any]:
+        """The variables of the page's template."""
 
     @abstractmethod
-    def composition(self) -> tuple[str, str]:
-        """What there is to predict, and more of it: the classes with their counts, or a range."""
+    def output_named(self, name: str, classes: Classes) -> int:
+        """Number of the network's output that a user asks for by name.
+
+        Raises:
+            UnknownNameError: There is no such class.
+            ArgumentError: The outputs of the task have no names.
+        """
 
     @abstractmethod
-    def prediction_columns(self) -> Sequence[str]:
-        """Column names of `predictions.csv`, after the item and its split."""
+    def mistakes(self, report: Any, classes: Classes) -> list[tuple[str, int]]:
+        """The id of each of the report's mistakes, and the output that its prediction came from."""
 
-    @abstractmethod
-    def prediction_rows(
-        self, outputs: Tensor, calibration: AnyCalibration, indices: NDArray[np.int64]
-    ) -> Iterator[Sequence[float | str]]:
-        """The cells of those columns for some items."""
+    def read_report(self, document: Any) -> RunReport:
+        """The report in the content of `report.json`.
 
-    @abstractmethod
-    def report(self, facts: RunFacts, tested: Tested, *, seed: int) -> AnyReport:
-        """The evaluation of the test items."""
+        Raises:
+            pydantic.ValidationError: It is no report of this task.
+        """
+        return self.report_type.model_validate(document)
 
-    def leaked(self) -> NDArray[np.bool_] | None:
-        """(test items,) those with a copy in another part; None where there are none."""
-        groups, splits = self.dataset.duplicate_groups, self.dataset.splits
-        found = np.isin(groups[self.dataset.indices("test")], groups[splits != "test"])
-        return found if found.any() else None
+    def lines(self, metrics: Metrics, unit: str = "") -> list[str]:
+        """A line for each metric, for a person; `unit` is that of the answers."""
+        return estimate_lines(metrics, self.digits, unit, self.in_unit)
+
+    def summary(self, report: RunReport) -> list[str]:
+        """The metrics that a person wants first, a line each."""
+        metrics = dict(report.test)
+        return [
+            f"{name}: "
+            + metrics[name].as_text(self.digits, report.unit if name in self.in_unit else "")
+            for name in self.first_metrics
+            if metrics[name].value is not None
+        ]
+
+
+TASKS: Registry[Task] = Registry("task")
+
+
+def task_named(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    load_package("striate.tasks")
+    return TASKS.get(name)
+
+
+def task_of(items: Items) -> Task:
+    """The task that some items are for.
+
+    Raises:
+        DataError: There is none, or more than one.
+    """
+    load_package("striate.tasks")
+    claiming = [task for _, task in TASKS.items() if task.claims(items)]
+    if not claiming:
+        raise DataError(
+            "no item has an answer to learn from",
+            fix="give the items a label (a folder for each class) or a target",
+        )
+    if len(claiming) > 1:
+        counts = (f"{sum(map(task.is_answered, items))} for {task.name}" for task in claiming)
+        raise DataError(
+            f"the items are for different tasks: {', '.join(counts)}",
+            fix="give every item a label, or every item a target",
+        )
+    return claiming[0]

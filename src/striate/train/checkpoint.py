@@ -1,40 +1,65 @@
 """Checkpoints that survive a kill, a full disk and flipped bits.
 
-A checkpoint is `<number>.safetensors` and, written after it, `<number>.json`, which holds the plain
-values and the SHA-256 of both. Each is written beside its name, made durable and renamed, so the
-JSON file is there only once the whole checkpoint is.
+A checkpoint is one file, `NUMBER-SHA256.safetensors`, whose name holds the checksum of its content.
+It is written whole or not at all; the plain values stand in its metadata.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
-from safetensors import SafetensorError
+import torch
 from safetensors.torch import load, save
+from torch import Tensor, nn
 
-from striate.errors import RunError, StorageError, StriateError
-from striate.train.state import State
+from striate.errors import RunError, StorageError
+from striate.files import write_atomic
 from striate.typing import PathLike
 
-KEPT = 2
-"""Checkpoints kept: the last, and the one before in case the last is damaged."""
+NUM_KEPT: Final = 2
+"""Checkpoints kept: the last, and the one before it in case the last is damaged."""
+
+_NAME: Final = re.compile(r"(\d{6})-([0-9a-f]{64})\.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A moment of a training run.
+
+    Attributes:
+        tensors: Contiguous copies on the CPU, by dotted name.
+        values: Plain values, fit for JSON.
+    """
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under a prefix, without it."""
+        start = f"{prefix}."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+    def first_not_finite(self) -> str | None:
+        """The name of a tensor that holds NaN or Inf; None where all are finite."""
+        bad = (name for name, t in self.tensors.items() if not bool(torch.isfinite(t).all()))
+        return next(bad, None)
 
 
 class CheckpointStore:
     """The checkpoints of one run.
 
     Args:
-        folder: made where it is missing.
-        say: told in one line what a user should know.
-        interval: seconds after which a checkpoint is due within an epoch.
-        clock: the time in seconds.
+        folder: The folder, which is made where it is missing.
+        say: Told in one line what a user should know.
+        interval: Seconds after which a checkpoint is due within an epoch.
+        clock: Gives the time in seconds.
     """
 
     def __init__(
@@ -46,11 +71,9 @@ class CheckpointStore:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.folder = Path(folder)
-        self._say = say
-        self._interval = interval
-        self._clock = clock
+        self._say, self._interval, self._clock = say, interval, clock
         self._saved_at = clock()
-        self._damaged: set[int] = set()
+        self._damaged: set[Path] = set()
 
     def due(self) -> bool:
         """Whether the last save is longer ago than the interval."""
@@ -60,24 +83,24 @@ class CheckpointStore:
         """Write a checkpoint and make it durable; then drop all but the last two.
 
         Raises:
-            StorageError: no space, or the system could not write; earlier checkpoints stay.
+            StorageError: There is no space, or the system could not write; earlier checkpoints
+                stay.
         """
         assert state.first_not_finite() is None, "a checkpoint must be finite"
-        data = save(dict(state.tensors))
-        content = {"sha256": _digest(data), "values": state.values}
-        manifest = _encode({"sha256": _digest(_encode(content)), "content": content})
-        numbers = self._numbers()
-        number = numbers[-1] + 1 if numbers else 1
+        values = json.dumps(state.values, allow_nan=False)
+        data = save(dict(state.tensors), metadata={"values": values})
+        paths = self._paths()
+        number = int(paths[-1].name[:6]) + 1 if paths else 1
+        path = self.folder / f"{number:06d}-{_digest(data)}.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._check_space(len(data) + len(manifest))
-            self._write(self._tensors(number), data)
-            self._write(self._manifest(number), manifest)
-        except OSError as error:
+            write_atomic(path, data)
+        except (OSError, StorageError) as error:
+            path.unlink(missing_ok=True)  # it may be there, but not durable
             raise StorageError(
-                f"the checkpoint {self._tensors(number)} was not saved",
-                why=error.strerror or str(error),
-                fix="the one before it is intact; mend the disk and use --resume",
+                f"the checkpoint {path} was not saved",
+                why=error.why if isinstance(error, StorageError) else str(error),
+                fix="the one before it is intact; mend the disk and use `resume=True`",
             ) from error
         self._saved_at = self._clock()
         self._prune()
@@ -86,98 +109,84 @@ class CheckpointStore:
         """The last checkpoint that is whole; None where there was never one.
 
         Raises:
-            RunError: there are checkpoints, and all are damaged.
+            RunError: There are checkpoints, and all are damaged.
         """
-        numbers = self._numbers()
-        for number in reversed(numbers):
-            try:
-                return self._load(number)
-            except _DamagedError as damage:
-                self._damaged.add(number)
-                self._say(f"checkpoint {self._tensors(number)}: {damage}; trying the one before")
-        if numbers:
+        paths = self._paths()
+        for path in reversed(paths):
+            data = path.read_bytes()
+            if path.name == f"{path.name[:6]}-{_digest(data)}.safetensors":
+                header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+                return State(
+                    tensors=load(data), values=json.loads(header["__metadata__"]["values"])
+                )
+            self._damaged.add(path)
+            self._say(f"checkpoint {path}: checksum mismatch; trying the one before")
+        if paths:
             raise RunError(
-                f"no checkpoint in {self.folder} is whole", fix="start again without --resume"
+                f"no checkpoint in {self.folder} is whole", fix="start again without `resume=True`"
             )
         return None
 
-    def _load(self, number: int) -> State:
-        try:
-            manifest = json.loads(self._manifest(number).read_bytes())
-            content = manifest["content"]
-            data = self._tensors(number).read_bytes()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _DamagedError("it cannot be read") from error
-        same = manifest.get("sha256") == _digest(_encode(content))
-        if not same or content.get("sha256") != _digest(data):
-            raise _DamagedError("checksum mismatch")
-        try:
-            return State(tensors=load(data), values=content["values"])
-        except (SafetensorError, KeyError) as error:
-            raise _DamagedError("it cannot be read") from error
-
-    def _numbers(self) -> list[int]:
-        return sorted(int(p.stem) for p in self.folder.glob("*.json") if p.stem.isdigit())
-
-    def _tensors(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.safetensors"
-
-    def _manifest(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.json"
-
-    def _check_space(self, needed: int) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise StorageError(
-                f"no space for a checkpoint in {self.folder}",
-                why=f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free",
-                fix="the last good one is kept; free some space and use --resume",
-            )
-
-    def _write(self, path: Path, data: bytes) -> None:
-        """All of the file or nothing, and durable on return."""
-        temporary = path.with_suffix(path.suffix + ".part")
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            _sync_folder(self.folder)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            raise
+    def _paths(self) -> list[Path]:
+        """The checkpoints, the last one at the end."""
+        return sorted(p for p in self.folder.glob("*.safetensors") if _NAME.fullmatch(p.name))
 
     def _prune(self) -> None:
         """Drop all but the last whole checkpoints, and what a kill left half written."""
-        kept = [number for number in self._numbers() if number not in self._damaged][-KEPT:]
+        kept = [path for path in self._paths() if path not in self._damaged][-NUM_KEPT:]
         for path in self.folder.iterdir():
-            number, _, suffix = path.name.partition(".")
-            ours = number.isdigit() and suffix.removesuffix(".part") in ("safetensors", "json")
-            if ours and (int(number) not in kept or suffix.endswith(".part")):
+            if _NAME.search(path.name) and path not in kept:
                 path.unlink(missing_ok=True)
-
-
-class _DamagedError(StriateError):
-    """A checkpoint that is not what was written."""
 
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _encode(value: Any) -> bytes:
-    """The same bytes for the same values."""
-    return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+def snapshot(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, their names behind a prefix."""
+    return {
+        prefix + name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make renames durable; systems without open folders (Windows) do so themselves."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+@torch.no_grad()
+def restore(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy saved tensors into the network's own, bit for bit.
+
+    Raises:
+        RunError: They are of another network.
+    """
+    own = network.state_dict(keep_vars=True)
+    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in tensors.items()}:
+        raise RunError(
+            "the checkpoint is of another network", fix="resume with the model it began with"
+        )
+    for name, value in own.items():
+        value.copy_(tensors[name])
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's moments and counters as `<number of the parameter>.<name>`."""
+    states = optimizer.state_dict()["state"]
+    return {f"{i}.{key}": value for i, state in states.items() for key, value in state.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put saved moments and counters back.
+
+    Moments take the layout of their parameter, as torch makes them: another layout may round
+    otherwise, which `load_state_dict` does not heed.
+    """
+    optimizer.state.clear()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for name, value in tensors.items():
+        number, key = name.split(".", 1)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, dtype=value.dtype).detach().copy_(value)
+        else:  # the step counter, which stays on the CPU unless the optimizer is fused
+            fused = optimizer.defaults.get("fused")
+            value = value.to(parameter.device if fused else "cpu", copy=True)
+        optimizer.state[parameter][key] = value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import copy
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+_Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 def decay_at(updates: int, decay: float) -> float:
@@ -17,36 +20,21 @@ def decay_at(updates: int, decay: float) -> float:
     return min(decay, (1 + updates) / (10 + updates))
 
 
-class WeightAverage:
-    """The average, as a network of its own.
+def weight_average(network: nn.Module, decay: float) -> AveragedModel:
+    """A moving average that starts from the network's present weights, in evaluation mode.
 
     Args:
-        network: averaged from its present weights on; buffers too (whole numbers are copied).
-        decay: weight of the past in each update, once warmed up.
-
-    Attributes:
-        network: the average; in evaluation mode.
-        updates: how many there were.
+        network: Its parameters and buffers are averaged; buffers of whole numbers are copied.
+        decay: Weight of the past in each update, once warmed up.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.updates = 0
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+    def update(averages: _Tensors, values: _Tensors, count: Tensor | int) -> None:
+        if averages[0].is_floating_point():
+            updates = int(average.n_averaged) - 1
+            torch._foreach_lerp_(averages, values, 1 - decay_at(updates, decay))
+        else:
+            torch._foreach_copy_(averages, values)
 
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Take in the present weights of the network."""
-        share = 1 - decay_at(self.updates, self.decay)
-        averages: list[Tensor] = []
-        values: list[Tensor] = []
-        present = network.state_dict(keep_vars=True)
-        for name, average in self.network.state_dict(keep_vars=True).items():
-            value = present[name]
-            if average.is_floating_point():
-                averages.append(average)
-                values.append(value)
-            else:
-                average.copy_(value)
-        torch._foreach_lerp_(averages, values, share)
-        self.updates += 1
+    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    average.n_averaged.fill_(1)  # the present weights count: else the first update would copy
+    return average.eval().requires_grad_(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -14,10 +14,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupt:
     """Listens for signals inside a `with` block, in the main thread.
 
-    Called, it tells whether one came; `exit_code` is then 128 plus its number (130 or 143).
+    Called, it returns whether one came; `exit_code` is then 128 plus its number (130 or 143).
 
     Args:
-        announce: told what happens, in one line, at the first signal.
+        announce: Told what happens, in one line, at the first signal.
     """
 
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
@@ -38,12 +38,7 @@ class Interrupt:
         self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

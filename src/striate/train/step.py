@@ -1,131 +1,21 @@
-"""One training step: the gradient of a batch, in parts where memory is short."""
+"""The gradient of one batch, computed in parts where memory is short."""
 
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from striate.errors import DeviceError
-from striate.nn.aux_logits import AUXILIARY_WEIGHT, AuxiliaryLogits
 from striate.nn.ranks import BATCH_NORM_TYPES
 from striate.ops.inputs import Inputs
-
-
-class Loss(Protocol):
-    """What a step lowers."""
-
-    def total(self, outputs: Tensor | AuxiliaryLogits, targets: Tensor) -> Tensor:
-        """The sum over the items, in float32."""
-
-    def weight(self, targets: Tensor) -> Tensor | int:
-        """What the sum is divided by for a mean."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CrossEntropy:
-    """Cross entropy of class numbers (n,) or of probabilities (n, classes).
-
-    Attributes:
-        label_smoothing: share of each target spread evenly over the classes.
-        class_weights: (classes,) factor on each class's part of the loss.
-    """
-
-    label_smoothing: float = 0.0
-    class_weights: Tensor | None = None
-
-    def total(
-        self,
-        outputs: Float[Tensor, "n classes"] | AuxiliaryLogits,
-        targets: Shaped[Tensor, "n ..."],
-    ) -> Tensor:
-        """The sum over the items, in float32, with the weighted losses of classifiers on the way."""
-        if isinstance(outputs, AuxiliaryLogits):
-            return _with_auxiliary(self, outputs, targets)
-        return F.cross_entropy(
-            outputs.float(),
-            targets,
-            weight=self.class_weights,
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
-        )
-
-    def weight(self, targets: Shaped[Tensor, "n ..."]) -> Tensor | int:
-        """What the sum is divided by for a mean: the targets' class weights, summed."""
-        if self.class_weights is None:
-            return len(targets)
-        if targets.is_floating_point():
-            return (targets * self.class_weights).sum()
-        return self.class_weights[targets].sum()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SquaredError:
-    """The squared difference of numbers; of standardized ones, so that rates suit any unit."""
-
-    def total(
-        self, outputs: Float[Tensor, "n 1"] | AuxiliaryLogits, targets: Float[Tensor, "n 1"]
-    ) -> Tensor:
-        """The sum over the items, in float32, with the weighted losses of outputs on the way."""
-        if isinstance(outputs, AuxiliaryLogits):
-            return _with_auxiliary(self, outputs, targets)
-        return F.mse_loss(outputs.float(), targets, reduction="sum")
-
-    def weight(self, targets: Float[Tensor, "n 1"]) -> int:
-        """The number of items."""
-        return len(targets)
-
-
-def _with_auxiliary(loss: Loss, outputs: AuxiliaryLogits, targets: Tensor) -> Tensor:
-    further = [AUXILIARY_WEIGHT * loss.total(each, targets) for each in outputs.auxiliary]
-    return sum(further, loss.total(outputs.logits, targets))
-
-
-def balanced_weights(counts: Int64[Tensor, " classes"]) -> Float[Tensor, " classes"]:
-    """Weights that let each class that occurs weigh the same, 1 on an average item.
-
-    >>> balanced_weights(torch.tensor([10, 30]))
-    tensor([2.0000, 0.6667])
-    """
-    present = (counts > 0).sum()
-    return counts.sum() / (present * counts.clamp(min=1)).float()
-
-
-def accumulate_gradient(
-    network: nn.Module,
-    inputs: Inputs,
-    targets: Shaped[Tensor, "n ..."],
-    loss: Loss,
-    *,
-    dtype: torch.dtype,
-    micro_batch: int,
-) -> Tensor:
-    """Add the gradient of the batch's mean loss to the parameters and return that loss.
-
-    The batch is computed in equal parts of at most `micro_batch` items; the sum of their gradients
-    is that of the whole batch, but for batch norms, which see one part at a time.
-    """
-    weight = loss.weight(targets)
-    parts = -(-len(inputs) // micro_batch)
-    mean = torch.zeros((), device=inputs.device)
-    batches: Sequence[Inputs] = inputs.tensor_split(parts)
-    for x, y in zip(batches, targets.tensor_split(parts), strict=True):
-        with (
-            _single_item(network, alone=len(x) == 1),
-            torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32),
-        ):
-            logits = network(x)
-        part = loss.total(logits, y) / weight
-        torch.autograd.backward(part)
-        mean += part.detach()
-    return mean
+from striate.train.losses import Loss, total_loss
+from striate.train.strategy import Strategy
 
 
 def gradient_within_memory(
@@ -133,53 +23,88 @@ def gradient_within_memory(
     inputs: Inputs,
     targets: Shaped[Tensor, "n ..."],
     loss: Loss,
+    strategy: Strategy,
     *,
     dtype: torch.dtype,
     micro_batch: int,
     seed: int,
 ) -> tuple[Tensor, int]:
-    """The loss, with the gradient left in the parameters, and the micro-batch to go on with.
+    """The mean loss of a batch, its gradient left in the parameters, and the new micro-batch size.
 
-    Where memory runs out the micro-batch is halved and the batch computed again with the same
-    random numbers. (Batch norm statistics then have seen some items twice, which does no harm.)
+    The batch is computed in equal parts of at most `micro_batch` items; the sum of their gradients
+    is that of the whole batch, but for batch norms, which see one part at a time. Where memory runs
+    out, the micro-batch is halved and the batch computed again with the same random numbers. (The
+    statistics of batch norms then have seen some items twice, which does no harm.)
+
+    Args:
+        network: The network in training mode.
+        inputs: This process's items of the batch, on the network's device.
+        targets: Their targets, on the same device.
+        loss: The loss, on the same device.
+        strategy: The strategy of the training. Gradients are of this process's items; the loss
+            returned is of the items of all processes.
+        dtype: Precision of the forward and backward pass.
+        micro_batch: Largest number of items computed at once.
+        seed: Seed of the step's random numbers.
 
     Raises:
-        DeviceError: a single item is too large.
+        DeviceError: A single item does not fit into memory.
     """
+    weight = strategy.reduce(loss.weight(targets))
     while True:
         torch.manual_seed(seed)
         network.zero_grad(set_to_none=True)
+        mean = torch.zeros((), device=inputs.device)
+        num_parts = -(-len(inputs) // micro_batch)
+        parts: Sequence[Inputs] = inputs.tensor_split(num_parts)
+        part_loss: Tensor | None = None
+        out_of_memory = False
         try:
-            mean = accumulate_gradient(
-                network, inputs, targets, loss, dtype=dtype, micro_batch=micro_batch
-            )
-            return mean, micro_batch
+            for x, y in zip(parts, targets.tensor_split(num_parts), strict=True):
+                with (
+                    _batch_norms_that_take_one_item(network, len(x)),
+                    torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32),
+                ):
+                    outputs = network(x)
+                part_loss = total_loss(loss, outputs, y) / weight
+                strategy.backward(part_loss)
+                mean += part_loss.detach()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if min(micro_batch, len(inputs)) == 1:
-                raise DeviceError(
-                    "out of memory with a single item",
-                    fix="use a smaller --image-size or a smaller --model",
-                ) from None
-        # Outside of the handler, whose traceback keeps the activations alive.
+            out_of_memory = True
+        if not strategy.agree(out_of_memory):
+            return strategy.reduce(mean), micro_batch
+        if not strategy.agree(min(micro_batch, len(inputs)) > 1):
+            raise DeviceError(
+                "out of memory with a single item",
+                fix="use a smaller `image_size=` or a smaller `model=`",
+            )
         # The batch may be smaller than what fitted so far.
         micro_batch = (min(micro_batch, len(inputs)) + 1) // 2
+        # The error's traceback, which kept activations alive, is gone; so must be what refers here.
+        outputs = part_loss = None
         gc.collect()
         if inputs.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not allocate, on a GPU or on the CPU."""
-    cpu = ("can't allocate memory", "not enough memory")  # of torch's CPU allocator
+    """Whether torch could not allocate memory, on a GPU or on the CPU."""
+    cpu = ("can't allocate memory", "not enough memory")  # messages of torch's CPU allocator
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in cpu)
 
 
+def step_seed(seed: int, step: int) -> int:
+    """The seed of a step's random numbers (dropout, stochastic depth), from run and step alone."""
+    digest = hashlib.blake2b(f"{seed}:{step}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1  # torch takes 63 bits as they are
+
+
 @contextmanager
-def _single_item(network: nn.Module, *, alone: bool) -> Iterator[None]:
-    """Batch norms use their running statistics while an item is alone: it has no variance."""
-    modules = network.modules() if alone else ()
+def _batch_norms_that_take_one_item(network: nn.Module, num_items: int) -> Iterator[None]:
+    """Let batch norms use their running statistics for a single item, which has no variance."""
+    modules = network.modules() if num_items == 1 else ()
     norms = [m for m in modules if isinstance(m, BATCH_NORM_TYPES) and m.training]
     for norm in norms:
         norm.eval()

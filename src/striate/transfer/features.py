@@ -1,4 +1,4 @@
-"""Frozen features: what a pretrained network says of each item before its head."""
+"""Frozen features: what a pretrained network computes of each item before its head."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from striate.device import fast_dtype
+from striate.models import Network
 from striate.nn.fuse import fold_batch_norm
 from striate.nn.layout import channels_last, channels_last_module
-from striate.transfer.blocks import BlockNetwork
 
 MICRO_BATCH = {"cpu": 8, "cuda": 256}
 """Items computed together: few on a CPU, so that a layer's maps stay in its cache."""
@@ -21,10 +21,10 @@ class PooledFeatures(nn.Module):
     """A network's pooled last maps.
 
     Args:
-        network: its blocks and pool are used, not copied.
+        network: The network, whose blocks and pool are used, not copied.
     """
 
-    def __init__(self, network: BlockNetwork) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*(module for _, module in network.blocks()))
         self.pool = network.pool
@@ -36,32 +36,21 @@ class PooledFeatures(nn.Module):
 
 
 def extract(
-    network: BlockNetwork,
-    batches: Iterable[UInt8[Tensor, "n c *space"]],
-    *,
-    features: nn.Module | None = None,
-    dtype: torch.dtype | None = None,
-) -> Float[Tensor, "n features"]:
-    """Frozen features of every item, float32 on the CPU, in the order of the batches.
-
-    Args:
-        network: pretrained, on the device to compute on; stays as it is.
-        batches: pixels, in batches of any size.
-        features: made of the network, from normalized inputs to features; its pooled last maps
-            by default.
-        dtype: precision; by default the device's fast one.
-    """
-    return torch.cat(list(extract_parts(network, batches, features=features, dtype=dtype)))
-
-
-def extract_parts(
-    network: BlockNetwork,
+    network: Network,
     batches: Iterable[UInt8[Tensor, "n c *space"]],
     *,
     features: nn.Module | None = None,
     dtype: torch.dtype | None = None,
 ) -> Iterator[Float[Tensor, "n features"]]:
-    """The same a few items at a time, as soon as they are there."""
+    """Frozen features, float32 on the CPU, a few items at a time in the order of the batches.
+
+    Args:
+        network: The pretrained network, on the device to compute on; it stays as it is.
+        batches: Pixels, in batches of any size.
+        features: A module made of the network, from normalized inputs to features; its pooled last
+            maps by default.
+        dtype: Precision; the device's fast one by default.
+    """
     device = next(network.parameters()).device
     dtype = dtype or fast_dtype(device.type)
     size = MICRO_BATCH.get(device.type, 32)

@@ -1,13 +1,17 @@
-"""A linear probe: regularized multinomial logistic regression on standardized frozen features."""
+"""Linear probes on standardized frozen features: logistic regression and ridge regression.
+
+The regularization `C` is scikit-learn's: the larger it is, the weaker the regularization. For a
+ridge regression it is the inverse of the penalty `alpha`.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,18 +21,29 @@ from torch import Tensor, nn
 
 from striate.errors import DataError
 
-STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
-"""Inverse regularization (scikit-learn's C) tried, from the strongest regularization on."""
+CS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
+"""Values of C tried for a logistic regression."""
 
-_CONSTANT = 1e-6
+RIDGE_CS: Final = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
+"""Values of C tried for a ridge regression."""
+
+FOLDS: Final = 5
+"""Folds of a cross-validation."""
+
+_MAX_ITERATIONS: Final = 1000
+"""Iterations of L-BFGS in one fit, at most."""
+
+_CONSTANT: Final = 1e-6
 """A feature deviating by less than this, relative to its mean, is constant but for rounding."""
 
-
-_FAR_MORE = 2
+_FAR_MORE: Final = 2
 """Features for each item from which on a fit goes by the axes that the items span."""
 
-_SMALL = 1 << 28
+_ONE_THREAD_PRODUCTS: Final = 1 << 28
 """Products in a pass over the features up to which one thread is enough."""
+
+_ABSENT_BIAS: Final = -30.0
+"""Bias of a class without a training item in a fold: a probability of nearly nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +51,13 @@ class ProbeConfig:
     """How a probe is fitted.
 
     Attributes:
-        strengths: values of C to choose from, ascending; a single one is taken as it is.
-        folds: parts of the cross-validation that chooses.
-        class_weight: "balanced" lets each class weigh the same, in the fit and in the choice.
-        max_iterations: of L-BFGS, for each fit.
-        standardize: let each feature count alike; without it they are taken as they are, for
+        Cs: Values of C to choose from, ascending; a single one is taken as it is.
+        standardize: Whether each feature counts alike. Without it they are taken as they are, for
             coordinates whose lengths mean something.
-        seed: of the folds.
+        seed: Seed of the folds.
     """
 
-    strengths: tuple[float, ...] = STRENGTHS
-    folds: int = 5
-    class_weight: Literal["balanced"] | None = None
-    max_iterations: int = 1000
+    Cs: tuple[float, ...] = CS
     standardize: bool = True
     seed: int = 0
 
@@ -58,24 +67,20 @@ class LinearProbe:
     """A linear layer on raw features; the standardization is folded into it.
 
     Attributes:
-        weight: one row a class.
-        bias: one number a class.
-        strength: the C chosen.
-        scores: log loss on held-out items by C; empty where there was nothing to choose.
+        weight: One row for each class, or a single row for a regression value.
+        bias: One number for each row.
+        C: The regularization chosen.
+        scores: Mean loss on held-out items by C; empty where there was nothing to choose.
     """
 
-    weight: Float[Tensor, "classes features"]
-    bias: Float[Tensor, " classes"]
-    strength: float
-    scores: Mapping[float, float]
+    weight: Float[Tensor, "outputs features"]
+    bias: Float[Tensor, " outputs"]
+    C: float
+    scores: Mapping[float, float] = field(default_factory=dict)
 
-    def logits(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
-        """Logits, computed in float64 as the features' scales may lie far apart."""
+    def logits(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n outputs"]:
+        """The layer's outputs, computed in float64 as the features' scales may lie far apart."""
         return (features.double() @ self.weight.double().T + self.bias.double()).float()
-
-    def predict_proba(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
-        """Probabilities of each class."""
-        return self.logits(features).softmax(dim=1)
 
     def as_head(self) -> nn.Linear:
         """A fresh linear layer with these weights, to end a network."""
@@ -92,21 +97,19 @@ def fit_probe(
     num_classes: int,
     *,
     config: ProbeConfig | None = None,
-    groups: NDArray[np.int64] | None = None,
-    validation: tuple[Tensor, Tensor] | None = None,
+    groups: Int64[np.ndarray, " n"] | None = None,
 ) -> LinearProbe:
-    """Fit a probe, its strength chosen on held-out items.
+    """Fit a logistic regression, its C chosen by cross-validation.
 
     Args:
-        features: of the training items.
-        labels: their class numbers; each class occurs.
-        num_classes: the number of outputs.
-        config: how; the defaults without it.
-        groups: items of one group never lie on two sides of a fold.
-        validation: (features, labels) to choose the strength on, in place of cross-validation.
+        features: Features of the training items.
+        labels: Their class numbers; each class occurs.
+        num_classes: Number of outputs.
+        config: How the probe is fitted; the defaults without it.
+        groups: Items of one group never lie on two sides of a fold.
 
     Raises:
-        DataError: a class has no training item.
+        DataError: A class has no training item.
     """
     config = config or ProbeConfig()
     X, y = features.double().numpy(), labels.numpy()
@@ -117,16 +120,16 @@ def fit_probe(
             fix="add items of it or leave the class out",
         )
     scores: dict[float, float] = {}
-    strength = config.strengths[0]
+    C = config.Cs[0]
     with _threads(X.size * num_classes):
-        if len(config.strengths) > 1:
-            scores = _scores(X, y, num_classes, config, groups, validation)
-            strength = min(scores, key=lambda C: (scores[C], C))
-        (weight, bias), *_ = _path(X, y, num_classes, (strength,), config)
+        if len(config.Cs) > 1:
+            scores = _cross_validation_losses(X, y, num_classes, config, groups)
+            C = min(scores, key=lambda C: (scores[C], C))
+        (weight, bias), *_ = _path(X, y, num_classes, (C,), config)
     return LinearProbe(
         weight=torch.from_numpy(weight).float(),
         bias=torch.from_numpy(bias).float(),
-        strength=strength,
+        C=C,
         scores=scores,
     )
 
@@ -137,16 +140,16 @@ def cross_outputs(
     num_classes: int,
     *,
     config: ProbeConfig,
-    groups: NDArray[np.int64] | None = None,
-) -> tuple[Float[Tensor, "m classes"], NDArray[np.int64]]:
-    """What probes of one strength say of items that each was not fitted to, fold by fold.
+    groups: Int64[np.ndarray, " n"] | None = None,
+) -> tuple[Float[Tensor, "m classes"], Int64[np.ndarray, " m"]]:
+    """Outputs of logistic regressions for items that each was not fitted to, fold by fold.
 
     Args:
-        features: of all items.
-        labels: their class numbers.
-        num_classes: the number of outputs.
-        config: folds and seed, and the one strength of every fit.
-        groups: items of one group never lie on two sides of a fold.
+        features: Features of all items.
+        labels: Their class numbers.
+        num_classes: Number of outputs.
+        config: How the probes are fitted, with the one C of every fit.
+        groups: Items of one group never lie on two sides of a fold.
 
     Returns:
         Logits, and the positions of the items that they are of, ascending: all but those of a fold
@@ -156,12 +159,76 @@ def cross_outputs(
     logits = np.full((len(y), num_classes), np.nan)
     with _threads(X.size * num_classes):
         for train, test in _folds(y, groups, config):
-            (weight, bias), *_ = _path(
-                X[train], y[train], num_classes, config.strengths[:1], config
-            )
+            (weight, bias), *_ = _path(X[train], y[train], num_classes, config.Cs[:1], config)
             logits[test] = X[test] @ weight.T + bias
     covered = np.flatnonzero(np.isfinite(logits).all(1))
     return torch.from_numpy(logits[covered]).float(), covered
+
+
+def fit_ridge_probe(
+    features: Float[Tensor, "n features"], targets: Float[Tensor, "n 1"], config: ProbeConfig
+) -> LinearProbe:
+    """Fit a ridge regression, its C chosen by squared leave-one-out errors, in closed form.
+
+    Args:
+        features: Features of the training items.
+        targets: Their regression values, standardized.
+        config: How the probe is fitted.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    mean, scale = feature_scale(X, config)
+    model = RidgeCV(alphas=[1 / C for C in config.Cs], store_cv_results=True)
+    model.fit((X - mean) * scale, y)
+    weight = model.coef_ * scale
+    errors = model.cv_results_.mean(axis=0)
+    return LinearProbe(
+        weight=torch.from_numpy(weight[None]).float(),
+        bias=torch.tensor([model.intercept_ - weight @ mean], dtype=torch.float32),
+        C=1 / float(model.alpha_),
+        scores=dict(zip(config.Cs, errors.tolist(), strict=True)),
+    )
+
+
+def ridge_cross_outputs(
+    features: Float[Tensor, "n features"],
+    targets: Float[Tensor, "n 1"],
+    groups: Int64[np.ndarray, " n"],
+    config: ProbeConfig,
+) -> Float[Tensor, "n 1"]:
+    """Outputs of ridge regressions for items that each was not fitted to, fold by fold.
+
+    Args:
+        features: Features of all items.
+        targets: Their regression values, standardized.
+        groups: Items of one group never lie on two sides of a fold; at least two groups.
+        config: How the probes are fitted, with the one C of every fit.
+    """
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GroupKFold
+
+    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    found = np.empty(len(y))
+    for train, test in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(X, y, groups):
+        mean, scale = feature_scale(X[train], config)
+        model = Ridge(alpha=1 / config.Cs[0]).fit((X[train] - mean) * scale, y[train])
+        found[test] = model.predict((X[test] - mean) * scale)
+    return torch.from_numpy(found[:, None]).float()
+
+
+def feature_scale(
+    X: Float[np.ndarray, "n features"], config: ProbeConfig | None = None
+) -> tuple[Float[np.ndarray, " features"], Float[np.ndarray, " features"]]:
+    """Mean and inverse standard deviation of each feature; 0 for the latter of constant ones.
+
+    Zeros and ones where `config` says that features are taken as they are.
+    """
+    if config is not None and not config.standardize:
+        return np.zeros(X.shape[1]), np.ones(X.shape[1])
+    mean, std = X.mean(0), X.std(0)
+    varies = std > _CONSTANT * np.abs(mean)
+    return mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))
 
 
 def _threads(products: int) -> AbstractContextManager[Any]:
@@ -169,31 +236,28 @@ def _threads(products: int) -> AbstractContextManager[Any]:
     from threadpoolctl import threadpool_limits
 
     import_module("sklearn.linear_model")  # the limit holds for libraries that are loaded already
-    limits: AbstractContextManager[Any] = threadpool_limits(1 if products < _SMALL else None)
+    limit = 1 if products < _ONE_THREAD_PRODUCTS else None
+    limits: AbstractContextManager[Any] = threadpool_limits(limit)
     return limits
 
 
-def _scores(
+def _cross_validation_losses(
     X: NDArray[Any],
     y: NDArray[Any],
     num_classes: int,
     config: ProbeConfig,
     groups: NDArray[np.int64] | None,
-    validation: tuple[Tensor, Tensor] | None,
 ) -> dict[float, float]:
-    """Mean log loss of held-out items for each strength."""
-    weights = _item_weights(y, num_classes, config)
-    totals = np.zeros(len(config.strengths))
-    if validation is not None:
-        held, truth = validation[0].double().numpy(), validation[1].numpy()
-        held_weights = _item_weights(truth, num_classes, config)
-        for i, layer in enumerate(_path(X, y, num_classes, config.strengths, config)):
-            totals[i] = _log_loss(held, truth, held_weights, layer) / held_weights.sum()
-        return dict(zip(config.strengths, totals.tolist(), strict=True))
+    """Mean negative log likelihood of held-out items by C."""
+    totals = np.zeros(len(config.Cs))
     for train, test in _folds(y, groups, config):
-        for i, layer in enumerate(_path(X[train], y[train], num_classes, config.strengths, config)):
-            totals[i] += _log_loss(X[test], y[test], weights[test], layer)
-    return dict(zip(config.strengths, (totals / weights.sum()).tolist(), strict=True))
+        layers = _path(X[train], y[train], num_classes, config.Cs, config)
+        for i, (weight, bias) in enumerate(layers):
+            logits = X[test] @ weight.T + bias
+            logits -= logits.max(1, keepdims=True)
+            log_p = logits[np.arange(len(test)), y[test]] - np.log(np.exp(logits).sum(1))
+            totals[i] -= log_p.sum()
+    return dict(zip(config.Cs, (totals / len(y)).tolist(), strict=True))
 
 
 def _folds(
@@ -204,9 +268,9 @@ def _folds(
 
     num_groups = len(y) if groups is None else len(np.unique(groups))
     whole = num_groups < len(y)
-    parts = max(2, min(config.folds, num_groups, int(np.bincount(y).max())))
+    num_folds = max(2, min(FOLDS, num_groups, int(np.bincount(y).max())))
     splitter_type = StratifiedGroupKFold if whole else StratifiedKFold
-    splitter = splitter_type(parts, shuffle=True, random_state=config.seed)
+    splitter = splitter_type(num_folds, shuffle=True, random_state=config.seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         folds = list(splitter.split(y, y, groups if whole else None))
@@ -216,23 +280,17 @@ def _folds(
 
 
 def _path(
-    X: NDArray[Any],
-    y: NDArray[Any],
-    num_classes: int,
-    strengths: tuple[float, ...],
-    config: ProbeConfig,
+    X: NDArray[Any], y: NDArray[Any], num_classes: int, Cs: tuple[float, ...], config: ProbeConfig
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Layers on raw features for each strength, each fit started from the one before."""
+    """Weights and biases on raw features for each C, each fit started from the one before."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = feature_scale(X, config)
     Z, back = _rotated((X - mean) * scale)
-    model = LogisticRegression(
-        max_iter=config.max_iterations, class_weight=config.class_weight, warm_start=True
-    )
-    for strength in strengths:
-        model.set_params(C=strength)
+    model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
+    for C in Cs:
+        model.set_params(C=C)
         with warnings.catch_warnings():  # the last iterate is a usable layer, early stopped
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(Z, y)
@@ -256,51 +314,12 @@ def _rotated(Z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     return axes * lengths, (axes / lengths).T @ Z
 
 
-def feature_scale(
-    X: Float[np.ndarray, "n features"], config: ProbeConfig | None = None
-) -> tuple[Float[np.ndarray, " features"], Float[np.ndarray, " features"]]:
-    """Mean and inverse deviation of each feature; 0 in place of the latter for constant ones.
-
-    Zeros and ones where `config` says that features are taken as they are.
-    """
-    if config is not None and not config.standardize:
-        return np.zeros(X.shape[1]), np.ones(X.shape[1])
-    mean, std = X.mean(0), X.std(0)
-    varies = std > _CONSTANT * np.abs(mean)
-    return mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))
-
-
-_ABSENT = -30.0
-"""Bias of a class without a training item in a fold: a probability of nearly nothing."""
-
-
 def _all_classes(model: Any, num_classes: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """A row for each class: two for the one of a binary model, and one for an absent class."""
     rows, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # softmax of (-z/2, z/2) is the sigmoid of z
         rows, bias = np.concatenate([-rows, rows]) / 2, np.concatenate([-bias, bias]) / 2
     weight = np.zeros((num_classes, rows.shape[1]))
-    shift = np.full(num_classes, _ABSENT)
+    shift = np.full(num_classes, _ABSENT_BIAS)
     weight[model.classes_], shift[model.classes_] = rows, bias
     return weight, shift
-
-
-def _item_weights(y: NDArray[Any], num_classes: int, config: ProbeConfig) -> NDArray[np.float64]:
-    """1 for each item, or as much as lets each class weigh the same."""
-    if config.class_weight is None:
-        return np.ones(len(y))
-    counts = np.bincount(y, minlength=num_classes)
-    return np.asarray(len(y) / (np.count_nonzero(counts) * counts[y]), dtype=np.float64)
-
-
-def _log_loss(
-    X: NDArray[Any],
-    y: NDArray[Any],
-    weights: NDArray[np.float64],
-    layer: tuple[NDArray[Any], NDArray[Any]],
-) -> float:
-    """Weighted sum of the negative log likelihood."""
-    logits = X @ layer[0].T + layer[1]
-    logits -= logits.max(1, keepdims=True)
-    log_p = logits[np.arange(len(y)), y] - np.log(np.exp(logits).sum(1))
-    return float(-(weights * log_p).sum())

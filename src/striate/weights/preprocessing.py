@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
+
+from striate.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Picture: TypeAlias = Image | NDArray[np.uint8] | Tensor
+else:
+    Picture: TypeAlias = Any
+
+CROP_MODES: Final = ("center", "squash")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,11 +29,12 @@ class Preprocessing:
     """The preparation that belongs to a set of weights.
 
     Attributes:
-        mean: per channel, in units of a full scale of 1.
-        std: per channel, in units of a full scale of 1.
-        size: the shorter side the weights were trained at, in pixels.
-        crop_fraction: side of the evaluation crop over the resized shorter side.
-        interpolation: "bilinear" or "bicubic".
+        mean: Mean of each channel, in units of a full scale of 1.
+        std: Standard deviation of each channel, in units of a full scale of 1.
+        size: Side of the square that the weights were trained at, in pixels.
+        crop_fraction: Side of the evaluation crop over the side that the picture is resized to.
+        interpolation: How a picture is resized: "bilinear", "bicubic" or another of Pillow's.
+        crop_mode: Whether the shorter side is resized ("center") or each side ("squash").
     """
 
     mean: tuple[float, ...]
@@ -25,14 +42,45 @@ class Preprocessing:
     size: int = 224
     crop_fraction: float = 0.875
     interpolation: str = "bilinear"
+    crop_mode: str = "center"
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """uint8 (N, C, *space) to float32 with the weights' mean and deviation."""
+        """uint8 (N, C, *space) to float32 with the weights' mean and standard deviation."""
         shape = (1, -1) + (1,) * (pixels.ndim - 2)
         mean = torch.tensor(self.mean, device=pixels.device).view(shape)
         std = torch.tensor(self.std, device=pixels.device).view(shape)
         # (pixels / 255 - mean) / std, in two passes over memory in place of four.
         return pixels.float().mul_(1 / (255 * std)).sub_(mean / std)
+
+    def transform(self, picture: Picture) -> Float[Tensor, "c size size"]:
+        """A picture resized, cropped and normalized as timm and torchvision evaluate.
+
+        Args:
+            picture: A PIL image, a uint8 array (height, width), (channels, height, width) or
+                (height, width, channels), or such a tensor. Grey is repeated for three channels,
+                colours are turned into grey for one.
+
+        Raises:
+            ArgumentError: The picture has other channels or numbers, or the crop mode is unknown.
+        """
+        if self.crop_mode not in CROP_MODES:
+            raise ArgumentError(f"crop_mode={self.crop_mode!r}", fix="choose center or squash")
+        planes = _planes(picture, len(self.mean))
+        pixels = np.stack([np.asarray(self._cropped(plane)) for plane in planes])
+        return self.normalize(torch.from_numpy(pixels)[None])[0]
+
+    def _cropped(self, plane: Image) -> Image:
+        from PIL.Image import Resampling
+
+        side = math.floor(self.size / self.crop_fraction)
+        shorter = min(plane.size)
+        width, height = (
+            side if self.crop_mode == "squash" else int(side * length / shorter)
+            for length in plane.size
+        )
+        resized = plane.resize((width, height), Resampling[self.interpolation.upper()])
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        return resized.crop((left, top, left + self.size, top + self.size))
 
     def for_channels(self, num_channels: int) -> Preprocessing:
         """The same for another number of channels: averaged for one, repeated in turn for more."""
@@ -45,8 +93,40 @@ class Preprocessing:
         return replace(self, mean=spread(self.mean), std=spread(self.std))
 
 
-IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+def _planes(picture: Picture, channels: int) -> list[Image]:
+    """The channels of a picture, each as a grey PIL image."""
+    from PIL import Image
+
+    if isinstance(picture, Image.Image):
+        planes = list(picture.convert("L" if channels == 1 else "RGB").split())
+    else:
+        planes = [Image.fromarray(plane) for plane in _channels_first(picture, channels)]
+    if channels == 1 and len(planes) == 3:
+        planes = [Image.merge("RGB", planes).convert("L")]
+    planes = planes * channels if len(planes) == 1 else planes
+    if len(planes) != channels:
+        raise ArgumentError(
+            f"a picture of {len(planes)} channels", why=f"the network takes {channels}"
+        )
+    return planes
+
+
+def _channels_first(picture: Any, channels: int) -> NDArray[np.uint8]:
+    array = np.asarray(picture.cpu() if isinstance(picture, Tensor) else picture)
+    if array.ndim == 2:
+        array = array[None]
+    elif array.ndim == 3 and len(array) not in (1, 3, channels):
+        array = array.transpose(2, 0, 1)
+    if array.dtype != np.uint8 or array.ndim != 3:
+        raise ArgumentError(
+            f"a picture of {array.dtype} with the shape {array.shape}",
+            why="pictures are uint8 with two axes, and one for channels first or last",
+        )
+    return np.ascontiguousarray(array)
+
+
+IMAGENET: Final = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """torchvision's and most of timm's ImageNet preparation."""
 
-INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-"""From -1 to 1: that of GoogLeNet, Inception and other networks first trained by Google."""
+INCEPTION: Final = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""From -1 to 1: the preparation of GoogLeNet, Inception and others first trained by Google."""

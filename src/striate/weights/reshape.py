@@ -24,8 +24,8 @@ def as_filters(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> d
     A convolution as large as its input computes the same as flattening and a linear layer.
 
     Args:
-        state: of a network of rank 2.
-        expected: the network's own, of any rank; its filters tell the side of the maps.
+        state: Weights of a network of rank 2.
+        expected: The network's own weights, of any rank; its filters tell the side of the maps.
     """
 
     def reshape(key: str, weight: Tensor) -> Tensor:
@@ -48,12 +48,12 @@ def inflate(
     sums the rows: the response to an image of one row, and to one of equal rows.
 
     Args:
-        state: of a network of rank 2; only filters (tensors of four axes) are changed.
-        rank: spatial axes wanted.
-        mode: by default the one of `DEFAULT_MODES`.
+        state: Weights of a network of rank 2; only filters (tensors of four axes) are changed.
+        rank: Number of spatial axes wanted.
+        mode: `center` or `average`; by default the one of `DEFAULT_MODES`.
 
     Raises:
-        ArgumentError: the rank or the mode is unknown.
+        ArgumentError: The rank or the mode is unknown.
     """
     layers(rank)
     mode = mode or DEFAULT_MODES[rank]
@@ -80,23 +80,21 @@ def _to_volume(weight: Tensor, mode: InflationMode) -> Tensor:
 
 
 def adapt_channels(weight: Tensor, in_channels: int) -> Tensor:
-    """The first filter for another number of input channels.
+    """The first filter for another number of input channels, as timm adapts it.
 
-    Fewer channels get sums of the old ones, more get shares of them in turn: an input that is
-    equal in all channels gives the same response as before.
+    One channel gets the sum of the old ones; more get the old ones in turn, scaled by the old
+    number over the new, so that the sum of all weights stays where the new number is a multiple.
 
     Args:
-        weight: (out_channels, channels, *kernel).
-        in_channels: channels wanted.
+        weight: Filter (out_channels, channels, *kernel).
+        in_channels: Number of channels wanted.
     """
     channels = weight.shape[1]
     if in_channels == channels:
         return weight
-    pairs = torch.arange(max(channels, in_channels))
-    shares = torch.zeros(in_channels, channels)
-    shares[pairs % in_channels, pairs % channels] = 1
-    shares /= shares.sum(0)
-    return torch.einsum("oi...,ji->oj...", weight, shares.to(weight))
+    if in_channels == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, torch.arange(in_channels) % channels] * (channels / in_channels)
 
 
 def match_unit_axes(

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.data.layouts import open_inputs, open_source
+from striate.data.layouts import open_source
 from striate.data.readers.dicom import read_series
 from striate.data.readers.nifti import read_nifti
 from striate.data.source import Reading, UnreadableItem
+from striate.data.unlabelled import open_inputs
 
 nibabel = pytest.importorskip("nibabel")
 pydicom = pytest.importorskip("pydicom")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from striate.data.source import Item, Listing, Note, Reading, Source, UnreadableItem
-from striate.data.stores.readings import ReadingStore
+from striate.data.stores.store import ReadingStore
 
 
 class Held(Source):

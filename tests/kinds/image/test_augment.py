@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 from torchvision.transforms.v2 import functional as tv
 
-from striate.data.randomness import epoch_order, item_keys, uniforms
+from striate.data.randomness import Draws, epoch_order, item_keys, uniforms
 from striate.errors import ArgumentError
 from striate.kinds.image import augment as module
 from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment, crop_box
@@ -17,8 +17,8 @@ def pictures(photographs, count=8, height=40, width=48):
 
 
 def run(pixels, policy, size=32, seed=0, epoch=0, keys=None):
-    return augment(pixels, KEYS[: len(pixels)] if keys is None else keys, policy, size,
-                   seed=seed, epoch=epoch)  # fmt: skip
+    keys = KEYS[: len(pixels)] if keys is None else keys
+    return augment(pixels, Draws(keys, seed=seed, epoch=epoch), policy, size)
 
 
 ALL = AugmentPolicy(

@@ -1,6 +1,7 @@
 """Signals as inputs: lengths, rates, normalization, spectrograms, augmentation."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ from hypothesis import strategies as st
 
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError, UnknownNameError
-from striate.kinds import feed_of
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
-from striate.kinds.signal.inputs import SignalFeed
-from striate.kinds.signal.mel import MelConfig, log_mel, mel_filters
-from striate.kinds.signal.resample import to_length, to_rate
+from striate.kinds.signal.inputs import SignalInputs
+from striate.kinds.signal.waveform import MelConfig, log_mel, mel_filters, to_length, to_rate
 
 RNG = np.random.default_rng(0)
+
+
+def fixed(numbers):
+    """Draws that give these numbers."""
+    return SimpleNamespace(uniforms=lambda count: numbers[:, :count])
 
 
 def reading(array: np.ndarray, rate: float | None = None) -> Reading:
@@ -37,7 +41,7 @@ def draws(count: int, value: float | None = None) -> np.ndarray:
 
 def test_normalization_is_of_the_training_items_alone() -> None:
     train = readings([100] * 20)
-    feed = feed_of("signal").fitted(train, {})
+    feed = SignalInputs.fitted(train, {})
     stacked = np.stack([r.array for r in train])
     np.testing.assert_allclose(feed.mean, stacked.mean((0, 2)), rtol=1e-6)
     np.testing.assert_allclose(feed.std, stacked.std((0, 2)), rtol=1e-6)
@@ -51,62 +55,62 @@ def test_normalization_is_of_the_training_items_alone() -> None:
 
 def test_each_item_by_itself() -> None:
     items = readings([50, 50])
-    feed = feed_of("signal").fitted(items, {"normalize": "item"})
+    feed = SignalInputs.fitted(items, {"normalize": "item"})
     x = feed.inputs([items[0], reading(items[0].array * 7 + 3)])
     torch.testing.assert_close(x[0], x[1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(x.std(-1, correction=0), torch.ones(2, 2), atol=1e-5, rtol=0)
-    as_stored = feed_of("signal").fitted(items, {"normalize": "none"}).inputs(items)
+    as_stored = SignalInputs.fitted(items, {"normalize": "none"}).inputs(items)
     assert np.array_equal(as_stored[0].numpy(), items[0].array)
 
 
 def test_a_constant_channel_is_no_division_by_zero() -> None:
     items = [reading(np.full((1, 30), 7.1)) for _ in range(3)]
     for normalize in ("train", "item"):
-        x = feed_of("signal").fitted(items, {"normalize": normalize}).inputs(items)
+        x = SignalInputs.fitted(items, {"normalize": normalize}).inputs(items)
         assert x.isfinite().all() and x.abs().max() < 1e-3
 
 
 def test_unequal_lengths_are_cropped_or_filled_up_and_said() -> None:
     items = readings([40, 50, 50, 60], channels=1)
-    feed = feed_of("signal").fitted(items, {})
+    feed = SignalInputs.fitted(items, {})
     assert feed.length == 60
     x = feed.inputs(items)
     assert (x[0, 0, 40:] == 0).all() and (x[0, 0, :40] != 0).any()
     (note,) = feed.notes()
     assert "40 to 60 samples; inputs have 60: 3 shorter ones are filled up" in note.message
-    short = feed_of("signal").fitted(items, {"length": 40})
+    short = SignalInputs.fitted(items, {"length": 40})
     middle = (items[3].array[:, 10:50] - short.mean[0]) / short.std[0]
     np.testing.assert_allclose(short.inputs([items[3]])[0], middle, rtol=1e-5)
-    stretched = feed_of("signal").fitted(items, {"lengths": "resample"})
+    stretched = SignalInputs.fitted(items, {"lengths": "resample"})
     assert "3 are stretched or squeezed" in stretched.notes()[0].message
     assert (stretched.inputs(items)[0, 0, 50:] != 0).any()
 
 
 def test_one_very_long_signal_does_not_set_the_length() -> None:
-    feed = feed_of("signal").fitted(readings([10] * 9 + [5000], channels=1), {})
+    feed = SignalInputs.fitted(readings([10] * 9 + [5000], channels=1), {})
     assert feed.length == 20 and "1 longer ones cropped" in feed.notes()[0].message
-    assert not feed_of("signal").fitted(readings([10] * 3), {}).notes()
+    assert not SignalInputs.fitted(readings([10] * 3), {}).notes()
 
 
 def test_fault_54_mixed_rates_are_a_table_or_are_resampled_when_asked() -> None:
     items = readings([800] * 3, rate=8000) + readings([1600], rate=16000)
     with pytest.raises(DataError, match=r"8000 samples a second: 3, 16000 samples a second: 1"):
-        feed_of("signal").fitted(items, {})
-    feed = feed_of("signal").fitted(items, {"sample_rate": 8000, "input": "raw"})
+        SignalInputs.fitted(items, {})
+    feed = SignalInputs.fitted(items, {"sample_rate": 8000, "input": "raw"})
     assert feed.rate == 8000 and feed.length == 800
     assert "1 training signals were resampled to 8000" in feed.notes()[0].message
     unknown = [*readings([800], rate=8000), *readings([800])]
     with pytest.raises(DataError, match="unknown samples a second: 1"):
-        feed_of("signal").fitted(unknown, {})
+        SignalInputs.fitted(unknown, {})
     with pytest.raises(ArgumentError, match="own rates are not known"):
-        feed_of("signal").fitted(readings([800]), {"sample_rate": 8000})
+        SignalInputs.fitted(readings([800]), {"sample_rate": 8000})
 
 
 def test_fault_54_mixed_channels_are_a_table() -> None:
     items = readings([50] * 2, channels=1) + readings([50], channels=3)
     with pytest.raises(DataError, match="1 channels: 2, 3 channels: 1"):
-        feed_of("signal").fitted(items, {})
-    feed = feed_of("signal").fitted(items[:2], {})
+        SignalInputs.fitted(items, {})
+    feed = SignalInputs.fitted(items[:2], {})
     with pytest.raises(UnreadableItem, match="3 channels, and the others have 1"):
         feed.inputs(items)
 
@@ -118,7 +122,7 @@ def test_a_tone_is_the_same_at_every_rate() -> None:
     slow = to_rate(tone(8000).astype(np.float32), 8000, 2000)
     assert slow.shape == (1, 2000)
     np.testing.assert_allclose(slow[0, 50:-50], tone(2000)[0, 50:-50], atol=5e-3)
-    feed = feed_of("signal").fitted([reading(tone(2000), 2000)], {"normalize": "none"})
+    feed = SignalInputs.fitted([reading(tone(2000), 2000)], {"normalize": "none"})
     x = feed.inputs([reading(tone(8000), 8000)])
     np.testing.assert_allclose(x[0, 0, 50:-50], tone(2000)[0, 50:-50], atol=5e-3)
     line = np.linspace(0, 1, 7, dtype=np.float32)[None]
@@ -127,17 +131,17 @@ def test_a_tone_is_the_same_at_every_rate() -> None:
 
 def test_sound_becomes_a_spectrogram_by_itself() -> None:
     items = readings([8000, 8000], channels=1, rate=8000)
-    feed = feed_of("signal").fitted(items, {})
+    feed = SignalInputs.fitted(items, {})
     assert feed.input == "mel" and feed.input_shape == (1, 64, 101)
     x = feed.inputs(items)
     assert x.shape == (2, 1, 64, 101)
     torch.testing.assert_close(x.mean(), torch.tensor(0.0), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.std(), torch.tensor(1.0), atol=1e-3, rtol=0)
-    assert feed.augmented(items, draws(2)).shape == x.shape
+    assert feed.augmented(items, fixed(draws(2))).shape == x.shape
     slow = readings([800], channels=1, rate=100)
-    assert feed_of("signal").fitted(slow, {}).input == "raw"
+    assert SignalInputs.fitted(slow, {}).input == "raw"
     with pytest.raises(ArgumentError, match="rate is not known"):
-        feed_of("signal").fitted(readings([800]), {"input": "mel"})
+        SignalInputs.fitted(readings([800]), {"input": "mel"})
 
 
 @pytest.mark.slow  # librosa is slow to import
@@ -166,8 +170,8 @@ def test_log_mel_equals_a_plain_fourier_transform() -> None:
 
 def test_json_gives_the_same_feed() -> None:
     items = readings([40, 60], rate=8000)
-    feed = feed_of("signal").fitted(items, {"augment": 0.5})
-    again = SignalFeed.from_json(json.loads(json.dumps(feed.to_json())))
+    feed = SignalInputs.fitted(items, {"augment": 0.5})
+    again = SignalInputs.from_json(json.loads(json.dumps(feed.to_json())))
     assert again == feed and torch.equal(again.inputs(items), feed.inputs(items))
 
 
@@ -184,9 +188,9 @@ def test_json_gives_the_same_feed() -> None:
 )
 def test_bad_options_are_named(options, error, said) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=said):
-        feed_of("signal").fitted(readings([50]), options)
+        SignalInputs.fitted(readings([50]), options)
     with pytest.raises(DataError, match="no training signals"):
-        feed_of("signal").fitted([], {})
+        SignalInputs.fitted([], {})
 
 
 # --- augmentation ---
@@ -200,15 +204,15 @@ def wave(count: int = 4, channels: int = 2, length: int = 300) -> torch.Tensor:
 
 def test_the_same_draws_give_the_same_items_in_any_batch() -> None:
     items = readings([50] * 6)
-    feed = feed_of("signal").fitted(items, {})
+    feed = SignalInputs.fitted(items, {})
     numbers = draws(6)
-    whole = feed.augmented(items, numbers)
-    parts = [feed.augmented(items[i : i + 1], numbers[i : i + 1]) for i in range(6)]
+    whole = feed.augmented(items, fixed(numbers))
+    parts = [feed.augmented(items[i : i + 1], fixed(numbers[i : i + 1])) for i in range(6)]
     torch.testing.assert_close(whole, torch.cat(parts))
-    assert not torch.equal(whole, feed.augmented(items, draws(6)[::-1].copy()))
+    assert not torch.equal(whole, feed.augmented(items, fixed(draws(6)[::-1].copy())))
     assert not torch.equal(whole, feed.inputs(items))
-    still = feed_of("signal").fitted(items, {"augment": 0})
-    assert torch.equal(still.augmented(items, numbers), still.inputs(items))
+    still = SignalInputs.fitted(items, {"augment": 0})
+    assert torch.equal(still.augmented(items, fixed(numbers)), still.inputs(items))
 
 
 def test_a_shift_is_a_shift() -> None:

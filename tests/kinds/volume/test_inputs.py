@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,13 @@ import torch
 
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError, UnknownNameError
-from striate.kinds import feed_of
-from striate.kinds.volume.inputs import VolumeFeed
+from striate.kinds.volume.augment import NUM_DRAWS
+from striate.kinds.volume.inputs import VolumeInputs
+
+
+def fixed(numbers):
+    """Draws that give these numbers."""
+    return SimpleNamespace(uniforms=lambda count: numbers[:, :count])
 
 
 def reading(*shape: int, seed: int = 0, spacing: tuple[float, ...] = (), low: float = 0) -> Reading:
@@ -19,10 +25,8 @@ def reading(*shape: int, seed: int = 0, spacing: tuple[float, ...] = (), low: fl
     return Reading(array=values.astype(np.float32), sha256=str(seed), spacing=spacing)
 
 
-def fitted(readings: list[Reading], **options: Any) -> VolumeFeed:
-    feed = feed_of("volume").fitted(iter(readings), options)
-    assert isinstance(feed, VolumeFeed)
-    return feed
+def fitted(readings: list[Reading], **options: Any) -> VolumeInputs:
+    return VolumeInputs.fitted(iter(readings), options)
 
 
 def test_inputs_are_normalized_by_the_training_volumes() -> None:
@@ -91,10 +95,10 @@ def test_large_volumes_are_made_coarser() -> None:
 def test_patches() -> None:
     volumes = [reading(1, 20, 20, 20, seed=n) for n in range(2)]
     feed = fitted(volumes, fit="patch", size="8", augment="none")
-    draws = np.random.default_rng(0).random((2, feed.num_draws))
-    some, other = feed.augmented(volumes, draws), feed.augmented(volumes, 1 - draws)
+    draws = np.random.default_rng(0).random((2, NUM_DRAWS + 3))
+    some, other = feed.augmented(volumes, fixed(draws)), feed.augmented(volumes, fixed(1 - draws))
     assert some.shape == (2, 1, 8, 8, 8) and not torch.equal(some, other)
-    assert torch.equal(some, feed.augmented(volumes, draws))
+    assert torch.equal(some, feed.augmented(volumes, fixed(draws)))
     middle = feed.inputs(volumes)[0].numpy() * feed.std[0] + feed.mean[0]
     expected = volumes[0].array[:, 6:14, 6:14, 6:14].clip(*feed.window[0])
     np.testing.assert_allclose(middle, expected, atol=1e-4)
@@ -110,10 +114,12 @@ def test_round_trip_through_json() -> None:
         reading(2, 9, 6, 6, spacing=(1.0,) * 3),
     ]
     feed = fitted(training, augment="strong", symmetry="cube", window="-20,20")
-    again = VolumeFeed.from_json(json.loads(json.dumps(feed.to_json())))
+    again = VolumeInputs.from_json(json.loads(json.dumps(feed.to_json())))
     assert again == feed
-    draws = np.random.default_rng(0).random((2, feed.num_draws))
-    assert torch.equal(again.augmented(training, draws), feed.augmented(training, draws))
+    draws = np.random.default_rng(0).random((2, NUM_DRAWS + 3))
+    assert torch.equal(
+        again.augmented(training, fixed(draws)), feed.augmented(training, fixed(draws))
+    )
 
 
 def test_fault_54_mixed_channels_are_refused_with_a_table() -> None:

@@ -55,8 +55,8 @@ def test_refusals() -> None:
 TRAINING = """
     import sys
     import numpy as np, torch
-    from striate.kinds.volume.inputs import VolumeFeed
-    from striate.data.randomness import item_keys, uniforms
+    from striate.kinds.volume.inputs import VolumeInputs
+    from striate.data.randomness import Draws, item_keys
     from striate.data.source import Reading
     from striate.models import create_model
 
@@ -64,12 +64,12 @@ TRAINING = """
     mapped = np.load(sys.argv[1], mmap_mode="r")[None]
     assert mapped.nbytes == 512 * 2**20
     reading = Reading(array=mapped, sha256="")
-    feed = VolumeFeed.fitted([reading], {"fit": "patch", "size": 64})
+    feed = VolumeInputs.fitted([reading], {"fit": "patch", "size": 64})
     network = create_model("resnet18", rank=3, in_channels=1, num_classes=2)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
     before = network.stem.conv.weight.clone()
     for step in range(3):
-        draws = uniforms(item_keys(["a", "b"]), feed.num_draws, seed=0, epoch=step)
+        draws = Draws(item_keys(["a", "b"]), seed=0, epoch=step)
         inputs = feed.augmented([reading, reading], draws)
         assert inputs.shape == (2, 1, 64, 64, 64)
         loss = torch.nn.functional.cross_entropy(network(inputs), torch.tensor([0, 1]))

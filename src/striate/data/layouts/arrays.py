@@ -1,125 +1,137 @@
-"""Images in one array in memory, as scikit-learn and the Python API hand them over."""
+"""Items of any kind in arrays in memory, as NumPy's files and the Python API hand them over."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striate.data.folder_walk import check_classes
-from striate.data.source import Item, Listing, Reading, Source, UnreadableItem
+from striate.data.readers.reader import ARRAYS, Arrays
+from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
-from striate.typing import SplitName
+from striate.typing import Kind, SplitName
 
 
 class ArraySource(Source):
-    """Images held in one array.
-
-    uint8 is taken as it is, booleans as 0 and 1; other numbers are taken as 0..1, 0..255 or
-    0..65535, whichever is the first range that holds the whole array.
+    """Items held in one array, or in an array each.
 
     Args:
-        arrays: (N, C, H, W), (N, H, W, C) or (N, H, W), with C 1 or 3. Where both axes could be
-            the channels, the first is.
-        labels: (N,) strings or whole numbers, or None for images to predict.
-        splits: (N,) the part of each image, where the user gave it.
-        groups: (N,) the group of each image.
-        name: for messages and the run folder.
+        arrays: The items; which axes and values there may be follows from the kind (see
+            `striate.data.readers.reader.ARRAYS`).
+        labels: The class of each item, as text or a whole number; None where there are none.
+        targets: The number to predict of each item; None where there are none.
+        kind: The kind of the items.
+        splits: The split of each item that the user gave, or None.
+        groups: The group of each item.
+        extras: What the kind may want to know of all items, by name ("sample_rate", "spacing").
+        name: The data's name in messages and in the run folder.
+        notes: Remarks on single items, by position.
 
     Raises:
-        DataError: shapes or values that are no images or labels.
+        DataError: Arrays that are not of this kind, or labels, targets, splits or groups of
+            another number or that are none.
+        UnknownNameError: There is no such kind of arrays.
     """
-
-    kind = "image"
 
     def __init__(
         self,
-        arrays: ArrayLike,
+        arrays: Arrays,
         labels: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
         *,
+        kind: Kind = "image",
         splits: Sequence[SplitName | None] | None = None,
         groups: Sequence[str] | None = None,
+        extras: Mapping[str, NDArray[Any]] | None = None,
         name: str = "arrays",
+        notes: Mapping[int, tuple[Note, ...]] | None = None,
     ) -> None:
-        images = np.asarray(arrays)
-        self.name = name
-        self._channel_axis = _channel_axis(images, name)
-        self._images = images
-        self._scale = _scale(images, name)
-        names = [None] * len(images) if labels is None else class_names(labels, name)
-        for what, column in (("labels", names), ("splits", splits), ("groups", groups)):
-            if column is not None and len(column) != len(images):
-                raise DataError(f"{name} has {len(images)} images and {len(column)} {what}")
+        load_formats()
+        self.kind, self.name, self._notes = kind, name, notes or {}
+        self._read = ARRAYS.get(kind).reader(arrays, extras or {}, name)
+        columns: dict[str, Sequence[Any] | None] = {
+            "label": None if labels is None else class_names(labels, name),
+            "target": None if targets is None else _finite(targets, name),
+            "split": splits,
+            "group": groups,
+        }
+        count = len(arrays)
+        given = {what: column for what, column in columns.items() if column is not None}
+        for what, column in given.items():
+            if len(column) != count:
+                raise DataError(f"{name} has {count} {kind}s and {len(column)} {what}s")
         items = tuple(
-            Item(
-                id=str(index),
-                label=label,
-                split=None if splits is None else splits[index],
-                group=None if groups is None else groups[index],
-            )
-            for index, label in enumerate(names)
+            Item(id=str(number), **{what: column[number] for what, column in given.items()})
+            for number in range(count)
         )
-        notes = () if labels is None else tuple(check_classes(items, name))
-        self.listing = Listing(items=items, notes=notes)
+        remarks = () if labels is None else tuple(check_classes(items, name))
+        self.listing = Listing(items=items, notes=remarks)
 
     def read(self, item: Item, size: int | None = None) -> Reading:
-        """The item as uint8 (3, H, W), at full size; raises UnreadableItem for NaN and Inf."""
-        image = np.ascontiguousarray(self._images[int(item.id)])
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
-            raise UnreadableItem(f"values that are not finite, at index {item.id}")
-        sha256 = hashlib.sha256(image.data).hexdigest()
-        if image.dtype != np.uint8:
-            image = np.rint(image.astype(np.float32) * (255 / self._scale)).astype(np.uint8)
-        if self._channel_axis is None:
-            image = image[None]
-        channels_first = np.moveaxis(image, (self._channel_axis or 1) - 1, 0)
-        pixels = np.broadcast_to(channels_first, (3, *channels_first.shape[1:]))
-        return Reading(array=np.ascontiguousarray(pixels), sha256=sha256)
+        """Read the item at full size; raises UnreadableItem for NaN and Inf."""
+        index = int(item.id)
+        reading = self._read(index)
+        notes = self._notes.get(index)
+        return reading if notes is None else replace(reading, notes=notes)
 
 
-def _channel_axis(images: NDArray[Any], name: str) -> int | None:
-    """Which axis holds the channels; None where there is none."""
-    if images.ndim == 3 and len(images):
-        return None
-    for axis in (1, 3):
-        if images.ndim == 4 and len(images) and images.shape[axis] in (1, 3):
-            return axis
-    raise DataError(
-        f"{name} has the shape {images.shape}",
-        why="images are (N, C, H, W), (N, H, W, C) or (N, H, W), with C 1 or 3",
+def arrays_source(
+    arrays: NDArray[Any],
+    answers: ArrayLike | None,
+    *,
+    name: str,
+    splits: Sequence[SplitName | None] | None = None,
+    extras: Mapping[str, NDArray[Any]] | None = None,
+) -> ArraySource:
+    """The source of items in an array, of the kind that is named or that the axes suggest.
+
+    Args:
+        arrays: The items, along the first axis.
+        answers: A label or a number to predict of each item: numbers that are not whole are no
+            classes. None for items to predict.
+        name: The data's name in messages.
+        splits: The split of each item that the user gave, or None.
+        extras: What came with the items, by name: their "kind", their "groups", and what
+            `ArraySource` takes.
+
+    Raises:
+        DataError: The array is of no kind, or the answers make no sense.
+        UnknownNameError: The kind named does not come in arrays.
+    """
+    load_formats()
+    extras = extras or {}
+    given = None if answers is None else np.asarray(answers)
+    regression = (
+        given is not None and given.dtype.kind == "f" and bool((given != np.rint(given)).any())
+    )
+    groups = extras.get("groups")
+    return ArraySource(
+        arrays,
+        labels=None if regression else given,
+        targets=given if regression else None,
+        kind=str(np.ravel(extras["kind"])[0]) if "kind" in extras else kind_of_array(arrays),
+        splits=splits,
+        groups=None if groups is None else [str(group) for group in groups.tolist()],
+        extras=extras,
+        name=name,
     )
 
 
-def _scale(images: NDArray[Any], name: str) -> float:
-    """The value that becomes 255."""
-    if images.dtype.kind not in "buif":
-        raise DataError(f"{name} holds {images.dtype}", why="images are numbers")
-    if images.dtype == np.uint8:
-        return 255.0
-    if images.dtype == np.bool_:
-        return 1.0
-    finite = np.isfinite(images)
-    low = float(images.min(where=finite, initial=0))
-    high = float(images.max(where=finite, initial=0))
-    scales = (1.0, 255.0, 65535.0) if images.dtype.kind == "f" else (255.0, 65535.0)
-    scale = next((s for s in scales if high <= s), None)
-    if low < 0 or scale is None:
-        raise DataError(
-            f"{name} has values from {low:g} to {high:g}",
-            why=f"images are 0 to {' or 0 to '.join(f'{s:g}' for s in scales)}",
-            fix="scale them to 0..255",
-        )
-    return scale
+def kind_of_array(arrays: NDArray[Any]) -> Kind:
+    """The kind of items in an array, by its axes and its type."""
+    kinds = sorted(ARRAYS.items(), key=lambda entry: entry[1].last)
+    return next(name for name, kind in kinds if kind.claims(arrays.shape, arrays.dtype))
 
 
 def class_names(labels: ArrayLike, name: str) -> list[str]:
     """The classes of (N,) or (N, 1) labels as text; whole numbers may be stored as floats.
 
     Raises:
-        DataError: another shape, or values that are no classes.
+        DataError: Labels of another shape, or values that are no classes.
     """
     array = np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -135,3 +147,11 @@ def class_names(labels: ArrayLike, name: str) -> list[str]:
     if array.dtype.kind not in "biuUSO":
         raise DataError(f"the labels of {name} hold {array.dtype}")
     return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+
+
+def _finite(targets: ArrayLike, name: str) -> list[float]:
+    numbers = np.asarray(targets, np.float64).reshape(-1)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if bad.size:
+        raise DataError(f"target {bad[0]} of {name} is {numbers[bad[0]]}", why="it must be finite")
+    return [float(number) for number in numbers]

@@ -7,6 +7,7 @@ uint32, then the values. (LeCun, Cortes, Burges: The MNIST database.)
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import re
 import zlib
@@ -17,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.folder_walk import existing_path, is_folder
-from striate.data.layouts.array_files import check_expansion
 from striate.data.layouts.arrays import ArraySource
-from striate.data.layouts.layout import SOURCES, SourceFormat
-from striate.data.readers.image import os_reason
-from striate.data.source import Source
+from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.readers.content import opened, refusing
+from striate.data.readers.npy import check_expansion
+from striate.data.source import Source, UnreadableItem
 from striate.errors import DataError
 from striate.typing import SplitName
 
@@ -33,22 +34,22 @@ def open_idx(path: str | Path) -> Source:
     """The images of an IDX pair, or of the training and the test pair of a folder.
 
     Args:
-        path: a folder, or the file with the images.
+        path: The folder, or the file with the images.
 
     Raises:
-        DataError: no such file, no labels beside it, a header that does not fit the file.
+        DataError: There is no such file, no labels beside it, or a header does not fit the file.
     """
     path = existing_path(Path(path))
     files = _image_files(path) if path.is_dir() else [path]
     images = [read_idx(file, num_axes=3) for file in files]
     labels = [read_idx(_labels_beside(file), num_axes=1) for file in files]
-    parts = [_SPLITS.get(_part(file)) if len(files) > 1 else None for file in files]
+    splits = [_SPLITS.get(_part(file)) if len(files) > 1 else None for file in files]
     if len({array.shape[1:] for array in images}) > 1:
-        raise DataError(f"the parts of {path} have images of different sizes")
+        raise DataError(f"the splits of {path} have images of different sizes")
     return ArraySource(
         np.concatenate(images),
         np.concatenate(labels),
-        splits=[part for part, array in zip(parts, images, strict=True) for _ in array],
+        splits=[split for split, array in zip(splits, images, strict=True) for _ in array],
         name=str(path),
     )
 
@@ -57,29 +58,31 @@ def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
     """One IDX file of uint8, compressed by gzip or not.
 
     Raises:
-        DataError: another type or number of axes, or less or more data than the header says.
+        DataError: The file is of another type or number of axes, or holds less or more data than
+            its header says.
     """
-    try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            header = file.read(4 + 4 * num_axes)
-            if header[:4] != bytes([0, 0, 8, num_axes]) or len(header) < 4 + 4 * num_axes:
-                raise DataError(
-                    f"{path} is no IDX file of uint8 with {num_axes} axes",
-                    why=f"it begins with {header[:4].hex() or 'nothing'}",
-                )
-            shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
-            length = math.prod(shape)
-            check_expansion(path, length, path.stat().st_size)
-            values = file.read(length + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        why = os_reason(error) if isinstance(error, OSError) else str(error)
-        raise DataError(f"cannot read {path}", why=why) from error
+    with refusing(path), opened(path) as stored:
+        packed = path.suffix.lower() == ".gz"
+        try:
+            with gzip.open(stored) if packed else stored as file:
+                return _values(file, num_axes, path.stat().st_size)
+        except (EOFError, zlib.error) as error:
+            raise UnreadableItem(str(error)) from error
+
+
+def _values(file: io.BufferedIOBase, num_axes: int, stored: int) -> NDArray[np.uint8]:
+    """The array of an open file that takes so many bytes on the disk."""
+    header = file.read(4 + 4 * num_axes)
+    if header[:4] != bytes([0, 0, 8, num_axes]) or len(header) < 4 + 4 * num_axes:
+        begin = header[:4].hex() or "nothing"
+        raise UnreadableItem(f"no IDX file of uint8 with {num_axes} axes: it begins with {begin}")
+    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+    length = math.prod(shape)
+    check_expansion(length, stored)
+    values = file.read(length + 1)
     if len(values) != length:
-        raise DataError(
-            f"the header of {path} is wrong",
-            why=f"shape {shape} needs {length} bytes and there are "
-            f"{'more' if len(values) > length else len(values)}",
-        )
+        held = "more" if len(values) > length else len(values)
+        raise UnreadableItem(f"shape {shape} needs {length} bytes and there are {held}")
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
@@ -92,7 +95,7 @@ def _labels_beside(images: Path) -> Path:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, one for each part."""
+    """The image files of a folder, one for each split."""
     found = sorted(entry for entry in folder.iterdir() if _IMAGES.fullmatch(entry.name))
     return list({_part(entry): entry for entry in found}.values())
 
@@ -107,11 +110,11 @@ def _matches(data: str) -> bool:
     return bool(_image_files(path)) if is_folder(data) else bool(_IMAGES.fullmatch(path.name))
 
 
-SOURCES.add(
+LAYOUTS.add(
     "idx",
-    SourceFormat(
-        layout="an IDX pair (NAME-images-idx3-ubyte with NAME-labels-idx1-ubyte, .gz or not)",
-        matches=_matches,
-        open=open_idx,
+    Layout(
+        "an IDX pair (NAME-images-idx3-ubyte with NAME-labels-idx1-ubyte, .gz or not)",
+        _matches,
+        open_idx,
     ),
 )

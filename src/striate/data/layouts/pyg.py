@@ -11,32 +11,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import check_classes
-from striate.data.layouts.node_source import NodeGraph, NodeSource
-from striate.data.layouts.tu import GraphSource, graph_reading
-from striate.data.source import Item, Listing, Source
+from striate.data.layouts.graphs import NodeSource, graph_reading, graphs_source, whole_graph
+from striate.data.source import Item, Source
 from striate.errors import DataError
+from striate.typing import SplitName
 
 
 def from_pyg(graphs: Any, name: str = "graphs") -> Source:
     """A source of PyTorch Geometric graphs.
 
     Args:
-        graphs: a list of `Data`, each with `x` and a `y` of one value (a whole number is a class, a
+        graphs: A list of `Data`, each with `x` and a `y` of one value (a whole number is a class, a
             fraction a target); or one `Data` with a `y` for each node, and, if wanted, the masks
             train_mask, val_mask and test_mask.
-        name: for messages.
+        name: The data's name in messages and in the run folder.
 
     Raises:
-        DataError: features or answers are missing, an edge to a node that is not there, or fewer
-            than two classes.
+        DataError: Features or answers are missing, an edge leads to a node that is not there, or
+            there are fewer than two classes.
     """
     if hasattr(graphs, "edge_index"):
         return _nodes(graphs, name)
     return _graphs(list(graphs), name)
 
 
-def _graphs(graphs: Sequence[Any], name: str) -> GraphSource:
+def _graphs(graphs: Sequence[Any], name: str) -> Source:
     if not graphs:
         raise DataError(f"{name} has no graphs", fix="give a list of Data")
     readings, items = [], []
@@ -50,10 +49,7 @@ def _graphs(graphs: Sequence[Any], name: str) -> GraphSource:
             )
         label, target = _answer(answer[0])
         items.append(Item(id=f"graph {number}", label=label, target=target))
-    notes = check_classes(items, name) if items[0].label is not None else []
-    return GraphSource(
-        name=name, listing=Listing(items=tuple(items), notes=tuple(notes)), readings=readings
-    )
+    return graphs_source(name, items, readings)
 
 
 def _nodes(data: Any, name: str) -> NodeSource:
@@ -62,23 +58,23 @@ def _nodes(data: Any, name: str) -> NodeSource:
     if data.y is None or len(data.y) != count:
         raise DataError(f"{name} has no y for each of its {count} nodes", fix="give one value each")
     answers = [_answer(value) for value in np.asarray(data.y.detach().cpu()).reshape(count)]
-    masks = [(part, getattr(data, f"{part}_mask", None)) for part in ("train", "val", "test")]
-    splits = np.full(count, "", dtype="<U5")
-    for part, mask in masks:
-        if mask is not None:
-            splits[np.asarray(mask.cpu(), bool)] = part
-    given = bool((splits != "").any())
+    splits: list[SplitName | None] = [None] * count
+    names: tuple[SplitName, ...] = ("train", "val", "test")
+    for split in names:
+        mask = getattr(data, f"{split}_mask", None)
+        for node in [] if mask is None else np.flatnonzero(mask.cpu()).tolist():
+            splits[node] = split
     classes = answers[0][0] is not None
     labels = [label or "" for label, _ in answers]
-    if given and classes:  # a node outside every mask takes part in the graph alone
-        labels = [label if part else "" for label, part in zip(labels, splits, strict=True)]
+    if any(splits) and classes:  # a node outside every mask takes part in the graph alone
+        labels = [label if split else "" for label, split in zip(labels, splits, strict=True)]
     return NodeSource(
         name=name,
-        graph=NodeGraph.of(nodes, edges, edge_features),
+        graph=whole_graph(nodes, edges, edge_features),
         names=[str(node) for node in range(count)],
         labels=labels if classes else None,
         targets=None if classes else [float(target or 0) for _, target in answers],
-        splits=splits.tolist() if given else None,
+        splits=splits,
     )
 
 

@@ -1,6 +1,6 @@
 """One volume in one folder: the files of a DICOM series, or pictures of slices or frames.
 
-DATA/CLASS/ITEM/SLICE, or parts (train, val, test) with that below them. DICOM files are found as they
+DATA/CLASS/ITEM/SLICE, or splits (train, val, test) with that below them. DICOM files are found as they
 are; pictures are volumes only where that is said, by `slices:DATA`, for a folder of pictures is a
 class of images elsewhere. A manifest may list such folders as well.
 """
@@ -17,31 +17,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import (
-    IGNORED_NAMES,
-    check_classes,
-    display_name,
-    existing_path,
-    few,
-    is_folder,
-    unique_ids,
-    walk,
-    walk_notes,
-)
-from striate.data.layouts.class_folders import SPLIT_NAMES
-from striate.data.layouts.layout import SOURCES, SourceFormat
+from striate.data.folder_walk import IGNORED_NAMES, check_classes, few, is_folder, walk, walk_notes
+from striate.data.layouts.class_folders import data_folder, folder_items, is_placed, split_folders
+from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.dicom import SUFFIXES, is_dicom, read_series
-from striate.data.readers.image import IMAGE_SUFFIXES, decode_image, os_reason
-from striate.data.readers.reader import (
-    FOLDER,
-    READERS,
-    FileReader,
-    ReadFiles,
-    readers_of,
-)
+from striate.data.readers.image import IMAGE_SUFFIXES, decode_image
+from striate.data.readers.reader import FOLDER, READERS, FileReader, FileSource, reader_named
 from striate.data.readers.volume import volume_reading
-from striate.data.source import Item, Listing, Note, Reading, Source, UnreadableItem
+from striate.data.source import FileContent, Listing, Reading, Source, UnreadableItem
 from striate.errors import DataError
+from striate.files import os_reason
 
 PREFIX: Final = "slices:"
 
@@ -57,11 +42,12 @@ def read_slices(folder: Path) -> Reading:
     read as eight bits a colour, and grey ones become one channel.
 
     Raises:
-        UnreadableItem: no slices; one that cannot be read, or of another size (it is named).
-        MissingExtraError: DICOM files without pydicom.
+        UnreadableItem: There are no slices, or one cannot be read or is of another size (it is
+            named).
+        MissingExtraError: There are DICOM files, and pydicom is not installed.
     """
     try:
-        files = [p for p in folder.iterdir() if p.is_file() and not _is_ignored(p.name)]
+        files = _files_in(folder)
     except OSError as error:
         raise UnreadableItem(os_reason(error)) from error
     series = [path for path in files if is_dicom(path)]
@@ -95,42 +81,28 @@ def open_slices(data: str | Path) -> Source:
     """The volumes below a folder, each a folder of slices, labelled by the class folder above it.
 
     Args:
-        data: the folder, with or without the prefix `slices:`.
+        data: The folder, with or without the prefix `slices:`.
 
     Raises:
-        DataError: no such folder, slices that lie in no folder of their own, fewer than two classes,
-            parts with different classes.
+        DataError: There is no such folder, slices lie in no folder of their own, there are fewer
+            than two classes, or splits with different classes.
     """
-    root = existing_path(Path(str(data).removeprefix(PREFIX)))
-    if not root.is_dir():
-        raise DataError(
-            f"{root} is a file", why="a folder is needed", fix=f"the layout is {LAYOUT}"
-        )
-    found = walk(root, suffixes=frozenset(SUFFIXES) | IMAGE_SUFFIXES | {""})
+    root = data_folder(str(data).removeprefix(PREFIX), LAYOUT)
+    found = walk(root, frozenset(SUFFIXES) | IMAGE_SUFFIXES | {""})
     folders = sorted({str(PurePosixPath(name).parent) for name in found.files})
-    tops = {folder.split("/")[0] for folder in folders}
-    parts = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
-    depth = 2 if parts and set(parts) == tops else 1
-    shallow = [folder for folder in folders if len(PurePosixPath(folder).parts) <= depth]
+    splits = split_folders(folder.split("/")[0] for folder in folders)
+    shallow = [folder for folder in folders if not is_placed(folder, splits)]
     if shallow or not folders:
         what = f"slices in {few(shallow)}" if shallow else "no slices"
         why = "each volume is a folder of its own in its class's folder" if shallow else ""
         raise DataError(f"{root}: {what}", why=why, fix=f"the layout is {LAYOUT}")
-    ids = unique_ids(folders)
-    items = tuple(
-        Item(
-            id=item_id,
-            label=display_name(folder.split("/")[depth - 1]),
-            split=parts[folder.split("/")[0]] if depth == 2 else None,
-        )
-        for item_id, folder in zip(ids, folders, strict=True)
-    )
-    notes: list[Note] = [*walk_notes(found, "slice"), *check_classes(items, str(root))]
-    return ReadFiles(
+    items = folder_items(folders, splits)
+    notes = [*walk_notes(found, "slice"), *check_classes(items, str(root))]
+    return FileSource(
         "volume",
         name=str(data),
-        listing=Listing(items=items, skipped=found.skipped, notes=tuple(notes)),
-        paths={item_id: root / folder for item_id, folder in zip(ids, folders, strict=True)},
+        listing=Listing(items=items, skipped=tuple(found.skipped), notes=tuple(notes)),
+        contents={item.id: root / folder for item, folder in zip(items, folders, strict=True)},
     )
 
 
@@ -166,32 +138,32 @@ def _is_slice(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES or is_dicom(path)
 
 
-def _holds_slices(folder: Path) -> bool:
-    """Whether slices lie in the folder itself, and no files that are whole volumes."""
+def _files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.iterdir() if path.is_file() and not _is_ignored(path.name)}
+
+
+def _holds_slices(folder: FileContent) -> bool:
+    """Whether slices lie in the folder itself, and no files that are items of their own."""
+    if isinstance(folder, bytes):
+        return False
     try:
-        files = [p for p in folder.iterdir() if p.is_file() and not _is_ignored(p.name)]
+        files = _files_in(folder)
     except OSError:
         return False
-    return any(map(_is_slice, files)) and not any(map(readers_of, files))
+    slices = set(filter(_is_slice, files))
+    return bool(slices) and not any(map(reader_named, files - slices))
 
 
-READERS.add(
-    "slices",
-    FileReader(kind="volume", suffixes=(FOLDER,), read=read_slices, claims=_holds_slices),
-)
-SOURCES.add(
+READERS.add("slices", FileReader("volume", (FOLDER,), read_slices, _holds_slices))
+LAYOUTS.add(
     "dicom",
-    SourceFormat(
-        layout="a folder of DICOM series (DATA/CLASS/SERIES/SLICE)",
-        matches=_holds_series,
-        open=open_slices,
-    ),
+    Layout("a folder of DICOM series (DATA/CLASS/SERIES/SLICE)", _holds_series, open_slices),
 )
-SOURCES.add(
+LAYOUTS.add(
     "slices",
-    SourceFormat(
-        layout=f"{PREFIX}DATA, a folder of folders of pictures (DATA/CLASS/ITEM/SLICE)",
-        matches=lambda data: data.startswith(PREFIX),
-        open=open_slices,
+    Layout(
+        f"{PREFIX}DATA, a folder of folders of pictures (DATA/CLASS/ITEM/SLICE)",
+        lambda data: data.startswith(PREFIX),
+        open_slices,
     ),
 )

@@ -10,102 +10,76 @@ scaffold in common and are split one by one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from striate.data.folder_walk import check_classes, is_folder, unique_ids
-from striate.data.layouts.layout import SOURCES, SourceFormat
-from striate.data.layouts.split_column import splits_of
-from striate.data.readers.delimited import Table, header_of, read_table
+from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.molecule import molecule_reading, parse_smiles, scaffold_of
 from striate.data.readers.reader import TEXTS
-from striate.data.source import Item, Listing, Note, Reading, Skip, Source, UnreadableItem
-from striate.errors import DataError
+from striate.data.readers.tables import header_of, read_table
+from striate.data.source import Item, Listing, MemorySource, Note, Skip, Source, UnreadableItem
+from striate.typing import SplitName
 
 COLUMN: Final = "smiles"
 
 
-class MoleculeSource(Source):
-    """Molecules by their SMILES.
-
-    Args:
-        name: for messages.
-        listing: the items.
-        smiles: of each item, by its id.
-    """
-
-    kind = "graph"
-    nouns = ("molecule", "molecules")
-
-    def __init__(self, *, name: str, listing: Listing, smiles: Mapping[str, str]) -> None:
-        self.name, self.listing = name, listing
-        self.smiles = dict(smiles)
-
-    def read(self, item: Item, size: int | None = None) -> Reading:
-        """The molecule as a graph; raises UnreadableItem for a SMILES that does not parse."""
-        return molecule_reading(self.smiles[item.id])
-
-
-def open_smiles(path: str | Path, *, labelled: bool = True) -> MoleculeSource:
+def open_smiles(path: str | Path, *, labelled: bool = True) -> Source:
     """The molecules of a table.
 
     Args:
-        path: the table.
-        labelled: it has a label or a target, as one to learn from must.
+        path: The table.
+        labelled: Whether there must be a label or a target, as of molecules to learn from.
 
     Raises:
-        DataError: no such file, a column missing, rows that do not make sense (named by line),
-            fewer than two classes.
+        DataError: There is no such file, a column is missing, rows do not make sense (named by
+            line), or there are fewer than two classes.
         MissingExtraError: rdkit is not installed.
     """
     table = read_table(Path(path))
+    if labelled:
+        table.check_answered(COLUMN)
     smiles = table.required(COLUMN)
-    labels, targets = table.column("label"), None
-    if labels is None and (labelled or "target" in table.columns):
-        if "target" not in table.columns:
-            table.required("label")
-        targets = table.numbers("target")
-    _check_labels(table, labels)
+    labels, targets, extras = table.answers()
     return molecules(
         smiles,
         name=str(path),
         labels=labels,
         targets=targets,
-        splits=table.column("split"),
+        splits=table.splits(),
         groups=table.column("group"),
-        lines=table.lines,
+        extras=extras,
     )
 
 
 def molecules(
-    smiles: list[str],
+    smiles: Sequence[str],
     *,
     name: str,
-    labels: list[str] | None = None,
-    targets: list[float] | None = None,
-    splits: list[str] | None = None,
-    groups: list[str] | None = None,
-    lines: tuple[int, ...] | None = None,
-) -> MoleculeSource:
+    labels: Sequence[str | None] | None = None,
+    targets: Sequence[float | None] | None = None,
+    splits: Sequence[SplitName | None] | None = None,
+    groups: Sequence[str] | None = None,
+    extras: Sequence[Mapping[str, str]] | None = None,
+) -> Source:
     """A source of molecules; those that do not parse are left out, with the SMILES as the reason.
 
     Args:
-        smiles: of each molecule.
-        name: for messages.
-        labels: class of each, or None.
-        targets: number of each, or None.
-        splits: part that each is in, empty where Striate is to choose; or None.
-        groups: what must not be torn apart; by default the scaffolds.
-        lines: where each stands in its table, for messages.
+        smiles: The SMILES of each molecule.
+        name: The data's name in messages and in the run folder.
+        labels: The class of each molecule, None where there is none.
+        targets: The number of each molecule, None where there is none.
+        splits: The split of each molecule, None where Striate is to choose.
+        groups: The group of each molecule, which is not torn apart; by default its scaffold.
+        extras: Further columns of each molecule's row in its table.
 
     Raises:
-        DataError: a split of no known name, or fewer than two classes.
+        DataError: There are fewer than two classes.
+        MissingExtraError: rdkit is not installed.
     """
-    ids = unique_ids(smiles)
-    parts = splits_of(splits, name, lines, len(smiles))
     items, skipped, of_item = [], [], {}
-    for place, (item_id, text) in enumerate(zip(ids, smiles, strict=True)):
+    for place, (item_id, text) in enumerate(zip(unique_ids(smiles), smiles, strict=True)):
         try:
             scaffold = scaffold_of(parse_smiles(text))
         except UnreadableItem as error:
@@ -115,31 +89,38 @@ def molecules(
         items.append(
             Item(
                 id=item_id,
-                label=None if labels is None else labels[place],
-                target=None if targets is None else targets[place],
-                split=parts[place],
+                label=labels[place] if labels else None,
+                target=targets[place] if targets else None,
+                split=splits[place] if splits else None,
                 group=scaffold if groups is None else groups[place] or None,
+                extra=extras[place] if extras else {},
             )
         )
-    notes = check_classes(items, name) if labels is not None else []
-    if groups is None and not any(parts) and (labels or targets):
+    notes = check_classes(items, name) if labels and labels[0] is not None else []
+    if groups is None and not any(splits or ()):
         count = len({item.group for item in items if item.group})
         message = f"split by scaffold: {count} ring systems, each on one side"
         notes.append(Note(code="scaffold-split", message=message, severity="info"))
     listing = Listing(items=tuple(items), skipped=tuple(skipped), notes=tuple(notes))
-    return MoleculeSource(name=name, listing=listing, smiles=of_item)
+    return _source(name, listing, of_item)
 
 
-def _check_labels(table: Table, labels: list[str] | None) -> None:
-    if labels is None:
-        return
-    empty = [f"line {n}" for n, label in zip(table.lines, labels, strict=True) if not label]
-    if empty:
-        raise DataError(
-            f"{table.path} has rows without a label",
-            why=", ".join(empty[:5]),
-            fix="write the class, or take the rows out",
-        )
+def _source(name: str, listing: Listing, smiles: Mapping[str, str]) -> Source:
+    nouns = ("molecule", "molecules")
+    return MemorySource(
+        "graph", name, listing, lambda item: molecule_reading(smiles[item.id]), nouns
+    )
+
+
+def open_molecules(text: str) -> Source:
+    """Molecules to be predicted: those of a table, or one by its SMILES.
+
+    Raises:
+        DataError: The table has no column of SMILES.
+    """
+    if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises on over-long names
+        return open_smiles(text, labelled=False)
+    return _source(text, Listing(items=(Item(id="0"),)), {"0": text})
 
 
 def _matches(data: str) -> bool:
@@ -147,25 +128,10 @@ def _matches(data: str) -> bool:
     return path.suffix.lower() == ".csv" and not is_folder(path) and COLUMN in header_of(path)
 
 
-SOURCES.add(
+LAYOUTS.add(
     "smiles",
-    SourceFormat(
-        layout="a CSV file with the columns smiles and label or target (molecules)",
-        matches=_matches,
-        open=open_smiles,
+    Layout(
+        "a CSV file with the columns smiles and label or target (molecules)", _matches, open_smiles
     ),
 )
-
-
-def _given(text: str) -> Source:
-    """What is to be predicted: the molecules of a table, or one by its SMILES.
-
-    Raises:
-        DataError: no such column.
-    """
-    if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises on over-long names
-        return open_smiles(text, labelled=False)
-    return MoleculeSource(name=text, listing=Listing(items=(Item(id="0"),)), smiles={"0": text})
-
-
-TEXTS.add("graph", _given)
+TEXTS.add("graph", open_molecules)

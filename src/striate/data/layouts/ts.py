@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.folder_walk import existing_path, few, is_folder
-from striate.data.layouts.layout import SOURCES, SourceFormat
-from striate.data.layouts.signal_arrays import SignalArrays
-from striate.data.readers.image import read_file
-from striate.data.source import Note, Source, UnreadableItem
+from striate.data.layouts.arrays import ArraySource
+from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.readers.content import read_content, refusing
+from striate.data.source import Note, Source
 from striate.errors import DataError
 from striate.typing import SplitName
 
-PARTS: Final[tuple[tuple[str, SplitName], ...]] = (
+SPLIT_ENDS: Final[tuple[tuple[str, SplitName], ...]] = (
     ("_train", "train"),
     ("_val", "val"),
     ("_test", "test"),
 )
-"""Ends of the names of files that are parts of one data set."""
+"""Ends of the names of files that are splits of one data set."""
 
 MAX_BYTES: Final = 4 * 2**30
 MISSING: Final = ("?", "nan")
@@ -41,9 +41,9 @@ class Series:
     """What one .ts file holds.
 
     Attributes:
-        arrays: (channels, samples) each, NaN where a value is missing.
-        answers: the last field of each line: a class or a target; empty text where there is none.
-        regression: whether the answers are numbers to predict.
+        arrays: The series, (channels, samples) each, NaN where a value is missing.
+        answers: The last field of each line: a class or a target; empty where there is none.
+        regression: Whether the answers are numbers to predict.
     """
 
     arrays: tuple[NDArray[np.float64], ...]
@@ -51,38 +51,34 @@ class Series:
     regression: bool
 
 
-def open_ts(path: str | Path) -> Source:
+def open_ts(path: str | Path, *, name: str | None = None) -> Source:
     """The series of a .ts file, or of a folder's NAME_TRAIN.ts and NAME_TEST.ts.
 
     Args:
-        path: the folder, the file of one part (the others beside it are read as well), or a file
-            without parts.
+        path: The folder, the file of one split (the others beside it are read as well), or a file
+            without splits.
+        name: The data's name in messages and in the run folder; the path by default.
 
     Raises:
-        DataError: no such file, a line that makes no sense (named), parts that do not fit.
+        DataError: There is no such file, a line makes no sense (it is named), or splits do not fit
+            each other.
     """
     path = existing_path(Path(path))
-    files = _parts_in(path) if path.is_dir() else _parts_beside(path)
-    found = {split: read_ts(file) for split, file in files}
-    regressions = {series.regression for series in found.values()}
-    if len(regressions) > 1:
-        raise DataError(f"the parts of {path} are not of one task", why="classes and targets")
-    arrays: list[NDArray[np.float64]] = []
-    answers: list[str] = []
-    splits: list[SplitName | None] = []
-    for split, series in found.items():
-        arrays += series.arrays
-        answers += series.answers
-        splits += [split] * len(series.arrays)
+    found = [(split, read_ts(file)) for split, file in _splits_of(path)]
+    regression = found[0][1].regression
+    if any(series.regression != regression for _, series in found):
+        raise DataError(f"the splits of {path} are not of one task", why="classes and targets")
+    arrays = [array for _, series in found for array in series.arrays]
+    answers = [answer for _, series in found for answer in series.answers]
     _check_channels(path, arrays)
     filled, notes = _without_gaps(arrays)
-    regression = regressions.pop()
-    return SignalArrays(
+    return ArraySource(
         filled,
         labels=None if regression or not all(answers) else answers,
         targets=[float(answer) for answer in answers] if regression else None,
-        splits=splits if len(found) > 1 else None,
-        name=str(path),
+        kind="signal",
+        splits=[s for s, series in found for _ in series.arrays] if len(found) > 1 else None,
+        name=name or str(path),
         notes=notes,
     )
 
@@ -91,45 +87,36 @@ def read_ts(path: Path) -> Series:
     """The content of one .ts file.
 
     Raises:
-        DataError: it cannot be read; a line of the data is named by its number.
+        DataError: The file cannot be read; a line of the data is named by its number.
     """
-    try:
-        text = read_file(path, MAX_BYTES).decode("utf-8-sig", "replace")
-    except UnreadableItem as error:
-        raise DataError(f"cannot read {path}", why=error.reason) from None
+    with refusing(path):
+        text = read_content(path, MAX_BYTES).decode("utf-8-sig", "replace")
     header: dict[str, str] = {}
-    arrays: list[NDArray[np.float64]] = []
-    answers: list[str] = []
-    in_data = False
+    items: list[tuple[NDArray[np.float64], str]] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
         if not line or line.startswith(("#", "%")):
             continue
-        if not in_data:
-            in_data = _header_line(path, number, line, header)
-            continue
         try:
-            array, answer = _item(line, header)
+            if "data" in header:
+                items.append(_item(line, header))
+            else:
+                key, value = _header_line(line)
+                header[key] = value
         except ValueError as error:
             raise DataError(f"cannot read {path}", why=f"line {number}: {error}") from None
-        arrays.append(array)
-        answers.append(answer)
-    if not arrays:
+    if not items:
         raise DataError(f"{path} holds no series", why="there is nothing after @data")
-    regression = _says(header, "targetlabel")
-    return Series(arrays=tuple(arrays), answers=tuple(answers), regression=regression)
+    arrays, answers = zip(*items, strict=True)
+    return Series(arrays=arrays, answers=answers, regression=_says(header, "targetlabel"))
 
 
-def _header_line(path: Path, number: int, line: str, header: dict[str, str]) -> bool:
-    """Take in a line before the data; True where the data begins."""
+def _header_line(line: str) -> tuple[str, str]:
+    """The name and the value of a line before the data."""
     if not line.startswith("@"):
-        raise DataError(
-            f"cannot read {path}",
-            why=f"line {number} stands before @data and does not begin with @",
-        )
+        raise ValueError("it stands before @data and does not begin with @")
     key, _, value = line[1:].partition(" ")
-    header[key.lower()] = value.strip()
-    return key.lower() == "data"
+    return key.lower(), value.strip()
 
 
 def _says(header: dict[str, str], key: str) -> bool:
@@ -138,7 +125,7 @@ def _says(header: dict[str, str], key: str) -> bool:
 
 
 def _item(line: str, header: dict[str, str]) -> tuple[NDArray[np.float64], str]:
-    """A line as (channels, samples) and its class or target."""
+    """The series of a line, (channels, samples), and its class or target."""
     if _says(header, "timestamps"):
         raise ValueError("times beside the values are not read; leave them out")
     fields = line.split(":")
@@ -190,59 +177,47 @@ def _without_gaps(
     filled: list[NDArray[np.float64]] = []
     notes: dict[int, tuple[Note, ...]] = {}
     for index, array in enumerate(arrays):
-        missing = ~np.isfinite(array)
-        if not missing.any():
+        held = np.isfinite(array)
+        if held.all() or not held.any(axis=1).all():
             filled.append(array)
             continue
-        held = np.flatnonzero(~missing.all(axis=0))
-        if not held.size or missing.all(axis=1).any():
-            filled.append(array)
-            continue
-        array, missing = array[:, : held[-1] + 1].copy(), missing[:, : held[-1] + 1]
-        for channel, gaps in zip(array, missing, strict=True):
-            channel[gaps] = np.interp(np.flatnonzero(gaps), np.flatnonzero(~gaps), channel[~gaps])
+        length = int(np.flatnonzero(held.any(axis=0))[-1]) + 1
+        array, held = array[:, :length].copy(), held[:, :length]
+        for channel, there in zip(array, held, strict=True):
+            moments = np.arange(length)
+            channel[~there] = np.interp(moments[~there], moments[there], channel[there])
         filled.append(array)
-        if missing.any():
-            message = f"{int(missing.sum())} missing values were interpolated"
-            note = Note(code="missing-values", message=message, ids=(str(index),), severity="info")
-            notes[index] = (note,)
+        if not held.all():
+            message = f"{int((~held).sum())} missing values were interpolated"
+            notes[index] = (Note(code="missing-values", message=message, severity="info"),)
     return filled, notes
 
 
-def _parts_in(folder: Path) -> list[tuple[SplitName | None, Path]]:
-    """The parts of the one data set of a folder.
+def _splits_of(path: Path) -> list[tuple[SplitName | None, Path]]:
+    """The splits of the one data set of a folder, or of the one that a file belongs to.
 
     Raises:
-        DataError: several data sets.
+        DataError: The folder holds several data sets.
     """
-    files = _ts_files(folder)
-    starts = {_split_name(file)[0] for file in files if _split_name(file)[1] is not None}
-    if len(starts) > 1 and folder.name.lower() in {start.lower() for start in starts}:
-        starts = {start for start in starts if start.lower() == folder.name.lower()}
-    if len(starts) > 1:
-        raise DataError(
-            f"{folder} holds several data sets",
-            why=few(sorted(starts)),
-            fix="name one of the files",
-        )
-    return _parts(files, starts.pop())
-
-
-def _parts_beside(path: Path) -> list[tuple[SplitName | None, Path]]:
-    start, split = _split_name(path)
-    if split is None:
+    name, split = _split_name(path)
+    if split is None and not path.is_dir():
         return [(None, path)]
-    return _parts(_ts_files(path.parent), start)
-
-
-def _parts(files: list[Path], start: str) -> list[tuple[SplitName | None, Path]]:
-    by_split = {_split_name(file)[1]: file for file in files if _split_name(file)[0] == start}
-    return [(split, by_split[split]) for _, split in PARTS if split in by_split]
+    files = {_split_name(file): file for file in _ts_files(path if path.is_dir() else path.parent)}
+    names = {name}
+    if path.is_dir():
+        names = {start for start, split in files if split is not None}
+        names = {start for start in names if start.lower() == path.name.lower()} or names
+    if len(names) > 1:
+        raise DataError(
+            f"{path} holds several data sets", why=few(sorted(names)), fix="name one of the files"
+        )
+    (name,) = names
+    return [(split, files[name, split]) for _, split in SPLIT_ENDS if (name, split) in files]
 
 
 def _split_name(path: Path) -> tuple[str, SplitName | None]:
-    """The data set's name and the part: ("GunPoint", "train") of GunPoint_TRAIN.ts."""
-    for end, split in PARTS:
+    """The data set's name and the split: ("GunPoint", "train") of GunPoint_TRAIN.ts."""
+    for end, split in SPLIT_ENDS:
         if path.stem.lower().endswith(end):
             return path.stem[: -len(end)], split
     return path.stem, None
@@ -261,12 +236,11 @@ def _matches(data: str) -> bool:
         return False
 
 
-SOURCES.add(
+LAYOUTS.add(
     "ts",
-    SourceFormat(
-        layout="a .ts file of the UCR and UEA archives, or a folder with NAME_TRAIN.ts and "
-        "NAME_TEST.ts",
-        matches=_matches,
-        open=open_ts,
+    Layout(
+        "a .ts file of the UCR and UEA archives, or a folder with NAME_TRAIN.ts and NAME_TEST.ts",
+        _matches,
+        open_ts,
     ),
 )

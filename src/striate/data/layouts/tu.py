@@ -9,86 +9,40 @@ Source: Morris et al., "TUDataset", 2020, arXiv:2007.08663.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import check_classes, existing_path, is_folder
-from striate.data.layouts.layout import SOURCES, SourceFormat
-from striate.data.source import Item, Listing, Note, Reading, Source
+from striate.data.folder_walk import existing_path, is_folder
+from striate.data.layouts.graphs import degree_features, graph_reading, graphs_source
+from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.source import Item, Note, Reading, Source
 from striate.errors import DataError
 
 
-class GraphSource(Source):
-    """Graphs held in memory.
-
-    Args:
-        name: for messages.
-        listing: the items.
-        readings: of each item, in order.
-    """
-
-    kind = "graph"
-
-    def __init__(self, *, name: str, listing: Listing, readings: Sequence[Reading]) -> None:
-        self.name, self.listing = name, listing
-        self._readings = {
-            item.id: reading for item, reading in zip(listing.items, readings, strict=True)
-        }
-
-    def read(self, item: Item, size: int | None = None) -> Reading:
-        """The graph."""
-        return self._readings[item.id]
-
-
-def graph_reading(
-    nodes: NDArray[np.float32],
-    edges: NDArray[np.int64],
-    edge_features: NDArray[np.float32] | None = None,
-) -> Reading:
-    """A graph as a reading, with its edges put in order; hashed by all it holds.
-
-    Args:
-        nodes: (features, nodes).
-        edges: (2, edges) in any order.
-        edge_features: (features, edges).
-    """
-    order = np.lexsort((edges[0], edges[1]))
-    edges = np.ascontiguousarray(edges[:, order])
-    nodes = np.ascontiguousarray(nodes, np.float32)
-    digest = hashlib.sha256(repr((nodes.shape, edges.shape)).encode())
-    digest.update(nodes.tobytes() + edges.tobytes())
-    if edge_features is not None:
-        edge_features = np.ascontiguousarray(edge_features[:, order], np.float32)
-        digest.update(edge_features.tobytes())
-    return Reading(array=nodes, sha256=digest.hexdigest(), edges=edges, edge_features=edge_features)
-
-
-def open_tu(folder: str | Path) -> GraphSource:
+def open_tu(folder: str | Path) -> Source:
     """The graphs of a folder in the TU format.
 
     Raises:
-        DataError: a file is missing or a line makes no sense (named), an edge to a node that is not
-            there or between two graphs, files of different lengths, fewer than two classes.
+        DataError: A file is missing or a line makes no sense (named), an edge leads to a node that
+            is not there or to another graph, files have different lengths, or there are fewer than
+            two classes.
     """
     root = Path(folder)
-    prefix = _prefix(root)
-    assert prefix is not None, "only folders that match are opened"
-    graph_of_node = _whole(root / f"{prefix}_graph_indicator.txt")[:, 0]
-    edges = _edges(root / f"{prefix}_A.txt", graph_of_node)
-    nodes, notes = _node_features(root, prefix, graph_of_node, edges)
-    of_edges = _features(root, prefix, "edge", edges.shape[1])
-    items = _items(root, prefix, graph_of_node)
-    listing_notes = check_classes(items, str(folder)) if items[0].label is not None else []
-    return GraphSource(
-        name=str(folder),
-        listing=Listing(items=tuple(items), notes=(*notes, *listing_notes)),
-        readings=_readings(nodes, edges, of_edges, graph_of_node, len(items)),
-    )
+    start = root / (_prefix(root) or "")
+    graph_of_node = _whole(_file(start, "graph_indicator"))[:, 0]
+    edges = _edges(_file(start, "A"), graph_of_node)
+    nodes, notes = _node_features(start, graph_of_node, edges)
+    of_edges = _features(start, "edge", edges.shape[1])
+    items = _items(start, graph_of_node)
+    readings = _readings(nodes, edges, of_edges, graph_of_node, len(items))
+    return graphs_source(str(folder), items, readings, notes)
+
+
+def _file(start: Path, what: str) -> Path:
+    return start.with_name(f"{start.name}_{what}.txt")
 
 
 def _readings(
@@ -117,7 +71,7 @@ def _readings(
 
 
 def _edges(path: Path, graph_of_node: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(2, edges) source and target, from 0."""
+    """The source and the target of each edge, (2, edges), from 0."""
     pairs = _whole(path, width=2)
     count = len(graph_of_node)
     outside = np.flatnonzero(((pairs < 1) | (pairs > count)).any(1))
@@ -141,14 +95,14 @@ def _edges(path: Path, graph_of_node: NDArray[np.int64]) -> NDArray[np.int64]:
     return edges
 
 
-def _items(root: Path, prefix: str, graph_of_node: NDArray[np.int64]) -> list[Item]:
-    indicator = root / f"{prefix}_graph_indicator.txt"
-    if len(graph_of_node) and (graph_of_node[0] < 1 or (np.diff(graph_of_node) < 0).any()):
-        line = int(np.flatnonzero(np.diff(graph_of_node, prepend=1) < 0)[0]) + 1
+def _items(start: Path, graph_of_node: NDArray[np.int64]) -> list[Item]:
+    indicator = _file(start, "graph_indicator")
+    backwards = np.flatnonzero(np.diff(graph_of_node, prepend=1) < 0)
+    if backwards.size:
         raise DataError(
-            f"{indicator}, line {line}: graphs are to come one after the other, from 1 up"
+            f"{indicator}, line {backwards[0] + 1}: graphs are to come one after the other, from 1 up"
         )
-    labels, attributes = (root / f"{prefix}_graph_{w}.txt" for w in ("labels", "attributes"))
+    labels, attributes = _file(start, "graph_labels"), _file(start, "graph_attributes")
     classify = labels.is_file() or not attributes.is_file()
     values = _whole(labels) if classify else _numbers(attributes)
     if len(values) < graph_of_node.max(initial=0):
@@ -165,27 +119,21 @@ def _items(root: Path, prefix: str, graph_of_node: NDArray[np.int64]) -> list[It
 
 
 def _node_features(
-    root: Path, prefix: str, graph_of_node: NDArray[np.int64], edges: NDArray[np.int64]
+    start: Path, graph_of_node: NDArray[np.int64], edges: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], tuple[Note, ...]]:
-    """(features, nodes); without any, a constant and the logarithm of the degree."""
+    """The features, (features, nodes); without any, a constant and the logarithm of the degree."""
     count = len(graph_of_node)
-    found = _features(root, prefix, "node", count)
-    if found is not None:
-        return found, ()
-    degrees = np.log1p(np.bincount(edges[1], minlength=count))
-    message = "the nodes have no features: they got a constant and the logarithm of their degree"
-    note = Note(code="no-node-features", message=message, severity="info")
-    return np.stack([np.ones(count), degrees]).astype(np.float32), (note,)
+    found = _features(start, "node", count)
+    return degree_features(edges[1], count) if found is None else (found, ())
 
 
-def _features(root: Path, prefix: str, what: str, count: int) -> NDArray[np.float32] | None:
-    """(features, count) labels as one feature for each value, then attributes; None without any."""
+def _features(start: Path, what: str, count: int) -> NDArray[np.float32] | None:
+    """Labels as one feature for each value, then attributes, (features, count); None without any."""
     parts = []
-    labels = root / f"{prefix}_{what}_labels.txt"
+    labels, attributes = _file(start, f"{what}_labels"), _file(start, f"{what}_attributes")
     if labels.is_file():
         for column in _checked(labels, _whole(labels), count).T:
             parts.append((column == np.unique(column)[:, None]).astype(np.float32))
-    attributes = root / f"{prefix}_{what}_attributes.txt"
     if attributes.is_file():
         parts.append(_checked(attributes, _numbers(attributes), count).T.astype(np.float32))
     return np.concatenate(parts) if parts else None
@@ -206,10 +154,10 @@ def _whole(path: Path, width: int | None = None) -> NDArray[np.int64]:
 
 
 def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
-    """(lines, numbers a line) of a text file, between commas.
+    """The numbers of a text file, between commas, (lines, numbers a line).
 
     Raises:
-        DataError: no such file, or a line with no finite numbers or another count, named.
+        DataError: There is no such file, or a line (named) has no finite numbers or another count.
     """
     lines = existing_path(path).read_text("utf-8-sig", errors="replace").splitlines()
     while lines and not lines[-1].strip():
@@ -245,11 +193,9 @@ def _matches(data: str) -> bool:
     return is_folder(data) and _prefix(Path(data)) is not None
 
 
-SOURCES.add(
+LAYOUTS.add(
     "tu",
-    SourceFormat(
-        layout="a folder in the TU format (NAME_A.txt, NAME_graph_indicator.txt, ...)",
-        matches=_matches,
-        open=open_tu,
+    Layout(
+        "a folder in the TU format (NAME_A.txt, NAME_graph_indicator.txt, ...)", _matches, open_tu
     ),
 )

@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.readers.image import read_file
+from striate.data.packages import imported
+from striate.data.readers.content import head_of, read_content
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.readers.signal import MAX_BYTES, signal_reading
-from striate.data.source import Reading, UnreadableItem
-from striate.errors import MissingExtraError, one_line
+from striate.data.source import FileContent, Reading, UnreadableItem
+from striate.errors import one_line
 
 WAV_SUFFIXES: Final = (".wav", ".wave")
 OTHER_SUFFIXES: Final = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
@@ -24,34 +25,33 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 MAX_RATE: Final = 10_000_000
 """Samples a second; a header that says more is wrong."""
 
+_MAGIC: Final = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"\xff\xfb", b"\xff\xf3")
+"""How files of sound begin."""
 
-def read_sound(path: Path) -> Reading:
+
+def read_sound(data: FileContent) -> Reading:
     """A sound as float32 (channels, samples); full scale of whole numbers is 1.
 
     Raises:
-        UnreadableItem: not a sound, or the header promises another length than there is.
-        MissingExtraError: a format other than plain WAV without soundfile.
+        UnreadableItem: It is no sound, or its header promises another length than there is.
+        MissingExtraError: It is of a format other than plain WAV, and soundfile is not installed.
     """
-    content = read_file(path, MAX_BYTES)
-    if not content:
-        raise UnreadableItem("empty file")
+    content = read_content(data, MAX_BYTES)
     sha256 = hashlib.sha256(content).hexdigest()
+    plain = None
     if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
         plain = _wav(content)
-        if plain is not None:
-            array, rate = plain
-            return signal_reading(array, sha256, rate)
-    elif path.suffix.lower() in WAV_SUFFIXES:
+    elif isinstance(data, Path) and data.suffix.lower() in WAV_SUFFIXES:
         raise UnreadableItem("not a WAV file")
-    array, rate = _by_soundfile(content)
+    array, rate = plain or _by_soundfile(content)
     return signal_reading(array, sha256, rate)
 
 
 def _wav(content: bytes) -> tuple[NDArray[Any], float] | None:
-    """Samples and rate of a WAV file; None for a coding that is neither PCM nor float.
+    """The samples and the rate of a WAV file; None for a coding that is neither PCM nor float.
 
     Raises:
-        UnreadableItem: parts are missing, or a length is wrong.
+        UnreadableItem: A part is missing, or a length is wrong.
     """
     chunks = _chunks(content)
     if b"fmt " not in chunks or len(chunks[b"fmt "]) < 16:
@@ -81,7 +81,7 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
     """The parts of a RIFF file by name, the first of each.
 
     Raises:
-        UnreadableItem: a part is longer than the file.
+        UnreadableItem: A part is longer than the file.
     """
     chunks: dict[bytes, bytes] = {}
     at = 12
@@ -99,7 +99,7 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
 
 
 def _samples(data: bytes, coding: int, width: int) -> NDArray[Any] | None:
-    """Samples as float32, whole numbers scaled to -1..1; None for an unknown width."""
+    """The samples as float32, whole numbers scaled to -1..1; None for an unknown width."""
     if coding == _FLOAT:
         return np.frombuffer(data, f"<f{width}").astype(np.float32) if width in (4, 8) else None
     if width == 1:
@@ -116,10 +116,7 @@ def _samples(data: bytes, coding: int, width: int) -> NDArray[Any] | None:
 
 
 def _by_soundfile(content: bytes) -> tuple[NDArray[Any], float]:
-    try:
-        import soundfile
-    except ImportError:
-        raise MissingExtraError("soundfile", "signal") from None
+    soundfile = imported("soundfile", "signal")
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             needed = file.frames * file.channels * 4
@@ -137,5 +134,10 @@ def _by_soundfile(content: bytes) -> tuple[NDArray[Any], float]:
 
 READERS.add(
     "sound",
-    FileReader(kind="signal", suffixes=WAV_SUFFIXES + OTHER_SUFFIXES, read=read_sound),
+    FileReader(
+        "signal",
+        WAV_SUFFIXES + OTHER_SUFFIXES,
+        read_sound,
+        lambda data: head_of(data, 4).startswith(_MAGIC),
+    ),
 )

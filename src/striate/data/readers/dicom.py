@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,35 +17,29 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from striate.data.readers.image import read_file
-from striate.data.readers.orientation import canonical
-from striate.data.readers.volume import volume_reading
+from striate.data.packages import imported
+from striate.data.readers.content import head_of, read_content
+from striate.data.readers.volume import canonical, volume_reading
 from striate.data.source import Note, Reading, UnreadableItem
 from striate.errors import MissingExtraError
 
 MAX_BYTES: Final = 2**30
-"""Largest file of a slice."""
+"""The largest file of a slice."""
 
 MAX_VOXELS: Final = 2**31
-"""Most voxels of a series."""
+"""The most voxels of a series."""
 
 SUFFIXES: Final = (".dcm", ".dicom")
 
 _NEEDED: Final = ("Rows", "Columns", "BitsAllocated", "PixelData")
 
 _UNEVEN: Final = 0.1
-"""Share of the usual gap between slices by which one may differ."""
+"""The share of the usual gap between slices by which one may differ."""
 
 
 def is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's preamble, or a DICOM file's suffix."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return path.suffix.lower() in SUFFIXES or head_of(path, 132)[128:] == b"DICM"
 
 
 def read_series(paths: Sequence[Path]) -> Reading:
@@ -55,19 +50,20 @@ def read_series(paths: Sequence[Path]) -> Reading:
     the orientation is then unknown.
 
     Args:
-        paths: one file a slice, in any order.
+        paths: The files, one a slice, in any order.
 
     Raises:
-        UnreadableItem: a file cannot be read (it is named), has colours or several frames; slices of
-            several series, of different sizes or directions; a missing slice.
+        UnreadableItem: A file cannot be read (it is named), has colours or several frames; the
+            slices are of several series, of different sizes or directions; or one is missing.
         MissingExtraError: pydicom is not installed.
     """
     digest = hashlib.sha256()
     slices = []
     for path in sorted(paths):
-        content = read_file(path, MAX_BYTES)
+        with _naming(path.name):
+            content = read_content(path, MAX_BYTES)
+            slices.append((path.name, _dataset(content)))
         digest.update(hashlib.sha256(content).digest())
-        slices.append((path.name, _dataset(path, content)))
     _check_one_series([dataset for _, dataset in slices])
     first = slices[0][1]
     if len(slices) * int(first.Rows) * int(first.Columns) > MAX_VOXELS:
@@ -89,27 +85,31 @@ def read_series(paths: Sequence[Path]) -> Reading:
     return volume_reading(turned[None], digest.hexdigest(), spacing)
 
 
-def _dataset(path: Path, content: bytes) -> Any:
-    try:
-        import pydicom
-    except ImportError:
-        raise MissingExtraError("pydicom", "volume") from None
-    if not content:
-        raise UnreadableItem(f"{path.name}: empty file")
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Name the slice in what is wrong with it: pydicom's and NumPy's errors are of the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(io.BytesIO(content), force=False)
-            missing = [name for name in _NEEDED if name not in dataset]
+            yield
+    except MissingExtraError:
+        raise
+    except UnreadableItem as error:
+        raise UnreadableItem(f"{name}: {error.reason}") from None
     except Exception as error:
-        # pydicom raises nearly every built-in exception on a broken file; each is of the file.
-        raise UnreadableItem(f"{path.name}: no DICOM image: {error}") from None
+        # pydicom raises nearly every built-in exception on a broken file.
+        raise UnreadableItem(f"{name}: no DICOM image: {error}") from None
+
+
+def _dataset(content: bytes) -> Any:
+    dataset = imported("pydicom", "volume").dcmread(io.BytesIO(content), force=False)
+    missing = [name for name in _NEEDED if name not in dataset]
     if missing:
-        raise UnreadableItem(f"{path.name}: no DICOM image: without {', '.join(missing)}")
+        raise UnreadableItem(f"no DICOM image: without {', '.join(missing)}")
     if int(dataset.get("NumberOfFrames", 1) or 1) > 1:
-        raise UnreadableItem(f"{path.name}: several frames in one file; save one file a slice")
+        raise UnreadableItem("several frames in one file; save one file a slice")
     if int(dataset.get("SamplesPerPixel", 1)) != 1:
-        raise UnreadableItem(f"{path.name}: colours, where grey values are needed")
+        raise UnreadableItem("colours, where grey values are needed")
     return dataset
 
 
@@ -130,7 +130,7 @@ def _check_one_series(datasets: Sequence[Any]) -> None:
 
 
 def _even_gap(along: Float[np.ndarray, " slices"], names: Sequence[str], first: Any) -> float:
-    """Millimetres from slice to slice."""
+    """The millimetres from slice to slice."""
     if len(along) == 1:
         return float(first.get("SpacingBetweenSlices") or first.get("SliceThickness") or 1.0)
     gaps = np.diff(along)
@@ -163,17 +163,11 @@ def _by_number(slices: list[tuple[str, Any]], sha256: str) -> Reading:
 
 
 def _values(name: str, dataset: Any) -> NDArray[np.float32]:
-    """A slice's (rows, columns), scaled as its file says."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = np.asarray(dataset.pixel_array, np.float32)
-            slope, intercept = (
-                float(dataset.get(key, default))
-                for key, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
-            )
-    except Exception as error:
-        raise UnreadableItem(f"{name}: {error}") from None
-    if stored.ndim != 2:
-        raise UnreadableItem(f"{name}: an image of shape {stored.shape}")
+    """The values of a slice (rows, columns), scaled as its file says."""
+    with _naming(name):
+        stored = np.asarray(dataset.pixel_array, np.float32)
+        slope = float(dataset.get("RescaleSlope", 1))
+        intercept = float(dataset.get("RescaleIntercept", 0))
+        if stored.ndim != 2:
+            raise UnreadableItem(f"an image of shape {stored.shape}")
     return stored * np.float32(slope) + np.float32(intercept)

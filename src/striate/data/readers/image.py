@@ -1,6 +1,6 @@
-"""One image file to uint8 (3, height, width) RGB, whatever the file holds.
+"""Images, from files and arrays to uint8 (3, height, width) RGB, whatever they hold.
 
-Pure Pillow and numpy: a decoding process starts fast because torch is not imported here.
+Pure Pillow and NumPy: a decoding process starts fast because torch is not imported here.
 
 What a file may hold, and what comes out of it:
 
@@ -15,25 +15,30 @@ What a file may hold, and what comes out of it:
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
-import os
-import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from striate.data.source import Note, Reading, UnreadableItem
-from striate.errors import ArgumentError, one_line
+from striate.data.readers.content import head_of, read_content
+from striate.data.readers.reader import (
+    ARRAYS,
+    READERS,
+    ArrayKind,
+    Arrays,
+    FileReader,
+    stored_item,
+)
+from striate.data.source import FileContent, Note, Reading, UnreadableItem
+from striate.errors import DataError, one_line
 
 FORMATS: Final = {
     "AVIF": (".avif", ".avifs"),
@@ -96,85 +101,40 @@ _SIGNATURES: Final = (
 )
 """Offset and first bytes of the formats that a refusal can name."""
 
-_ERRNO_REASONS: Final = {
-    errno.ENOENT: "file not found",
-    errno.ENOTDIR: "file not found",
-    errno.EACCES: "no permission to read it",
-    errno.EPERM: "no permission to read it",
-    errno.EISDIR: "a folder, not a file",
-    errno.ENAMETOOLONG: "path too long",
-    errno.ELOOP: "a loop of links",
-    errno.ENXIO: "not a regular file",
-}
+MAX_PIXELS: Final = 128 * 2**20
+"""The most pixels of an image as stored; Pillow's own limit is a little higher."""
 
-_ORIENTATION_TAG: Final = 0x0112
-_TRANSPOSE: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What brings an image of each EXIF orientation upright."""
+MAX_BYTES: Final = 2**30
+"""The largest size of a file."""
 
-_PILLOW_MAX_PIXELS: Final = 178_956_970
-"""Where Pillow itself refuses an image (twice its MAX_IMAGE_PIXELS)."""
+MIN_SIDE: Final = 4
+"""The smallest shorter side of an image, in pixels."""
 
 _MAX_REASON: Final = 200
 """Characters of a decoder's message that are kept."""
 
+_BROKEN: Final = "broken-metadata"
+
 _WARNINGS_LOCK = threading.Lock()
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecodeLimits:
-    """How much one file may ask for.
-
-    Attributes:
-        max_pixels: width times height as stored, at most 178,956,970 (Pillow's own limit).
-        max_bytes: size of the file.
-        min_side: the shorter side, in pixels.
-        seconds: time to decode, where a decoding process can be stopped.
-    """
-
-    max_pixels: int = 128 * 2**20
-    max_bytes: int = 2**30
-    min_side: int = 4
-    seconds: float = 10.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.max_pixels <= _PILLOW_MAX_PIXELS:
-            raise ArgumentError(
-                f"max_pixels={self.max_pixels}", why=f"allowed are 1 to {_PILLOW_MAX_PIXELS}"
-            )
-
-
-DEFAULT_LIMITS: Final = DecodeLimits()
-
-
-def decode_image(
-    data: bytes | Path, *, size: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS
-) -> Reading:
-    """Decode one image file to uint8 (3, height, width), RGB.
+def decode_image(data: FileContent | Image.Image, *, size: int | None = None) -> Reading:
+    """Decode one image to uint8 (3, height, width), RGB.
 
     Args:
-        data: the file's content, or its path.
-        size: the shorter side wanted, in pixels. A larger image is scaled down by a whole
+        data: An image file, by its path or its bytes, or an image of Pillow's, which is left as
+            it is.
+        size: The shorter side wanted, in pixels. A larger image is scaled down by a whole
             factor, a JPEG while it is decoded; its shorter side stays at least this.
-        limits: what is refused.
 
     Raises:
-        UnreadableItem: with the reason why not.
+        UnreadableItem: The image cannot be decoded; the reason says why.
     """
-    content = data if isinstance(data, bytes) else read_file(data, limits.max_bytes)
-    if not content:
-        raise UnreadableItem("empty file")
+    content = b"" if isinstance(data, Image.Image) else read_content(data, MAX_BYTES)
     notes: list[Note] = []
     try:
-        image = _load(content, size, limits, notes)
-        image = _flatten(image, notes)
+        image = data.copy() if isinstance(data, Image.Image) else _load(content, size, notes)
+        image = _flatten(_upright(image, notes), notes)
     except UnreadableItem:
         raise
     except Exception as error:
@@ -187,104 +147,63 @@ def decode_image(
         image = _reduce(image, size)
     return Reading(
         array=_channels_first(image),
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=hashlib.sha256(content or image.tobytes()).hexdigest(),
         notes=tuple(notes),
     )
 
 
-def read_file(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file.
-
-    A FIFO or a device is not opened, and one that takes the place of a file just then does not
-    hang, for files are opened without blocking.
-
-    Raises:
-        UnreadableItem: it cannot be read, or it holds more than `max_bytes`.
-    """
-    try:
-        _check_regular(path.stat(), max_bytes)
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            _check_regular(os.fstat(descriptor), max_bytes)
-            return file.read()
-    except OSError as error:
-        raise UnreadableItem(os_reason(error)) from error
-    except UnreadableItem:
-        raise
-    except ValueError as error:  # a NUL in the path
-        raise UnreadableItem("not a file name") from error
-
-
-def _check_regular(status: os.stat_result, max_bytes: int) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableItem("a folder, not a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableItem("not a regular file")
-    if status.st_size > max_bytes:
-        raise UnreadableItem(f"{status.st_size} bytes, over the limit of {max_bytes}")
-
-
-def os_reason(error: OSError) -> str:
-    """What the system's error means, in a few words."""
-    known = _ERRNO_REASONS.get(error.errno or 0)
-    return known or (error.strerror or str(error)).lower()
-
-
 def sniff(content: bytes) -> str | None:
-    """Name of the image format whose first bytes these are; None where none is known."""
+    """The name of the image format whose first bytes these are; None where none is known."""
     for offset, magic, name in _SIGNATURES:
         if content.startswith(magic, offset):
             return name
     return None
 
 
-def _load(content: bytes, size: int | None, limits: DecodeLimits, notes: list[Note]) -> Image.Image:
-    """The first frame, upright and with its pixels loaded, in the mode it is stored in."""
-    with _pillow_warnings() as messages:
+def _load(content: bytes, size: int | None, notes: list[Note]) -> Image.Image:
+    """The first frame with its pixels loaded, as it is stored."""
+    with _pillow_warnings(notes):
         image = Image.open(io.BytesIO(content), formats=list(FORMATS))
         width, height = image.size
-        if width * height > limits.max_pixels:
+        if width * height > MAX_PIXELS:
             raise UnreadableItem(
-                f"over the pixel limit: {width}x{height}, allowed are {limits.max_pixels} pixels"
+                f"over the pixel limit: {width}x{height}, allowed are {MAX_PIXELS} pixels"
             )
-        if min(width, height) < limits.min_side:
+        if min(width, height) < MIN_SIDE:
             raise UnreadableItem(
-                f"under the minimum size: {width}x{height}, the shorter side must be "
-                f"{limits.min_side}"
+                f"under the minimum size: {width}x{height}, the shorter side must be {MIN_SIDE}"
             )
         notes += _frame_notes(image)
         if size is not None and size >= _JPEG_BLOCK and image.format in ("JPEG", "MPO"):
             image.draft(image.mode, (size, size))
     image.load()
-    with _pillow_warnings() as late_messages:
-        transpose = _TRANSPOSE.get(_orientation(image, late_messages))
-    for message in (messages + late_messages)[:1]:
-        notes.append(Note(code="broken-metadata", message=f"broken metadata: {one_line(message)}"))
-    return image if transpose is None else image.transpose(transpose)
+    return image
+
+
+def _upright(image: Image.Image, notes: list[Note]) -> Image.Image:
+    """Turn an image as its EXIF data asks; after loading, for TIFF turns itself."""
+    with _pillow_warnings(notes):
+        try:
+            ImageOps.exif_transpose(image, in_place=True)
+        except Exception as error:  # a broken EXIF block raises nearly anything
+            warnings.warn(f"EXIF: {error}", stacklevel=1)
+    return image
 
 
 @contextmanager
-def _pillow_warnings() -> Iterator[list[str]]:
-    """Collect Pillow's warnings; one thread at a time, for the filters are the process's."""
-    messages: list[str] = []
+def _pillow_warnings(notes: list[Note]) -> Iterator[None]:
+    """Note the first of Pillow's warnings; one thread at a time, for filters are the process's."""
     with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield messages
-        # A large image is judged by `DecodeLimits`, not by Pillow's milder limit.
-        messages += [
-            str(w.message)
-            for w in caught
-            if not issubclass(w.category, Image.DecompressionBombWarning)
-        ]
-
-
-def _orientation(image: Image.Image, messages: list[str]) -> int:
-    """The EXIF orientation, 1 where there is none; after loading, for TIFF turns itself."""
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception as error:  # a broken EXIF block raises nearly anything
-        messages.append(f"EXIF: {error}")
-        return 1
+        yield
+    # A large image is judged by `MAX_PIXELS`, not by Pillow's milder limit.
+    messages = [
+        one_line(str(w.message))
+        for w in caught
+        if not issubclass(w.category, Image.DecompressionBombWarning)
+    ]
+    if messages and not any(note.code == _BROKEN for note in notes):
+        notes.append(Note(code=_BROKEN, message=f"broken metadata: {messages[0]}"))
 
 
 def _frame_notes(image: Image.Image) -> list[Note]:
@@ -377,3 +296,83 @@ def _reason(error: Exception, content: bytes) -> str:
     if "truncated" in message.lower():
         return "truncated file"
     return f"damaged {name or 'image'} file: {message}"
+
+
+def _array_reader(
+    arrays: Arrays, extras: Mapping[str, NDArray[Any]], name: str
+) -> Callable[[int], Reading]:
+    """Images in one array (N, C, H, W), (N, H, W, C) or (N, H, W), with C 1 or 3.
+
+    Where both axes could be the channels, the first is. uint8 is taken as it is, booleans as 0
+    and 1; other numbers as 0..1, 0..255 or 0..65535, the first range that holds the whole array.
+    """
+    images = np.asarray(arrays)
+    axis, scale = _channel_axis(images, name), _full_scale(images, name)
+
+    def read(index: int) -> Reading:
+        image, sha256 = stored_item(images, index)
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise UnreadableItem(f"values that are not finite, at index {index}")
+        if image.dtype != np.uint8:
+            image = np.rint(image.astype(np.float32) * (255 / scale)).astype(np.uint8)
+        image = image[None] if axis is None else np.moveaxis(image, axis - 1, 0)
+        pixels = np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
+        return Reading(array=pixels, sha256=sha256)
+
+    return read
+
+
+def _channel_axis(images: NDArray[Any], name: str) -> int | None:
+    """The axis of the channels; None where there is none."""
+    if images.ndim == 3 and len(images):
+        return None
+    for axis in (1, 3):
+        if images.ndim == 4 and len(images) and images.shape[axis] in (1, 3):
+            return axis
+    raise DataError(
+        f"{name} has the shape {images.shape}",
+        why="images are (N, C, H, W), (N, H, W, C) or (N, H, W), with C 1 or 3",
+    )
+
+
+def _full_scale(images: NDArray[Any], name: str) -> float:
+    """The value that becomes 255."""
+    if images.dtype.kind not in "buif":
+        raise DataError(f"{name} holds {images.dtype}", why="images are numbers")
+    if images.dtype == np.uint8:
+        return 255.0
+    if images.dtype == np.bool_:
+        return 1.0
+    finite = np.isfinite(images)
+    low = float(images.min(where=finite, initial=0))
+    high = float(images.max(where=finite, initial=0))
+    scales = (1.0, 255.0, 65535.0) if images.dtype.kind == "f" else (255.0, 65535.0)
+    scale = next((s for s in scales if high <= s), None)
+    if low < 0 or scale is None:
+        raise DataError(
+            f"{name} has values from {low:g} to {high:g}",
+            why=f"images are 0 to {' or 0 to '.join(f'{s:g}' for s in scales)}",
+            fix="scale them to 0..255",
+        )
+    return scale
+
+
+def _is_one_image(shape: tuple[int, ...], channels: int) -> bool:
+    """Whether an array is one image: (H, W), or with an axis of 1 or 3 channels at either end."""
+    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in (1, 3) or shape[2] in (1, 3)))
+
+
+READERS.add(
+    "image",
+    FileReader(
+        "image",
+        tuple(sorted(IMAGE_SUFFIXES)),
+        decode_image,
+        lambda data: sniff(head_of(data, 132)) is not None,
+        sized=True,
+        isolated=True,
+        any_name=True,
+        objects=(Image.Image,),
+    ),
+)
+ARRAYS.add("image", ArrayKind(lambda shape, dtype: True, _is_one_image, _array_reader, last=True))

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.packages import imported
 from striate.data.source import Reading, UnreadableItem
-from striate.errors import MissingExtraError
 
 ELEMENTS: Final = ("B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
 HYBRIDIZATIONS: Final = ("SP", "SP2", "SP3")
@@ -45,13 +45,10 @@ def parse_smiles(smiles: str) -> Any:
     """The molecule that a SMILES names, as rdkit's.
 
     Raises:
-        UnreadableItem: it does not parse, or has no atoms.
+        UnreadableItem: The SMILES does not parse, or has no atoms.
         MissingExtraError: rdkit is not installed.
     """
-    try:
-        from rdkit import Chem, rdBase
-    except ImportError:
-        raise MissingExtraError("rdkit", "molecule") from None
+    Chem, rdBase = imported("rdkit.Chem", "molecule"), imported("rdkit.rdBase", "molecule")
     with rdBase.BlockLogs():  # its reasons go to standard error, many lines each
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None:
@@ -78,7 +75,7 @@ def molecule_reading(smiles: str) -> Reading:
     """A molecule as a graph; its hash is of the canonical SMILES, so one molecule has one.
 
     Raises:
-        UnreadableItem: it does not parse, or has no atoms.
+        UnreadableItem: The SMILES does not parse, or has no atoms.
         MissingExtraError: rdkit is not installed.
     """
     molecule = parse_smiles(smiles)
@@ -100,7 +97,7 @@ def molecule_reading(smiles: str) -> Reading:
 
 
 def _atoms(molecule: Any) -> NDArray[np.float32]:
-    """(features, atoms) in the order of `ATOM_FEATURES`."""
+    """The features of the atoms, (features, atoms), in the order of `ATOM_FEATURES`."""
     from rdkit.Chem import rdMolDescriptors
 
     shares = rdMolDescriptors._CalcCrippenContribs(molecule)
@@ -137,6 +134,6 @@ def _bond_features(bond: Any) -> list[float]:
 
 
 def _one_of(value: object, known: Any) -> list[float]:
-    """One-hot over the known values, and a last place for any other."""
+    """A one-hot vector over the known values, with a last place for any other."""
     places = [float(value == other) for other in known]
     return [*places, float(not any(places))]

@@ -6,6 +6,7 @@ The NIfTI-1 and NIfTI-2 formats: https://nifti.nimh.nih.gov; read with nibabel.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -13,105 +14,100 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.layouts.array_files import check_expansion
-from striate.data.readers.image import os_reason
-from striate.data.readers.orientation import canonical
+from striate.data.packages import imported
+from striate.data.readers.content import head_of, length_of, opened, sha256_of
+from striate.data.readers.npy import check_expansion
 from striate.data.readers.reader import READERS, FileReader
-from striate.data.readers.volume import file_sha256, volume_reading
-from striate.data.source import Note, Reading, UnreadableItem
-from striate.errors import DataError, MissingExtraError
+from striate.data.readers.volume import canonical, volume_reading
+from striate.data.source import FileContent, Note, Reading, UnreadableItem
 
 MILLIMETRES: Final = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
 _HEAD: Final = 544
 """Bytes that hold a header of either version, with the four that announce extensions."""
 
+_GZIP: Final = b"\x1f\x8b"
+
 _SIZES: Final = {348: "Nifti1Image", 540: "Nifti2Image"}
 
 
-def read_nifti(path: Path) -> Reading:
+def read_nifti(data: FileContent) -> Reading:
     """A volume from a NIfTI file; a fourth axis (time) becomes the channels.
 
-    The header is checked against the file before the voxels are read. An uncompressed file whose
-    values are not scaled stays mapped.
+    The header is checked against the file before the voxels are read. An uncompressed file on disk
+    whose values are not scaled stays mapped.
 
     Raises:
-        UnreadableItem: no NIfTI, another length than its header says, an expansion beyond reason,
-            values that are not finite or not real.
+        UnreadableItem: It is no NIfTI file, of another length than its header says, expands
+            beyond reason, or holds values that are not finite or not real.
         MissingExtraError: nibabel is not installed.
     """
-    image = _image(path)
+    image = _image(data)
     header = image.header
     array = _voxels(image)
     affine = np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         stored = array.transpose(2, 1, 0, *range(3, array.ndim))
         note = Note(code="no-orientation", message="the header gives no orientation and no spacing")
-        return volume_reading(_channels(stored), file_sha256(path), notes=(note,))
+        return volume_reading(_channels(stored), sha256_of(data), notes=(note,))
     turned, steps = canonical(array, affine)
     factor = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
     spacing = [factor * step for step in steps]
-    return volume_reading(_channels(turned), file_sha256(path), spacing)
+    return volume_reading(_channels(turned), sha256_of(data), spacing)
 
 
-def _image(path: Path) -> Any:
+def _image(data: FileContent) -> Any:
     """nibabel's image of a file whose length has been checked; voxels are not read yet."""
+    nibabel = imported("nibabel", "volume")
+    named_packed = isinstance(data, Path) and data.name.lower().endswith(".gz")
+    packed = named_packed or head_of(data, 2) == _GZIP
     try:
-        import nibabel
-    except ImportError:
-        raise MissingExtraError("nibabel", "volume") from None
-    packed = path.name.lower().endswith(".gz")
-    try:
-        with (gzip.open if packed else open)(path, "rb") as file:
+        with opened(data) as stored, gzip.open(stored) if packed else stored as file:
             head = file.read(_HEAD)
-            kind = getattr(nibabel, _version(head))
+            if not head:
+                raise UnreadableItem("empty file")
+            if (version := _version(head)) is None:
+                raise UnreadableItem("no NIfTI file: its first number is neither 348 nor 540")
+            kind = getattr(nibabel, version)
             header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
-            needed = _length(header)
+            needed, held = _length(header), length_of(data)
+            content = b""
             if packed:
-                check_expansion(path, needed, path.stat().st_size)
+                check_expansion(needed, held)
                 content = head + file.read(max(0, needed + 1 - len(head)))
                 held = len(content)
-            else:
-                held = path.stat().st_size
         if held < needed or (packed and held > needed):
-            what = f"at least {held}" if packed and held > needed else str(held)
+            what = f"at least {held}" if held > needed else str(held)
             raise UnreadableItem(f"the header needs {needed} bytes and there are {what}")
-        return kind.from_bytes(content) if packed else kind.from_filename(path, mmap="r")
+        if isinstance(data, bytes) or packed:
+            return kind.from_bytes(content or data)
+        return kind.from_filename(data, mmap="r")
     except UnreadableItem:
         raise
-    except DataError as error:
-        raise UnreadableItem(f"{error.what}: {error.why}") from None
     except (EOFError, zlib.error) as error:
         raise UnreadableItem(f"the compressed data is damaged: {error}") from None
-    except OSError as error:  # BadGzipFile among them
-        raise UnreadableItem(os_reason(error) if error.errno else str(error)) from None
     except Exception as error:
         # nibabel raises its own errors and numpy's on a broken header; each is of the file.
         raise UnreadableItem(f"no NIfTI file: {error}") from None
 
 
-def _version(head: bytes) -> str:
-    if not head:
-        raise UnreadableItem("empty file")
-    for size in (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")):
-        if size in _SIZES:
-            return _SIZES[size]
-    raise UnreadableItem("no NIfTI file: its first number is neither 348 nor 540")
+def _version(head: bytes) -> str | None:
+    """The name of nibabel's class for a file that begins so; None where it is no NIfTI file."""
+    sizes = (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big"))
+    return next((_SIZES[size] for size in sizes if size in _SIZES), None)
 
 
 def _length(header: Any) -> int:
-    """Bytes of a file with this header."""
+    """The number of bytes of a file with this header."""
     shape = [int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])]]
     if not 3 <= len(shape) <= 7 or min(shape) < 1:
         raise UnreadableItem(f"the header gives the shape {tuple(shape)}")
-    count = 1
-    for size in shape:  # in Python's integers, which do not overflow
-        count *= size
-    return int(header["vox_offset"]) + count * int(header.get_data_dtype().itemsize)
+    # In Python's integers, which do not overflow.
+    return int(header["vox_offset"]) + math.prod(shape) * int(header.get_data_dtype().itemsize)
 
 
 def _voxels(image: Any) -> NDArray[Any]:
-    """(x, y, z) or (x, y, z, channels), as stored where values are not scaled."""
+    """The values (x, y, z) or (x, y, z, channels), as stored where they are not scaled."""
     array: NDArray[Any] = np.asanyarray(image.dataobj)
     if array.dtype.names:  # colours: one field a channel
         array = np.stack([array[name] for name in array.dtype.names], -1)
@@ -128,4 +124,9 @@ def _channels(array: NDArray[Any]) -> NDArray[Any]:
     return array[None] if array.ndim == 3 else np.moveaxis(array, 3, 0)
 
 
-READERS.add("nifti", FileReader(kind="volume", suffixes=(".nii", ".nii.gz"), read=read_nifti))
+def _claims(data: FileContent) -> bool:
+    head = head_of(data, 4)
+    return head[:2] == _GZIP or _version(head) is not None
+
+
+READERS.add("nifti", FileReader("volume", (".nii", ".nii.gz"), read_nifti, _claims))

@@ -1,193 +1,255 @@
-"""Which files hold items of which kind, and how each is read: one place for every layout.
+"""What files, arrays and texts hold items of which kind, and how each is read.
 
-A new kind of file is one `READERS.add(...)` in a file of this folder; folders of class folders and
-manifests then take it. Images have their own way (`ImageFiles`) and are asked for first.
+A new file format is one `READERS.add(...)` in a file of this folder: folders of class folders,
+manifests and predictions then take it. A new kind of arrays is one `ARRAYS.add(...)`, and what is
+written rather than stored (a molecule's SMILES) is one `TEXTS.add(...)`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from striate.data.folder_walk import is_folder
-from striate.data.formats import load_formats
-from striate.data.layouts.image_files import ImageFiles
-from striate.data.readers.image import IMAGE_SUFFIXES
-from striate.data.source import Item, Listing, Reading, Source, UnreadableItem
+from striate.data.source import (
+    Decoding,
+    FileContent,
+    Item,
+    Listing,
+    Reading,
+    Source,
+    UnreadableItem,
+    load_formats,
+)
 from striate.errors import DataError
 from striate.registry import Registry
 from striate.typing import Kind
-
-
-def _any_file(path: Path) -> bool:
-    return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileReader:
-    """How files of some suffixes become readings.
-
-    Attributes:
-        kind: what such a file holds.
-        suffixes: ends of the file's name, in lower case (".wav", ".nii.gz").
-        read: the file's content; raises UnreadableItem with a reason to skip.
-        claims: whether a file of such a suffix is this reader's; looks at no more than the file's
-            head, and is False for a file that cannot be read. Only asked where several readers
-            share a suffix (".npy" may hold a series or a volume), and of folders.
-    """
-
-    kind: Kind
-    suffixes: tuple[str, ...]
-    read: Callable[[Path], Reading]
-    claims: Callable[[Path], bool] = _any_file
-
-
-READERS: Registry[FileReader] = Registry("kind of file")
 
 FOLDER: Final = "/"
 """The suffix of a folder that is one item (the slices of a volume)."""
 
 
-def readers_of(path: Path) -> list[FileReader]:
-    """The readers of a file's suffix, in the order of registration."""
-    load_formats()
-    name = _full_name(path)
-    return [reader for _, reader in READERS.items() if name.endswith(reader.suffixes)]
+@dataclass(frozen=True)
+class FileReader:
+    """How files of some formats become readings.
+
+    Attributes:
+        kind: The kind of items in such files.
+        suffixes: The ends of their names, in lower case (".wav", ".nii.gz").
+        read: Reads a file, given by its path or its bytes; raises UnreadableItem with a reason to
+            skip it.
+        claims: Whether the head of a file (or what lies in a folder) is of these formats. Asked
+            where several readers share a suffix (".npy" may hold a signal or a volume), of
+            folders, and of bytes, which have no name. False for what cannot be read.
+        sized: Whether `read` takes the keyword `size`, the shorter side wanted in pixels.
+        isolated: Whether files are read in processes of their own, for a broken one may hang or
+            crash the decoder; otherwise they are read by threads of this process.
+        any_name: Whether files whose suffix no reader knows are these, told by their content.
+        objects: Types of objects in memory that `read` takes as well.
+    """
+
+    kind: Kind
+    suffixes: tuple[str, ...]
+    read: Callable[..., Reading]
+    claims: Callable[[FileContent], bool]
+    sized: bool = False
+    isolated: bool = False
+    any_name: bool = False
+    objects: tuple[type, ...] = ()
 
 
-def reader_of(path: Path) -> FileReader:
-    """The reader of a file.
+@dataclass(frozen=True)
+class ArrayKind:
+    """How items of one kind lie in an array.
+
+    Attributes:
+        claims: Whether an array of this shape and type, its first axis the items, is of this kind.
+        is_item: Whether an array of this shape is one item rather than several, where a network
+            takes so many channels.
+        reader: Checks the array of all items, or a sequence of one array each, with the further
+            arrays that came with it ("sample_rate", "spacing") and the data's name, and returns
+            how the item at a position is read; raises DataError for what is not of this kind.
+        last: Whether the kind is only asked after the others, for it claims what they claim.
+    """
+
+    claims: Callable[[tuple[int, ...], np.dtype[Any]], bool]
+    is_item: Callable[[tuple[int, ...], int], bool]
+    reader: Callable[[Arrays, Mapping[str, NDArray[Any]], str], Callable[[int], Reading]]
+    last: bool = False
+
+
+Arrays = NDArray[Any] | Sequence[NDArray[Any]]
+"""Items in one array, the first axis the items, or an array each."""
+
+READERS: Registry[FileReader] = Registry("file format")
+
+ARRAYS: Registry[ArrayKind] = Registry("kind of array")
+"""Kinds of items that come in arrays, by the kind's name."""
+
+TEXTS: Registry[Callable[[str], Source]] = Registry("kind of items that are written as text")
+"""By the kind's name, the source of items that a text gives (a molecule's SMILES)."""
+
+
+def stored_item(arrays: Arrays, index: int) -> tuple[NDArray[Any], str]:
+    """The array of one item, contiguous in memory, and the SHA-256 of its bytes."""
+    array = np.ascontiguousarray(arrays[index])
+    return array, hashlib.sha256(array.data if array.size else b"").hexdigest()
+
+
+def reader_named(path: Path, kind: Kind | None = None) -> FileReader | None:
+    """The reader of a file or folder by its suffix; None where no reader knows that.
+
+    Where several do, the head decides; one of the kind is asked first.
+    """
+    name = path.name.lower() + (FOLDER if is_folder(path) else "")
+    readers = [reader for reader in _readers() if name.endswith(reader.suffixes)]
+    if len(readers) > 1:
+        readers.sort(key=lambda reader: reader.kind != kind)
+        readers = [reader for reader in readers if reader.claims(path)] or readers
+    return readers[0] if readers else None
+
+
+def reader_of(content: object, kind: Kind) -> FileReader:
+    """The reader of an item of a kind.
+
+    Args:
+        content: A path, the bytes of a file, or an object that a reader takes.
+        kind: The kind that the item is to be of.
 
     Raises:
-        UnreadableItem: no reader knows the suffix.
+        UnreadableItem: No reader knows it, or it holds an item of another kind.
     """
-    readers = readers_of(path)
-    if not readers:
-        raise UnreadableItem(f"files named *{path.suffix.lower() or path.name} are not read")
-    if len(readers) == 1:
-        return readers[0]
-    return next((reader for reader in readers if reader.claims(path)), readers[0])
+    if isinstance(content, Path):
+        reader = reader_named(content, kind) or _reader_by_head(content, kind)
+        unknown = f"files named *{content.suffix.lower() or content.name} are not read"
+    elif isinstance(content, bytes):
+        reader = _reader_by_head(content, kind)
+        unknown = f"the bytes of no file that holds {_a(kind)}"
+    else:
+        reader = next((r for r in _readers() if isinstance(content, r.objects)), None)
+        unknown = f"a {type(content).__name__} is no {kind}"
+    if reader is None:
+        raise UnreadableItem(unknown)
+    if reader.kind != kind:
+        raise UnreadableItem(f"{_a(reader.kind)} among {kind}s")
+    return reader
 
 
-def suffixes_of(kind: Kind) -> frozenset[str]:
-    """Ends of the names of files that hold items of a kind, in lower case."""
-    if kind == "image":
-        return IMAGE_SUFFIXES
-    load_formats()
+def _reader_by_head(content: FileContent, kind: Kind) -> FileReader | None:
+    """The reader that knows a file by its head; of a path only those of files of any name are asked.
+
+    One of the kind itself that takes files of any name reads what no other of the kind knows, to
+    say what is wrong with it.
+    """
+    asked = [
+        reader
+        for reader in _readers()
+        if FOLDER not in reader.suffixes and (reader.any_name or isinstance(content, bytes))
+    ]
+    own = [reader for reader in asked if reader.kind == kind]
+    claiming = [reader for reader in (*own, *asked) if reader.claims(content)]
+    last = [reader for reader in own if reader.any_name]
+    if claiming and (claiming[0].kind == kind or not last):
+        return claiming[0]
+    return last[0] if last else None
+
+
+def suffixes_of(kind: Kind | None = None) -> frozenset[str]:
+    """The ends of the names of files that hold items of a kind, or of any, in lower case."""
     return frozenset(
-        s for _, reader in READERS.items() if reader.kind == kind for s in reader.suffixes
+        suffix for r in _readers() if kind is None or r.kind == kind for suffix in r.suffixes
     )
 
 
 def kind_of_files(paths: Iterable[Path]) -> Kind:
-    """What most of the files hold; images where no reader knows any of them.
+    """What most of the files hold; where no reader knows any, what files of any name may hold.
 
     Of files with one and the same suffix the first decides for all, so that few are opened.
     """
-    by_suffix: Counter[str] = Counter()
+    suffixes = sorted(suffixes_of(), key=lambda suffix: (-len(suffix), suffix))
+    counts: Counter[str] = Counter()
     first: dict[str, Path] = {}
     for path in paths:
-        name = _full_name(path)
-        suffix = next((s for s in _all_suffixes() if name.endswith(s)), path.suffix.lower())
-        by_suffix[suffix] += 1
+        name = path.name.lower()
+        suffix = next((s for s in suffixes if name.endswith(s)), "")
+        suffix = suffix or (FOLDER if is_folder(path) else path.suffix.lower())
+        counts[suffix] += 1
         first.setdefault(suffix, path)
     kinds: Counter[Kind] = Counter()
-    for suffix, count in by_suffix.items():
-        if suffix in IMAGE_SUFFIXES:
-            kinds["image"] += count
-        elif readers_of(first[suffix]):
-            kinds[reader_of(first[suffix]).kind] += count
-    return max(kinds, key=lambda kind: (kinds[kind], kind == "image"), default="image")
-
-
-def _full_name(path: Path) -> str:
-    """The file's name in lower case; a folder's ends with `FOLDER`."""
-    return path.name.lower() + (FOLDER if is_folder(path) else "")
-
-
-def _all_suffixes() -> list[str]:
-    """Every reader's suffixes, the longest first."""
-    load_formats()
-    found = {suffix for _, reader in READERS.items() for suffix in reader.suffixes}
-    return sorted(found, key=lambda suffix: (-len(suffix), suffix))
-
-
-def read_file_of_kind(path: Path, kind: Kind) -> Reading:
-    """Read a file as an item of a kind.
-
-    Raises:
-        UnreadableItem: it cannot be read, or holds an item of another kind.
-    """
-    reader = next((r for r in readers_of(path) if r.kind == kind and r.claims(path)), None)
-    if reader is None:
-        reader = reader_of(path)
-    if reader.kind != kind:
-        raise UnreadableItem(f"a {reader.kind} among {kind}s")
-    return reader.read(path)
-
-
-TEXTS: Registry[Callable[[str], Source]] = Registry("kind of items that are written as text")
-"""By the kind's name, the source of one item that is given as a text (a molecule's SMILES)."""
-
-
-def text_source(kind: Kind, text: str) -> Source:
-    """The source of one item that is given as a text.
-
-    Raises:
-        DataError: the text is no such item.
-    """
-    load_formats()
-    return TEXTS.get(kind)(text)
+    for suffix, count in counts.items():
+        reader = reader_named(first[suffix])
+        if reader is not None:
+            kinds[reader.kind] += count
+    if not kinds:
+        return next(reader.kind for reader in _readers() if reader.any_name)
+    return min(kinds, key=lambda kind: (-kinds[kind], kind))
 
 
 def is_item_folder(path: Path, kind: Kind) -> bool:
-    """Whether a folder is one item of a kind: slices of a volume, frames of a clip."""
-    return any(reader.kind == kind and reader.claims(path) for reader in folder_readers())
+    """Whether a folder is one item of a kind: the slices of a volume, the frames of a clip."""
+    return any(
+        reader.kind == kind and FOLDER in reader.suffixes and reader.claims(path)
+        for reader in _readers()
+    )
 
 
-def folder_readers() -> list[FileReader]:
-    """Readers of items that are folders."""
-    load_formats()
-    return [reader for _, reader in READERS.items() if FOLDER in reader.suffixes]
-
-
-class ReadFiles(Source):
-    """Items of one kind other than images, each in a file of its own.
+class FileSource(Source):
+    """Items of one kind, each in a file of its own.
 
     Args:
-        kind: of the items.
-        name: for messages and the run folder.
-        listing: the items.
-        paths: the file of each item, by the item's id.
+        kind: The kind of the items.
+        name: The data's name in messages and in the run folder.
+        listing: The items.
+        contents: The file of each item by the item's id: its path, its bytes, or an object that a
+            reader of the kind takes.
+
+    Raises:
+        DataError: Items of this kind do not come in files (nodes are rows of a table).
     """
 
-    def __init__(self, kind: Kind, name: str, listing: Listing, paths: Mapping[str, Path]) -> None:
+    def __init__(
+        self, kind: Kind, name: str, listing: Listing, contents: Mapping[str, object]
+    ) -> None:
+        if not suffixes_of(kind):
+            raise DataError(f"{name} lists files", why=f"{_a(kind)} is not a file of its own")
         self.kind = kind
         self.name = name
         self.listing = listing
-        self._paths = paths
+        self._contents = contents
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item's file; raises UnreadableItem, also for a file of another kind."""
-        reading = read_file_of_kind(self._paths[item.id], self.kind)
-        return replace(reading, notes=tuple(replace(n, ids=(item.id,)) for n in reading.notes))
+        content = self._contents[item.id]
+        reader = reader_of(content, self.kind)
+        return reader.read(content, size=size) if reader.sized else reader.read(content)
 
-    def path(self, item: Item) -> Path:
-        """The item's file."""
-        return self._paths[item.id]
+    def path(self, item: Item) -> Path | None:
+        """The item's file; None where it is in memory."""
+        content = self._contents[item.id]
+        return content if isinstance(content, Path) else None
+
+    def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
+        """How the item's file is decoded in a process of its own; raises UnreadableItem."""
+        content = self._contents[item.id]
+        if not isinstance(content, Path | bytes):
+            return None
+        reader = reader_of(content, self.kind)
+        if not reader.isolated:
+            return None
+        return Decoding(reader.read, content, size if reader.sized else None)
 
 
-def files_source(kind: Kind, name: str, listing: Listing, paths: Mapping[str, Path]) -> Source:
-    """The source of items that are files of one kind.
+def _readers() -> list[FileReader]:
+    load_formats()
+    return [reader for _, reader in READERS.items()]
 
-    Raises:
-        DataError: no reader of that kind (graphs are tables, not files).
-    """
-    if kind == "image":
-        return ImageFiles(name=name, listing=listing, paths=paths)
-    if not suffixes_of(kind):
-        raise DataError(f"{name} lists files", why=f"a {kind} is not a file of its own")
-    return ReadFiles(kind, name, listing, paths)
+
+def _a(kind: Kind) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

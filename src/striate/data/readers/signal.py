@@ -1,4 +1,4 @@
-"""One signal in one file: sound (WAV, FLAC and others), a table (CSV), an array (NPY).
+"""Signals in tables (CSV) and arrays (NPY), and what every reading of a signal must hold to.
 
 A table has a row for each moment and a column for each channel, with or without a line of names;
 a column named time or t gives the rate. An array is (samples,) or (channels, samples).
@@ -6,24 +6,24 @@ a column named time or t gives the rate. An array is (samples,) or (channels, sa
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from striate.data.layouts.array_files import read_npy
-from striate.data.readers.image import read_file
-from striate.data.readers.reader import READERS, FileReader
-from striate.data.source import Note, Reading, UnreadableItem
+from striate.data.readers.content import head_of, read_content, text_of
+from striate.data.readers.npy import num_axes, read_npy
+from striate.data.readers.reader import ARRAYS, READERS, ArrayKind, Arrays, FileReader, stored_item
+from striate.data.source import FileContent, Reading, UnreadableItem
 from striate.errors import DataError
 
 MAX_BYTES: Final = 2**30
-"""Largest file that is read, and largest signal that one expands to, in bytes."""
+"""The largest file that is read, and the largest signal that one expands to, in bytes."""
 
 TIME_NAMES: Final = ("time", "t", "seconds", "time_s")
 """Names of a table's column of moments, in lower case."""
@@ -31,20 +31,20 @@ TIME_NAMES: Final = ("time", "t", "seconds", "time_s")
 MAX_CHANNELS: Final = 1024
 """More rows than this in an array are taken for samples, not for channels."""
 
+LONGER_THAN_WIDE: Final = 2
+"""An array (N, a, b) of numbers is signals of a channels where b is at least so many times a."""
 
-def signal_reading(
-    array: NDArray[Any], sha256: str, rate: float | None = None, notes: tuple[Note, ...] = ()
-) -> Reading:
+
+def signal_reading(array: NDArray[Any], sha256: str, rate: float | None = None) -> Reading:
     """A reading of a signal, checked.
 
     Args:
-        array: (channels, samples), numbers.
-        sha256: of the content.
-        rate: samples a second, where known.
-        notes: remarks.
+        array: The signal's numbers, (channels, samples).
+        sha256: The SHA-256 of what is stored.
+        rate: The number of samples a second, where it is known.
 
     Raises:
-        UnreadableItem: it is empty, or holds NaN or Inf; the reason names the first place.
+        UnreadableItem: The signal is empty, or holds NaN or Inf; the reason names the first place.
     """
     if array.size == 0:
         raise UnreadableItem("no samples")
@@ -56,25 +56,17 @@ def signal_reading(
             f"{int(bad.sum())} values that are not finite, the first {signal[channel, index]} "
             f"at index {index} of channel {channel}"
         )
-    spacing = () if rate is None else (1 / rate,)
-    return Reading(array=signal, sha256=sha256, spacing=spacing, notes=notes)
+    return Reading(array=signal, sha256=sha256, spacing=() if rate is None else (1 / rate,))
 
 
-def read_table(path: Path) -> Reading:
+def read_signal_table(data: FileContent) -> Reading:
     """A signal from a CSV file; `;` and tabs part columns too, and a byte-order mark is no harm.
 
     Raises:
-        UnreadableItem: no numbers, or rows of different lengths, named by line.
+        UnreadableItem: There are no numbers, or rows of different lengths, named by line.
     """
-    content = read_file(path, MAX_BYTES)
-    if not content.strip():
-        raise UnreadableItem("empty file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UnreadableItem(f"line {line} is not UTF-8") from None
-    names, rows = _rows(text)
+    content = read_content(data, MAX_BYTES)
+    names, rows = _rows(text_of(content))
     columns = np.array(rows, dtype=np.float64).T
     rate = None
     at = next((i for i, name in enumerate(names) if name in TIME_NAMES), None)
@@ -101,10 +93,12 @@ def _rows(text: str) -> tuple[list[str], list[list[float]]]:
                 raise UnreadableItem(
                     f"line {reader.line_num} has {len(fields)} fields and the first has {width}"
                 )
-            if not rows and not names and not all(map(_is_number, fields)):
+            try:
+                rows.append([_number(field, delimiter) for field in fields])
+            except ValueError as error:
+                if rows or names:
+                    raise UnreadableItem(f"line {reader.line_num} has {error}") from None
                 names = [field.strip().lower() for field in fields]
-                continue
-            rows.append([_number(field, delimiter, reader.line_num) for field in fields])
     except csv.Error as error:
         raise UnreadableItem(f"line {reader.line_num}: {error}") from None
     if not rows:
@@ -112,24 +106,16 @@ def _rows(text: str) -> tuple[list[str], list[list[float]]]:
     return names, rows
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
-
-
-def _number(text: str, delimiter: str, line: int) -> float:
+def _number(text: str, delimiter: str) -> float:
     """A field as a number; the comma of a table parted by semicolons is a decimal point."""
     try:
         return float(text.replace(",", ".") if delimiter == ";" else text)
     except ValueError:
-        raise UnreadableItem(f"line {line} has {text.strip()[:40]!r}, not a number") from None
+        raise ValueError(f"{text.strip()[:40]!r}, not a number") from None
 
 
 def _rate(moments: NDArray[np.float64]) -> float:
-    """Samples a second of evenly spaced moments."""
+    """The number of samples a second of evenly spaced moments."""
     steps = np.diff(moments)
     step = float(np.median(steps)) if len(steps) else 0.0
     if step <= 0 or np.abs(steps - step).max() > 0.01 * step:
@@ -137,45 +123,76 @@ def _rate(moments: NDArray[np.float64]) -> float:
     return 1 / step
 
 
-def read_array(path: Path) -> Reading:
+def read_signal_array(data: FileContent) -> Reading:
     """A signal from an .npy file; the header is checked against the file before it is believed.
 
     Raises:
-        UnreadableItem: it holds something else than a signal.
+        UnreadableItem: The file holds something else than a signal.
     """
-    content = read_file(path, MAX_BYTES)
-    if not content:
-        raise UnreadableItem("empty file")
-    try:
-        array = np.array(read_npy(path))
-    except DataError as error:
-        raise UnreadableItem(error.why or error.what) from None
+    content = read_content(data, MAX_BYTES)
+    array = read_npy(content)
     if array.dtype.kind not in "buif" or array.ndim not in (1, 2):
         raise UnreadableItem(f"{array.dtype} of shape {array.shape} is no signal")
     if array.ndim == 2 and array.shape[0] > MAX_CHANNELS:
         raise UnreadableItem(
-            f"{array.shape[0]} channels; a signal is (channels, samples), with {MAX_CHANNELS} at most"
+            f"{array.shape[0]} channels; a signal is (channels, samples), "
+            f"with {MAX_CHANNELS} at most"
         )
     return signal_reading(np.atleast_2d(array), hashlib.sha256(content).hexdigest())
 
 
-def _holds_signal(path: Path) -> bool:
-    """Whether the head of an .npy file promises one or two axes."""
-    try:
-        with path.open("rb") as file:
-            version = npy_format.read_magic(file)
-            read = {
-                (1, 0): npy_format.read_array_header_1_0,
-                (2, 0): npy_format.read_array_header_2_0,
-            }[version]
-            shape, _, _ = read(file)
-    except (OSError, ValueError, KeyError):
+def _array_reader(
+    arrays: Arrays, extras: Mapping[str, NDArray[Any]], name: str
+) -> Callable[[int], Reading]:
+    """Signals in one array (N, L) or (N, C, L), or in N arrays (L,) or (C, L)."""
+    if isinstance(arrays, np.ndarray) and (
+        arrays.ndim not in (2, 3) or arrays.dtype.kind not in "buif" or not arrays.size
+    ):
+        raise DataError(
+            f"{name} holds {arrays.dtype} of the shape {arrays.shape}",
+            why="signals are numbers, (N, samples) or (N, channels, samples)",
+        )
+    rate = extras.get("sample_rate")
+    if rate is not None and (rate.size != 1 or not float(rate.reshape(-1)[0]) > 0):
+        raise DataError(f"{name} has the sample_rate {rate}", why="it is one number above 0")
+
+    def read(index: int) -> Reading:
+        array, sha256 = stored_item(arrays, index)
+        per_second = None if rate is None else float(rate.reshape(-1)[0])
+        return signal_reading(np.atleast_2d(array), sha256, per_second)
+
+    return read
+
+
+def _claims(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array is (N, L), or (N, C, L) with L well over C and values that are no pixels."""
+    if dtype.kind not in "buif":
         return False
-    return len(shape) in (1, 2)
+    pixels = dtype == np.uint8 or dtype == np.bool_
+    return len(shape) == 2 or (
+        len(shape) == 3 and not pixels and shape[2] >= LONGER_THAN_WIDE * shape[1]
+    )
 
 
-READERS.add("table", FileReader(kind="signal", suffixes=(".csv", ".tsv"), read=read_table))
+def _is_text(data: FileContent) -> bool:
+    head = head_of(data, 4096)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # its end may cut a character
+    except UnicodeDecodeError:
+        return False
+    return bool(head) and b"\0" not in head
+
+
+READERS.add("table", FileReader("signal", (".csv", ".tsv"), read_signal_table, _is_text))
 READERS.add(
     "series",
-    FileReader(kind="signal", suffixes=(".npy",), read=read_array, claims=_holds_signal),
+    FileReader("signal", (".npy",), read_signal_array, lambda data: num_axes(data) in (1, 2)),
+)
+ARRAYS.add(
+    "signal",
+    ArrayKind(
+        _claims,
+        lambda shape, channels: len(shape) == 1 or (len(shape) == 2 and channels > 1),
+        _array_reader,
+    ),
 )

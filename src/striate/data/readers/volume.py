@@ -1,4 +1,4 @@
-"""One volume in one array file (NPY, NPZ), and what every reading of a volume must hold to.
+"""Volumes in array files (NPY, NPZ), and what every reading of a volume must hold to.
 
 An array is (depth, height, width), (channels, depth, height, width) or (depth, height, width,
 channels); a clip is the same with time for depth.
@@ -6,30 +6,28 @@ channels); a clip is the same with time for depth.
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib import format as npy_format
+from jaxtyping import Float
 from numpy.typing import NDArray
 
-from striate.data.layouts.array_files import check_expansion, read_member, read_npy
-from striate.data.readers.image import os_reason
-from striate.data.readers.reader import READERS, FileReader
-from striate.data.source import Note, Reading, UnreadableItem
+from striate.data.packages import imported
+from striate.data.readers.content import head_of, sha256_of
+from striate.data.readers.npy import num_axes, opened_npz, read_npy
+from striate.data.readers.reader import ARRAYS, READERS, ArrayKind, Arrays, FileReader, stored_item
+from striate.data.source import FileContent, Note, Reading, UnreadableItem
 from striate.errors import DataError
 
-MOST_COLOURS: Final = 4
+MAX_CHANNELS: Final = 4
 """An axis of four axes that is no longer than this is taken for the channels, the first before the
 last."""
 
 NAMES: Final[tuple[str, ...]] = ("volume", "array", "data", "x", "arr_0")
 """Names that the volume of an .npz file goes by, in lower case; a single array needs none."""
 
-_SLAB: Final = 1 << 24
+_SLAB_VOXELS: Final = 1 << 24
 
 
 def volume_reading(
@@ -41,21 +39,22 @@ def volume_reading(
     """A reading of a volume, checked. What is mapped from the disk stays mapped.
 
     Args:
-        array: (channels, depth, height, width), numbers.
-        sha256: of the content.
-        spacing: along (depth, height, width) in millimetres; empty where it is not known.
-        notes: remarks.
+        array: The volume's numbers, (channels, depth, height, width).
+        sha256: The SHA-256 of what is stored.
+        spacing: The millimetres between voxels along (depth, height, width); empty where they are
+            not known.
+        notes: Remarks on the item.
 
     Raises:
-        UnreadableItem: it is empty or holds no real numbers; NaN or Inf, with the first index;
-            a spacing that is none.
+        UnreadableItem: The volume is empty or holds no real numbers; it holds NaN or Inf, with
+            the first index; or the spacing is none.
     """
     if array.dtype.kind not in "buif":
         raise UnreadableItem(f"{array.dtype} values, not real numbers")
     if array.size == 0:
         raise UnreadableItem(f"no voxels: the shape is {array.shape}")
     if array.dtype.kind == "f":
-        check_finite(array)
+        _check_finite(array)
     if array.dtype.itemsize > 4:
         array = array.astype(np.float32)
     if not all(np.isfinite(spacing)) or any(step <= 0 for step in spacing):
@@ -63,110 +62,140 @@ def volume_reading(
     return Reading(array=array, sha256=sha256, spacing=tuple(map(float, spacing)), notes=notes)
 
 
-def check_finite(array: NDArray[Any]) -> None:
+def _check_finite(array: NDArray[Any]) -> None:
     """Look through (channels, depth, ...) for values that are not finite, some slices at a time.
 
     Raises:
-        UnreadableItem: there are; the first is named by its index in space and its channel.
+        UnreadableItem: There are; the first is named by its index in space and its channel.
     """
-    step = max(1, _SLAB // max(1, array[:, :1].size))
+    step = max(1, _SLAB_VOXELS // max(1, array[:, :1].size))
     for start in range(0, array.shape[1], step):
         slab = array[:, start : start + step]
         bad = ~np.isfinite(slab)
         if bad.any():
             channel, depth, *rest = (int(index) for index in np.argwhere(bad)[0])
             place = ", ".join(map(str, (depth + start, *rest)))
-            value = slab[channel, depth, *rest]
             raise UnreadableItem(
-                f"values that are not finite, the first {value} at index ({place}) of channel {channel}"
+                f"values that are not finite, the first {slab[channel, depth, *rest]} "
+                f"at index ({place}) of channel {channel}"
             )
 
 
 def channels_first(array: NDArray[Any]) -> NDArray[Any]:
-    """(channels, depth, height, width), by the rule of `MOST_COLOURS`; a view.
+    """The array as (channels, depth, height, width), by the rule of `MAX_CHANNELS`; a view.
 
     Raises:
-        UnreadableItem: neither three axes nor four.
+        UnreadableItem: The array has neither three axes nor four.
     """
     if array.ndim == 3:
         return array[None]
     if array.ndim != 4:
         raise UnreadableItem(f"an array of shape {array.shape}; a volume has three or four axes")
-    if array.shape[0] > MOST_COLOURS >= array.shape[3]:
+    if array.shape[0] > MAX_CHANNELS >= array.shape[3]:
         return np.moveaxis(array, 3, 0)
     return array
 
 
-def read_npy_volume(path: Path) -> Reading:
+def canonical(
+    array: NDArray[Any], affine: Float[np.ndarray, "4 4"]
+) -> tuple[NDArray[Any], tuple[float, ...]]:
+    """The voxels as (depth, height, width): from feet to head, back to front, left to right.
+
+    Each axis takes the place of the direction that it is nearest to, flipped where it runs against
+    it; nothing is interpolated. This is nibabel's `as_closest_canonical` (RAS) with the axes in
+    reverse order.
+
+    Args:
+        array: The voxels (i, j, k); further axes stay behind.
+        affine: The map from (i, j, k, 1) to millimetres to the right, to the front and to the
+            head.
+
+    Returns:
+        A view of the array, and the spacing along (depth, height, width) in millimetres.
+
+    Raises:
+        MissingExtraError: nibabel is not installed.
+    """
+    orientations = imported("nibabel.orientations", "volume")
+    orientation = orientations.io_orientation(affine)
+    turned = orientations.apply_orientation(array, orientation)
+    spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))[np.argsort(orientation[:, 0])]
+    return turned.transpose(2, 1, 0, *range(3, array.ndim)), tuple(spacing[::-1].tolist())
+
+
+def read_npy_volume(data: FileContent) -> Reading:
     """A volume from an .npy file, mapped; its header is checked against the file first.
 
     Raises:
-        UnreadableItem: it cannot be read, holds objects, or is no volume.
+        UnreadableItem: The file cannot be read, holds objects, or is no volume.
     """
-    try:
-        array = read_npy(path)
-    except DataError as error:
-        raise UnreadableItem(error.why or error.what) from None
-    return volume_reading(channels_first(array), file_sha256(path))
+    return volume_reading(channels_first(read_npy(data)), sha256_of(data))
 
 
-def read_npz_volume(path: Path) -> Reading:
+def read_npz_volume(data: FileContent) -> Reading:
     """A volume from an .npz file, with its spacing where there is an array of that name.
 
     Raises:
-        UnreadableItem: it cannot be read, expands beyond reason, holds objects, or no volume.
+        UnreadableItem: The file cannot be read, expands beyond reason, holds objects, or holds
+            no volume, or several.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                check_expansion(path, info.file_size, info.compress_size)
-            members = {n.removesuffix(".npy").lower(): n for n in archive.namelist()}
-            spacing = members.pop("spacing", None)
-            found = [name for name in NAMES if name in members] or list(members)
-            if not found or (len(members) > 1 and found[0] not in NAMES):
-                raise UnreadableItem(f"arrays {', '.join(members) or 'none'}; name one volume")
-            array = read_member(path, archive, members[found[0]])
-            steps = () if spacing is None else read_member(path, archive, spacing).ravel().tolist()
-    except UnreadableItem:
-        raise
-    except DataError as error:
-        raise UnreadableItem(f"{error.what}: {error.why}") from None
-    except OSError as error:
-        raise UnreadableItem(os_reason(error)) from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
-        raise UnreadableItem(str(error)) from None
+    with opened_npz(data) as arrays:
+        spacing = arrays.pop("spacing", None)
+        found = [name for name in NAMES if name in arrays] or list(arrays)
+        if not found or (len(arrays) > 1 and found[0] not in NAMES):
+            raise UnreadableItem(f"arrays {', '.join(arrays) or 'none'}; name one volume")
+        array = arrays[found[0]]()
+        steps = () if spacing is None else spacing().ravel().tolist()
     if len(steps) not in (0, 3):
         raise UnreadableItem(f"{len(steps)} numbers in spacing; a volume has three")
-    return volume_reading(channels_first(array), file_sha256(path), steps)
+    return volume_reading(channels_first(array), sha256_of(data), steps)
 
 
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes, read a part at a time.
+def _array_reader(
+    arrays: Arrays, extras: Mapping[str, NDArray[Any]], name: str
+) -> Callable[[int], Reading]:
+    """Volumes in one array (N, D, H, W), (N, C, D, H, W) or (N, D, H, W, C), or mapped from a file.
 
-    Raises:
-        UnreadableItem: it cannot be read.
+    Clips are the same with time for depth. Which axis holds the channels follows from their number
+    (see `MAX_CHANNELS`).
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UnreadableItem(os_reason(error)) from None
+    volumes = np.asarray(arrays)
+    if volumes.ndim not in (4, 5) or volumes.dtype.kind not in "buif" or not volumes.size:
+        raise DataError(
+            f"{name} holds {volumes.dtype} of the shape {volumes.shape}",
+            why="volumes are numbers, (N, D, H, W), (N, C, D, H, W) or (N, D, H, W, C)",
+        )
+    spacing = extras.get("spacing", np.empty(0)).ravel().tolist()
+    if len(spacing) not in (0, 3):
+        raise DataError(f"{name} has {len(spacing)} numbers in spacing", why="it is three")
+
+    def read(index: int) -> Reading:
+        volume, sha256 = stored_item(volumes, index)
+        return volume_reading(channels_first(volume), sha256, spacing)
+
+    return read
 
 
-def _holds_volume(path: Path) -> bool:
-    """Whether the head of an .npy file promises three or four axes."""
-    try:
-        with path.open("rb") as file:
-            old = npy_format.read_magic(file) == (1, 0)
-            read = npy_format.read_array_header_1_0 if old else npy_format.read_array_header_2_0
-            shape, _, _ = read(file)
-    except (OSError, ValueError):
+def _claims(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether there are five axes, or four of which none could be an image's 1 or 3 channels."""
+    if dtype.kind not in "buif":
         return False
-    return len(shape) in (3, 4)
+    return len(shape) == 5 or (len(shape) == 4 and not {shape[1], shape[3]} & {1, 3})
 
 
 READERS.add(
     "volume-npy",
-    FileReader(kind="volume", suffixes=(".npy",), read=read_npy_volume, claims=_holds_volume),
+    FileReader("volume", (".npy",), read_npy_volume, lambda data: num_axes(data) in (3, 4)),
 )
-READERS.add("volume-npz", FileReader(kind="volume", suffixes=(".npz",), read=read_npz_volume))
+READERS.add(
+    "volume-npz",
+    FileReader("volume", (".npz",), read_npz_volume, lambda data: head_of(data, 4) == b"PK\3\4"),
+)
+ARRAYS.add(
+    "volume",
+    ArrayKind(
+        _claims,
+        lambda shape, channels: len(shape) == 3 or (len(shape) == 4 and channels > 1),
+        _array_reader,
+    ),
+)

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from striate.data.layouts.image_files import ImageFiles
-from striate.data.layouts.layout import SOURCES, SourceFormat
-from striate.data.source import Item, Listing, Source
-from striate.errors import MissingExtraError
+from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.source import Source
 from striate.registry import Registry
 from striate.typing import Kind
 
 PREFIX: Final = "sample:"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sample:
     """A data set that a package ships.
 
     Attributes:
-        kind: what each item is.
-        num_items: how many there are.
-        licence: its licence, as an SPDX identifier.
-        description: what it shows and what the classes mean, in a line.
-        open: the source.
+        kind: The kind of its items.
+        num_items: The number of its items.
+        licence: Its licence, as an SPDX identifier.
+        description: What it shows and what the classes mean, in a line.
+        open: Opens it as a source.
     """
 
     kind: Kind
@@ -39,50 +35,36 @@ class Sample:
 
 SAMPLES: Registry[Sample] = Registry("sample")
 
+Open = TypeVar("Open", bound=Callable[..., Source])
+
+
+def sample(
+    name: str, kind: Kind, num_items: int, licence: str, description: str
+) -> Callable[[Open], Open]:
+    """Register what is decorated as the way to open a sample; see `Sample`."""
+
+    def register(opens: Open) -> Open:
+        SAMPLES.add(name, Sample(kind, num_items, licence, description, opens))
+        return opens
+
+    return register
+
 
 def open_sample(data: str) -> Source:
     """The sample that `sample:NAME` names.
 
     Raises:
-        UnknownNameError: no such sample.
-        MissingExtraError: its package is not installed.
+        UnknownNameError: There is no such sample.
+        MissingExtraError: Its package is not installed.
     """
     return SAMPLES.get(data.removeprefix(PREFIX)).open()
 
 
-def _solar_cells() -> Source:
-    """Solar cells, 'defective' where the experts' probability of a defect is at least 0.5."""
-    package = importlib.util.find_spec("elpv_dataset")
-    if package is None or package.origin is None:
-        raise MissingExtraError("elpv-dataset", "demo")
-    folder = Path(package.origin).parent / "data"
-    rows = [line.split() for line in (folder / "labels.csv").read_text().splitlines()]
-    items = tuple(
-        Item(id=path, label="defective" if float(probability) >= 0.5 else "functional")
-        for path, probability, _ in rows
-    )
-    return ImageFiles(
-        name=f"{PREFIX}solar-cells",
-        listing=Listing(items=items),
-        paths={item.id: folder / item.id for item in items},
-    )
-
-
-SAMPLES.add(
-    "solar-cells",
-    Sample(
-        kind="image",
-        num_items=2624,
-        licence="CC-BY-NC-SA-4.0",
-        description="solar cells by electroluminescence, 300x300 grey: functional or defective",
-        open=_solar_cells,
-    ),
-)
-SOURCES.add(
+LAYOUTS.add(
     "sample",
-    SourceFormat(
-        layout=f"{PREFIX}NAME (a data set that a package ships)",
-        matches=lambda data: data.startswith(PREFIX),
-        open=open_sample,
+    Layout(
+        f"{PREFIX}NAME (a data set that a package ships)",
+        lambda data: data.startswith(PREFIX),
+        open_sample,
     ),
 )

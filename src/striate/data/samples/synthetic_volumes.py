@@ -10,6 +10,7 @@ Axes: voxels are (depth, height, width); coordinates are (depth, height, width) 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from typing import Final
@@ -19,18 +20,20 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from striate.data.randomness import item_keys, uniforms
+from striate.data.samples.sample import PREFIX, sample
+from striate.data.source import Item, Listing, MemorySource, Note, Reading, Source
 
 SIDE: Final = 32
-"""Voxels along each axis."""
+"""The number of voxels along each axis."""
 
 _MARGIN: Final = 1.5
-"""Voxels between a solid and the border, at least."""
+"""The least number of voxels between a solid and the border."""
 
 _VOLUME: Final = (500.0, 1100.0)
-"""Bounds of a solid's volume, in voxels."""
+"""The bounds of a solid's volume, in voxels."""
 
 _NOISE: Final = 0.55
-"""Deviation of the noise; a solid is brighter than its background by 0.8 to 1.2."""
+"""The standard deviation of the noise; a solid is brighter than its background by 0.8 to 1.2."""
 
 _DRAWS: Final = (
     "size", "first", "second", "third", "turn1", "turn2", "turn3", "depth", "height", "width",
@@ -43,7 +46,7 @@ Distances = Float[np.ndarray, "*grid"]
 
 
 def _ellipsoid(points: Points, first: float, second: float, scale: float = 1.0) -> Distances:
-    """To first order: the level over the length of its gradient."""
+    """The distance to first order: the level over the length of its gradient."""
     radii = scale * np.array([1.0, 0.75 + 0.25 * first, 0.6 + 0.4 * second])
     level = np.sqrt(((points / radii) ** 2).sum(-1))
     slope = np.sqrt(((points / radii**2) ** 2).sum(-1))
@@ -69,7 +72,7 @@ def _torus(points: Points, first: float, second: float) -> Distances:
 
 
 def _helix(points: Points, first: float, second: float) -> Distances:
-    """Two turns or a little more, of either hand."""
+    """A helix of two turns or a little more, of either hand."""
     angles = np.linspace(-1, 1, 72) * math.pi * (2 + 0.5 * first)
     hand = 1 if second < 0.5 else -1
     radius, height, tube = 0.54, 0.66, 0.145
@@ -90,7 +93,7 @@ def _cross(points: Points, first: float, second: float) -> Distances:
 
 
 def _rod(points: Points, half_length: float, radius: float) -> Distances:
-    """Along the first coordinate, with round ends."""
+    """A rod along the first coordinate, with round ends."""
     along = points[..., 0] - np.clip(points[..., 0], -half_length, half_length)
     across = np.hypot(points[..., 1], points[..., 2])
     return np.asarray(np.hypot(along, across) - radius)
@@ -108,7 +111,7 @@ SHAPES: Final[dict[str, Callable[[Points, float, float], Distances]]] = {
 
 
 def volume_label(index: int) -> str:
-    """The class of a volume: in turn."""
+    """The class of a volume; the classes come in turn."""
     return list(SHAPES)[index % len(SHAPES)]
 
 
@@ -116,8 +119,8 @@ def make_volume(index: int, seed: int = 0) -> UInt8[np.ndarray, "depth height wi
     """One synthetic volume of 32 voxels a side, the same whenever it is made.
 
     Args:
-        index: of the volume, from 0.
-        seed: another one gives another set.
+        index: The number of the volume, from 0.
+        seed: The number of the set; another one gives other volumes.
     """
     keys = item_keys([f"synthetic-volume-{index}"])
     numbers = uniforms(keys, len(_DRAWS), seed=seed, epoch=0)[0]
@@ -137,9 +140,7 @@ def _solid(
     wanted = low * (high / low) ** draws["size"]
     radius = (wanted / _unit_volume(distance, draws["first"], draws["second"])) ** (1 / 3)
     radius = min(radius, SIDE / 2 - _MARGIN)
-    places = [draws[name] for name in ("depth", "height", "width")]
-    turns = [draws[name] for name in ("turn1", "turn2", "turn3")]
-    points = _points(places, turns, radius)
+    points = _points(draws, radius)
     distances = radius * distance(points / radius, draws["first"], draws["second"])
     return np.asarray(np.clip(0.5 - distances, 0, 1))
 
@@ -147,7 +148,7 @@ def _solid(
 def _unit_volume(
     distance: Callable[[Points, float, float], Distances], first: float, second: float
 ) -> float:
-    """Of a solid within the unit sphere, counted on a coarse grid."""
+    """The volume of a solid within the unit sphere, counted on a coarse grid."""
     steps = (np.arange(24) + 0.5) / 12 - 1
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1)
     return float((distance(grid, first, second) < 0).mean() * 8)
@@ -155,22 +156,23 @@ def _unit_volume(
 
 def _distractor(draws: dict[str, float]) -> Float[np.ndarray, "depth height width"]:
     half_length, radius = 4 + 4 * draws["rod_length"], 1.6
-    places = [draws[f"rod_{name}"] for name in ("depth", "height", "width")]
-    turns = [draws[f"rod_turn{number}"] for number in (1, 2, 3)]
-    points = _points(places, turns, half_length)
+    points = _points(draws, half_length, prefix="rod_")
     return np.asarray(np.clip(0.5 - _rod(points, half_length, radius), 0, 1))
 
 
-def _points(places: list[float], turns: list[float], reach: float) -> Points:
+def _points(draws: dict[str, float], reach: float, prefix: str = "") -> Points:
     """Each voxel's coordinates, in voxels, as seen from a turned thing somewhere inside.
 
     Args:
-        places: three numbers in [0, 1): where, among the places with `reach` to every border.
-        turns: three numbers in [0, 1) for a turn, all equally likely.
-        reach: of the thing from its middle, in voxels.
+        draws: Numbers in [0, 1): "depth", "height" and "width" say where it is, among the places
+            with `reach` to every border, "turn1" to "turn3" how it is turned.
+        reach: How far the thing reaches from its middle, in voxels.
+        prefix: What stands before these names in `draws`.
     """
+    places = np.array([draws[prefix + name] for name in ("depth", "height", "width")])
+    turns = [draws[f"{prefix}turn{number}"] for number in (1, 2, 3)]
     room = SIDE / 2 - _MARGIN - reach
-    centre = SIDE / 2 + max(room, 0) * (2 * np.array(places) - 1)
+    centre = SIDE / 2 + max(room, 0) * (2 * places - 1)
     steps = np.arange(SIDE) + 0.5
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1) - centre
     return np.asarray(grid @ _rotation(turns))
@@ -178,16 +180,13 @@ def _points(places: list[float], turns: list[float], reach: float) -> Points:
 
 def _rotation(turns: list[float]) -> Float[np.ndarray, "3 3"]:
     """A turn, all equally likely (Shoemake, "Uniform random rotations", Graphics Gems III, 1992)."""
+    from scipy.spatial.transform import Rotation
+
     u, v, w = turns
-    a, b = math.sqrt(1 - u), math.sqrt(u)
-    x, y = a * math.sin(2 * math.pi * v), a * math.cos(2 * math.pi * v)
-    z, s = b * math.sin(2 * math.pi * w), b * math.cos(2 * math.pi * w)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * s), 2 * (x * z + y * s)],
-            [2 * (x * y + z * s), 1 - 2 * (x * x + z * z), 2 * (y * z - x * s)],
-            [2 * (x * z - y * s), 2 * (y * z + x * s), 1 - 2 * (x * x + y * y)],
-        ]
+    first = math.sqrt(1 - u) * np.exp(2j * math.pi * v)
+    second = math.sqrt(u) * np.exp(2j * math.pi * w)
+    return np.asarray(
+        Rotation.from_quat([first.imag, first.real, second.imag, second.real]).as_matrix()
     )
 
 
@@ -205,3 +204,20 @@ def _gaussians(keys: NDArray[np.uint64], seed: int) -> Float[np.ndarray, "depth 
     flat = uniforms(keys, 2 * SIDE**3, seed=seed, epoch=1)[0]
     radius = np.sqrt(-2 * np.log1p(-flat[: SIDE**3]))
     return np.asarray((radius * np.cos(2 * math.pi * flat[SIDE**3 :])).reshape(SIDE, SIDE, SIDE))
+
+
+@sample(
+    "synthetic-volumes", "volume", 600, "Apache-2.0",
+    "synthetic solids in noise, 32x32x32: box, cross, ellipsoid, helix, shell, torus",
+)  # fmt: skip
+def _synthetic_volumes() -> Source:
+    items = tuple(Item(id=f"{index:04d}", label=volume_label(index)) for index in range(600))
+    message = "these volumes are synthetic: made by a program, not measured"
+    note = Note(code="synthetic", message=message, severity="info")
+
+    def read(item: Item) -> Reading:
+        volume = make_volume(int(item.id))
+        return Reading(array=volume[None], sha256=hashlib.sha256(volume.data).hexdigest())
+
+    listing = Listing(items=items, notes=(note,))
+    return MemorySource("volume", f"{PREFIX}synthetic-volumes", listing, read)

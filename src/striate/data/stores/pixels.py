@@ -19,31 +19,32 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 import numpy as np
 import PIL
 import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data.sandbox import read_all
+from striate.data.duplicates import duplicate_groups, grey_thumbnails
 from striate.data.source import Item, Note, Reading, Skip, Source
+from striate.data.stores.store import Built, ReadingPass, Store
 from striate.errors import ArgumentError, DataError, StorageError
-from striate.files import user_cache_folder
+from striate.files import storage_error, user_cache_folder
 from striate.progress import Progress
 
 DECODER_VERSION: Final = 1
-"""Raise it when decoding or resizing gives other pixels than before: old caches are then left."""
+"""A number to be raised when decoding or resizing gives other pixels: old caches are then left."""
 
 MAX_ASPECT: Final = 2
-"""An item's longer side is at most this many times its shorter one; the rest is cropped."""
+"""The most times that an item's longer side may be its shorter one; the rest is cropped."""
 
 _MAGIC: Final = b"striate1"
 _FOOTER: Final = struct.Struct("<QQII8s")  # bytes of pixels, bytes of index, their CRC-32s, magic
@@ -55,53 +56,32 @@ class DamagedCacheError(DataError):
     """A cache file that is not what was written; it is to be built again."""
 
 
-class Build(NamedTuple):
-    """A cache and what became of every item: kept ones are in the store, in the order given."""
-
-    store: PixelStore
-    skipped: tuple[Skip, ...]
-    notes: tuple[Note, ...]
-    sha256s: tuple[str, ...]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Index:
-    """What the cache says of its pixels: a row of `ids`, `shapes`, `sha256s` for each item."""
+    """What the cache says of its pixels: one of `ids`, `shapes` and `sha256s` for each item."""
 
     size: int
     ids: tuple[str, ...]
-    shapes: tuple[tuple[int, int, int], ...]
+    shapes: tuple[tuple[int, ...], ...]
     sha256s: tuple[str, ...]
     skipped: tuple[Skip, ...]
     notes: tuple[Note, ...]
 
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self), separators=(",", ":")).encode("ascii")
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> _Index:
-        fields = json.loads(data)
-        return cls(
-            size=fields["size"],
-            ids=tuple(fields["ids"]),
-            shapes=tuple((c, h, w) for c, h, w in fields["shapes"]),
-            sha256s=tuple(fields["sha256s"]),
-            skipped=tuple(Skip(**skip) for skip in fields["skipped"]),
-            notes=tuple(Note(**{**note, "ids": tuple(note["ids"])}) for note in fields["notes"]),
-        )
+_INDEX: Final = TypeAdapter(_Index)
 
 
-class PixelStore:
-    """Items decoded to uint8, each of its own shape (channels, height, width).
+class PixelStore(Store):
+    """Images decoded to uint8, each of its own shape (channels, height, width).
 
     Each was resized, up or down, to a shorter side of `size`; a longer side of more than twice
-    that is cropped about its centre. Indexing gives a read-only view of the mapped file.
+    that is cropped about its centre. Readings are read-only views of the mapped file.
 
     Args:
-        path: a complete cache file.
+        path: A complete cache file.
 
     Raises:
-        DamagedCacheError: the file is cut, or a checksum does not match.
+        DamagedCacheError: The file is cut, or a checksum does not match.
     """
 
     def __init__(self, path: Path) -> None:
@@ -122,11 +102,6 @@ class PixelStore:
             self._tensor = torch.from_numpy(self._flat)
 
     @classmethod
-    def open(cls, path: Path) -> PixelStore:
-        """The store in that file."""
-        return cls(path)
-
-    @classmethod
     def build(
         cls,
         source: Source,
@@ -135,38 +110,47 @@ class PixelStore:
         folder: Path | None = None,
         progress: Progress | None = None,
         workers: int | None = None,
-    ) -> Build:
+    ) -> Built[PixelStore]:
         """Decode every item, or open the cache in which that was done before.
 
         A cache is known by the paths, sizes and times of the items' files; where items have no
         files of their own, they are read again and the cache is known by their SHA-256s.
 
         Args:
-            source: where the items are read.
-            items: what to read, in the order of the store.
-            size: the shorter side of the stored items, in pixels.
-            folder: where cache files lie; the user's cache folder by default.
-            progress: is told of the work, and of a damaged cache.
-            workers: processes that decode; chosen by the reader when None.
+            source: The source that the items belong to.
+            items: The items to read, in the order of the store.
+            size: The shorter side of the stored items, in pixels.
+            folder: The folder of cache files; the user's cache folder by default.
+            progress: The progress that is told of the work, and of a damaged cache.
+            workers: The number of images decoded at the same time.
 
         Raises:
-            ArgumentError: the size is not positive.
-            DataError: the items are not images.
-            StorageError: the disk is full or the folder not writable.
+            ArgumentError: The size is not positive.
+            StorageError: The disk is full or the folder not writable.
         """
         if size < 1:
             raise ArgumentError(f"size={size}", why="the shorter side has at least one pixel")
-        if source.kind != "image":
-            raise DataError(f"{source.name}: cannot cache items of kind {source.kind!r} as pixels")
         folder = user_cache_folder() / "pixels" if folder is None else Path(folder)
         progress = progress or Progress(quiet=True)
         key = _file_key(source, items, size)
         if key and (path := _cache_path(folder, key)).exists():
             try:
-                return cls.open(path)._build()
+                return cls(path)._built(items)
             except DamagedCacheError as error:
                 progress.say(f"{error}; building it again")
-        return cls.open(_write(source, items, size, folder, key, progress, workers))._build()
+        return cls(_write(source, items, size, folder, key, progress, workers))._built(items)
+
+    def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
+        kept = set(self.ids)
+        thumbnails = grey_thumbnails(self.view(number) for number in range(len(self)))
+        return Built(
+            store=self,
+            items=tuple(item for item in items if item.id in kept),
+            skipped=self._index.skipped,
+            notes=self._index.notes,
+            sha256s=self._index.sha256s,
+            duplicate_groups=duplicate_groups(self._index.sha256s, thumbnails),
+        )
 
     def center_crops(
         self, indices: Sequence[int] | NDArray[np.int64], size: int
@@ -174,28 +158,27 @@ class PixelStore:
         """The square of that side about the centre of each item.
 
         Raises:
-            ArgumentError: the store's items are smaller.
+            ArgumentError: The store's items are smaller.
         """
         if not 1 <= size <= self.size:
             raise ArgumentError(f"size={size}", why=f"crops are 1 to {self.size} pixels here")
         return torch.stack([center_crop(self.view(int(i)), size) for i in indices])
 
     def view(self, index: int) -> UInt8[Tensor, "c h w"]:
-        """Item `index` as a tensor on the mapped file; writing to it is not allowed."""
-        index = range(len(self))[index]
-        start, stop = self._offsets[index : index + 2].tolist()
-        return self._tensor[start:stop].view(self.shapes[index])
+        """The pixels of an item as a tensor on the mapped file; writing to it is not allowed."""
+        return self._tensor[self._slice(index)].view(self.shapes[index])
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        index = range(len(self))[index]
-        start, stop = self._offsets[index : index + 2]
-        return self._flat[start:stop].reshape(self.shapes[index])
+    def __getitem__(self, index: int) -> Reading:
+        """The reading of an item; its pixels are a view of the mapped file."""
+        pixels = self._flat[self._slice(index)].reshape(self.shapes[index])
+        return Reading(array=pixels, sha256=self._index.sha256s[index])
 
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def _build(self) -> Build:
-        return Build(self, self._index.skipped, self._index.notes, self._index.sha256s)
+    def _slice(self, index: int) -> slice:
+        index = range(len(self))[index]
+        return slice(*self._offsets[index : index + 2].tolist())
 
 
 def resize_shorter(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -223,13 +206,13 @@ def resize_shorter(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def center_crop(pixels: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c size size"]:
-    """A view of the square of that side about the centre."""
+    """A view of the square of that side about an image's centre."""
     top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
     return pixels[:, top : top + size, left : left + size]
 
 
 def _file_key(source: Source, items: Sequence[Item], size: int) -> str | None:
-    """A key from the files' paths, sizes and times; None where an item is no file of its own.
+    """A key made of the files' paths, sizes and times; None where an item has no file of its own.
 
     The time of the last change of the inode counts too: archives restore old modification
     times, and a file replaced by one of the same size would go unseen.
@@ -268,89 +251,53 @@ def _write(
     progress: Progress,
     workers: int | None,
 ) -> Path:
-    """Read every item into a new cache file; its path."""
+    """Read every item into a new cache file, and return its path."""
+    needed = len(items) * 3 * size * size
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
-        _require_space(folder, len(items) * 3 * size * size)
+        if needed > shutil.disk_usage(folder).free:  # even square items would not fit
+            raise OSError(errno.ENOSPC, "disk full")
         handle, name = tempfile.mkstemp(dir=folder, suffix=".partial")
     except OSError as error:
-        raise _storage_error(folder, error) from error
+        raise _storage_error(folder, needed, error) from error
     partial = Path(name)
+    taken = ReadingPass(source, items, size, progress, workers)
     try:
         with os.fdopen(handle, "wb", buffering=1 << 20) as file:
-            index = _write_items(file, source, items, size, progress, workers)
+            index = _write_items(file, taken, size)
         if key is None:
             key = _key(zip(index.ids, index.sha256s, strict=True), size)
         path = _cache_path(folder, key)
         partial.replace(path)
     except OSError as error:
-        raise _storage_error(folder, error) from error
+        raise _storage_error(folder, None, error) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
 
 
-def _write_items(
-    file: BinaryIO,
-    source: Source,
-    items: Sequence[Item],
-    size: int,
-    progress: Progress,
-    workers: int | None,
-) -> _Index:
-    ids, shapes, sha256s = [], [], []
-    skipped: list[Skip] = []
-    notes: list[tuple[str, Note]] = []
+def _write_items(file: BinaryIO, taken: ReadingPass, size: int) -> _Index:
+    shapes: list[tuple[int, ...]] = []
     checksum = length = 0
-    with progress.track("reading", len(items)) as tracker:
-        for item, reading in read_all(source, items, size, workers):
-            if isinstance(reading, Reading):
-                pixels = resize_shorter(_uint8(reading, item), size)
-                file.write(pixels.data)
-                checksum = zlib.crc32(pixels.data, checksum)
-                length += pixels.nbytes
-                ids.append(item.id)
-                shapes.append(pixels.shape)
-                sha256s.append(reading.sha256)
-                notes += [(item.id, note) for note in reading.notes]
-            else:
-                skipped.append(reading)
-            tracker.advance()
+    for reading in taken.readings():
+        pixels = resize_shorter(reading.array, size)
+        file.write(pixels.data)
+        checksum = zlib.crc32(pixels.data, checksum)
+        length += pixels.nbytes
+        shapes.append(pixels.shape)
     index = _Index(
         size=size,
-        ids=tuple(ids),
+        ids=tuple(item.id for item in taken.items),
         shapes=tuple(shapes),
-        sha256s=tuple(sha256s),
-        skipped=tuple(skipped),
-        notes=_joined(notes),
+        sha256s=tuple(taken.sha256s),
+        skipped=tuple(taken.skipped),
+        notes=taken.notes(),
     )
-    data = index.to_bytes()
+    data = json.dumps(asdict(index), separators=(",", ":")).encode("ascii")
     file.write(data)
     file.write(_FOOTER.pack(length, len(data), checksum, zlib.crc32(data), _MAGIC))
     return index
-
-
-def _uint8(reading: Reading, item: Item) -> NDArray[np.uint8]:
-    array = reading.array
-    assert array.dtype == np.uint8, f"{item.id}: an image is uint8, not {array.dtype}"
-    assert array.ndim == 3, f"{item.id}: an image has 3 axes, not {array.ndim}"
-    return array.view(np.uint8)
-
-
-def _joined(notes: Iterable[tuple[str, Note]]) -> tuple[Note, ...]:
-    """One note for each code, with the first message and every item's id."""
-    by_code: defaultdict[str, list[tuple[str, Note]]] = defaultdict(list)
-    for item_id, note in notes:
-        by_code[note.code].append((item_id, note))
-    joined = []
-    for code, found in by_code.items():
-        first = found[0][1]
-        count = len(found)
-        message = first.message if count == 1 else f"{count} items, for one: {first.message}"
-        ids = tuple(dict.fromkeys(item_id for item_id, _ in found))
-        joined.append(Note(code=code, message=message, ids=ids, severity=first.severity))
-    return tuple(joined)
 
 
 def _verified_index(path: Path) -> _Index:
@@ -377,7 +324,7 @@ def _verified_index(path: Path) -> _Index:
         raise DamagedCacheError(f"{path}: the cache cannot be read", why=str(error)) from error
     if left or found != checksum or zlib.crc32(data) != index_checksum:
         raise DamagedCacheError(f"{path}: the cache's checksum does not match")
-    return _Index.from_bytes(data)
+    return _INDEX.validate_python(json.loads(data))
 
 
 def _remove_stale(folder: Path) -> None:
@@ -390,29 +337,6 @@ def _remove_stale(folder: Path) -> None:
             continue
 
 
-def _require_space(folder: Path, needed: int) -> None:
-    """Refuse before the work where even square items would not fit."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise StorageError(
-            f"{folder}: the decoded pixels do not fit",
-            why=f"needs {_size(needed)}, {_size(free)} free",
-            fix="free some space, or set STRIATE_CACHE to a folder on another disk",
-        )
-
-
-def _storage_error(folder: Path, error: OSError) -> StorageError:
-    why = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        why = f"disk full, {_size(shutil.disk_usage(folder).free)} free"
-    return StorageError(
-        f"{folder}: cannot write the decoded pixels",
-        why=why,
-        fix="free some space, or set STRIATE_CACHE to a folder that can be written",
-    )
-
-
-def _size(count: int) -> str:
-    """Bytes as a person writes them."""
-    power = next(p for p in (3, 2, 1) if count >= 1000**p or p == 1)
-    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+def _storage_error(folder: Path, needed: int | None, error: OSError) -> StorageError:
+    fix = "free some space, or set STRIATE_CACHE to a folder on another disk"
+    return storage_error(folder / "pixels", needed, error, fix=fix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, product
 from math import prod
@@ -11,135 +11,31 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.depthwise.cpu.threads import run_on_threads
-from striate.depthwise.problem import Problem
-from striate.geometry import Window
+from striate.depthwise.cpu import numba_convolve
+from striate.depthwise.cpu.axes import Axes, AxisPass, Read, axes_of, by_axis, place_of
+from striate.depthwise.cpu.jobs import LANES, addressed, jobs_of, run_on_threads, share_channels
+from striate.depthwise.problem import Bias, Input, Output, Problem, Weight
 
-MOST_BYTES: Final = 4 << 20
+MAX_BYTES: Final = 4 << 20
 """Memory of a thread for its copy of the input, beyond which less is copied at a time."""
 
-AXES: Final = ("depth", "height", "width")
 
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What one tap reads along one axis: from output i on, place i + offset of a phase."""
-
-    tap: int
-    phase: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class AxisPass:
-    """The outputs start, start + step, ... of one axis, which read by the same taps."""
-
-    start: int
-    step: int
-    count: int
-    reads: tuple[Read, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis: its input, cut into phases, and its passes."""
-
-    size: int
-    out: int
-    taps: int
-    stride: int
-    low: int
-    passes: tuple[AxisPass, ...]
-
-    @property
-    def count(self) -> int:
-        """Outputs of the longest pass."""
-        return max(part.count for part in self.passes)
-
-    @property
-    def places(self) -> int:
-        """Places of a phase that the passes reach."""
-        reads = [read.offset for part in self.passes for read in part.reads]
-        return self.count + max(reads, default=0)
-
-    def slabs(self, most: int) -> list[Axis]:
-        """The axis in at most so many runs of outputs, each with the input that it reads."""
-        length = -(-self.count // most)
-        return [
-            replace(
-                self,
-                low=self.low - first * self.stride,
-                passes=tuple(
-                    replace(
-                        part,
-                        start=part.start + first * part.step,
-                        count=max(0, min(length, part.count - first)),
-                    )
-                    for part in self.passes
-                ),
-            )
-            for first in range(0, self.count, length)
-        ]
-
-
-def forward(
-    x: Float[Tensor, "n c *space"],
-    weight: Float[Tensor, "c 1 *kernel"],
-    bias: Float[Tensor, " c"] | None,
-    problem: Problem,
-) -> Float[Tensor, "n c *out"]:
+def forward(x: Input, weight: Weight, bias: Bias | None, problem: Problem) -> Output:
     """The convolution."""
     return _convolve(x, weight, bias, problem, backward=False)
 
 
-def input_gradient(
-    grad: Float[Tensor, "n c *out"], weight: Float[Tensor, "c 1 *kernel"], problem: Problem
-) -> Float[Tensor, "n c *space"]:
+def input_gradient(grad: Output, weight: Weight, problem: Problem) -> Input:
     """The convolution of the output's gradient with the taps that read each input."""
     return _convolve(grad, weight, None, problem, backward=True)
-
-
-def _forward_axis(window: Window, size: int, out: int) -> Axis:
-    reads = []
-    for tap in range(window.kernel_size):
-        offset, phase = divmod(tap * window.dilation, window.stride)
-        reads.append(Read(tap, phase, offset))
-    whole = AxisPass(0, 1, out, tuple(reads))
-    return Axis(size, out, window.kernel_size, window.stride, window.low, (whole,))
-
-
-def _backward_axis(window: Window, size: int, out: int) -> Axis:
-    """Input i was read by tap t for output (i + low - t dilation) / stride, where that is whole."""
-    stride = window.stride
-    reads = []
-    for remainder in range(min(stride, size)):
-        distances = (
-            (t, divmod(remainder + window.low - t * window.dilation, stride))
-            for t in range(window.kernel_size)
-        )
-        reads.append([Read(t, 0, whole) for t, (whole, rest) in distances if rest == 0])
-    low = max(0, -min((read.offset for part in reads for read in part), default=0))
-    passes = tuple(
-        AxisPass(
-            start=remainder,
-            step=stride,
-            count=-(-(size - remainder) // stride),
-            reads=tuple(replace(read, offset=read.offset + low) for read in part),
-        )
-        for remainder, part in enumerate(reads)
-    )
-    return Axis(out, size, window.kernel_size, 1, low, passes)
 
 
 def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, problem: Problem, *, backward: bool
 ) -> Tensor:
-    from striate.depthwise.cpu import numba_convolve, numba_pack
-
     x = x.contiguous(memory_format=problem.memory_format)
     shape = problem.x_shape if backward else problem.y_shape
     y = torch.empty(shape, dtype=x.dtype, memory_format=problem.memory_format)
@@ -148,30 +44,10 @@ def _convolve(
     weight = weight.to(x.dtype).contiguous()
     bias = None if bias is None else bias.to(x.dtype).contiguous()
     weights = torch.zeros(plan.weights)
-    ticket = np.zeros(1, np.int64)
-    tensors = [x, y, weight, bias, weights]
-    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
-    jobs = numba_pack.addressed(plan.jobs, [*addresses, ticket.ctypes.data])
+    jobs = addressed(plan.jobs, [x, y, weight, bias, weights])
     numba_convolve.arrange.ctypes(jobs.ctypes.data)
     run_on_threads(numba_convolve.work, jobs.ctypes.data, min(plan.tasks, threads))
     return y
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Jobs that lack the addresses of tensors.
-
-    Attributes:
-        jobs: one for each pass over each slab.
-        taps: the tables that the jobs point to.
-        weights: floats of the weights and biases as the jobs read them.
-        tasks: pieces of work.
-    """
-
-    jobs: NDArray[Any]
-    taps: TapTables
-    weights: int
-    tasks: int
 
 
 @dataclass(frozen=True)
@@ -179,10 +55,10 @@ class TapTables:
     """The taps of every pass, put together in runs, and runs of one length in segments.
 
     Attributes:
-        offsets: bytes from an output's place to what the first tap of each run reads.
-        order: the tap that comes in each place, as an index into the flat kernel.
-        segments: taps of a run and runs, for each segment.
-        passes: the first tap, run and segment of each pass, and of the end.
+        offsets: Bytes from an output's place to what the first tap of each run reads.
+        order: The tap that comes in each place, as an index into the flat kernel.
+        segments: Taps of a run and number of runs, for each segment.
+        passes: The first tap, run and segment of each pass, and of the end.
     """
 
     offsets: NDArray[np.int64]
@@ -191,17 +67,28 @@ class TapTables:
     passes: list[tuple[int, int, int]]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Jobs that lack the addresses of tensors.
+
+    Attributes:
+        jobs: One for each pass over each slab.
+        taps: The tables that the jobs point to.
+        weights: Floats of the weights and biases as the jobs read them.
+        tasks: Pieces of work.
+    """
+
+    jobs: NDArray[Any]
+    taps: TapTables
+    weights: int
+    tasks: int
+
+
 @lru_cache(maxsize=1024)
 def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
     """How a convolution, or the gradient of its input, is cut into jobs."""
-    from striate.depthwise.cpu import numba_convolve, numba_pack
-
-    axis_of = _backward_axis if backward else _forward_axis
-    unit = _forward_axis(Window(kernel_size=1), 1, 1)
-    axes = (unit,) * (3 - problem.rank) + tuple(
-        map(axis_of, problem.windows, problem.space, problem.out_space)
-    )
-    lanes = numba_pack.LANES if problem.channels_last else 1
+    axes = axes_of(problem, backward=backward)
+    lanes = LANES if problem.channels_last else 1
     blocks = -(-problem.channels // lanes)
     slabs = _slabs(axes, lanes, problem.batch, blocks, threads)
     # The first slab is no shorter than the others.
@@ -209,16 +96,15 @@ def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
     stride = [axis.stride for axis in axes]
     tile = numba_convolve.WIDEST_TILE
     # A tile reads past the end.
-    x_floats = prod(stride) * prod(places) * lanes + tile * numba_pack.LANES
-    parts = 1
+    x_floats = prod(stride) * prod(places) * lanes + tile * LANES
+    max_parts = 1
     if problem.channels_last:
         tasks = problem.batch * blocks * len(slabs)
-        parts = max(1, min(blocks, tasks // (2 * threads), MOST_BYTES // (4 * x_floats)))
-    groups = -(-blocks // parts)
-    parts = -(-blocks // groups)
+        max_parts = min(tasks // (2 * threads), MAX_BYTES // (4 * x_floats))
+    groups, parts = share_channels(blocks, max_parts)
     longest = numba_convolve.LONGEST_RUN if problem.channels_last else 1
-    taps = _tap_tables(axes, stride, places, lanes, longest)
-    weights = lanes * len(taps.order) + numba_pack.LANES
+    taps = _tap_tables(axes, places, lanes, longest)
+    weights = lanes * len(taps.order) + LANES
     common = {
         "size": problem.dtype.itemsize,
         "lanes": lanes,
@@ -234,38 +120,43 @@ def plan_of(problem: Problem, backward: bool, threads: int) -> Plan:
         "all_taps": len(taps.order),
         "order": taps.order.ctypes.data,
         "pitch": 4 * weights,
-        "row_bytes": numba_pack.LINE * (-(-axes[2].out * lanes // numba_pack.LANES) + tile),
-    }
-    common |= _by_axis("", [axis.size for axis in axes])
-    common |= _by_axis("out_", [axis.out for axis in axes])
-    common |= _by_axis("s_", stride) | _by_axis("q_", places)
-    jobs = np.zeros(len(slabs) * common["passes"], numba_pack.JOB)
-    rows = iter(jobs)
-    for slab in slabs:
-        for (first, end), passes in zip(pairwise(taps.passes), _passes(slab), strict=True):
-            own = {
-                "first_tap": first[0],
-                "offsets": taps.offsets[first[1] :].ctypes.data,
-                "segments": taps.segments[first[2] :].ctypes.data,
-                "segment_count": end[2] - first[2],
+        "row_bytes": 4 * LANES * (-(-axes[2].out * lanes // LANES) + tile),
+        **by_axis(
+            {
+                "": [axis.size for axis in axes],
+                "out_": [axis.out for axis in axes],
+                "s_": stride,
+                "q_": places,
             }
-            own |= _by_axis("low_", [axis.low for axis in slab])
-            own |= _by_axis("count_", [part.count for part in passes])
-            own |= _by_axis("start_", [part.start for part in passes])
-            own |= _by_axis("step_", [part.step for part in passes])
-            job = next(rows)
-            for name, value in (common | own).items():
-                job[name] = value
-    return Plan(jobs, taps, blocks * weights, common["tasks"])
+        ),
+    }
+    rows = [
+        common
+        | {
+            "first_tap": first[0],
+            "offsets": taps.offsets[first[1] :].ctypes.data,
+            "segments": taps.segments[first[2] :].ctypes.data,
+            "segment_count": end[2] - first[2],
+        }
+        | by_axis(
+            {
+                "low_": [axis.low for axis in slab],
+                "count_": [part.count for part in passes],
+                "start_": [part.start for part in passes],
+                "step_": [part.step for part in passes],
+            }
+        )
+        for slab in slabs
+        for (first, end), passes in zip(pairwise(taps.passes), _passes(slab), strict=True)
+    ]
+    return Plan(jobs_of(rows), taps, blocks * weights, common["tasks"])
 
 
-def _passes(axes: tuple[Axis, ...]) -> Iterator[tuple[AxisPass, ...]]:
+def _passes(axes: Axes) -> Iterator[tuple[AxisPass, ...]]:
     return product(*(axis.passes for axis in axes))
 
 
-def _tap_tables(
-    axes: tuple[Axis, ...], stride: list[int], places: list[int], lanes: int, longest: int
-) -> TapTables:
+def _tap_tables(axes: Axes, places: list[int], lanes: int, longest: int) -> TapTables:
     offsets: list[int] = []
     order: list[int] = []
     segments: list[tuple[int, int]] = []
@@ -277,20 +168,14 @@ def _tap_tables(
                 before = len(offsets)
                 own = [run for run in runs if len(run) == length]
                 for y, run in product(in_height.reads, own):
-                    phase = (z.phase * stride[1] + y.phase) * stride[2] + run[0].phase
-                    row = (phase * places[0] + z.offset) * places[1] + y.offset
-                    offsets.append(4 * lanes * (row * places[2] + run[0].offset))
+                    offsets.append(4 * lanes * place_of(axes, places, (z, y, run[0])))
                     order += [(z.tap * axes[1].taps + y.tap) * axes[2].taps + x.tap for x in run]
                 segments.append((length, len(offsets) - before))
         if len(segments) == firsts[-1][2]:  # outputs that no tap reaches have a bias all the same
             segments.append((1, 0))
         firsts.append((len(order), len(offsets), len(segments)))
-    return TapTables(
-        offsets=np.array(offsets, np.int64),
-        order=np.array(order, np.int64),
-        segments=np.array(segments, np.int64),
-        passes=firsts,
-    )
+    tables = [np.array(table, np.int64) for table in (offsets, order, segments)]
+    return TapTables(tables[0], tables[1], tables[2], firsts)
 
 
 def _runs(reads: tuple[Read, ...], longest: int) -> list[list[Read]]:
@@ -312,28 +197,24 @@ def _in_parts(run: list[Read], longest: int) -> list[list[Read]]:
     return [run[first:end] for first, end in pairwise(ends)]
 
 
-def _slabs(
-    axes: tuple[Axis, ...], lanes: int, batch: int, blocks: int, threads: int
-) -> list[tuple[Axis, ...]]:
+def _slabs(axes: Axes, lanes: int, batch: int, blocks: int, threads: int) -> list[Axes]:
     """The axes, cut along the outermost that is long where threads or memory ask for it.
 
     Whole pixels are copied fastest, so a slab is short enough for all its channels to be copied
     together, but not so short that much of the input is copied for two slabs.
     """
-    cut = 0 if axes[0].count > 1 else 1
-    axis = axes[cut]
+    depth, height, width = axes
+    axis = depth if depth.count > 1 else height
     if axis.count == 1:
         return [axes]
     size = 4 * lanes * prod(axis.stride * axis.places for axis in axes)
     shared = axis.places - axis.count
-    for_whole_pixels = -(-size * blocks // MOST_BYTES) if lanes > 1 else 1
-    most = max(
+    for_whole_pixels = -(-size * blocks // MAX_BYTES) if lanes > 1 else 1
+    max_slabs = max(
         -(-2 * threads // (batch * blocks)),
-        -(-size // MOST_BYTES),
+        -(-size // MAX_BYTES),
         min(for_whole_pixels, axis.count // max(1, 4 * shared)),
     )
-    return [(*axes[:cut], slab, *axes[cut + 1 :]) for slab in axis.slabs(most)]
-
-
-def _by_axis(prefix: str, values: list[int]) -> dict[str, int]:
-    return {prefix + name: value for name, value in zip(AXES, values, strict=True)}
+    if axis is depth:
+        return [(slab, height, width) for slab in axis.slabs(max_slabs)]
+    return [(depth, slab, width) for slab in axis.slabs(max_slabs)]

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
-from striate.depthwise.cpu.threads import run_on_threads
-from striate.depthwise.problem import Problem
+from striate.depthwise.cpu import numba_correlate
+from striate.depthwise.cpu.axes import axes_of, by_axis, place_of
+from striate.depthwise.cpu.jobs import LANES, addressed, jobs_of, run_on_threads, share_channels
+from striate.depthwise.problem import Input, Output, Problem, Weight
 
-MOST_BYTES: Final = 8 << 20
+MAX_BYTES: Final = 8 << 20
 """Memory of a thread, beyond which fewer channels are copied together."""
 
 MANY_TASKS: Final = 32
@@ -26,87 +26,55 @@ BAND: Final = 64
 """Vectors of the gradient that all taps pass over before the next: they stay in the first cache."""
 
 
-def weight_gradient(
-    grad: Float[Tensor, "n c *out"], x: Float[Tensor, "n c *space"], problem: Problem
-) -> Float[Tensor, "c 1 *kernel"]:
+def weight_gradient(grad: Output, x: Input, problem: Problem) -> Weight:
     """The sum over items and positions of the input times the gradient, for each tap."""
-    from striate.depthwise.cpu import numba_correlate, numba_pack
-
     x = x.contiguous(memory_format=problem.memory_format)
     grad = grad.contiguous(memory_format=problem.memory_format)
     threads = torch.get_num_threads()
-    plan, sizes, offsets = _plan(problem, threads)
+    plan, offsets = _plan(problem, threads)
+    tasks = int(plan["tasks"][0])
     gradient = torch.empty(problem.weight_shape, dtype=x.dtype)
-    sums = torch.zeros(sizes["tasks"] * sizes["parts"] * len(offsets) * numba_pack.LANES)
-    ticket = np.zeros(1, np.int64)
-    addresses = [x.data_ptr(), grad.data_ptr(), gradient.data_ptr(), 0, sums.data_ptr()]
-    job = numba_pack.addressed(plan, [*addresses, ticket.ctypes.data])
-    run_on_threads(numba_correlate.work, job.ctypes.data, min(sizes["tasks"], threads))
+    sums = torch.zeros(tasks * int(plan["parts"][0]) * len(offsets) * LANES)
+    job = addressed(plan, [x, grad, gradient, None, sums])
+    run_on_threads(numba_correlate.work, job.ctypes.data, min(tasks, threads))
     numba_correlate.finish.ctypes(job.ctypes.data)
     return gradient
 
 
 @lru_cache(maxsize=1024)
-def _plan(problem: Problem, threads: int) -> tuple[NDArray[Any], dict[str, int], NDArray[np.int64]]:
-    """A job that lacks the addresses of tensors, its numbers, and the offsets that it points to."""
-    from striate.depthwise.cpu import numba_pack
-
-    sizes = _sizes(problem, threads)
-    offsets = np.array(_offsets(problem, sizes), np.int64)
-    job = np.zeros(1, numba_pack.JOB)
-    for name, value in sizes.items():
-        job[name] = value
-    job["offsets"] = offsets.ctypes.data
-    return job, sizes, offsets
-
-
-def _sizes(problem: Problem, threads: int) -> dict[str, int]:
-    """The numbers of a job, with axes of size one put before those of the problem.
+def _plan(problem: Problem, threads: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """A job that lacks the addresses of tensors, and the offsets of the taps that it points to.
 
     Copying decides how long a job takes, and whole pixels are copied several times as fast as 16
     channels of each: so a task takes as many channels as leave two tasks for each thread. What is
     added to what does not depend on it.
     """
-    missing = 3 - problem.rank
-    names = ("depth", "height", "width")
-    space = (1,) * missing + problem.space
-    out = (1,) * missing + problem.out_space
-    stride = (1,) * missing + problem.stride
-    low = (0,) * missing + tuple(window.low for window in problem.windows)
-    extents = (1,) * missing + tuple(window.extent for window in problem.windows)
-    # Positions that the windows reach, in one of `stride` phases.
-    phase = [o - 1 + -(-e // s) for o, s, e in zip(out, stride, extents, strict=True)]
-    lanes = 16 if problem.channels_last else 1
-    pitch = phase[2] if lanes == 1 else out[2]
+    axes = axes_of(problem)
+    out = [axis.out for axis in axes]
+    stride = [axis.stride for axis in axes]
+    places = [axis.places for axis in axes]
+    lanes = LANES if problem.channels_last else 1
+    pitch = places[2] if lanes == 1 else out[2]
     g_plane = ((out[1] - 1) * pitch + out[2]) * lanes
-    g_plane += -g_plane % 16
+    g_plane += -g_plane % LANES
     blocks = -(-problem.channels // lanes)
     items_per_task = -(-problem.batch // max(1, min(problem.batch, MANY_TASKS // blocks)))
     runs = -(-problem.batch // items_per_task)
     # The last vector of a plane may reach past the end of the input.
-    x_floats, g_floats = prod(stride) * prod(phase) * lanes + 16, out[0] * g_plane
-    parts = 1
+    x_floats, g_floats = prod(stride) * prod(places) * lanes + LANES, out[0] * g_plane
+    max_parts = 1
     if problem.channels_last:
-        most = min(
-            blocks, blocks * runs // (2 * threads), MOST_BYTES // (4 * (x_floats + g_floats))
-        )
-        parts = max(1, most)
-    groups = -(-blocks // parts)
-    named: dict[str, int] = {}
-    for prefix, values in (
-        ("", space),
-        ("out_", out),
-        ("s_", stride),
-        ("low_", low),
-        ("q_", phase),
-    ):
-        named |= {prefix + name: value for name, value in zip(names, values, strict=True)}
-    return named | {
+        max_parts = min(blocks * runs // (2 * threads), MAX_BYTES // (4 * (x_floats + g_floats)))
+    groups, parts = share_channels(blocks, max_parts)
+    reads = product(*(axis.passes[0].reads for axis in axes))
+    offsets = np.array([4 * lanes * place_of(axes, places, read) for read in reads], np.int64)
+    job = {
+        "offsets": offsets.ctypes.data,
         "size": problem.dtype.itemsize,
         "lanes": lanes,
         "items": problem.batch,
         "channels": problem.channels,
-        "taps": prod(problem.kernel_size),
+        "taps": len(offsets),
         "groups": groups,
         "parts": parts,
         "items_per_task": items_per_task,
@@ -115,22 +83,14 @@ def _sizes(problem: Problem, threads: int) -> dict[str, int]:
         "g_plane": g_plane,
         "x_floats": x_floats,
         "g_floats": g_floats,
+        **by_axis(
+            {
+                "": [axis.size for axis in axes],
+                "out_": out,
+                "s_": stride,
+                "low_": [axis.low for axis in axes],
+                "q_": places,
+            }
+        ),
     }
-
-
-def _offsets(problem: Problem, sizes: dict[str, int]) -> list[int]:
-    """Bytes from an output's place in the first phase to what each tap reads."""
-    missing = 3 - problem.rank
-    windows = (None,) * missing + problem.windows
-    axes = [
-        [(t * w.dilation % w.stride, t * w.dilation // w.stride) for t in range(w.kernel_size)]
-        if w else [(0, 0)]
-        for w in windows
-    ]  # fmt: skip
-    plane = sizes["q_depth"] * sizes["q_height"] * sizes["q_width"]
-    offsets = []
-    for (pz, z), (py, y), (px, x) in product(*axes):
-        phase = (pz * sizes["s_height"] + py) * sizes["s_width"] + px
-        row = z * sizes["q_height"] + y
-        offsets.append(4 * sizes["lanes"] * (phase * plane + row * sizes["q_width"] + x))
-    return offsets
+    return jobs_of([job]), offsets

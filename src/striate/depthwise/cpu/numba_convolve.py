@@ -23,11 +23,10 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, types
 from numba.core import cgutils
-from numba.core.errors import RequireLiteralValue
-from numba.extending import intrinsic
 
 from striate.depthwise.cpu.numba_pack import (
     FLOAT,
+    I32,
     I64,
     JOB_TYPE,
     LANES,
@@ -38,12 +37,13 @@ from striate.depthwise.cpu.numba_pack import (
     aligned,
     compiled,
     fused_multiply_add,
+    generated,
+    load,
     load_integer,
-    load_register,
     narrow,
     pack_input,
-    pointer_to,
     prefetch,
+    store,
     take_ticket,
     unpack_line,
     widen,
@@ -59,56 +59,49 @@ WIDEST_TILE: Final = 8
 """Registers of outputs that are summed at once; half as many where no more are left."""
 
 
-@intrinsic
-def _sum_tile(
-    typing: Any, y: Any, start: Any, start_step: Any, weights: Any, offsets: Any, runs: Any,
-    length: Any, x: Any, is_narrow: Any, lanes: Any,
-) -> Any:  # fmt: skip
-    """y[i] = start[i] + the sum over runs r and taps t of weights[r, t] * x[i + t + offsets[r]].
-
-    `y`, `start` and `x` are addresses of registers, which lie a vector apart where a vector is of
-    channels (`lanes` is 16), and end to end where it is of positions (1, and a run is one tap).
-    """
-    if not hasattr(lanes, "literal_value"):
-        raise RequireLiteralValue("lanes")
-    of_channels = lanes.literal_value == LANES
-    signature = types.void(
-        y, start, start_step, weights, offsets, runs, length, x, is_narrow, lanes
-    )
+def _tile_sum(of_channels: bool) -> Any:
+    """The inner loop over vectors of channels, or over those of positions, where a run is one tap."""
     step = LINE if of_channels else REGISTER_BYTES
     tap_step = LINE if of_channels else 4
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        y, start, start_step, weights, offsets, runs, length, x, is_narrow, _ = args
+    def factor(builder: Any, base: Any, offset: Any) -> Any:
+        if of_channels:
+            return load(builder, REGISTER, base, offset)
+        number = load(builder, FLOAT, base, offset)
+        one = builder.insert_element(ir.Constant(REGISTER, ir.Undefined), number, I64(0))
+        first = ir.Constant(ir.VectorType(I32, REGISTER.count), None)
+        return builder.shuffle_vector(one, one, first)
 
-        def factor(base: Any, offset: Any) -> Any:
-            if of_channels:
-                return load_register(builder, base, offset)
-            number = builder.load(pointer_to(builder, base, offset, FLOAT), align=4)
-            one = builder.insert_element(ir.Constant(REGISTER, ir.Undefined), number, I64(0))
-            first = ir.Constant(ir.VectorType(ir.IntType(32), REGISTER.count), None)
-            return builder.shuffle_vector(one, one, first)
+    @generated(types.void)
+    def sum_tile(
+        builder: Any, y: Any, start: Any, start_step: Any, weights: Any, offsets: Any, runs: Any,
+        length: Any, x: Any, is_narrow: Any,
+    ) -> None:  # fmt: skip
+        """y[i] = start[i] + the sum over runs r and taps t of weights[r, t] * x[i + t + offsets[r]].
+
+        `y`, `start` and `x` are addresses of registers, which lie a vector apart where a vector is of
+        channels, and end to end where it is of positions.
+        """
 
         def sum_runs(taps: int, tile: int) -> None:
             totals = [cgutils.alloca_once(builder, REGISTER) for _ in range(tile)]
             for i, total in enumerate(totals):
-                begin = load_register(builder, start, builder.mul(start_step, I64(i)))
+                begin = load(builder, REGISTER, start, builder.mul(start_step, I64(i)))
                 builder.store(begin, total)
             with cgutils.for_range(builder, runs) as run:
                 own = builder.add(weights, builder.mul(run.index, I64(taps * tap_step)))
-                factors = [factor(own, I64(t * tap_step)) for t in range(taps)]
-                place = pointer_to(builder, offsets, builder.mul(run.index, I64(8)), I64)
-                here = builder.add(x, builder.load(place))
+                factors = [factor(builder, own, I64(t * tap_step)) for t in range(taps)]
+                offset = load(builder, I64, offsets, builder.mul(run.index, I64(8)), align=8)
+                here = builder.add(x, offset)
                 # Each register of the input is read once, for all outputs that it is part of.
                 for j in range(tile + taps - 1):
-                    value = load_register(builder, here, I64(j * step))
+                    value = load(builder, REGISTER, here, I64(j * step))
                     for t in range(max(0, j - tile + 1), min(taps, j + 1)):
                         total = totals[j - t]
                         term = builder.load(total)
                         builder.store(fused_multiply_add(builder, value, factors[t], term), total)
             for i, total in enumerate(totals):
-                target = pointer_to(builder, y, I64(i * step), REGISTER)
-                builder.store(builder.load(total), target, align=4)
+                store(builder, builder.load(total), y, I64(i * step))
 
         for taps in range(1, LONGEST_RUN + 1 if of_channels else 2):
             is_length = builder.icmp_signed("==", length, I64(taps))
@@ -120,9 +113,11 @@ def _sum_tile(
                     sum_runs(taps, WIDEST_TILE // 2)
                 with wide:
                     sum_runs(taps, WIDEST_TILE)
-        return context.get_dummy_value()
 
-    return signature, generate
+    return sum_tile
+
+
+_sum_channels, _sum_positions = _tile_sum(True), _tile_sum(False)
 
 
 @compiled("void(int64, int64, int64, int64, int64, int64, int64, int64, int64)")
@@ -140,9 +135,9 @@ def _sum_row(
         to, at = y + step * first, x + step * first
         begin, begin_step = (start, 0) if start != 0 else (to, step)
         if lanes == LANES:
-            _sum_tile(to, begin, begin_step, weights, offsets, runs, length, at, is_narrow, LANES)
+            _sum_channels(to, begin, begin_step, weights, offsets, runs, length, at, is_narrow)
         else:
-            _sum_tile(to, begin, begin_step, weights, offsets, runs, length, at, is_narrow, 1)
+            _sum_positions(to, begin, begin_step, weights, offsets, runs, length, at, is_narrow)
 
 
 @compiled(types.int64(JOB_TYPE, *[types.int64] * 4))

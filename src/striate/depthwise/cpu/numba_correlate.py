@@ -23,10 +23,9 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from striate.depthwise.cpu.numba_pack import (
-    FLOAT,
+    I32,
     I64,
     JOB_TYPE,
     LANES,
@@ -35,11 +34,12 @@ from striate.depthwise.cpu.numba_pack import (
     aligned,
     compiled,
     fused_multiply_add,
-    load_vector,
+    generated,
+    load,
     narrow,
     pack_input,
     pack_line,
-    pointer_to,
+    store,
     take_ticket,
     widen,
 )
@@ -48,76 +48,55 @@ WIDEST_BLOCK: Final = 7
 """Taps whose sums are held in registers at once: with eight, AVX2 has none left for the gradient."""
 
 
-@intrinsic
+@generated(types.void)
 def _accumulate(
-    typing: Any, sums: Any, offsets: Any, x: Any, g: Any, rows: Any, columns: Any, x_pitch: Any,
+    builder: Any, sums: Any, offsets: Any, x: Any, g: Any, rows: Any, columns: Any, x_pitch: Any,
     g_pitch: Any, taps: Any,
-) -> Any:  # fmt: skip
+) -> None:  # fmt: skip
     """sums[t] += x[r * x_pitch + i + offsets[t]] * g[r * g_pitch + i], over rows r and vectors i."""
-    signature = types.void(sums, offsets, x, g, rows, columns, x_pitch, g_pitch, taps)
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums, offsets, x, g, rows, columns, x_pitch, g_pitch, taps = args
+    def sum_taps(count: int) -> None:
+        totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(count)]
+        reads = []
+        for t, total in enumerate(totals):
+            builder.store(load(builder, VECTOR, sums, I64(t * LINE)), total)
+            reads.append(load(builder, I64, offsets, I64(t * 8), align=8))
+        with cgutils.for_range(builder, rows) as row:
+            x_row = builder.add(x, builder.mul(row.index, x_pitch))
+            g_row = builder.add(g, builder.mul(row.index, g_pitch))
+            with cgutils.for_range(builder, columns) as column:
+                step = builder.mul(column.index, I64(LINE))
+                factor = load(builder, VECTOR, g_row, step)
+                here = builder.add(x_row, step)
+                for read, total in zip(reads, totals, strict=True):
+                    terms = load(builder, VECTOR, here, read), factor, builder.load(total)
+                    builder.store(fused_multiply_add(builder, *terms), total)
+        for t, total in enumerate(totals):
+            store(builder, builder.load(total), sums, I64(t * LINE))
 
-        def sum_taps(count: int) -> None:
-            totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(count)]
-            reads = []
-            for t, total in enumerate(totals):
-                builder.store(load_vector(builder, sums, I64(t * LINE)), total)
-                reads.append(builder.load(pointer_to(builder, offsets, I64(t * 8), I64)))
-            with cgutils.for_range(builder, rows) as row:
-                x_row = builder.add(x, builder.mul(row.index, x_pitch))
-                g_row = builder.add(g, builder.mul(row.index, g_pitch))
-                with cgutils.for_range(builder, columns) as column:
-                    step = builder.mul(column.index, I64(LINE))
-                    factor = load_vector(builder, g_row, step)
-                    here = builder.add(x_row, step)
-                    for read, total in zip(reads, totals, strict=True):
-                        terms = load_vector(builder, here, read), factor, builder.load(total)
-                        builder.store(fused_multiply_add(builder, *terms), total)
-            for t, total in enumerate(totals):
-                target = pointer_to(builder, sums, I64(t * LINE), VECTOR)
-                builder.store(builder.load(total), target, align=4)
-
-        for count in range(1, WIDEST_BLOCK + 1):
-            with builder.if_then(builder.icmp_signed("==", taps, I64(count))):
-                sum_taps(count)
-        return context.get_dummy_value()
-
-    return signature, generate
+    for count in range(1, WIDEST_BLOCK + 1):
+        with builder.if_then(builder.icmp_signed("==", taps, I64(count))):
+            sum_taps(count)
 
 
-@intrinsic
-def _add_vector(typing: Any, sums: Any, other: Any) -> Any:
+@generated(types.void)
+def _add_vector(builder: Any, sums: Any, other: Any) -> None:
     """Add to the vector at the first address the one at the second."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums, other = (load_vector(builder, address, I64(0)) for address in args)
-        total = builder.fadd(sums, other)
-        builder.store(total, pointer_to(builder, args[0], I64(0), VECTOR), align=4)
-        return context.get_dummy_value()
-
-    return types.void(sums, other), generate
+    total = builder.fadd(load(builder, VECTOR, sums), load(builder, VECTOR, other))
+    store(builder, total, sums)
 
 
-@intrinsic
-def _add_lanes(typing: Any, sums: Any) -> Any:
+@generated(types.void)
+def _add_lanes(builder: Any, sums: Any) -> None:
     """Put the sum of a vector into its first lane: halves are added to each other."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        total = load_vector(builder, args[0], I64(0))
-        for half in (8, 4, 2, 1):
-            parts = []
-            for first in (0, half):
-                index = [first + i for i in range(half)]
-                chosen = ir.Constant(ir.VectorType(ir.IntType(32), half), index)
-                parts.append(builder.shuffle_vector(total, total, chosen))
-            total = builder.fadd(*parts)
-        first = builder.extract_element(total, I64(0))
-        builder.store(first, pointer_to(builder, args[0], I64(0), FLOAT), align=4)
-        return context.get_dummy_value()
-
-    return types.void(sums), generate
+    total = load(builder, VECTOR, sums)
+    for half in (8, 4, 2, 1):
+        parts = []
+        for first in (0, half):
+            chosen = ir.Constant(ir.VectorType(I32, half), [first + i for i in range(half)])
+            parts.append(builder.shuffle_vector(total, total, chosen))
+        total = builder.fadd(*parts)
+    store(builder, builder.extract_element(total, I64(0)), sums)
 
 
 @compiled("void(int64, int64, int64, int64, int64, int64, int64, int64, int64)")

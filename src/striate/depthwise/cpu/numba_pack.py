@@ -1,13 +1,13 @@
 """Machine code that lays tensors out for the CPU's inner loops, written with numba.
 
-The loops of `numba_correlate` and `numba_convolve` walk over vectors of 16 floats. Before them the input is copied
-in float32, with its padding written out, so that whatever a tap reads is a run of vectors at a fixed
-offset from the output's place:
+The loops of `numba_correlate` and `numba_convolve` walk over vectors of 16 floats. Before them the
+input is copied in float32, with its padding written out, so that whatever a tap reads is a run of
+vectors at a fixed offset from the output's place:
 
 - channels last: a vector is 16 channels of one position.
 - contiguous: a vector is 16 positions of one channel.
 
-A stride of s splits the input into s phases along each axis.
+A stride of s splits the input into s phases along each axis (see `axes`).
 """
 
 # numba's decorators and intrinsics change what a type checker sees of a signature.
@@ -17,70 +17,28 @@ A stride of s splits the input into s phases along each axis.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import config, from_dtype, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
+from striate.depthwise.cpu.jobs import JOB, LANES
 from striate.files import user_cache_folder
-
-LANES: Final = 16
-"""Floats in a vector: one register of AVX-512, two of AVX2, four of NEON."""
 
 LINE: Final = 4 * LANES
 """Bytes of a vector."""
 
-ADDRESSES: Final = ("x", "y", "kernel", "bias", "scratch", "ticket")
-"""What a call adds to its plan: where the input, the output or its gradient, the kernel or its
-gradient and the bias (or 0) lie; room for weights laid out or partial sums; the next task's number."""
-
-JOB: Final = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *ADDRESSES,
-            # The address of the tap offsets, and sizes; `size` is the bytes of an element.
-            "offsets",
-            "size", "lanes", "items", "channels", "taps", "depth", "height", "width",
-            "out_depth", "out_height", "out_width", "s_depth", "s_height", "s_width",
-            "low_depth", "low_height", "low_width", "q_depth", "q_height", "q_width",
-            # Work: tasks, groups of channels, vectors of a group, floats of a vector's input.
-            "tasks", "groups", "parts", "x_floats",
-            # The gradient of the weight: items of a task; rows or vectors of a band.
-            "items_per_task", "band", "g_plane", "g_floats",
-            # The convolution: the address of the order of the taps, passes, slabs, taps of the kernel
-            # and of all passes, bytes of a block of weights and of a row of sums; of a pass its first
-            # tap, its segments (address and count), and its outputs: how many, from which on, how far
-            # apart.
-            "order", "passes", "slabs", "kernel_taps", "all_taps", "pitch", "row_bytes",
-            "first_tap", "segments", "segment_count",
-            "count_depth", "count_height", "count_width",
-            "start_depth", "start_height", "start_width",
-            "step_depth", "step_height", "step_width",
-        )
-    ]
-)  # fmt: skip
-"""One call. Positions along the axes of the input, of the other tensor (`out_`), strides (`s_`),
-padding (`low_`), and positions of one phase of the padded input (`q_`)."""
-
 JOB_TYPE: Final = from_dtype(JOB)
 
-
-def addressed(jobs: NDArray[Any], addresses: list[int]) -> NDArray[np.int64]:
-    """The jobs of a plan with the addresses of a call, in the order of `ADDRESSES`."""
-    numbers = jobs.view(np.int64).reshape(len(jobs), -1).copy()
-    numbers[:, : len(ADDRESSES)] = addresses
-    return numbers
-
-
-I64, FLOAT = ir.IntType(64), ir.FloatType()
+I32, I64, FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
+ZERO = I64(0)
 
 
 def _register_lanes() -> int:
@@ -117,24 +75,45 @@ def compiled(signature: Any, decorator: Any = njit, **options: Any) -> Any:
 
 def cache_folder() -> str:
     """A folder for this very source: numba sees a change of a function's own file alone."""
-    sources = sorted(Path(__file__).parent.glob("numba_*.py"))
+    sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     return str(user_cache_folder() / "numba" / digest[:16])
 
 
-def pointer_to(builder: Any, base: Any, offset: Any, kind: Any) -> Any:
-    """In generated code: a pointer to what lies `offset` bytes after an address."""
-    return builder.inttoptr(builder.add(base, offset), kind.as_pointer())
+def generated(returns: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function for machine code of one that writes LLVM's instructions with a builder."""
+
+    def wrap(write: Callable[..., Any]) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            result = write(builder, *values)
+            return context.get_dummy_value() if result is None else result
+
+        @intrinsic
+        @wraps(write)
+        def declare(typing: Any, *kinds: Any) -> Any:
+            return returns(*kinds), generate
+
+        return declare
+
+    return wrap
 
 
-def load_vector(builder: Any, base: Any, offset: Any) -> Any:
-    """In generated code: the vector that lies there."""
-    return builder.load(pointer_to(builder, base, offset, VECTOR), align=4)
+def load(builder: Any, kind: Any, base: Any, offset: Any = ZERO, align: int = 4) -> Any:
+    """In generated code: what lies `offset` bytes after an address."""
+    pointer = builder.inttoptr(builder.add(base, offset), kind.as_pointer())
+    return builder.load(pointer, align=align)
 
 
-def load_register(builder: Any, base: Any, offset: Any) -> Any:
-    """In generated code: as much of it as a register holds."""
-    return builder.load(pointer_to(builder, base, offset, REGISTER), align=4)
+def store(builder: Any, value: Any, base: Any, offset: Any = ZERO, align: int = 4) -> None:
+    """In generated code: put a value `offset` bytes after an address."""
+    pointer = builder.inttoptr(builder.add(base, offset), value.type.as_pointer())
+    builder.store(value, pointer, align=align)
+
+
+def constant(kind: Any, value: int) -> Any:
+    """In generated code: a number, for each element where the type is a vector."""
+    count = getattr(kind, "count", None)
+    return ir.Constant(kind, value if count is None else [value] * count)
 
 
 def fused_multiply_add(builder: Any, factor: Any, other: Any, term: Any) -> Any:
@@ -145,130 +124,87 @@ def fused_multiply_add(builder: Any, factor: Any, other: Any, term: Any) -> Any:
     return builder.call(fma, [factor, other, term])
 
 
-@intrinsic
-def take_ticket(typing: Any, counter: Any) -> Any:
+@generated(types.int64)
+def take_ticket(builder: Any, counter: Any) -> Any:
     """Add one to the counter at this address, atomically; what it was before."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], I64.as_pointer())
-        return builder.atomic_rmw("add", pointer, I64(1), "monotonic")
-
-    return types.int64(types.int64), generate
+    pointer = builder.inttoptr(counter, I64.as_pointer())
+    return builder.atomic_rmw("add", pointer, I64(1), "monotonic")
 
 
-@intrinsic
-def load_integer(typing: Any, address: Any) -> Any:
+@generated(types.int64)
+def load_integer(builder: Any, address: Any) -> Any:
     """The integer of 64 bits that lies there."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(builder.inttoptr(args[0], I64.as_pointer()))
-
-    return types.int64(types.int64), generate
-
-
-def _constant(kind: Any, value: int) -> Any:
-    width = getattr(kind, "count", None)
-    return ir.Constant(kind, value if width is None else [value] * width)
+    return load(builder, I64, address, align=8)
 
 
 def _converters(width: int) -> tuple[Any, Any]:
-    """Intrinsics that read `width` elements at an address and write them at another.
+    """Functions that read `width` elements at an address and write them at another.
 
     The first widens elements of the tensor to float32, the second rounds float32 to the tensor's type.
     """
-    float_type, short_type, int_type = (
-        ir.VectorType(kind, width) if width > 1 else kind
-        for kind in (FLOAT, ir.IntType(16), ir.IntType(32))
+    floats, shorts, integers = (
+        ir.VectorType(kind, width) if width > 1 else kind for kind in (FLOAT, ir.IntType(16), I32)
     )
-    sixteen = _constant(int_type, 16)
+    sixteen = constant(integers, 16)
 
-    def read(builder: Any, address: Any, kind: Any) -> Any:
-        bytes_ = 2 if kind is short_type else 4
-        return builder.load(builder.inttoptr(address, kind.as_pointer()), align=bytes_)
-
-    def write(builder: Any, address: Any, value: Any) -> None:
-        bytes_ = 2 if value.type == short_type else 4
-        builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=bytes_)
-
-    def widen(typing: Any, target: Any, source: Any, is_short: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            target, source, is_short = args
-            with builder.if_else(is_short) as (short, whole):
-                with short:
-                    # A bfloat16 is the upper half of a float32.
-                    value = builder.zext(read(builder, source, short_type), int_type)
-                    value = builder.bitcast(builder.shl(value, sixteen), float_type)
-                    write(builder, target, value)
-                with whole:
-                    write(builder, target, read(builder, source, float_type))
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, types.boolean), generate
-
-    def narrow(typing: Any, target: Any, source: Any, is_short: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            target, source, is_short = args
-            value = read(builder, source, float_type)
-            with builder.if_else(is_short) as (short, whole):
-                with short:
-                    # To the nearest, ties to even; what is not a number stays so.
-                    bits = builder.bitcast(value, int_type)
-                    odd = builder.and_(builder.lshr(bits, sixteen), _constant(int_type, 1))
-                    nearest = builder.add(bits, builder.add(odd, _constant(int_type, 0x7FFF)))
-                    quiet = builder.or_(bits, _constant(int_type, 0x400000))
-                    is_nan = builder.fcmp_unordered("uno", value, value)
-                    upper = builder.lshr(builder.select(is_nan, quiet, nearest), sixteen)
-                    write(builder, target, builder.trunc(upper, short_type))
-                with whole:
-                    write(builder, target, value)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, types.boolean), generate
-
-    return intrinsic(widen), intrinsic(narrow)
-
-
-@intrinsic
-def _widen_every_second(typing: Any, target: Any, source: Any, is_short: Any) -> Any:
-    """A vector of every second element; that behind the last is read, too."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        target, source, is_short = args
-        to = builder.inttoptr(target, VECTOR.as_pointer())
+    @generated(types.void)
+    def widen(builder: Any, target: Any, source: Any, is_short: Any) -> None:
         with builder.if_else(is_short) as (short, whole):
             with short:
-                # Two elements are one integer, the first its lower half on every processor that numba
-                # compiles for.
-                kind = ir.VectorType(ir.IntType(32), LANES)
-                pairs = builder.load(builder.inttoptr(source, kind.as_pointer()), align=2)
-                value = builder.bitcast(builder.shl(pairs, _constant(kind, 16)), VECTOR)
-                builder.store(value, to, align=4)
+                # A bfloat16 is the upper half of a float32.
+                bits = builder.zext(load(builder, shorts, source, align=2), integers)
+                value = builder.bitcast(builder.shl(bits, sixteen), floats)
+                store(builder, value, target)
             with whole:
-                kind = ir.VectorType(FLOAT, 2 * LANES)
-                pairs = builder.load(builder.inttoptr(source, kind.as_pointer()), align=4)
-                index = ir.VectorType(ir.IntType(32), LANES)
-                chosen = ir.Constant(index, list(range(0, 2 * LANES, 2)))
-                builder.store(builder.shuffle_vector(pairs, pairs, chosen), to, align=4)
-        return context.get_dummy_value()
+                store(builder, load(builder, floats, source), target)
 
-    return types.void(types.int64, types.int64, types.boolean), generate
+    @generated(types.void)
+    def narrow(builder: Any, target: Any, source: Any, is_short: Any) -> None:
+        value = load(builder, floats, source)
+        with builder.if_else(is_short) as (short, whole):
+            with short:
+                # To the nearest, ties to even; what is not a number stays so.
+                bits = builder.bitcast(value, integers)
+                odd = builder.and_(builder.lshr(bits, sixteen), constant(integers, 1))
+                nearest = builder.add(bits, builder.add(odd, constant(integers, 0x7FFF)))
+                quiet = builder.or_(bits, constant(integers, 0x400000))
+                is_nan = builder.fcmp_unordered("uno", value, value)
+                upper = builder.lshr(builder.select(is_nan, quiet, nearest), sixteen)
+                store(builder, builder.trunc(upper, shorts), target, align=2)
+            with whole:
+                store(builder, value, target)
+
+    return widen, narrow
 
 
 _widen_one, _narrow_one = _converters(1)
 _widen_vector, _narrow_vector = _converters(LANES)
 
 
-@intrinsic
-def _prefetch_line(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [place, *[number] * 3])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        for_writing, keep, data = number(1), number(3), number(1)
-        builder.call(function, [builder.inttoptr(args[0], place), for_writing, keep, data])
-        return context.get_dummy_value()
+@generated(types.void)
+def _widen_every_second(builder: Any, target: Any, source: Any, is_short: Any) -> None:
+    """A vector of every second element; that behind the last is read, too."""
+    with builder.if_else(is_short) as (short, whole):
+        with short:
+            # Two elements are one integer, the first its lower half on every processor that numba
+            # compiles for.
+            kind = ir.VectorType(I32, LANES)
+            pairs = load(builder, kind, source, align=2)
+            value = builder.bitcast(builder.shl(pairs, constant(kind, 16)), VECTOR)
+            store(builder, value, target)
+        with whole:
+            pairs = load(builder, ir.VectorType(FLOAT, 2 * LANES), source)
+            chosen = ir.Constant(ir.VectorType(I32, LANES), list(range(0, 2 * LANES, 2)))
+            store(builder, builder.shuffle_vector(pairs, pairs, chosen), target)
 
-    return types.void(types.int64), generate
+
+@generated(types.void)
+def _prefetch_line(builder: Any, address: Any) -> None:
+    place = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [place, *[I32] * 3])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    for_writing, keep, data = I32(1), I32(3), I32(1)
+    builder.call(function, [builder.inttoptr(address, place), for_writing, keep, data])
 
 
 @compiled("void(int64, int64, int64)")

@@ -18,23 +18,17 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
-from striate.depthwise import torch_native as vendor
-from striate.depthwise.problem import Problem
+from striate.depthwise import torch_native
+from striate.depthwise.problem import Bias, Input, Output, Problem, Weight
 from striate.geometry import Window
 
 WIDEST_STRIP = 3
 """Columns beyond which oneDNN's gradient of the weight falls off its fast path."""
 
 
-def forward(
-    x: Float[Tensor, "n c length"],
-    weight: Float[Tensor, "c 1 taps"],
-    bias: Float[Tensor, " c"] | None,
-    problem: Problem,
-) -> Float[Tensor, "n c out"]:
+def forward(x: Input, weight: Weight, bias: Bias | None, problem: Problem) -> Output:
     """A transposed convolution with the taps in reverse order, in 1-D with a stride of one."""
     (window,) = problem.windows
     margin = window.extent - 1
@@ -49,23 +43,19 @@ def forward(
     return y if low == high else y[..., low - both : y.shape[-1] - (high - both)].contiguous()
 
 
-def input_gradient(
-    grad: Float[Tensor, "n c *out"], weight: Float[Tensor, "c 1 *kernel"], problem: Problem
-) -> Float[Tensor, "n c *space"]:
+def input_gradient(grad: Output, weight: Weight, problem: Problem) -> Input:
     """A forward convolution with the taps in reverse order."""
     flipped = weight.flip(tuple(range(2, weight.ndim)))
     ones = (1,) * problem.rank
     margins = [window.extent - 1 - window.low for window in problem.windows]
     ends = [window.extent - 1 - window.high for window in problem.windows]
     if max(problem.stride) == 1 and margins == ends and min(margins) >= 0:
-        return vendor.convolve(grad, flipped, None, ones, margins, problem.dilation)
+        return torch_native.convolve(grad, flipped, None, ones, margins, problem.dilation)
     spread = _spread(grad, problem)
-    return vendor.convolve(spread, flipped, None, ones, (0,) * problem.rank, problem.dilation)
+    return torch_native.convolve(spread, flipped, None, ones, (0,) * problem.rank, problem.dilation)
 
 
-def weight_gradient(
-    grad: Float[Tensor, "n c *out"], x: Float[Tensor, "n c *space"], problem: Problem
-) -> Float[Tensor, "c 1 *kernel"]:
+def weight_gradient(grad: Output, x: Input, problem: Problem) -> Weight:
     """The gradients of strips of the kernel, put together."""
     if problem.rank == 1:
         column = replace(
@@ -89,7 +79,7 @@ def strip_widths(kernel_size: int) -> list[int]:
 
 def _strips(grad: Tensor, x: Tensor, problem: Problem) -> Tensor:
     """The gradient of the weight, a strip of columns at a time."""
-    gradient = vendor.weight_gradient if problem.rank == 2 else _planes
+    gradient = torch_native.weight_gradient if problem.rank == 2 else _planes
     columns = problem.windows[-1]
     starts = [-window.low for window in problem.windows]
     strips = []
@@ -124,7 +114,7 @@ def _planes(grad: Tensor, x: Tensor, problem: Problem) -> Tensor:
         start = tap * depth.dilation
         stop = start + (problem.out_space[0] - 1) * depth.stride + 1
         planes = x_dnchw[start : stop : depth.stride].flatten(0, 1)
-        taps.append(vendor.weight_gradient(grad_planes, planes, part))
+        taps.append(torch_native.weight_gradient(grad_planes, planes, part))
     return torch.stack(taps, dim=2)
 
 

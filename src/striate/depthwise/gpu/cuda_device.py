@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,9 +33,9 @@ class Gpu:
     """A GPU as it compiles and launches kernels.
 
     Attributes:
-        index: its number.
-        capability: its compute capability.
-        hardware: what plans ask of it.
+        index: Its number.
+        capability: Its compute capability, major and minor.
+        hardware: What plans ask of it.
     """
 
     index: int
@@ -51,7 +52,7 @@ class Gpu:
         """Run a kernel on torch's present stream.
 
         Raises:
-            CudaError: the driver refused it.
+            CudaError: The driver refused it.
         """
         from cuda.bindings import driver
 
@@ -98,7 +99,7 @@ def compile_kernel(
     """The machine code of a kernel for GPUs of a compute capability.
 
     Raises:
-        CudaError: it does not compile; the message is the compiler's.
+        CudaError: It does not compile; the message is the compiler's.
     """
     from cuda.bindings import nvrtc
 
@@ -161,29 +162,20 @@ def _tensor_map(address: int, sizes: Box, box: Box, dtype: torch.dtype) -> Any:
     """How the copy engine finds a box in a tensor {channel, column, row, plane, volume}."""
     from cuda.bindings import driver
 
-    kinds = driver.CUtensorMapDataType
-    kind = (
-        kinds.CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-        if dtype == torch.float16
-        else kinds.CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-    )
-    strides = [2]
-    for size in sizes[:4]:
-        strides.append(strides[-1] * size)
-    swizzles = driver.CUtensorMapSwizzle
+    kind = "FLOAT16" if dtype == torch.float16 else "BFLOAT16"
+    swizzle = "64B" if box[0] == 32 else "32B"
+    strides = [2 * prod(sizes[:axis]) for axis in range(1, len(sizes))]
     return _check(
         driver.cuTensorMapEncodeTiled(
-            kind,
+            getattr(driver.CUtensorMapDataType, f"CU_TENSOR_MAP_DATA_TYPE_{kind}"),
             len(sizes),
             address,
-            [driver.cuuint64_t(size) for size in sizes],
-            [driver.cuuint64_t(stride) for stride in strides[1:]],
-            [driver.cuuint32_t(size) for size in box],
+            list(map(driver.cuuint64_t, sizes)),
+            list(map(driver.cuuint64_t, strides)),
+            list(map(driver.cuuint32_t, box)),
             [driver.cuuint32_t(1)] * len(sizes),
             driver.CUtensorMapInterleave.CU_TENSOR_MAP_INTERLEAVE_NONE,
-            swizzles.CU_TENSOR_MAP_SWIZZLE_64B
-            if box[0] == 32
-            else swizzles.CU_TENSOR_MAP_SWIZZLE_32B,
+            getattr(driver.CUtensorMapSwizzle, f"CU_TENSOR_MAP_SWIZZLE_{swizzle}"),
             driver.CUtensorMapL2promotion.CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
             driver.CUtensorMapFloatOOBfill.CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
         )
@@ -194,7 +186,7 @@ def _check(result: tuple[Any, ...]) -> Any:
     """What a function returned beside its status.
 
     Raises:
-        CudaError: the status is not success.
+        CudaError: The status is not success.
     """
     status, *values = result
     if int(status):

@@ -14,12 +14,10 @@ from typing import Final
 from torch import Tensor
 
 from striate.depthwise.problem import Operator, Problem
+from striate.errors import ArgumentError
 
 CHANNEL_MULTIPLE: Final = 8
 """Channels that the copy engine moves at once: 16 bytes."""
-
-MOST_TAPS: Final = 7
-"""Taps along an axis for which eight outputs read at most sixteen inputs in two masked words."""
 
 STRIPS: Final = 16
 """Strips of eight columns in a matrix product."""
@@ -27,7 +25,9 @@ STRIPS: Final = 16
 DUMP_PITCH: Final = 132
 """Floats of a product in shared memory, as correlate.cu lays it down."""
 
-Triple = tuple[int, int, int]
+Triple = tuple[int, ...]
+"""Sizes along planes, rows and columns."""
+
 Box = tuple[int, int, int, int, int]
 """Sizes along {channel, column, row, plane, volume}."""
 
@@ -40,13 +40,13 @@ class Layout:
     """A convolution with stride 1 over planes, rows and columns.
 
     Attributes:
-        volumes: items, each with planes of its own.
-        channels: a multiple of `CHANNEL_MULTIPLE`.
-        source: positions of what is read along planes, rows and columns.
-        target: positions of what is written, or in the gradient of the weight of the output.
-        taps: taps along each.
-        low: padding before each.
-        flip: taps in reverse order.
+        volumes: Number of items that have planes of their own.
+        channels: Number of channels, a multiple of `CHANNEL_MULTIPLE`.
+        source: Positions of what is read.
+        target: Positions of what is written; in the gradient of the weight, of the output.
+        taps: Number of taps along each axis.
+        low: Padding before each axis.
+        flip: Whether the taps are taken in reverse order.
     """
 
     volumes: int
@@ -97,15 +97,15 @@ class Launch:
     """One kernel as it is to be compiled and launched.
 
     Attributes:
-        kernel: its name and that of its file.
-        constants: what it is compiled with.
-        plan: sizes of this call.
-        grid: blocks along the first and second axis.
-        threads: of a block.
-        shared: bytes of shared memory of a block.
-        boxes: {channel, column, row, plane, volume} that are copied at once, of both tensors.
-        shares: floats for partial sums.
-        counters: blocks that are counted apart.
+        kernel: Name of the kernel, and of its file.
+        constants: Names and values that it is compiled with.
+        plan: Sizes of this call.
+        grid: Blocks along the first and second axis.
+        threads: Threads of a block.
+        shared: Bytes of shared memory of a block.
+        boxes: The {channel, column, row, plane, volume} of each tensor that are copied at once.
+        shares: Floats for partial sums.
+        counters: Counters of finished blocks.
     """
 
     kernel: str
@@ -138,29 +138,37 @@ def layout_of(problem: Problem, operator: Operator) -> Layout:
         low = tuple(tap - 1 - before for tap, before in zip(taps, low, strict=True))
     volumes = problem.batch
     if taps[0] == 1 and low[0] == 0 and source[0] == target[0]:
-        source, target = (volumes * source[0], *source[1:]), (volumes * target[0], *target[1:])
+        source, target = ((volumes * size[0], *size[1:]) for size in (source, target))
         volumes = 1
     return Layout(
         volumes,
         channels=-(-problem.channels // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE,
-        source=_triple(source),
-        target=_triple(target),
-        taps=_triple(taps),
-        low=_triple(low),
+        source=source,
+        target=target,
+        taps=taps,
+        low=low,
         flip=operator == "input_gradient",
     )
 
 
-def plan_convolution(layout: Layout, hardware: Hardware) -> Launch | None:
-    """The forward convolution or the gradient of the input; None where no tile fits."""
+def plan_convolution(layout: Layout, hardware: Hardware) -> Launch:
+    """The launch of the forward convolution, or of the gradient of the input.
+
+    Raises:
+        ArgumentError: No tile fits the shared memory.
+    """
     depth, height, _ = layout.taps
     if depth == 1 or (depth <= 3 and height <= 3):
         return _plan_sweep(layout, hardware)
     return _plan_tile(layout, hardware)
 
 
-def plan_weight_gradient(layout: Layout, hardware: Hardware) -> Launch | None:
-    """The gradient of the weight; None where no tile fits."""
+def plan_weight_gradient(layout: Layout, hardware: Hardware) -> Launch:
+    """The launch of the gradient of the weight.
+
+    Raises:
+        ArgumentError: No tile fits the shared memory.
+    """
     depth, height, _ = layout.taps
     few = height <= 3
     depth_taps = min(depth, 3) if few else 1
@@ -179,8 +187,6 @@ def plan_weight_gradient(layout: Layout, hardware: Hardware) -> Launch | None:
         shared = barriers + rows * 8 + 16
         if shared <= hardware.shared:
             break
-    else:
-        return None
     plan = replace(plan, stagger=stagger, slot=slot, barriers=barriers)
     plan = _share_rows(plan, layout, hardware.multiprocessors // groups)
     channels = 4 * warps
@@ -203,7 +209,7 @@ def plan_weight_gradient(layout: Layout, hardware: Hardware) -> Launch | None:
     )
 
 
-def _plan_sweep(layout: Layout, hardware: Hardware) -> Launch | None:
+def _plan_sweep(layout: Layout, hardware: Hardware) -> Launch:
     depth, height, _ = layout.taps
     warps, groups, rows = 8, (1 if depth == 1 else 2), (8 if depth == 1 else 4)
     registers = 0 if depth == 1 and height <= 3 else 232
@@ -216,8 +222,6 @@ def _plan_sweep(layout: Layout, hardware: Hardware) -> Launch | None:
         shared = barriers + (rows + 1) * 8 + 8
         if shared <= hardware.shared:
             break
-    else:
-        return None
     plan = _share_rows(replace(plan, barriers=barriers), layout, hardware.multiprocessors)
     return Launch(
         kernel="sweep",
@@ -233,7 +237,7 @@ def _plan_sweep(layout: Layout, hardware: Hardware) -> Launch | None:
     )
 
 
-def _plan_tile(layout: Layout, hardware: Hardware) -> Launch | None:
+def _plan_tile(layout: Layout, hardware: Hardware) -> Launch:
     warps, rows = 4, 7
     read_rows = rows + layout.taps[1] - 1
     block, channels = _block_bytes(warps), 4 * warps
@@ -244,8 +248,6 @@ def _plan_tile(layout: Layout, hardware: Hardware) -> Launch | None:
         # Two blocks share a multiprocessor, and each costs a kilobyte more.
         if shared <= hardware.shared // 2 - 1024:
             break
-    else:
-        return None
     runs = ceil(layout.target[1] / rows)
     units = plan.plane_runs * plan.segments * layout.volumes * runs
     plan = replace(plan, barriers=barriers, run=rows, runs=runs, units=units)
@@ -264,24 +266,26 @@ def _plan_tile(layout: Layout, hardware: Hardware) -> Launch | None:
 
 
 def _cuts(layout: Layout, warps: int, *, widest: int, groups: int = 1) -> Iterator[Plan]:
-    """Plans with ever fewer planes in a product; rows are not yet shared out."""
+    """Plans with ever fewer planes in a product; rows are not yet shared out.
+
+    Raises:
+        ArgumentError: None of them was taken.
+    """
     planes, _, columns = layout.target
+    sizes = {"in": layout.source, "out": layout.target, "low": layout.low}
+    named = {
+        f"{tensor}_{axis}": size
+        for tensor, numbers in sizes.items()
+        for axis, size in zip(("planes", "rows", "columns"), numbers, strict=True)
+    }
     segments = ceil(columns / widest)
     segment = columns if segments == 1 else ceil(columns / segments / 8) * 8
     blocks = ceil(segment / 8)
-    for most in range(min(STRIPS // blocks, planes), 0, -1):
-        streams = ceil(planes / (ceil(planes / (most * groups)) * groups))
+    for max_streams in range(min(STRIPS // blocks, planes), 0, -1):
+        streams = ceil(planes / (ceil(planes / (max_streams * groups)) * groups))
         yield Plan(
+            **named,
             channels=layout.channels,
-            in_planes=layout.source[0],
-            in_rows=layout.source[1],
-            in_columns=layout.source[2],
-            out_planes=planes,
-            out_rows=layout.target[1],
-            out_columns=columns,
-            low_planes=layout.low[0],
-            low_rows=layout.low[1],
-            low_columns=layout.low[2],
             flip=int(layout.flip),
             blocks=blocks,
             streams=streams,
@@ -290,6 +294,7 @@ def _cuts(layout: Layout, warps: int, *, widest: int, groups: int = 1) -> Iterat
             plane_runs=ceil(planes / (streams * groups)),
             chunks=ceil(layout.channels / (4 * warps)),
         )
+    raise ArgumentError(f"a kernel of {layout.taps} taps", why="no tile fits the shared memory")
 
 
 def _share_rows(plan: Plan, layout: Layout, workers: int) -> Plan:
@@ -320,8 +325,3 @@ def _block_bytes(warps: int) -> int:
 def _constants(layout: Layout, **own: int) -> tuple[tuple[str, int], ...]:
     taps = zip(("KD", "KH", "KW"), layout.taps, strict=True)
     return (*taps, *own.items())
-
-
-def _triple(values: tuple[int, ...]) -> Triple:
-    planes, rows, columns = values
-    return planes, rows, columns

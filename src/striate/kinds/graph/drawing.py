@@ -1,85 +1,133 @@
-"""Graphs and molecules with what speaks for an answer marked on nodes and edges."""
+"""Graphs and molecules with the evidence for an output marked on nodes and edges."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float
-from torch import nn
+import torch
+from jaxtyping import Float, Int64
 
-from striate.data.readers.molecule import molecule_reading
+from striate.data.packages import imported
+from striate.data.readers.molecule import molecule_reading, parse_smiles
 from striate.data.source import Reading, UnreadableItem
-from striate.errors import MissingExtraError
-from striate.explain.graph_methods import explain_nodes
-from striate.explain.graph_picture import bond_importance, draw_graph, draw_molecule
-from striate.explain.graph_saliency import GraphExplainable, edge_saliency
-from striate.ops.graph_batch import GraphBatch
+from striate.errors import ArgumentError, MissingExtraError
+from striate.explain import explain_graph
+from striate.explain.drawing import OPACITY, colourize
+from striate.explain.graph_drawing import SIZE, check_count, draw_graph
+from striate.explain.method import GraphExplainable
+from striate.explain.occlusion import edge_occlusion
+from striate.kinds.graph.inputs import GraphInputs
 from striate.report import Picture
 
 MAX_EDGES: Final = 1000
-"""Of a graph with more edges the nodes alone are explained: each edge takes a pass."""
+"""Of a graph with more edges only the nodes are explained: each edge takes a pass."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphHeat:
-    """What speaks for an output.
+def picture(
+    network: GraphExplainable,
+    inputs: GraphInputs,
+    reading: Reading,
+    target: int,
+    method: str,
+    *,
+    device: torch.device,
+    item: str,
+) -> Picture:
+    """Draw a graph with the evidence for an output.
 
-    Attributes:
-        nodes: 0 (not at all) to 1 (most), a node each.
-        edges: likewise, an edge each.
-    """
-
-    nodes: Float[np.ndarray, " N"]
-    edges: Float[np.ndarray, " E"]
-
-
-def seen_graph(
-    network: nn.Module, batch: GraphBatch, reading: Reading, target: int, method: str
-) -> tuple[Reading, GraphHeat]:
-    """A graph as the network saw it, its edges in that order, and what speaks for an output.
+    A molecule is drawn as chemists do where the item's name is its SMILES, and any other graph as
+    circles and lines.
 
     Args:
-        network: of graphs, in evaluation mode.
-        batch: the graph alone.
-        reading: of it.
-        target: number of the output.
-        method: a name of `striate.explain.graph_methods.GRAPH_METHODS`, for the nodes; an edge is
-            always explained by leaving it out.
+        network: A network of graphs, in evaluation mode.
+        inputs: What makes the network's inputs.
+        reading: The graph.
+        target: Number of the output to explain.
+        method: Name of a method in `EXPLANATIONS`, for the nodes. An edge is always explained by
+            leaving it out.
+        device: Where the network is.
+        item: Name of the graph.
 
     Raises:
-        UnknownNameError: no such method.
+        UnknownNameError: There is no such method.
     """
-    graphs = cast(GraphExplainable, network)
-    nodes = explain_nodes(graphs, batch, target, method)
-    few = batch.edges.shape[1] <= MAX_EDGES
-    edges = edge_saliency(graphs, batch, target) if few else nodes.new_zeros(batch.edges.shape[1])
-    shown = replace(reading, edges=batch.edges.cpu().numpy())
-    return shown, GraphHeat(
-        nodes=nodes.float().cpu().numpy().astype(np.float64),
-        edges=edges.float().cpu().numpy().astype(np.float64),
-    )
-
-
-def graph_picture(reading: Reading, heat: GraphHeat, item: str) -> Picture:
-    """A molecule as chemists draw it, where the item's name is its SMILES; else circles and lines.
-
-    Args:
-        reading: of the graph.
-        heat: of its nodes and edges.
-        item: name of the item.
-    """
-    edges = np.empty((2, 0), np.int64) if reading.edges is None else reading.edges
+    graph = inputs.inputs([reading]).to(device)
+    nodes = _array(explain_graph(network, graph, target, method).heat)
+    edges = np.zeros(graph.edges.shape[1])
+    if len(edges) <= MAX_EDGES:
+        edges = _array(edge_occlusion(network, graph, target))
+    ends = graph.edges.cpu().numpy()
     if _is_molecule(reading, item):
-        bonds = bond_importance(item, edges, heat.edges)
-        return Picture(image=draw_molecule(item, heat.nodes, bonds))
-    return Picture(image=draw_graph(edges, heat.nodes, heat.edges))
+        return Picture(image=draw_molecule(item, nodes, bond_importance(item, ends, edges)))
+    return Picture(image=draw_graph(ends, nodes, edges))
+
+
+def _array(values: torch.Tensor) -> Float[np.ndarray, "*shape"]:
+    return values.cpu().numpy().astype(np.float64)
 
 
 def _is_molecule(reading: Reading, item: str) -> bool:
-    """Whether the graph is that of the molecule which the item's name spells."""
+    """Tell whether the graph is that of the molecule which the item's name spells."""
     try:
         return molecule_reading(item).sha256 == reading.sha256
     except (UnreadableItem, MissingExtraError):
         return False
+
+
+def draw_molecule(
+    smiles: str,
+    atoms: Float[np.ndarray, " atoms"],
+    bonds: Float[np.ndarray, " bonds"],
+    *,
+    size: int = SIZE,
+) -> str:
+    """Draw a molecule as an SVG, its atoms and bonds on grounds coloured by importance.
+
+    Args:
+        smiles: SMILES of the molecule.
+        atoms: Importance of each atom, 0 to 1, in the SMILES' order.
+        bonds: Importance of each bond, 0 to 1, in rdkit's order; see `bond_importance`.
+        size: Side of the drawing, in pixels.
+
+    Raises:
+        ArgumentError: The numbers of atoms or bonds differ, or the SMILES does not parse.
+        MissingExtraError: rdkit is not installed.
+    """
+    try:
+        molecule = parse_smiles(smiles)
+    except UnreadableItem as error:
+        raise ArgumentError(error.reason) from None
+    rdMolDraw2D = imported("rdkit.Chem.Draw.rdMolDraw2D", "molecule")
+    check_count(atoms, molecule.GetNumAtoms(), "atom")
+    check_count(bonds, molecule.GetNumBonds(), "bond")
+    drawer = rdMolDraw2D.MolDraw2DSVG(size, size)
+    drawer.drawOptions().clearBackground = False
+    rdMolDraw2D.PrepareAndDrawMolecule(
+        drawer,
+        molecule,
+        highlightAtoms=list(range(len(atoms))),
+        highlightAtomColors=dict(enumerate(_grounds(atoms))),
+        highlightBonds=list(range(len(bonds))),
+        highlightBondColors=dict(enumerate(_grounds(bonds))),
+    )
+    drawer.FinishDrawing()
+    return str(drawer.GetDrawingText())
+
+
+def bond_importance(
+    smiles: str, edges: Int64[np.ndarray, "2 edges"], importance: Float[np.ndarray, " edges"]
+) -> Float[np.ndarray, " bonds"]:
+    """Return the importance of a molecule's bonds, from that of its graph's edges (both ways)."""
+    of_pair = dict(zip(map(tuple, edges.T.tolist()), importance.tolist(), strict=True))
+    bonds = parse_smiles(smiles).GetBonds()
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]
+    return np.array([max(of_pair.get((a, b), 0.0), of_pair.get((b, a), 0.0)) for a, b in ends])
+
+
+def _grounds(importance: Float[np.ndarray, " n"]) -> list[tuple[float, ...]]:
+    """Return RGBA colours pale enough for black letters, clear where nothing matters."""
+    return [
+        (*(float(part) / 255 for part in colour), OPACITY * float(value))
+        for colour, value in zip(colourize(importance), importance, strict=True)
+    ]

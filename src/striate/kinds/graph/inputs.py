@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.data.randomness import uniforms
-from striate.data.source import Note, Reading, UnreadableItem
-from striate.errors import ArgumentError, DataError, UnknownNameError
-from striate.kinds.inputs import FEEDS, Feed
+from striate.data.randomness import Draws, uniforms
+from striate.data.source import Reading, UnreadableItem
+from striate.errors import ArgumentError, DataError
+from striate.kinds.inputs import Inputs, check_option_names
+from striate.models import find
 from striate.ops.graph_batch import GraphBatch
 
 OPTIONS: Final = ("drop_edges",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphFeed(Feed):
+class GraphInputs(Inputs[GraphBatch]):
     """How graphs become batches.
 
     Features that are 0 or 1 on every training graph are left as they are; the others get mean 0
@@ -33,9 +34,6 @@ class GraphFeed(Feed):
         edge_std: of each edge feature.
         drop_edges: probability that training leaves out an edge, both ways at once.
     """
-
-    kind = "graph"
-    num_draws = 1
 
     node_mean: tuple[float, ...]
     node_std: tuple[float, ...]
@@ -56,9 +54,7 @@ class GraphFeed(Feed):
             ArgumentError: a value that is not allowed.
             DataError: no graphs, or different numbers of features.
         """
-        for name in options:
-            if name not in OPTIONS:
-                raise UnknownNameError("option of graphs", name, OPTIONS)
+        check_option_names("graphs", options, OPTIONS)
         drop_edges = float(options.get("drop_edges", 0.0))
         if not 0 <= drop_edges < 1:
             raise ArgumentError(f"drop_edges={drop_edges}", why="it must be at least 0, below 1")
@@ -88,45 +84,28 @@ class GraphFeed(Feed):
         """Features of an edge; 0 where there are none."""
         return len(self.edge_mean)
 
-    def notes(self) -> tuple[Note, ...]:
-        """Nothing is cropped, padded or resampled."""
-        return ()
-
     def inputs(self, readings: Sequence[Reading]) -> GraphBatch:
         """The graphs side by side; raises UnreadableItem for one with other features."""
         return self._collated(readings, [None] * len(readings))
 
-    def augmented(self, readings: Sequence[Reading], draws: NDArray[np.float64]) -> GraphBatch:
+    def augmented(self, readings: Sequence[Reading], draws: Draws) -> GraphBatch:
         """The graphs side by side, some edges left out where that was asked for."""
         if not self.drop_edges:
             return self.inputs(readings)
-        pairs = zip(readings, draws[:, 0], strict=True)
+        pairs = zip(readings, draws.uniforms(1)[:, 0], strict=True)
         return self._collated(readings, [self._kept(reading, draw) for reading, draw in pairs])
 
-    def batch_of(self, graph: Reading, seeds: NDArray[np.int64]) -> GraphBatch:
-        """One graph whose nodes are classified: those of `seeds`."""
-        batch = self.inputs([graph])
-        return GraphBatch(
-            nodes=batch.nodes,
-            edges=batch.edges,
-            graph_of_node=batch.graph_of_node,
-            num_graphs=1,
-            edge_features=batch.edge_features,
-            seeds=torch.from_numpy(np.asarray(seeds, np.int64)),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, as lists and numbers."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The feed that `to_json` wrote."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in document.items()
+    def network_options(self, name: str) -> dict[str, Any]:
+        """Features of nodes, and of edges where the network has use for them."""
+        return {
+            "in_channels": len(self.node_mean),
+            "edge_channels": self.edge_channels if find(name).config.takes_edges else 0,
         }
-        return cls(**values)
+
+    @property
+    def exported(self) -> None:
+        """A graph is of any size, not one tensor."""
+        return
 
     def _kept(self, reading: Reading, draw: float) -> NDArray[np.bool_]:
         """Which edges stay; both directions of one share their fate."""
@@ -229,6 +208,3 @@ def _normalized(
     rows: NDArray[np.float32], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> NDArray[np.float32]:
     return np.asarray((rows - np.array(mean)) / np.array(std), np.float32)
-
-
-FEEDS.add("graph", GraphFeed)

@@ -1,0 +1,5 @@
+"""Images."""
+
+from striate.kinds.image.kind import ImageKind
+
+__all__ = ["ImageKind"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data.randomness import uniforms
+from striate.data.randomness import Draws
 from striate.errors import ArgumentError
 from striate.kinds.image.symmetry import apply_symmetry
 
@@ -88,36 +88,30 @@ POLICIES: Final = {
 
 def augment(
     pixels: Sequence[UInt8[Tensor, "c h w"]] | UInt8[Tensor, "n c h w"],
-    keys: NDArray[np.uint64],
+    draws: Draws,
     policy: AugmentPolicy,
     out_size: int,
-    *,
-    seed: int,
-    epoch: int,
 ) -> UInt8[Tensor, "n c out_size out_size"]:
     """A random variant of each image; the inputs stay as they are.
 
     Args:
         pixels: images, each of its own height and width.
-        keys: (n,) of the items, see `striate.data.randomness.item_keys`.
-        policy: what may happen.
-        out_size: side of the results, in pixels.
-        seed: of the run.
-        epoch: draws differ between epochs.
+        draws: Random numbers of the images, the only source of chance.
+        policy: What may happen.
+        out_size: Side of the results, in pixels.
     """
-    columns = uniforms(keys, len(_DRAWS), seed=seed, epoch=epoch).T
-    draws = dict(zip(_DRAWS, columns, strict=True))
+    named = dict(zip(_DRAWS, draws.uniforms(len(_DRAWS)).T, strict=True))
     out = torch.empty(len(pixels), pixels[0].shape[0], out_size, out_size, dtype=torch.uint8)
-    symmetry = _symmetries(policy, draws)
+    symmetry = _symmetries(policy, named)
     for n, image in enumerate(pixels):
-        crop = _crop(image, policy, {name: column[n] for name, column in draws.items()})
+        crop = _crop(image, policy, {name: column[n] for name, column in named.items()})
         out[n] = apply_symmetry(_resized(crop, out_size), int(symmetry[n]))
     if policy.rotation:
-        out = _rotated(out, (2 * draws["angle"] - 1) * policy.rotation)
+        out = _rotated(out, (2 * named["angle"] - 1) * policy.rotation)
     if policy.brightness or policy.contrast or policy.saturation:
-        out = _recoloured(out, policy, draws)
+        out = _recoloured(out, policy, named)
     if policy.erasing:
-        _erase(out, policy, draws)
+        _erase(out, policy, named)
     return out
 
 

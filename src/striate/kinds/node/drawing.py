@@ -1,24 +1,24 @@
-"""One node of a large graph with what speaks for its answer marked around it."""
+"""One node of a large graph, with the evidence for its output marked around it."""
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
 
-from striate.data.source import Item
-from striate.errors import ArgumentError, one_line
-from striate.explain.graph_methods import explain_nodes
-from striate.explain.graph_neighbourhood import most_important, steps_to
-from striate.explain.graph_picture import draw_graph
-from striate.explain.graph_saliency import edge_saliency
+from striate.data.source import Reading
+from striate.errors import OptionError, one_line
+from striate.explain import explain_graph
+from striate.explain.graph_drawing import draw_graph
+from striate.explain.occlusion import edge_occlusion
 from striate.kinds.node.inputs import NodeInputs
 from striate.models.graph_network import GraphNetwork
 from striate.ops.graph_batch import GraphBatch
 from striate.report import Picture
-from striate.run.predictor import NodePredictor
 
 MAX_NODES: Final = 100
 """Of a larger neighbourhood the most important nodes are drawn."""
@@ -32,72 +32,133 @@ MAX_WORK: Final = 20_000_000
 _LETTERS: Final = 16
 
 
-def node_picture(
-    predictor: NodePredictor, inputs: NodeInputs, item: Item, target: int, method: str
+def picture(
+    network: GraphNetwork,
+    inputs: NodeInputs,
+    reading: Reading,
+    target: int,
+    method: str,
+    *,
+    device: torch.device,
+    item: str,
 ) -> Picture:
-    """A node among those that reach it in as many steps as the network has convolutions.
+    """Draw a node among those that reach it in as many steps as the network has convolutions.
 
     Args:
-        predictor: of nodes.
-        inputs: of the graph.
-        item: the node.
-        target: number of the output.
-        method: a name of `striate.explain.graph_methods.GRAPH_METHODS`, for the nodes; an edge is
-            always explained by leaving it out.
+        network: A network of nodes, in evaluation mode.
+        inputs: What makes the network's inputs of the graph.
+        reading: The node, with its graph.
+        target: Number of the output to explain.
+        method: Name of a method in `EXPLANATIONS`, for the nodes. An edge is always explained by
+            leaving it out.
+        device: Where the network is.
+        item: Name of the node.
 
     Raises:
-        UnknownNameError: no such method.
-        ArgumentError: occlusion where so many nodes are seen that it would take too long.
+        UnknownNameError: There is no such method.
+        ArgumentError: Occlusion was requested and the network sees so many nodes that it would
+            take too long.
     """
-    network = cast(GraphNetwork, predictor.network)
     hops = network.config.depth
-    part, places = inputs.around(item, hops)
+    part, places = inputs.around(reading, hops)
     if method == "occlusion" and not _affordable(part, len(places)):
-        raise ArgumentError(
-            f"--method occlusion of node {item.id!r}",
-            why=f"it sees {len(places)} nodes, and each takes a pass over them all",
+        raise OptionError(
+            "method",
+            "occlusion",
+            why=f"node {item!r} sees {len(places)} nodes, and each takes a pass over them all",
             fix="use gradcam, integrated-gradients or saliency",
         )
     edges = part.edges.numpy()
-    seed = int(np.flatnonzero(places == inputs.source.position[item.id])[0])
+    seed = int(np.flatnonzero(places == reading.node)[0])
     steps, onward = steps_to(edges, seed, len(places))
     near = np.where(steps <= hops, steps, -1)
-    part = part.to(predictor.device)
-    heat = explain_nodes(network, part, target, method).cpu().numpy().astype(np.float64)
+    part = part.to(device)
+    explanation = explain_graph(network, part, target, method)
+    heat = explanation.heat.cpu().numpy().astype(np.float64)
     kept = most_important(heat, near, onward, count=MAX_NODES)
     place = np.full(len(places), -1)
     place[kept] = np.arange(len(kept))
     ties = _ties(place[edges])
-    tried = _affordable(part, len(ties))
-    ids = list(inputs.source.position)
+    tried, importance = _affordable(part, len(ties)), None
+    if tried:
+        falls = edge_occlusion(network, part, target, torch.from_numpy(ties).to(device))
+        importance = falls.cpu().numpy().astype(np.float64)[ties]
+    ids = () if reading.graph is None else reading.graph.node_names
     names = [ids[node] for node in places[kept]]
     named = len(kept) <= MAX_NAMES
     drawing = draw_graph(
         place[edges[:, ties]],
         heat[kept],
-        _of_ties(network, part, target, ties) if tried else None,
-        names=tuple(_short(n) if named or n == item.id else "" for n in names),
+        importance,
+        names=tuple(_short(name) if named or name == item else "" for name in names),
         marked=int(place[seed]),
         caption=_caption(len(kept), int((near >= 0).sum()), hops, tried=tried),
     )
     return Picture(image=drawing)
 
 
-def _of_ties(
-    network: GraphNetwork, part: GraphBatch, target: int, ties: Int64[np.ndarray, " ties"]
-) -> Float[np.ndarray, " ties"]:
-    """How far the logit falls without each of some edges, the furthest fall 1."""
-    among = torch.zeros(part.edges.shape[1], dtype=torch.bool)
-    among[torch.from_numpy(ties)] = True
-    falls = edge_saliency(network, part, target, among.to(part.device))
-    return np.asarray(falls.cpu().numpy().astype(np.float64)[ties])
+def steps_to(
+    edges: Int64[np.ndarray, "2 edges"], node: int, count: int
+) -> tuple[Int64[np.ndarray, " nodes"], Int64[np.ndarray, " nodes"]]:
+    """Return how far each node is from one, along the edges, and the next node on the way.
+
+    Args:
+        edges: Source and target of each edge.
+        node: The node where the ways end.
+        count: Number of nodes.
+
+    Returns:
+        The steps of each node, -1 where no way leads to `node`. The node that the first step of a
+        shortest way leads to, -1 where there is none, and of `node` itself.
+
+    >>> steps, onward = steps_to(np.array([[0, 1, 3], [1, 2, 0]]), 2, 5)
+    >>> steps.tolist(), onward.tolist()
+    ([2, 1, 0, 3, -1], [1, 2, -1, 0, -1])
+    """
+    sources, targets = edges
+    backwards = coo_array((np.ones(len(sources)), (targets, sources)), shape=(count, count))
+    steps, onward = dijkstra(
+        backwards.tocsr(), indices=node, unweighted=True, return_predecessors=True
+    )
+    return np.where(np.isfinite(steps), steps, -1).astype(np.int64), np.maximum(onward, -1)
+
+
+def most_important(
+    importance: Float[np.ndarray, " nodes"],
+    steps: Int64[np.ndarray, " nodes"],
+    onward: Int64[np.ndarray, " nodes"],
+    *,
+    count: int,
+) -> Int64[np.ndarray, " kept"]:
+    """Return the most important nodes, ascending, each with its way to the node explained.
+
+    Of equally important ones the nearer comes first. One whose way is too long for what room is
+    left makes place for the next.
+
+    Args:
+        importance: Importance of each node.
+        steps: Steps of each node to the node explained; -1 for a node that is not to be kept.
+        onward: The next node on the way; see `steps_to`.
+        count: Number of nodes there is room for, at least 1.
+    """
+    kept = set(np.flatnonzero(steps == 0).tolist())
+    for node in np.lexsort((steps, -importance)).tolist():
+        if len(kept) >= count:
+            break
+        way = []
+        while steps[node] > 0 and node not in kept:
+            way.append(node)
+            node = int(onward[node])
+        if len(kept) + len(way) <= count:
+            kept.update(way)
+    return np.array(sorted(kept), np.int64)
 
 
 def _ties(ends: Int64[np.ndarray, "2 edges"]) -> Int64[np.ndarray, " ties"]:
-    """Positions of the edges between two nodes that are drawn, one where two go both ways.
+    """Return positions of the edges between two drawn nodes, one where two go both ways.
 
     Args:
-        ends: numbers of the nodes that are drawn, -1 for others.
+        ends: Numbers of the nodes as drawn, -1 for those that are not.
     """
     low, high = np.sort(ends, 0)
     drawn = np.flatnonzero((low >= 0) & (low < high))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Final, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.data.randomness import Draws
 from striate.data.source import Note, Reading, UnreadableItem
-from striate.errors import ArgumentError, UnknownNameError
-from striate.kinds.inputs import FEEDS, Feed
+from striate.errors import ArgumentError
+from striate.kinds.inputs import Inputs, check_option_names
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
-from striate.kinds.signal.mel import MelConfig, log_mel
-from striate.kinds.signal.resample import to_length, to_rate
-from striate.kinds.signal.survey import LONGEST, SOUND_RATE, Survey
+from striate.kinds.signal.survey import Survey
+from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
 
 OPTIONS: Final = ("input", "length", "lengths", "normalize", "sample_rate", "bands", "augment")
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -28,7 +28,7 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalFeed(Feed):
+class SignalInputs(Inputs[Tensor]):
     """How signals become inputs.
 
     Attributes:
@@ -47,9 +47,6 @@ class SignalFeed(Feed):
         remarks: what was done, as pairs of code and message.
     """
 
-    kind: ClassVar = "signal"
-    num_draws: ClassVar = len(DRAWS)
-
     channels: int
     length: int
     input: Literal["raw", "mel"] = "raw"
@@ -67,7 +64,7 @@ class SignalFeed(Feed):
         """The feed that suits training signals.
 
         Spectrograms are chosen by themselves where the rate is one of sound (4 kHz and more). The
-        length is the longest signal's, but at most twice the median and at most `LONGEST`.
+        length is the longest signal's, but at most twice the median and at most `survey.LONGEST`.
 
         Args:
             readings: of training items alone.
@@ -89,7 +86,7 @@ class SignalFeed(Feed):
         for reading in readings:
             survey.add(reading)
         channels, rate, kind = survey.channels(), survey.rate(), survey.input()
-        length = int(options.get("length") or survey.length(rate))
+        length = int(options.get("length") or survey.length())
         mean, std = survey.moments(kind)
         feed = cls(
             channels=channels,
@@ -122,51 +119,39 @@ class SignalFeed(Feed):
         Raises:
             UnreadableItem: another number of channels, or a spectrogram of an unknown rate.
         """
-        return self._prepared(readings, np.full(len(readings), 0.5))
+        waves = self._waves(readings, np.full(len(readings), 0.5))
+        return waves if self.input == "raw" else self._spectrograms(waves)
 
-    def augmented(self, readings: Sequence[Reading], draws: NDArray[np.float64]) -> Tensor:
-        """The same, varied by `vary_signals`, and spectrograms by `vary_spectrograms`."""
-        augment = SignalAugment().times(self.strength)
-        places = draws[:, DRAWS.index("place")] if self.strength else np.full(len(readings), 0.5)
-        if self.input == "raw":
-            inputs = self._prepared(readings, places)
-            return vary_signals(inputs, draws, augment) if self.strength else inputs
+    def augmented(self, readings: Sequence[Reading], draws: Draws) -> Tensor:
+        """The inputs varied by `vary_signals`, and spectrograms by `vary_spectrograms`."""
         if not self.strength:
-            return self._prepared(readings, places)
+            return self.inputs(readings)
+        numbers = draws.uniforms(len(DRAWS))
+        waves = self._waves(readings, numbers[:, DRAWS.index("place")])
+        augment = SignalAugment().times(self.strength)
+        if self.input == "raw":
+            return vary_signals(waves, numbers, augment)
         # A sound is neither warped nor drowned: noise is relative to its own deviation.
         gentle = replace(augment, warp=0.0, noise=augment.noise / 10)
-        maps = self._prepared(readings, places, lambda x: _relative(x, draws, gentle))
-        return vary_spectrograms(maps, draws, augment)
+        maps = self._spectrograms(_relative(waves, numbers, gentle))
+        return vary_spectrograms(maps, numbers, augment)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything that `from_json` needs."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The feed that `to_json` wrote."""
-        values = dict(document)
-        for name in ("mean", "std"):
-            values[name] = tuple(values[name])
-        values["remarks"] = tuple((code, text) for code, text in values["remarks"])
-        return cls(**values)
+    def network_options(self, name: str) -> dict[str, Any]:
+        """MiniRocket's dilations follow from the length."""
+        options = super().network_options(name)
+        return {**options, "input_size": self.length} if name == "minirocket" else options
 
     @property
     def _mel(self) -> MelConfig:
         return MelConfig.for_rate(self.rate, self.bands)
 
-    def _prepared(
-        self,
-        readings: Sequence[Reading],
-        places: NDArray[np.float64],
-        vary: Any = None,
-    ) -> Tensor:
+    def _waves(self, readings: Sequence[Reading], places: NDArray[np.float64]) -> Tensor:
+        """(n, channels, length), each cut at its place from 0 to 1; normalized where it is raw."""
         rows = [self._row(r, float(p)) for r, p in zip(readings, places, strict=True)]
-        batch = torch.from_numpy(np.stack(rows))
-        if self.input == "raw":
-            return batch
-        maps = log_mel(batch if vary is None else vary(batch), self._mel)
-        return self._normalized(maps)
+        return torch.from_numpy(np.stack(rows))
+
+    def _spectrograms(self, waves: Tensor) -> Tensor:
+        return self._normalized(log_mel(waves, self._mel))
 
     def _row(self, reading: Reading, place: float) -> NDArray[np.float32]:
         """(channels, length) of one item."""
@@ -207,18 +192,13 @@ def _relative(signals: Tensor, draws: NDArray[np.float64], augment: SignalAugmen
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    for name, value in options.items():
-        if name not in OPTIONS:
-            raise UnknownNameError("option of signals", name, OPTIONS)
-        if name in CHOICES and value not in CHOICES[name]:
-            raise ArgumentError(f"{name}={value!r}", fix=f"choose {' or '.join(CHOICES[name])}")
+    check_option_names("signals", options, OPTIONS)
+    for name, choices in CHOICES.items():
+        if name in options and options[name] not in choices:
+            raise ArgumentError(f"{name}={options[name]!r}", fix=f"choose {' or '.join(choices)}")
     least = {"length": 1, "bands": 1, "augment": 0}
     for name, bound in least.items():
         if name in options and not float(options[name]) >= bound:
             raise ArgumentError(f"{name}={options[name]!r}", why=f"it is {bound} at least")
     if "sample_rate" in options and not float(options["sample_rate"]) > 0:
         raise ArgumentError(f"sample_rate={options['sample_rate']!r}", why="it is above 0")
-
-
-__all__ = ["LONGEST", "SOUND_RATE", "SignalFeed"]
-FEEDS.add("signal", SignalFeed)

@@ -10,8 +10,7 @@ import torch
 
 from striate.data.source import Reading
 from striate.errors import ArgumentError, DataError
-from striate.kinds.signal.mel import MelConfig, log_mel
-from striate.kinds.signal.resample import to_rate
+from striate.kinds.signal.waveform import MelConfig, log_mel, to_rate
 
 SOUND_RATE: Final = 4000
 """Samples a second from which on a signal is taken for sound."""
@@ -106,7 +105,7 @@ class Survey:
             return "mel" if self._kind == "mel" else "raw"
         return "mel" if rate >= SOUND_RATE else "raw"
 
-    def length(self, rate: float) -> int:
+    def length(self) -> int:
         """Samples of an input: the longest, within twice the median and `LONGEST`."""
         return min(max(self._lengths), 2 * int(np.median(self._lengths)), LONGEST)
 

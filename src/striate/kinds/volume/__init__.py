@@ -1,0 +1,5 @@
+"""Volumes and clips."""
+
+from striate.kinds.volume.kind import VolumeKind
+
+__all__ = ["VolumeKind"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, Self, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
@@ -17,18 +17,17 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.data.randomness import Draws
 from striate.data.source import Note, Reading, UnreadableItem
 from striate.errors import DataError
-from striate.kinds.inputs import FEEDS, Feed
+from striate.kinds.inputs import Inputs
 from striate.kinds.volume.augment import NUM_DRAWS, VolumePolicy, augment_volumes
-from striate.kinds.volume.options import VolumeOptions, volume_options
+from striate.kinds.volume.options import Fit, VolumeOptions, volume_options
 from striate.kinds.volume.patches import corner_of, patch_at
 from striate.kinds.volume.spacing import centred, resampled, size_at
 
 MAX_SIDE: Final = 64
 """Voxels along the longest axis, by default, at most."""
-
-Fit: TypeAlias = Literal["resize", "crop", "patch"]
 
 _QUANTILES: Final = (np.arange(128) + 0.5) / 128
 _SAMPLES: Final = 8192
@@ -36,7 +35,7 @@ _WINDOW: Final = (0.5, 99.5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VolumeFeed(Feed):
+class VolumeInputs(Inputs[Tensor]):
     """How volumes become inputs of one size.
 
     Attributes:
@@ -54,8 +53,7 @@ class VolumeFeed(Feed):
         remarks: what a user should know.
     """
 
-    kind = "volume"
-    num_draws = NUM_DRAWS + 3
+    batch_size: ClassVar[int | None] = 8
 
     channels: int
     size: tuple[int, int, int]
@@ -116,27 +114,17 @@ class VolumeFeed(Feed):
         middle = np.full(3, 0.5)
         return self._normalized([self._raw(reading, middle) for reading in readings])
 
-    def augmented(
-        self, readings: Sequence[Reading], draws: NDArray[np.float64]
-    ) -> Float[Tensor, "n c d h w"]:
+    def augmented(self, readings: Sequence[Reading], draws: Draws) -> Float[Tensor, "n c d h w"]:
         """Random variants of normalized volumes; raises UnreadableItem for one that does not fit."""
-        pairs = zip(readings, draws[:, NUM_DRAWS:], strict=True)
+        numbers = draws.uniforms(NUM_DRAWS + 3)
+        pairs = zip(readings, numbers[:, NUM_DRAWS:], strict=True)
         plain = self._normalized([self._raw(reading, place) for reading, place in pairs])
-        return augment_volumes(plain, draws[:, :NUM_DRAWS], self.policy)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, as lists and numbers."""
-        return asdict(self)
+        return augment_volumes(plain, numbers[:, :NUM_DRAWS], self.policy)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """The feed that `to_json` wrote."""
-        values: dict[str, Any] = {
-            key: _tuples(value) if isinstance(value, list) else value
-            for key, value in document.items()
-        }
-        values["policy"] = VolumePolicy(**document["policy"])
-        return cls(**values)
+        return super().from_json({**document, "policy": VolumePolicy(**document["policy"])})
 
     def _raw(self, reading: Reading, place: NDArray[np.float64]) -> NDArray[np.float32]:
         """The volume on the common grid, clipped to the window."""
@@ -284,10 +272,3 @@ def _three(values: NDArray[np.float64]) -> tuple[int, int, int]:
 
 def _by(values: Iterable[float]) -> str:
     return " x ".join(f"{value:g}" for value in values)
-
-
-def _tuples(values: list[Any]) -> tuple[Any, ...]:
-    return tuple(_tuples(value) if isinstance(value, list) else value for value in values)
-
-
-FEEDS.add(VolumeFeed.kind, VolumeFeed)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from striate.errors import ArgumentError, UnknownNameError
+from striate.kinds.inputs import check_option_names
 from striate.kinds.volume.augment import POLICIES, SYMMETRIES, Symmetry, VolumePolicy
 
-FITS: Final = ("resize", "crop", "patch")
+Fit: TypeAlias = Literal["resize", "crop", "patch"]
+
+_NUMBERS: Final[dict[str, tuple[Callable[[tuple[float, ...]], bool], str]]] = {
+    "size": (
+        lambda sizes: len(sizes) in (1, 3) and all(n >= 1 and n == int(n) for n in sizes),
+        "it is one or three whole numbers from 1 up",
+    ),
+    "spacing": (
+        lambda steps: len(steps) == 3 and min(steps) > 0,
+        "it is three numbers above 0",
+    ),
+    "window": (
+        lambda bounds: len(bounds) == 2 and bounds[0] < bounds[1],
+        "it is two numbers, the lower first",
+    ),
+}
+"""Options made of numbers: whether some are allowed, and what to say where they are not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +47,7 @@ class VolumeOptions:
     """
 
     size: tuple[int, int, int] | None = None
-    fit: Literal["resize", "crop", "patch"] | None = None
+    fit: Fit | None = None
     spacing: tuple[float, float, float] | Literal["ignore"] | None = None
     window: tuple[float, float] | None = None
     symmetry: Symmetry = "mirror"
@@ -55,20 +72,17 @@ def volume_options(given: Mapping[str, Any]) -> VolumeOptions:
         UnknownNameError: no such option, or a name that an option does not have.
         ArgumentError: a value that is not allowed.
     """
-    known = list(VolumeOptions.__dataclass_fields__)
-    for name in given:
-        if name not in known:
-            raise UnknownNameError("option of volumes", name, known)
+    check_option_names("volumes", given, [field.name for field in fields(VolumeOptions)])
     values = {name: value for name, value in given.items() if value is not None}
-    for name, allowed in (("fit", FITS), ("symmetry", SYMMETRIES), ("augment", POLICIES)):
+    for name, allowed in (("fit", get_args(Fit)), ("symmetry", SYMMETRIES), ("augment", POLICIES)):
         if name in values and values[name] not in allowed:
             raise UnknownNameError(f"{name} of volumes", str(values[name]), allowed)
+    for name in _NUMBERS:
+        if name in values and (name, values[name]) != ("spacing", "ignore"):
+            values[name] = _numbers(name, values[name])
     if "size" in values:
-        values["size"] = tuple(int(value) for value in _sizes(values["size"]))
-    if "spacing" in values and values["spacing"] != "ignore":
-        values["spacing"] = _positive("spacing", values["spacing"])
-    if "window" in values:
-        values["window"] = _window(values["window"])
+        sizes = tuple(map(int, values["size"]))
+        values["size"] = sizes * 3 if len(sizes) == 1 else sizes
     if values.get("spacing") not in (None, "ignore") and values.get("fit", "crop") != "crop":
         raise ArgumentError(
             f"spacing with fit={values['fit']}", why="only fit=crop keeps a spacing"
@@ -76,40 +90,19 @@ def volume_options(given: Mapping[str, Any]) -> VolumeOptions:
     return VolumeOptions(**values)
 
 
-def _sizes(value: Any) -> tuple[float, ...]:
-    sizes = _numbers("size", value)
-    sizes = sizes * 3 if len(sizes) == 1 else sizes
-    if len(sizes) != 3 or any(size < 1 or size != int(size) for size in sizes):
-        raise ArgumentError(f"size={value!r}", why="it is one or three whole numbers from 1 up")
-    return sizes
-
-
-def _positive(name: str, value: Any) -> tuple[float, ...]:
-    numbers = _numbers(name, value)
-    if len(numbers) != 3 or min(numbers) <= 0:
-        raise ArgumentError(f"{name}={value!r}", why="it is three numbers above 0")
-    return numbers
-
-
-def _window(value: Any) -> tuple[float, ...]:
-    window = _numbers("window", value)
-    if len(window) != 2 or window[0] >= window[1]:
-        raise ArgumentError(f"window={value!r}", why="it is two numbers, the lower first")
-    return window
-
-
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
-    parts: Iterable[Any] = (
-        value.split(",")
-        if isinstance(value, str)
-        else (value if isinstance(value, Iterable) else (value,))
-    )
+    """One number or several, as values or as text, checked by the rule of the option's name."""
+    given = value.split(",") if isinstance(value, str) else value
+    parts: Iterable[Any] = given if isinstance(given, Iterable) else (given,)
     try:
         numbers = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
         raise ArgumentError(f"{name}={value!r}", why="it is made of numbers") from None
     if not all(map(math.isfinite, numbers)):
         raise ArgumentError(f"{name}={value!r}", why="it is made of finite numbers")
+    allowed, rule = _NUMBERS[name]
+    if not allowed(numbers):
+        raise ArgumentError(f"{name}={value!r}", why=rule)
     return numbers
 
 

@@ -1,0 +1,115 @@
+"""What there is: networks, samples, and the engines that a run can be exported for."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Final
+
+from typer import Argument, Option
+
+from striate.cli.shared import AsJson, print_json, table
+
+if TYPE_CHECKING:
+    from striate.models.catalog import Description
+
+WIDTH: Final = 80
+"""The columns of a terminal that the table of samples keeps to, unless more is asked for."""
+
+
+def models(
+    pattern: Annotated[
+        str, Argument(help="Show the names that match, with * and ? as wildcards.")
+    ] = "*",
+    pretrained: Annotated[
+        bool, Option("--pretrained", help="Show only networks that have pretrained weights.")
+    ] = False,
+    verbose: Annotated[
+        bool, Option("--verbose", "-v", help="Show the ranks and the names of all weights, too.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """List the networks with their parameters and the weights that can be had."""
+    from dataclasses import asdict
+
+    from striate.models import describe
+
+    found = describe(pattern, pretrained)
+    if json:
+        print_json([asdict(network) for network in found])
+        return 0
+    rows = [(*_row(network), *(_details(network) if verbose else ())) for network in found]
+    head = ("name", "family", "parameters", "input", "weights")
+    print(table([(*head, *(("ranks", "sources") if verbose else ())), *rows]))
+    return 0
+
+
+def _row(network: Description) -> tuple[str, ...]:
+    """What fits into 80 columns: of weights whether a package or the hub has them."""
+    in_packages = (name in ("package", "imagenet") for name in network.weights)
+    kinds = ", ".join(dict.fromkeys("package" if package else "hub" for package in in_packages))
+    size = str(network.input_size or "-")
+    return network.name, network.family, f"{network.parameters:,}", size, kinds or "-"
+
+
+def _details(network: Description) -> tuple[str, str]:
+    ranks = ", ".join(map(str, network.ranks)) or "graphs"
+    return ranks, ", ".join(network.weights) or "-"
+
+
+def samples(
+    verbose: Annotated[
+        bool, Option("--verbose", help="Show the licences and the whole descriptions.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """List the samples with their kind and size; `striate fit sample:NAME` takes one."""
+    from striate.data.samples.sample import PREFIX, SAMPLES
+    from striate.data.source import load_formats
+
+    load_formats()
+    found = [
+        {
+            "name": f"{PREFIX}{name}",
+            "kind": sample.kind,
+            "items": sample.num_items,
+            "licence": sample.licence,
+            "description": sample.description,
+        }
+        for name, sample in SAMPLES.items()
+    ]
+    if json:
+        print_json(found)
+        return 0
+    columns = ["name", "kind", "items", *(["licence"] if verbose else []), "description"]
+    rows = [tuple(columns), *(tuple(str(s[column]) for column in columns) for s in found)]
+    if not verbose:
+        taken = sum(max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:-1])
+        rows = [
+            (*row[:-1], textwrap.shorten(row[-1], WIDTH - taken, placeholder=" ..."))
+            for row in rows
+        ]
+    print(table(rows))
+    return 0
+
+
+def engines(json: AsJson = False) -> int:
+    """List the engines that a run can be exported for, and what is missing here."""
+    from striate.engines import load_engines
+
+    found = [
+        {
+            "name": name,
+            "file": engine.suffix,
+            "read_by": engine.reader,
+            "missing": engine.missing(),
+            "install": f'pip install "striate[{engine.extra}]"' if engine.missing() else "",
+        }
+        for name, engine in load_engines().items()
+    ]
+    if json:
+        print_json(found)
+        return 0
+    columns = ("name", "file", "read_by", "install")
+    rows = [tuple(str(engine[column] or "ready") for column in columns) for engine in found]
+    print(table([("name", "file", "read by", "here"), *rows]))
+    return 0

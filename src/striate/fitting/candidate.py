@@ -1,0 +1,186 @@
+"""What a method proposes, and what a fit keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.fitting.context import CHECK_STOP_EVERY, FitContext
+from striate.models import Network
+from striate.report.schema import Choice
+from striate.run.predictor import Predictor
+from striate.tasks.prediction import Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that can be the result.
+
+    Attributes:
+        method: Name of the method that made it.
+        model: Name of its network.
+        predictor: Network and inputs.
+        calibration: Makes answers of its outputs.
+        outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
+        weights: What the network started from, for the report.
+        history: One row for each epoch.
+        details: Further facts for the report.
+    """
+
+    method: str
+    model: str
+    predictor: Predictor
+    calibration: Calibration
+    outputs: Tensor | None
+    weights: str
+    history: Sequence[Mapping[str, float]] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+HeldOut = tuple[Tensor, NDArray[np.int64]]
+"""Uncalibrated outputs of items that the model was not fitted to, and their positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A fitted model that is compared with others before one is finished.
+
+    Attributes:
+        method: Name of the method.
+        name: What the user is told that it is.
+        outputs: Uncalibrated outputs of the validation items, by what learnt from training alone.
+        calibration: Fitted to those outputs.
+        loss: Calibrated loss on the validation items.
+        cross_outputs: Gives outputs of a cross-validation within the training items; None where
+            that would take too long.
+        chosen_by_validation: Whether the validation items chose the model's epoch, so that their
+            judgement flatters it.
+        finish: Makes the result.
+    """
+
+    method: str
+    name: str
+    outputs: Tensor
+    calibration: Calibration
+    loss: float
+    cross_outputs: Callable[[], HeldOut] | None = None
+    chosen_by_validation: bool = False
+    finish: Callable[[], Candidate]
+
+
+def predicted(
+    context: FitContext, predictor: Predictor, indices: NDArray[np.int64], label: str
+) -> Tensor:
+    """(items, outputs) uncalibrated outputs of some items, in their order.
+
+    Args:
+        context: The fit.
+        predictor: Network and inputs.
+        indices: Positions of the items in the data set.
+        label: What the progress says.
+
+    Raises:
+        StoppedError: The user asked to stop.
+    """
+
+    def compute() -> Tensor:
+        parts = [torch.empty(0, context.objective.num_outputs)]
+        with context.progress.track(label, len(indices), "items") as tracker:
+            done = 0
+            for part in predictor.output_parts(context.dataset.store.each(indices)):
+                if done % CHECK_STOP_EVERY < len(part):
+                    context.check_stop()
+                done += len(part)
+                parts.append(part)
+                tracker.advance(len(part))
+        return torch.cat(parts)
+
+    return context.steps.timed("evaluate", compute)
+
+
+def trained(
+    context: FitContext,
+    predictor: Predictor,
+    *,
+    method: str,
+    name: str,
+    model: str,
+    weights: str,
+    history: Sequence[Mapping[str, float]],
+) -> Proposal:
+    """A network that was trained by steps, as a proposal.
+
+    Args:
+        context: The fit.
+        predictor: The network with the weights of its best epoch.
+        method: Name of the method.
+        name: What the user is told that it is.
+        model: Name of the network.
+        weights: What it started from.
+        history: One row for each epoch.
+    """
+    val = context.dataset.indices("val")
+    outputs = predicted(context, predictor, val, "predicting validation")
+    calibration, loss = context.objective.calibrate(outputs, val)
+    candidate = Candidate(
+        method=method,
+        model=model,
+        predictor=predictor,
+        calibration=calibration,
+        outputs=outputs,
+        weights=weights,
+        history=history,
+    )
+    return Proposal(
+        method=method,
+        name=name,
+        outputs=outputs,
+        calibration=calibration,
+        loss=loss,
+        chosen_by_validation=True,
+        finish=lambda: candidate,
+    )
+
+
+def refitted(
+    context: FitContext,
+    *,
+    method: str,
+    model: str,
+    network: Network,
+    weights: str,
+    held_out: HeldOut,
+    details: Mapping[str, str],
+) -> Candidate:
+    """A model on frozen features that was fitted again, to the validation items too.
+
+    Small data have no item to spare. The model is calibrated on what models like it answer for
+    items that each was not fitted to.
+
+    Args:
+        context: The fit.
+        method: Name of the method.
+        model: Name of the network.
+        network: Ends in what was fitted to training and validation items.
+        weights: What the network started from.
+        held_out: Outputs of a cross-validation, and the positions of their items.
+        details: Further facts for the report.
+    """
+    why = "a model on frozen features needs them for nothing else"
+    context.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))
+    calibration, _ = context.objective.calibrate(*held_out)
+    inputs = context.inputs.for_network(network)
+    return Candidate(
+        method=method,
+        model=model,
+        predictor=Predictor(network=network.eval(), inputs=inputs, device=context.device),
+        calibration=calibration,
+        outputs=None,
+        weights=weights,
+        details=details,
+    )

@@ -1,0 +1,227 @@
+"""A kernel machine on frozen features of every scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.errors import OptionError
+from striate.fitting.baseline import Baseline, tell_validation
+from striate.fitting.candidate import Candidate, HeldOut, Proposal, refitted
+from striate.fitting.context import FitContext
+from striate.fitting.method import METHODS, Method
+from striate.models.kernel_machine import NAME as KERNEL_MACHINE
+from striate.models.kernel_machine import KernelHead, kernel_machine_of
+from striate.tasks.objective import Objective
+from striate.transfer.kernel_features import MAX_LANDMARKS, kernel_spaces
+from striate.transfer.probe import LinearProbe, ProbeConfig
+
+GAMMAS: Final = (0.25, 0.5, 1.0)
+"""Values of gamma of the Gaussian kernels that are tried."""
+
+CS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Inverse regularizations that are tried, from the strongest regularization on."""
+
+FEW_GAMMAS: Final = (0.5,)
+FEW_CS: Final = (10.0, 30.0, 100.0)
+"""What is tried where a fit takes long."""
+
+_LONG: Final = 6_000_000
+"""Items times axes times columns of a layer from which on a fit takes more than a second."""
+
+_MAX_COST: Final = 20_000_000
+"""Largest product of items, axes and columns; axes are left out to keep to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedKernel:
+    """A kernel machine fitted to features.
+
+    Attributes:
+        head: From features to outputs.
+        C: Its inverse regularization.
+    """
+
+    head: KernelHead
+    C: float
+
+    @property
+    def gamma(self) -> float:
+        """Gamma of its Gaussian kernel."""
+        return float(self.head.gamma)
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """(n, outputs) of some items' features."""
+        with torch.no_grad():
+            found: Tensor = self.head(features)
+        return found
+
+
+class Kernel(Method):
+    """A Gaussian kernel compares an item with training items; see `models.kernel_machine`."""
+
+    name = "kernel"
+    description = "a kernel machine on frozen features of every scale"
+    uses = frozenset({"model", "weights"})
+
+    def reasons(self, context: FitContext) -> list[str]:
+        """It needs an image network whose maps of every scale are known."""
+        if not context.defaults.all_scales:
+            return [f"no features of every scale are known for a {context.kind.name}"]
+        return []
+
+    def against(self, context: FitContext, baseline: Baseline) -> str:
+        """Features of every scale can be too many."""
+        return "" if baseline.has_all_scales else _too_many(baseline)
+
+    def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
+        """A machine whose kernel and regularization cross-validation chooses."""
+        if not baseline.has_all_scales:
+            raise OptionError(
+                "method", self.name, why=_too_many(baseline), fix="choose auto or finetune"
+            )
+        features = baseline.features
+        train, val = context.dataset.indices("train"), context.dataset.indices("val")
+        fitted = context.steps.timed(
+            "train", lambda: fitted_kernel(context, features, train, "kernel")
+        )
+        outputs = fitted.outputs(features[val])
+        tell_validation(context, "kernel machine", "frozen features of every scale", outputs)
+
+        def finish() -> Candidate:
+            learnt = np.flatnonzero(context.dataset.splits != "test")
+            final = fitted_kernel(context, features, learnt, "final-kernel", like=fitted)
+            machine = kernel_machine_of(
+                baseline.network,
+                baseline.model,
+                num_landmarks=len(final.head.landmarks),
+                num_classes=final.head.linear.out_features,
+            )
+            machine.head.load_state_dict(final.head.state_dict())
+            return refitted(
+                context,
+                method=self.name,
+                model=KERNEL_MACHINE,
+                network=machine,
+                weights=baseline.weights,
+                held_out=kernel_cross_outputs(context, features, learnt, fitted),
+                details={"backbone": baseline.model},
+            )
+
+        calibration, loss = context.objective.calibrate(outputs, val)
+        return Proposal(
+            method=self.name,
+            name="kernel machine",
+            outputs=outputs,
+            calibration=calibration,
+            loss=loss,
+            finish=finish,
+            cross_outputs=lambda: kernel_cross_outputs(context, features, train, fitted),
+        )
+
+
+def fitted_kernel(
+    context: FitContext,
+    features: Tensor,
+    indices: NDArray[np.int64],
+    name: str,
+    *,
+    like: FittedKernel | None = None,
+) -> FittedKernel:
+    """A kernel machine fitted to some items.
+
+    Args:
+        context: The fit.
+        features: (items, features) of all items.
+        indices: Positions of the items to fit to.
+        name: Name of the step whose result this is.
+        like: Another machine, whose gamma and C are taken; by default cross-validation in these
+            items chooses both.
+    """
+    objective, seed = context.objective, context.options.seed
+
+    def make() -> dict[str, Tensor]:
+        gammas, Cs = _grid(objective, len(indices))
+        if like is not None:
+            gammas, Cs = (like.gamma,), (like.C,)
+        probe, head = _best(objective, features, indices, gammas, _config(Cs, seed))
+        return {**head.state_dict(), "C": torch.tensor(probe.C, dtype=torch.float64)}
+
+    stored = context.steps.tensors(name, make)
+    C = stored.pop("C").item()
+    landmarks, weight = stored["landmarks"], stored["linear.weight"]
+    head = KernelHead(landmarks.shape[1], len(landmarks), len(weight))
+    head.load_state_dict(stored)
+    return FittedKernel(head=head.eval(), C=float(C))
+
+
+def kernel_cross_outputs(
+    context: FitContext, features: Tensor, indices: NDArray[np.int64], like: FittedKernel
+) -> HeldOut:
+    """Outputs of machines like one for items that each was not fitted to.
+
+    The coordinates are those of all the items, which takes no labels.
+
+    Args:
+        context: The fit.
+        features: (items, features) of all items.
+        indices: Positions of the items to go through, fold by fold.
+        like: Gives gamma and C.
+    """
+    objective, seed = context.objective, context.options.seed
+    (space,) = kernel_spaces(
+        features[indices], (like.gamma,), max_axes=_max_axes(objective, len(indices)), seed=seed
+    )
+    coordinates = space.coordinates(features)
+    return objective.cross_outputs(coordinates, indices, _config((like.C,), seed))
+
+
+def _best(
+    objective: Objective,
+    features: Tensor,
+    indices: NDArray[np.int64],
+    gammas: Sequence[float],
+    config: ProbeConfig,
+) -> tuple[LinearProbe, KernelHead]:
+    """The machine with the lowest loss on held-out items of a cross-validation, and its head."""
+    found: list[tuple[float, LinearProbe, KernelHead]] = []
+    max_axes = _max_axes(objective, len(indices))
+    for space in kernel_spaces(features[indices], gammas, max_axes=max_axes, seed=config.seed):
+        probe = objective.fit_probe(space.coordinates(features), indices, config)
+        found.append((min(probe.scores.values(), default=0.0), probe, space.head(probe)))
+    _, probe, head = min(found, key=lambda one: one[0])
+    return probe, head
+
+
+def _too_many(baseline: Baseline) -> str:
+    return f"{len(baseline.features)} items are too many to keep their features of every scale"
+
+
+def _columns(objective: Objective) -> int:
+    """Columns of the layer that is fitted: two classes need one."""
+    return 1 if objective.num_outputs <= 2 else objective.num_outputs
+
+
+def _max_axes(objective: Objective, num_items: int) -> int:
+    return max(1, min(MAX_LANDMARKS, _MAX_COST // (num_items * _columns(objective))))
+
+
+def _grid(objective: Objective, num_items: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Gammas and Cs to choose from: few where there are many items or classes."""
+    axes = min(num_items, _max_axes(objective, num_items))
+    if num_items * axes * _columns(objective) > _LONG:
+        return FEW_GAMMAS, FEW_CS
+    return GAMMAS, CS
+
+
+def _config(Cs: tuple[float, ...], seed: int) -> ProbeConfig:
+    return ProbeConfig(Cs=Cs, standardize=False, seed=seed)
+
+
+METHODS.add(Kernel.name, Kernel())

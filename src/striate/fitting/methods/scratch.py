@@ -1,0 +1,66 @@
+"""Training from random weights."""
+
+from __future__ import annotations
+
+import time
+
+from striate.fitting.baseline import Baseline, made
+from striate.fitting.candidate import Proposal, trained
+from striate.fitting.context import FitContext
+from striate.fitting.method import METHODS, Method
+from striate.fitting.training import MIN_SECONDS, run_training, whole_network
+from striate.run.predictor import Predictor
+
+MIN_JUDGES = 20
+"""Validation items below which `auto` sets no network against a probe.
+
+The validation items choose the network's best epoch; of so few each changes the accuracy by more
+than five points.
+"""
+
+
+class Scratch(Method):
+    """All layers are learnt from the training items alone."""
+
+    name = "scratch"
+    description = "trained from random weights"
+    uses = frozenset({"model", "epochs", "symmetry", "workers"})
+    needs_baseline = False
+
+    def reasons(self, context: FitContext) -> list[str]:
+        """There is a network for every kind."""
+        return []
+
+    def against(self, context: FitContext, baseline: Baseline) -> str:
+        """A probe is there already, and few items cannot tell which is better."""
+        if context.options.epochs is not None or context.defaults.features is None:
+            return ""
+        num_judges = len(context.dataset.indices("val"))
+        if num_judges < MIN_JUDGES:
+            return f"{num_judges} validation items cannot tell whether a trained network is better"
+        return "" if context.seconds_to_train() >= MIN_SECONDS else "no time is left for training"
+
+    def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
+        """The network of the best epoch."""
+        asked = context.options.model
+        name = context.defaults.network if asked == "auto" else asked
+        end = time.monotonic() + context.seconds_to_train()
+        network = made(context, name, None)
+        inputs = context.inputs.with_symmetry(context.options.symmetry).for_network(network)
+        for choice in inputs.choices():
+            context.tell(choice)
+        training = whole_network(context, network, inputs, context.defaults.learning_rate)
+        history = run_training(context, training, end)
+        predictor = Predictor(network=network.eval(), inputs=inputs, device=context.device)
+        return trained(
+            context,
+            predictor,
+            method=self.name,
+            name="training from scratch",
+            model=name,
+            weights="random",
+            history=history,
+        )
+
+
+METHODS.add(Scratch.name, Scratch())

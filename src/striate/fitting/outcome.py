@@ -1,0 +1,136 @@
+"""The end of a fit: the test items are opened once, and everything is written."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from time import monotonic
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from striate.data.splits import SPLITS
+from striate.files import sha256_file, write_atomic
+from striate.fitting.baseline import Baseline
+from striate.fitting.candidate import Candidate, predicted
+from striate.fitting.context import FitContext
+from striate.fitting.method import load_methods
+from striate.report.facts import RunFacts
+from striate.report.schema import Seconds
+from striate.run.explain import mistake_pictures
+from striate.run.folder import CHECKPOINTS, MODEL, ModelRecord, RunRecord, run_name
+from striate.run.results import versions, write_history, write_predictions, write_report
+from striate.tasks.objective import Evaluation
+
+
+def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | None) -> Evaluation:
+    """The model's and the baseline's outputs on the test items."""
+    test = context.dataset.indices("test")
+    began = monotonic()
+    outputs = predicted(context, candidate.predictor, test, "predicting test")
+    context.predicted_per_second = len(test) / max(monotonic() - began, 1e-9)
+    return Evaluation(
+        outputs=outputs,
+        calibration=candidate.calibration,
+        probe=None if baseline is None else baseline.outputs,
+    )
+
+
+def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluation) -> None:
+    """Write weights, predictions, history, report and, last, the record of the run."""
+    folder, dataset = context.folder, context.dataset
+    state = {
+        name: tensor.cpu().contiguous()
+        for name, tensor in candidate.predictor.network.state_dict().items()
+    }
+    write_atomic(folder.path / MODEL, save(state))
+    parts = [(dataset.indices("test"), evaluation.outputs)]
+    if candidate.outputs is not None:
+        parts.insert(0, (dataset.indices("val"), candidate.outputs))
+    write_predictions(folder, context.task, dataset, candidate.calibration, parts)
+    write_history(folder, candidate.history)
+    report = context.objective.report(
+        _facts(context, candidate), evaluation, seed=context.options.seed
+    )
+    pictures = mistake_pictures(context.kind, context.task, report, candidate.predictor, dataset)
+    write_report(folder, context.task, report, pictures)
+    # Last: where it is there, the run is whole.
+    folder.write_record(_record(context, candidate, sha256_file(folder.path / MODEL)))
+    # Large, and of no use any more.
+    for pattern in ("maps-*.bin", "*features.safetensors", "*kernel.safetensors"):
+        for path in (folder.path / CHECKPOINTS).glob(pattern):
+            path.unlink()
+
+
+def _facts(context: FitContext, candidate: Candidate) -> RunFacts:
+    dataset, steps = context.dataset, context.steps
+    method = load_methods().get(candidate.method)
+    return RunFacts(
+        striate=version("striate"),
+        task=run_name(dataset.name),
+        kind=dataset.kind,
+        nouns=context.source.nouns or context.kind.nouns,
+        run=str(context.folder.path),
+        split_sizes={part: len(dataset.indices(part)) for part in SPLITS},
+        method=candidate.method,
+        method_summary=method.description,
+        is_baseline=method.is_baseline,
+        model=candidate.model,
+        weights=candidate.weights,
+        classes=dataset.classes,
+        model_details={
+            **candidate.details,
+            "parameters": sum(p.numel() for p in candidate.predictor.network.parameters()),
+            "input": " x ".join(map(str, candidate.predictor.inputs.input_shape)),
+            "device": f"{context.device.type}, {torch.get_num_threads()} threads",
+        },
+        seconds=Seconds(
+            total=context.seconds(),
+            first_baseline=context.first_baseline,
+            features=steps.seconds("features"),
+            train=steps.seconds("train"),
+            evaluate=steps.seconds("evaluate"),
+        ),
+        notes=dataset.notes,
+        skipped=dataset.skipped,
+        choices=context.choices,
+        candidates=context.candidates,
+        history=candidate.history,
+        throughput=_throughput(context, candidate),
+    )
+
+
+def _throughput(context: FitContext, candidate: Candidate) -> dict[str, float]:
+    """Items a second, by what was done."""
+    rates = {}
+    if features := context.steps.seconds("features"):
+        rates["features"] = len(context.dataset.items) / features
+    if candidate.history:
+        rates["train"] = float(np.median([row["samples_per_second"] for row in candidate.history]))
+    return {**rates, "predict": context.predicted_per_second}
+
+
+def _record(context: FitContext, candidate: Candidate, weights_sha256: str) -> RunRecord:
+    network = candidate.predictor.network
+    return RunRecord(
+        striate=version("striate"),
+        task=context.task.name,
+        kind=context.dataset.kind,
+        data=context.dataset.name,
+        classes=context.dataset.classes,
+        model=ModelRecord(
+            name=candidate.model, options=asdict(network.config), sha256=weights_sha256
+        ),
+        preprocessing=candidate.predictor.inputs.to_json(),
+        calibration=candidate.calibration.to_json(),
+        method=candidate.method,
+        config=context.options.to_json(),
+        seed=context.options.seed,
+        device=str(context.device),
+        versions=versions(),
+        command=sys.argv,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,142 @@
+"""The data of a fit: read, checked, split, told to the user, and the same after a resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from striate.data.dataset import Dataset
+from striate.data.prepare import prepare
+from striate.data.snapshot import difference, from_json, snapshot, to_json
+from striate.data.source import Source
+from striate.data.splits import SPLITS
+from striate.errors import DataError, OptionError, RunError
+from striate.fitting.context import FitContext
+from striate.fitting.method import Method, load_methods
+from striate.kinds.kind import Kind
+from striate.progress import Progress
+from striate.report.schema import Choice
+from striate.run.folder import CHECKPOINTS, LOCK
+from striate.tasks.task import Task
+
+
+def read_data(context: FitContext) -> None:
+    """Read, check and split the items, and fit to the training items what makes inputs of them.
+
+    Raises:
+        DataError: The data cannot be used.
+        ArgumentError: An option does not suit the data.
+        RunError: A resumed run has other data than it began with.
+    """
+    kind, options = context.kind, context.options.for_inputs(context.kind.named_options)
+
+    def choose() -> dict[str, Any]:
+        chosen, choices = kind.choose(context.source, options)
+        return {"options": chosen, "choices": [choice.model_dump() for choice in choices]}
+
+    decided = context.steps.step("inputs", choose)
+    for choice in decided["choices"]:
+        context.tell(Choice(**choice))
+    context.dataset = dataset = read_dataset(
+        context.source,
+        kind,
+        context.task,
+        folder=context.folder.path / CHECKPOINTS,
+        options=decided["options"],
+        seed=context.options.seed,
+        progress=context.progress,
+    )
+    check_parts(dataset)
+    readings = dataset.store.each(dataset.indices("train"))
+    context.inputs = kind.inputs_type.fitted(readings, decided["options"])
+    context.objective = context.task.objective(dataset)
+    context.defaults = kind.defaults(context.inputs)
+    _tell(context)
+    _same_as_before(context)
+
+
+def read_dataset(
+    source: Source,
+    kind: Kind,
+    task: Task,
+    *,
+    folder: Path,
+    options: dict[str, Any],
+    seed: int,
+    progress: Progress,
+) -> Dataset:
+    """The items of a source, read once and split; see `striate.data.prepare.prepare`."""
+    return prepare(
+        source,
+        task,
+        lambda source, items: kind.build_store(
+            source, items, folder=folder, options=options, progress=progress
+        ),
+        seed=seed,
+    )
+
+
+def check_parts(dataset: Dataset) -> None:
+    """Make sure that there is something to train, to validate and to test on.
+
+    Raises:
+        DataError: A part is empty.
+    """
+    for part in SPLITS:
+        if not len(dataset.indices(part)):
+            raise DataError(
+                f"{dataset.name}: no item is left for the {part} part",
+                why=f"there are {len(dataset.items)} items in {len(dataset.classes)} classes",
+                fix="add items, or give another split",
+            )
+
+
+def methods_to_try(context: FitContext) -> list[Method]:
+    """The method that the user named, or those that suit the kind, in their order.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        ArgumentError: The named method does not suit the data, or an option would be ignored.
+    """
+    methods, asked = load_methods(), context.options.method
+    names = context.defaults.methods if asked == "auto" else (asked,)
+    found = [methods.get(name) for name in names]
+    for method in found:
+        if reasons := method.reasons(context):
+            others = " or ".join(context.defaults.methods)
+            raise OptionError("method", asked, why=reasons[0], fix=f"choose {others}")
+    uses = frozenset().union(*(method.uses for method in found))
+    context.options.check_methods(context.kind.name, uses)
+    return found
+
+
+def _tell(context: FitContext) -> None:
+    dataset = context.dataset
+    what, details = context.objective.composition()
+    sizes = {part: len(dataset.indices(part)) for part in SPLITS}
+    context.progress.say(
+        f"data: {len(dataset.items)} items {what} ({details}); "
+        f"{sizes['train']} to train, {sizes['val']} to validate, {sizes['test']} to test"
+    )
+    for note in (*dataset.notes, *context.inputs.notes()):
+        context.progress.say(f"{note.severity}: {note.message}")
+    if dataset.skipped:
+        first = dataset.skipped[0]
+        context.progress.say(
+            f"warning: {len(dataset.skipped)} items left out, the first: {first.id}: {first.reason}"
+        )
+
+
+def _same_as_before(context: FitContext) -> None:
+    """A resumed fit must see the data that it began with."""
+    folder = context.folder
+    if not (folder.path / LOCK).exists():
+        folder.write_json(LOCK, to_json(snapshot(context.dataset)))
+        return
+    before = from_json(folder.read_json(LOCK))
+    if changes := difference(before, context.dataset):
+        raise RunError(
+            f"cannot resume {str(folder.path)!r}: the data changed",
+            why="; ".join(changes),
+            fix="restore the data, or choose another folder with `out=`",
+        )

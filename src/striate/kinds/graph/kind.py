@@ -1,0 +1,27 @@
+"""Graphs as a kind of data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from striate.kinds.graph.drawing import picture
+from striate.kinds.graph.inputs import GraphInputs
+from striate.kinds.inputs import Inputs
+from striate.kinds.kind import KINDS, Defaults, Kind
+
+
+class GraphKind(Kind):
+    """Graphs, such as molecules, each of which is an item."""
+
+    name = "graph"
+    nouns = ("graph", "graphs")
+    inputs_type = GraphInputs
+
+    def defaults(self, inputs: Inputs[Any]) -> Defaults:
+        """A graph isomorphism network; no frozen features are known."""
+        return Defaults(methods=("scratch",), network="gin")
+
+    picture = staticmethod(picture)
+
+
+KINDS.add(GraphKind.name, GraphKind())

@@ -1,0 +1,49 @@
+"""Images with the evidence for an output laid over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+
+from striate.data.source import Reading
+from striate.explain import explain
+from striate.explain.drawing import overlay
+from striate.explain.method import GridExplainable
+from striate.kinds.image.inputs import ImageInputs
+from striate.nn.layout import channels_last
+from striate.report import Picture
+
+
+def picture(
+    network: GridExplainable,
+    inputs: ImageInputs,
+    reading: Reading,
+    target: int,
+    method: str,
+    *,
+    device: torch.device,
+    item: str,
+) -> Picture:
+    """Draw an image as it is, and in grey under the evidence for an output.
+
+    Args:
+        network: A network of images.
+        inputs: What makes the network's inputs.
+        reading: The part of the image that the network sees, uint8 (3, height, width).
+        target: Number of the output to explain.
+        method: Name of a method in `EXPLANATIONS`.
+        device: Where the network is.
+        item: Name of the image.
+
+    Raises:
+        UnknownNameError: There is no such method.
+    """
+    square = inputs.checked(reading)
+    x = channels_last(inputs.normalized(inputs.inputs([square]).to(device)))
+    heat = explain(network, x, torch.tensor([target]), method).heat[0]
+    pixels = square.array
+    return Picture(
+        image=Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))),
+        overlay=overlay(pixels, heat.cpu().numpy()),
+    )

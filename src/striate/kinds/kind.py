@@ -1,0 +1,140 @@
+"""What a kind of data is; each is one folder beside this file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from striate.data.source import Item, Source
+from striate.data.stores.store import Built, ReadingStore, Store
+from striate.data.unlabelled import Input, open_inputs
+from striate.kinds.inputs import Inputs
+from striate.progress import Progress
+from striate.registry import Registry, load_package
+from striate.report.picture import Picture
+from striate.report.schema import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """Networks and settings that suit the inputs of a kind.
+
+    Attributes:
+        methods: Methods that `auto` tries, in this order.
+        network: Network that is trained from scratch.
+        features: Network whose frozen features a probe takes; None where there is none.
+        pretrained: Whether those features are of pretrained weights, which can be fine-tuned.
+        all_scales: Whether features of every scale of that network are taken where they can be kept.
+        frozen_stride: Fine-tuning keeps blocks whose maps are finer than one position in so many
+            samples frozen, and stores their maps; None trains all blocks.
+        fit_features: Fits what in the features depends on the training items, from the network,
+            their inputs and the seed; None where nothing does.
+        batch_size: Items in an update.
+        min_steps: Smallest number of updates in an epoch; small data is gone through several times.
+        max_epochs: Largest number of epochs, however much time there is.
+        learning_rate: Learning rate at the peak of the schedule, from scratch.
+        fine_tuning_rate: Learning rate at the peak of the schedule, from pretrained weights.
+        weight_decay: Weight decay of AdamW.
+        clip_norm: Largest norm of a gradient; None for no limit.
+    """
+
+    methods: tuple[str, ...]
+    network: str
+    features: str | None = None
+    pretrained: bool = False
+    all_scales: bool = False
+    frozen_stride: int | None = None
+    fit_features: Callable[..., None] | None = None
+    batch_size: int = 32
+    min_steps: int = 16
+    max_epochs: int = 100
+    learning_rate: float = 2e-3
+    fine_tuning_rate: float = 3e-4
+    weight_decay: float = 0.02
+    clip_norm: float | None = 1.0
+
+
+class Kind(ABC):
+    """A kind of data.
+
+    Attributes:
+        name: As readers, `run.json` and `--kind` have it.
+        nouns: What one item and several are called.
+        inputs_type: How its items become a network's inputs.
+        named_options: Options of `fit` that act for this kind, with the name that the inputs have
+            for each.
+        explanation: Name of the explanation that suits it best.
+        picture: Draws an item with the evidence for an output, from the network (in evaluation
+            mode), the inputs, the reading, the number of the output and the name of the
+            explanation, and by keyword `device` and `item`, the item's name.
+    """
+
+    name: ClassVar[str]
+    nouns: ClassVar[tuple[str, str]]
+    inputs_type: ClassVar[type[Inputs[Any]]]
+    named_options: ClassVar[Mapping[str, str]] = {}
+    explanation: ClassVar[str] = "gradcam"
+    picture: ClassVar[Callable[..., Picture]]
+
+    def choose(
+        self, source: Source, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[Choice]]:
+        """Options that must be known before the items are read, and why they are what they are.
+
+        Args:
+            source: The data.
+            options: What the user chose for the inputs.
+        """
+        return dict(options), []
+
+    def build_store(
+        self,
+        source: Source,
+        items: Sequence[Item],
+        *,
+        folder: Path,
+        options: Mapping[str, Any],
+        progress: Progress,
+    ) -> Built[Store]:
+        """Read items once; what cannot be read is left out with its reason.
+
+        Args:
+            source: What the items belong to.
+            items: The items.
+            folder: Where files may be kept while the process lives.
+            options: What `choose` gave.
+            progress: Told of the work.
+        """
+        return ReadingStore.build(source, items, folder, progress)
+
+    @abstractmethod
+    def defaults(self, inputs: Inputs[Any]) -> Defaults:
+        """Networks and settings that suit the inputs."""
+
+    def open(self, given: Sequence[Input], inputs: Inputs[Any]) -> Source:
+        """The source of what is to be predicted.
+
+        Args:
+            given: Paths, arrays, bytes and whatever else `Run.predict` takes.
+            inputs: Those of the run.
+
+        Raises:
+            DataError: There is nothing of that name, or something of another kind.
+        """
+        return open_inputs(given, self.name, inputs.input_shape[0])
+
+
+KINDS: Final[Registry[Kind]] = Registry("kind of data")
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        UnknownNameError: There is none; the message suggests the nearest.
+    """
+    load_package("striate.kinds")
+    return KINDS.get(name)

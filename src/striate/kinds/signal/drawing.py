@@ -1,0 +1,183 @@
+"""Signals with the spans that are evidence for an output highlighted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from striate.data.source import Reading
+from striate.errors import ArgumentError
+from striate.explain import explain
+from striate.explain.drawing import OPACITY, document, element, hex_colours
+from striate.explain.method import GridExplainable
+from striate.kinds.signal.inputs import SignalInputs
+from striate.kinds.signal.waveform import to_rate
+from striate.nn.layout import channels_last
+from striate.report import Picture
+
+WIDTH: Final = 640
+LANE: Final = 96
+"""Height of a channel's lane, in pixels; it is less where there are many."""
+
+TALLEST: Final = 640
+MARGIN: Final = 8
+AXIS: Final = 20
+"""Height of the line with the times, in pixels."""
+
+MAX_COLUMNS: Final = 160
+"""Bars of heat across the drawing."""
+
+_LINE: Final = "#1d1d1f"
+_RULE: Final = "#d0d0d5"
+_SMALL: Final[dict[str, object]] = {"font_size": 11, "fill": "#55555c"}
+_HATCH: Final = (
+    '<pattern id="padding" width="6" height="6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><rect width="6" height="6" fill="#f2f2f4"/>'
+    '<line x1="0" y1="0" x2="0" y2="6" stroke="#b8b8bf" stroke-width="2"/></pattern>'
+)
+
+
+def picture(
+    network: GridExplainable,
+    inputs: SignalInputs,
+    reading: Reading,
+    target: int,
+    method: str,
+    *,
+    device: torch.device,
+    item: str,
+) -> Picture:
+    """Draw the samples that the network sees, in their own unit, with the evidence for an output.
+
+    Of a spectrogram the evidence at a moment is the highest of any band. What was added behind a
+    shorter signal is hatched.
+
+    Args:
+        network: A network of signals or of their spectrograms.
+        inputs: What makes the network's inputs.
+        reading: The signal.
+        target: Number of the output to explain.
+        method: Name of a method in `EXPLANATIONS`.
+        device: Where the network is.
+        item: Name of the signal.
+
+    Raises:
+        UnknownNameError: There is no such method.
+    """
+    x = channels_last(inputs.inputs([reading]).to(device))
+    found = explain(network, x, torch.tensor([target]), method).heat[0].cpu().numpy()
+    over_time = found.max(0) if found.ndim == 2 else found
+    moments = np.linspace(0, inputs.length - 1, len(over_time))
+    heat = np.interp(np.arange(inputs.length), moments, over_time)
+    samples = replace(inputs, input="raw", normalize="none").inputs([reading])[0].numpy()
+    if inputs.lengths == "resample":  # stretched to one length, a signal has no rate any more
+        return Picture(image=signal_svg(samples, heat))
+    known = bool(inputs.rate and reading.spacing)
+    signal = to_rate(reading.array, 1 / reading.spacing[0], inputs.rate) if known else reading.array
+    num_padded = max(0, inputs.length - signal.shape[1])
+    return Picture(image=signal_svg(samples, heat, rate=inputs.rate, num_padded=num_padded))
+
+
+def signal_svg(
+    signal: Float[np.ndarray, "c l"],
+    heat: Float[np.ndarray, " l"],
+    *,
+    rate: float = 0.0,
+    num_padded: int = 0,
+) -> str:
+    """Draw a signal's channels one below the other, as an SVG element 640 pixels wide.
+
+    Args:
+        signal: The values; each channel is scaled to a lane of its own.
+        heat: Evidence at each moment, from 0 (none) to 1 (the most).
+        rate: Samples a second, with which the axis shows seconds; 0 to show numbers of samples.
+        num_padded: Samples at the end that were added to the signal. They are hatched and show no
+            evidence; where the most lay there, a line below says so.
+
+    Raises:
+        ArgumentError: Shapes do not fit, values are not finite, or heat is outside 0 to 1.
+    """
+    values, heat = np.asarray(signal, np.float64), np.asarray(heat, np.float64)
+    _check(values, heat)
+    count, length = values.shape
+    num_real = length - num_padded
+    lane = max(14.0, min(LANE, (TALLEST - AXIS - 2 * MARGIN) / count))
+    bottom = MARGIN + count * lane
+    real, hidden = heat[:num_real], heat[num_real:]
+    note = ""
+    if num_padded:
+        end = f"{num_real / rate:.3g} s" if rate else f"sample {num_real}"
+        note = f"The signal ends at {end}; what is hatched was added behind it."
+        if hidden.max() > real.max():
+            note += " The most evidence lies there, and is not shown."
+        heat = np.concatenate([real / max(real.max(), 1e-12), np.zeros(num_padded)])
+    height = round(bottom + AXIS + (AXIS if note else 0))
+    parts = [element("rect", width=WIDTH, height=height, fill="#ffffff")]
+    parts += _bars(heat, MARGIN, bottom)
+    if num_padded:
+        left = float(_across(np.array([num_real - 1]), length)[0])
+        box = {"x": left, "y": MARGIN, "width": WIDTH - MARGIN - left, "height": bottom - MARGIN}
+        parts += [_HATCH, element("rect", **box, fill="url(#padding)")]
+    for number, row in enumerate(values[:, :num_real]):
+        low = MARGIN + (number + 1) * lane
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in _line(row, low - lane, low, length))
+        parts.append(element("line", x1=MARGIN, y1=low, x2=WIDTH - MARGIN, y2=low, stroke=_RULE))
+        parts.append(element("polyline", points=path, fill="none", stroke=_LINE, stroke_width=1.2))
+    places = np.unique(np.linspace(0, length - 1, 5).round().astype(int))
+    for place, x in zip(places, _across(places, length), strict=True):
+        anchor = "start" if x < 20 else "end" if x > WIDTH - 20 else "middle"
+        text = f"{place / rate:.3g} s" if rate else str(place)
+        parts.append(element("text", text, x=x, y=bottom + 15, text_anchor=anchor, **_SMALL))
+    if note:
+        parts.append(element("text", note, x=MARGIN, y=height - 5, **_SMALL))
+    return document(WIDTH, height, *parts)
+
+
+def _check(values: NDArray[np.float64], heat: NDArray[np.float64]) -> None:
+    if values.ndim != 2 or heat.ndim != 1 or values.shape[1] != len(heat) or not values.size:
+        raise ArgumentError(f"a heat of {heat.shape} for a signal of {values.shape}")
+    if not (np.isfinite(values).all() and np.isfinite(heat).all()):
+        raise ArgumentError("values that are not finite", why="they cannot be drawn")
+    if heat.min() < -1e-6 or heat.max() > 1 + 1e-6:
+        raise ArgumentError(f"heat from {heat.min():g} to {heat.max():g}", why="it is 0 to 1")
+
+
+def _line(
+    row: NDArray[np.float64], top: float, bottom: float, length: int
+) -> Float[np.ndarray, "points 2"]:
+    """Return a point a sample, or the lowest and the highest of each pixel's samples."""
+    span = float(np.ptp(row))
+    share = (row - row.min()) / span if span else np.full(len(row), 0.5)
+    x, y = _across(np.arange(len(row)), length), bottom - 2 - (bottom - top - 4) * share
+    columns = WIDTH - 2 * MARGIN
+    if len(row) <= 2 * columns:
+        return np.stack([x, y], axis=1)
+    starts = np.linspace(0, len(row), columns, endpoint=False).astype(int)
+    lows, highs = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    return np.stack([np.repeat(x[starts], 2), np.stack([lows, highs], 1).ravel()], axis=1)
+
+
+def _across(places: NDArray[np.integer], length: int) -> NDArray[np.float64]:
+    """Turn positions of samples into pixels."""
+    share = np.asarray(places, np.float64) / max(length - 1, 1)
+    return np.asarray(MARGIN + share * (WIDTH - 2 * MARGIN))
+
+
+def _bars(heat: NDArray[np.float64], top: float, bottom: float) -> list[str]:
+    """Draw stretches of equal width with the highest heat in each, but for cold ones."""
+    count = min(len(heat), MAX_COLUMNS)
+    starts = np.linspace(0, len(heat), count, endpoint=False).astype(int)
+    highest = np.clip(np.maximum.reduceat(heat, starts), 0, 1)
+    edges = np.linspace(MARGIN, WIDTH - MARGIN, count + 1)
+    colours = hex_colours(highest)
+    bars = []
+    for i in np.flatnonzero(highest > 0.02):
+        box = {"x": edges[i], "y": top, "width": edges[i + 1] - edges[i], "height": bottom - top}
+        opacity = f"{OPACITY * highest[i]:.2f}"
+        bars.append(element("rect", **box, fill=colours[i], fill_opacity=opacity))
+    return bars

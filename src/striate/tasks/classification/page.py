@@ -1,0 +1,201 @@
+"""The page of a classifier: what its report means in plain English, its tables and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from striate.report.charts import Bin, reliability_chart
+from striate.report.page import FEW_ITEMS, PERCENT, Metric, Verdict, figure_table, percent, verdict
+from striate.tasks.classification.report import ClassificationReport, ClassReport, Reliability
+
+MAX_MATRIX_CLASSES: Final = 20
+"""Up to so many classes the confusion matrix is shown; for more, the most frequent confusions."""
+
+FEW_CLASS_ITEMS: Final = 10
+"""Number of test items of a class below which nothing is said of how well it is found."""
+
+_NUM_NAMED: Final = 3
+_NUM_CONFUSIONS: Final = 25
+_NUM_CLASS_ROWS: Final = 30
+
+_MIN_CALIBRATED_ITEMS: Final = 50
+"""Number of test items below which nothing is said of how far probabilities can be trusted."""
+
+_TRUSTED_ERROR: Final = 0.05
+"""Calibration error up to which stated probabilities can be taken at face value."""
+
+_WIDE: Final = 0.1
+"""Width of the interval of the calibration error from which it says too little."""
+
+_METRICS: Final = {
+    "accuracy": Metric("Accuracy", "share classified correctly", 100, 1, PERCENT),
+    "balanced_accuracy": Metric("Balanced accuracy", "the same, each class counting equally", 100, 1, PERCENT),
+    "macro_f1": Metric("Macro F1", "mean of the classes' F1: finding them without false alarms"),
+    "roc_auc": Metric("ROC AUC", "chance that a member of a class is ranked above a non-member"),
+    "log_loss": Metric("Log loss", "surprise at the true class, in nats; lower is better"),
+    "ece": Metric("Calibration error", "distance of stated and true probability; lower is better", 100, 1, " points"),
+}  # fmt: skip
+
+
+def page_context(report: ClassificationReport) -> dict[str, Any]:
+    """The variables of `page.html`."""
+    baselines = report.baselines
+    columns = {"Linear probe": baselines.probe, "Most common class": baselines.majority}
+    charts = (_bins(report.reliability_uncalibrated), _bins(report.reliability))
+    return {
+        **figure_table(_METRICS, report.test, columns),
+        "verdict": classification_verdict(report),
+        "classes": sorted(report.per_class, key=_found_least_first),
+        "num_class_rows": _NUM_CLASS_ROWS,
+        "few_class_items": FEW_CLASS_ITEMS,
+        "has_matrix": len(report.classes) <= MAX_MATRIX_CLASSES,
+        "confusions": _confusions(report),
+        "calibration": _calibration(report),
+        "reliability": reliability_chart(*charts),
+    }
+
+
+def classification_verdict(report: ClassificationReport) -> Verdict:
+    """Sum a report up."""
+    accuracy, guessing = report.test.accuracy, report.baselines.majority.accuracy.value or 0.0
+    better = accuracy.ci95 is not None and accuracy.ci95[0] > guessing
+    against = _against_guessing(guessing, better), _against_probe(report)
+    sentences = (*against, *_by_class(report), _calibration(report))
+    return verdict(report, _headline(report), better, sentences)
+
+
+def _headline(report: ClassificationReport) -> str:
+    value, num_items = report.test.accuracy.value or 0.0, report.split_sizes["test"]
+    num_right, (one, many) = round(value * num_items), report.nouns
+    if num_items < FEW_ITEMS:
+        right = f"{num_right} of {num_items} test {many if num_items != 1 else one}"
+        return f"It classified {right} correctly: too few to tell how often it will be right"
+    right = percent(value).removesuffix(PERCENT)
+    if right == "100":
+        return f"It classified every one of the {num_items} test {many} correctly"
+    noun = many if right != "1" else one
+    return f"Of 100 new {noun}, about {right} are classified correctly"
+
+
+def _against_guessing(guessing: float, better: bool) -> str:
+    if better:
+        return f"Always answering with the most common class is right for {percent(guessing)}."
+    return (
+        "It is not reliably better than always answering with the most common class, which is "
+        f"right for {percent(guessing)}: do not rely on this model yet."
+    )
+
+
+def _against_probe(report: ClassificationReport) -> str:
+    probe, accuracy = report.baselines.probe, report.test.accuracy.value or 0.0
+    if report.is_baseline or probe is None:
+        return ""
+    baseline = probe.accuracy.value or 0.0
+    gain = 100 * (accuracy - baseline)
+    if abs(gain) < 0.05:
+        return ""
+    return (
+        "A linear classifier on features that were not trained for this task is right for "
+        f"{percent(baseline)}, {abs(gain):.1f} percentage points {'less' if gain > 0 else 'more'} "
+        "than this model."
+    )
+
+
+def _by_class(report: ClassificationReport) -> tuple[str, ...]:
+    """The classes of which there are too few items, the best found of the others and the worst."""
+    few = [c for c in report.per_class if c.support < FEW_CLASS_ITEMS]
+    told = [c for c in report.per_class if c.support >= FEW_CLASS_ITEMS]
+    if len(told) < 2:
+        return (_too_few(report, few),)
+    ranked = sorted(told, key=_recall)
+    worst, best = ranked[0], ranked[-1]
+    if _recall(best) - _recall(worst) < 0.02:
+        which = "all other classes" if few else "all classes"
+        return _too_few(report, few), f"It finds {which} about equally well."
+    others = "Of the other classes it" if few else "It"
+    chance = ""
+    if best.recall.ci95 and worst.recall.ci95 and worst.recall.ci95[1] >= best.recall.ci95[0]:
+        chance = "; chance alone may explain the difference"
+    return (
+        _too_few(report, few),
+        f"{others} is best at “{best.name}” ({percent(_recall(best))} of them found) and weakest "
+        f"at “{worst.name}” ({percent(_recall(worst))} found{_taken_for(report, worst)}){chance}.",
+    )
+
+
+def _too_few(report: ClassificationReport, few: Sequence[ClassReport]) -> str:
+    """A word on the classes that have too few test items; nothing where there are none."""
+    one, many = report.nouns
+    if not few:
+        return ""
+    if len(few) == len(report.per_class):
+        return (
+            f"Every class has fewer than {FEW_CLASS_ITEMS} test {many}: too few to tell how well "
+            "each is found."
+        )
+    ranked = sorted(few, key=lambda c: c.support)
+    named = [f"“{c.name}” has {c.support or 'no'}" for c in ranked[:_NUM_NAMED]]
+    if len(few) > _NUM_NAMED:
+        named.append(f"{len(few) - _NUM_NAMED} more have fewer than {FEW_CLASS_ITEMS}")
+    noun = one if len(few) == 1 and few[0].support == 1 else many
+    counts = ", ".join(named[:-1]) + (" and " if len(named) > 1 else "") + named[-1]
+    which = "it is" if len(few) == 1 else "they are"
+    return f"{counts} test {noun}: too few to tell how well {which} found."
+
+
+def _recall(figures: ClassReport) -> float:
+    return figures.recall.value or 0.0
+
+
+def _found_least_first(figures: ClassReport) -> float:
+    """The recall to sort by; classes without test items come last."""
+    return 2.0 if figures.recall.value is None else figures.recall.value
+
+
+def _taken_for(report: ClassificationReport, figures: ClassReport) -> str:
+    number = report.per_class.index(figures)
+    wrong = [0 if c == number else count for c, count in enumerate(report.confusion[number])]
+    if len(report.classes) == 2 or max(wrong) < 2:
+        return ""
+    return f", most often taken for “{report.classes[wrong.index(max(wrong))]}”"
+
+
+def _calibration(report: ClassificationReport) -> str:
+    """Whether stated probabilities can be trusted, with how sure that is."""
+    error, num_items, (_, many) = report.test.ece, report.split_sizes["test"], report.nouns
+    if error.value is None:
+        return ""
+    low, high = error.ci95 or (0.0, 1.0)
+    off = f"off by {_points(error.value)} percentage points"
+    interval = f" (95 % interval: {_points(low, high)})" if error.ci95 else ""
+    if high - low >= _WIDE or num_items < _MIN_CALIBRATED_ITEMS:
+        return (
+            f"{num_items} test {many} are too few to tell whether its stated probabilities can be "
+            f"trusted: on these they are {off}{interval}."
+        )
+    told = f"Its stated probabilities are {off} on average{interval}"
+    if high <= _TRUSTED_ERROR:
+        return told + ", so they can be taken at face value."
+    return told + (", so do not take them at face value." if low > _TRUSTED_ERROR else ".")
+
+
+def _points(*shares: float) -> str:
+    return " to ".join(f"{100 * share:.1f}" for share in shares)
+
+
+def _confusions(report: ClassificationReport) -> list[tuple[str, str, int, float]]:
+    """The most frequent confusions: class, taken for, how often, share of the class."""
+    found = [
+        (report.classes[true], report.classes[predicted], count, count / sum(row))
+        for true, row in enumerate(report.confusion)
+        for predicted, count in enumerate(row)
+        if true != predicted and count
+    ]
+    return sorted(found, key=lambda c: (-c[2], -c[3]))[:_NUM_CONFUSIONS]
+
+
+def _bins(reliability: Reliability) -> list[Bin]:
+    """The bins that hold items."""
+    bins = zip(reliability.count, reliability.confidence, reliability.accuracy, strict=True)
+    return [(n, c, a) for n, c, a in bins if c is not None and a is not None]

@@ -1,0 +1,178 @@
+"""The report of a classifier: what it holds, and how it comes from the test items."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from striate.metrics.calibration import softmax
+from striate.metrics.classification import ClassifierFigures, evaluate
+from striate.metrics.intervals import Estimate, Numbers
+from striate.metrics.probabilities import reliability_bins
+from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts, finite
+from striate.report.schema import Mistake, Record, RunReport, Text
+
+
+class Figures(Record):
+    """The metrics on the test items, of the model or of something simpler."""
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    roc_auc: Estimate
+    log_loss: Estimate
+    ece: Estimate
+
+
+class TestFigures(Figures):
+    """The metrics of the model, calibrated but for `ece_uncalibrated`."""
+
+    __test__ = False  # not a class of tests, whatever pytest makes of its name
+
+    ece_uncalibrated: Estimate
+
+
+class Baselines(Record):
+    """What the model must beat.
+
+    Attributes:
+        majority: Always the shares of the training classes, hence always the most common class.
+        probe: A linear classifier on the frozen features; None where there was none.
+    """
+
+    majority: Figures
+    probe: Figures | None
+
+
+class ClassReport(Record):
+    """The figures of one class on the test items."""
+
+    name: Text
+    support: int
+    precision: float
+    recall: Estimate
+    f1: float
+    roc_auc: float | None
+
+
+class ClassMistake(Mistake):
+    """A test item that was classified wrongly, with the probabilities of both classes."""
+
+    label: Text
+    prediction: Text
+    probability: float
+    label_probability: float
+
+
+class Reliability(Record):
+    """A reliability diagram: items in equal-width bins of confidence; None in an empty bin."""
+
+    count: tuple[int, ...]
+    confidence: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+
+
+class WithoutLeaks(Record):
+    """The figures on the test items that have no copy in the other splits."""
+
+    num_items: int
+    test: Figures
+
+
+class ClassificationReport(RunReport):
+    """The evaluation of a classifier.
+
+    Attributes:
+        confusion: Test items by class (row) and prediction (column).
+        temperature: Divisor of the logits in the calibration.
+        bias: Shift of each class in the calibration; empty where there is none.
+        worst_mistakes: The most confident first.
+        leaks: How the figures change without items that leaked; None where none did.
+    """
+
+    task_kind: Literal["classification"] = "classification"
+    test: TestFigures
+    per_class: tuple[ClassReport, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    baselines: Baselines
+    temperature: float
+    bias: tuple[float, ...] = ()
+    reliability: Reliability
+    reliability_uncalibrated: Reliability
+    worst_mistakes: tuple[ClassMistake, ...]
+    leaks: WithoutLeaks | None
+
+
+def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> ClassificationReport:
+    """Evaluate the test items and put everything into one report.
+
+    Args:
+        facts: What there is to say of the run apart from its test items.
+        test: The items, whose truth are class numbers; one at least.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ArgumentError: There are no items, or the arrays do not fit together.
+    """
+
+    def evaluated(probabilities: Float[np.ndarray, "n c"]) -> ClassifierFigures:
+        return evaluate(probabilities, test.truth, test.groups, seed=seed)
+
+    probabilities, uncalibrated = test.calibration.answers(test.outputs), softmax(test.outputs)
+    result, before = evaluated(probabilities), evaluated(uncalibrated)
+    majority = evaluated(np.tile(test.constant, (len(test.ids), 1)))
+    probe = None if test.probe is None else Figures(**evaluated(test.probe).metrics)
+    return ClassificationReport(
+        **facts.fields(),
+        **test.calibration.to_json(),
+        test=TestFigures(**result.metrics, ece_uncalibrated=before.metrics["ece"]),
+        per_class=tuple(
+            ClassReport(name=name, **vars(of_class))
+            for name, of_class in zip(facts.classes, result.per_class, strict=True)
+        ),
+        confusion=tuple(map(tuple, result.confusion.tolist())),
+        baselines=Baselines(majority=Figures(**majority.metrics), probe=probe),
+        reliability=_reliability(probabilities, test.truth),
+        reliability_uncalibrated=_reliability(uncalibrated, test.truth),
+        worst_mistakes=_worst_mistakes(facts, test, probabilities),
+        leaks=_without_leaks(test, seed),
+    )
+
+
+def _reliability(probabilities: Float[np.ndarray, "n c"], labels: Numbers) -> Reliability:
+    bins = reliability_bins(probabilities, labels)
+    return Reliability(
+        count=tuple(bins.count.tolist()),
+        confidence=tuple(map(finite, bins.confidence.tolist())),
+        accuracy=tuple(map(finite, bins.accuracy.tolist())),
+    )
+
+
+def _worst_mistakes(
+    facts: RunFacts, test: EvaluatedItems, probabilities: Float[np.ndarray, "n c"]
+) -> tuple[ClassMistake, ...]:
+    """The wrong predictions with the highest probability, the most confident first."""
+    predictions, confidence = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(predictions != test.truth)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
+    return tuple(
+        ClassMistake(
+            id=test.ids[i],
+            label=facts.classes[test.truth[i]],
+            prediction=facts.classes[predictions[i]],
+            probability=float(confidence[i]),
+            label_probability=float(probabilities[i, test.truth[i]]),
+        )
+        for i in worst
+    )
+
+
+def _without_leaks(test: EvaluatedItems, seed: int) -> WithoutLeaks | None:
+    rest = test.without_leaks()
+    if rest is None:
+        return None
+    probabilities = rest.calibration.answers(rest.outputs)
+    result = evaluate(probabilities, rest.truth, rest.groups, seed=seed)
+    return WithoutLeaks(num_items=len(rest.ids), test=Figures(**result.metrics))

@@ -1,0 +1,78 @@
+"""Probabilities of classes: their calibration, their metrics, and two models compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from striate.files import utf8_text
+from striate.metrics.calibration import TemperatureScaling, fit_calibration, softmax
+from striate.metrics.paired import PairedComparison, compare
+from striate.tasks.prediction import Calibration
+
+PREFIX = "p_"
+"""Begins the name of a class's column of probabilities, so that it is never that of another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCalibration(TemperatureScaling, Calibration):
+    """Probabilities: softmax(logits / temperature + bias)."""
+
+    @classmethod
+    def fitted(cls, logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Self:
+        """The calibration that suits held-out items."""
+        return cls(**asdict(fit_calibration(logits, labels)))
+
+    def answers(self, outputs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        """Calibrated probabilities."""
+        return softmax(self.scaled(outputs))
+
+    def module(self) -> nn.Module:
+        """Logits to probabilities."""
+        return _Probabilities(1 / self.temperature, self.bias or (0.0,))
+
+    def outputs(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Logits and probabilities."""
+        shape = ["items", len(classes)]
+        return [
+            {"name": "logits", "shape": shape, "means": "before calibration"},
+            {"name": "probabilities", "shape": shape, "means": "calibrated, by class"},
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Temperature and shifts."""
+        return {"temperature": self.temperature, "bias": list(self.bias)}
+
+
+class _Probabilities(nn.Module):
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, scale: float, bias: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("bias", torch.tensor(bias))
+
+    def forward(self, logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+        return (logits * self.scale + self.bias).softmax(-1)
+
+
+def compare_rows(
+    first: Sequence[Mapping[str, str]],
+    second: Sequence[Mapping[str, str]],
+    classes: Sequence[str],
+) -> PairedComparison:
+    """Compare two classifiers by their rows of `predictions.csv` for the same items."""
+    number = {utf8_text(name): k for k, name in enumerate(classes)}
+    labels = np.array([number[row["label"]] for row in first])
+    probabilities = [
+        np.array([[float(row[PREFIX + name]) for name in number] for row in rows])
+        for rows in (first, second)
+    ]
+    return compare(probabilities[0], probabilities[1], labels)

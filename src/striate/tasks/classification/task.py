@@ -1,0 +1,129 @@
+"""The task of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from torch import Tensor
+
+from striate.data.dataset import Dataset
+from striate.data.source import Item
+from striate.data.target import Target
+from striate.errors import DataError, UnknownNameError, one_line
+from striate.metrics.classification import evaluate
+from striate.metrics.paired import PairedComparison
+from striate.tasks.classification.page import page_context
+from striate.tasks.classification.report import ClassificationReport
+from striate.tasks.classification.scoring import PREFIX, ClassCalibration, compare_rows
+from striate.tasks.classification.target import ClassificationObjective, ClassTarget
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import TASKS, Classes, Items, Metrics, Rows, Task
+
+
+class Classification(Task):
+    """Which of some classes an item belongs to."""
+
+    name = "classification"
+    truth_column = "label"
+    report_type = ClassificationReport
+    template = Path(__file__).with_name("page.html")
+    first_metrics = ("accuracy", "roc_auc", "ece")
+
+    def is_answered(self, item: Item) -> bool:
+        """Whether the item has a label."""
+        return item.label is not None
+
+    def encode(self, items: Items, name: str) -> ClassTarget:
+        """The class numbers."""
+        return ClassTarget.of([item.label or "" for item in items])
+
+    def objective(self, dataset: Dataset) -> ClassificationObjective:
+        """Cross entropy."""
+        return ClassificationObjective(dataset)
+
+    def calibration(self, document: Mapping[str, Any]) -> ClassCalibration:
+        """Temperature and shifts."""
+        return ClassCalibration(temperature=document["temperature"], bias=tuple(document["bias"]))
+
+    def predictions(
+        self, ids: Sequence[str], outputs: Tensor, calibration: ClassCalibration, classes: Classes
+    ) -> list[Prediction]:
+        """The most probable class of each item, and every probability."""
+        return [
+            Prediction(
+                item=item,
+                label=classes[int(row.argmax())],
+                confidence=float(row.max()),
+                probabilities=row,
+                classes=classes,
+            )
+            for item, row in zip(ids, calibration.answers(outputs.numpy()), strict=True)
+        ]
+
+    def truth(self, target: Target, index: int) -> str:
+        """The name of the class."""
+        return target.text(index)
+
+    def columns(self, classes: Classes) -> list[str]:
+        """The predicted class, and a probability for each class."""
+        names = (PREFIX + name for name in classes)
+        return ["prediction", "confidence", "unknown", "set", *names]
+
+    def cells(self, prediction: Prediction) -> list[str | float]:
+        """Nine significant digits; nothing is said yet of unknown items and sets of classes."""
+        if prediction.probabilities is None:
+            return [""] * (4 + len(prediction.classes))
+        digits = [f"{share:.9g}" for share in prediction.probabilities]
+        return [prediction.label or "", f"{prediction.confidence:.9g}", "", "", *digits]
+
+    def check_answers(self, items: Items, name: str, classes: Classes) -> None:
+        """Make sure that the run knows every class.
+
+        Raises:
+            DataError: It does not.
+        """
+        unknown = sorted({item.label or "" for item in items} - set(classes))
+        if unknown:
+            raise DataError(
+                f"{name} has classes the model does not know: {', '.join(unknown[:8])}",
+                why=f"it was trained on {', '.join(classes[:8])}",
+                fix="rename or remove them",
+            )
+
+    def evaluate(
+        self, outputs: Tensor, calibration: ClassCalibration, items: Items, classes: Classes
+    ) -> Metrics:
+        """Accuracy and its kin, log loss, calibration error."""
+        number = {name: k for k, name in enumerate(classes)}
+        labels = np.array([number[item.label or ""] for item in items])
+        return evaluate(calibration.answers(outputs.numpy()), labels).metrics
+
+    def compare(self, first: Rows, second: Rows, classes: Classes) -> PairedComparison:
+        """McNemar's test, and the differences of the metrics."""
+        return compare_rows(first, second, classes)
+
+    def context(self, report: ClassificationReport) -> dict[str, Any]:
+        """The verdict, tables and charts."""
+        return page_context(report)
+
+    def output_named(self, name: str, classes: Classes) -> int:
+        """The number of a class.
+
+        Raises:
+            UnknownNameError: There is no such class.
+        """
+        if name not in classes:
+            raise UnknownNameError("class", name, classes)
+        return classes.index(name)
+
+    def mistakes(self, report: ClassificationReport, classes: Classes) -> list[tuple[str, int]]:
+        """The items that were taken for another class, and that class."""
+        # The report shows an odd name in another form than the data has it.
+        number = {one_line(name): k for k, name in enumerate(classes)}
+        return [(mistake.id, number[mistake.prediction]) for mistake in report.worst_mistakes]
+
+
+CLASSIFICATION: Final = TASKS.add(Classification.name, Classification())

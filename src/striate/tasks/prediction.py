@@ -1,0 +1,127 @@
+"""What a model says of an item, whatever its task, and what makes answers of its outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import nn
+
+from striate.errors import one_line
+from striate.metrics.intervals import number_text
+
+
+class Calibration(ABC):
+    """What makes answers of a network's outputs: probabilities, or numbers.
+
+    Attributes:
+        unit: Unit of the answers, such as "mm"; empty where they have none that is known.
+    """
+
+    unit: str = ""
+
+    @abstractmethod
+    def answers(self, outputs: Float[np.ndarray, "n outputs"]) -> Float[np.ndarray, "n ..."]:
+        """The answers to some items, in float64."""
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """The same as a module in float32, from a tensor of outputs to one of answers."""
+
+    @abstractmethod
+    def outputs(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Name, shape and meaning of the outputs and of the answers, for an exported file."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The calibration as `run.json` has it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What a model says of one item; what a task does not give is None.
+
+    Attributes:
+        item: The item's id: its path as given, or its place in an array.
+        label: The most probable class.
+        labels: The classes that an item of several has.
+        value: The predicted number, in the unit of the training targets.
+        interval: Lower and upper limit around the number.
+        unit: Unit of the number; empty where it is not known.
+        probabilities: (classes,) Calibrated probability of each class.
+        classes: Names of the classes, in the order of the probabilities.
+        confidence: Probability of the predicted class.
+        prediction_set: The classes that the item may have, at the level of the run.
+        unknown: Whether the item seems to be none of the classes.
+        novelty: How strange the item is; higher is stranger.
+        reason: Why the item could not be read.
+    """
+
+    item: str
+    label: str | None = None
+    labels: tuple[str, ...] | None = None
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    unit: str = ""
+    probabilities: Float[np.ndarray, " classes"] | None = None
+    classes: tuple[str, ...] = ()
+    confidence: float | None = None
+    prediction_set: tuple[str, ...] | None = None
+    unknown: bool | None = None
+    novelty: float | None = None
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The item's id, as `item`."""
+        return self.item
+
+    @property
+    def output(self) -> int:
+        """Number of the network's output that the prediction came from: of the most probable class.
+
+        Calibration may shift classes, so that it need not be the largest output.
+        """
+        return 0 if self.probabilities is None else int(self.probabilities.argmax())
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The most probable classes with their probabilities, the best first."""
+        if self.probabilities is None:
+            return []
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.classes[k], float(self.probabilities[k])) for k in order]
+
+    def answer(self, top: int = 1) -> str:
+        """The number with its interval, or the most probable classes, for a person."""
+        if self.reason is not None:
+            return self.reason
+        if self.labels is not None:
+            return ", ".join(self.labels) or "none"
+        if self.value is None:
+            return ", ".join(f"{label} {p:.1%}" for label, p in self.top(top))
+        unit = f" {self.unit}" if self.unit else ""
+        if self.interval is None:
+            return number_text(self.value) + unit
+        low, high = self.interval
+        return f"{number_text(self.value)} ± {number_text((high - low) / 2)}{unit}"
+
+    def as_text(self, top: int = 1) -> str:
+        """A line for a person.
+
+        Args:
+            top: Number of classes that are told, with their probabilities.
+        """
+        return f"{one_line(self.item)}: {one_line(self.answer(top))}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What is known of the item, by name, fit for JSON; the probabilities by class."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        del known["classes"]
+        if self.probabilities is not None:
+            pairs = zip(self.classes, self.probabilities.tolist(), strict=True)
+            known["probabilities"] = dict(pairs)
+        return {name: value for name, value in known.items() if value is not None and value != ""}

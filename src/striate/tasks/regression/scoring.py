@@ -1,0 +1,92 @@
+"""Numbers from a network's outputs, and two predictors compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.metrics.paired import PairedComparison, compare_regression
+from striate.metrics.regression import PredictionInterval
+from striate.tasks.prediction import Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberCalibration(Calibration):
+    """Numbers from standardized outputs: mean + std * output, with an interval.
+
+    Attributes:
+        mean: Mean of the training targets, in their unit.
+        std: Standard deviation of the training targets, above 0.
+        unit: Unit of the targets, such as "mm"; empty where it is not known.
+        interval: The interval around each number; None where there were too few held-out items.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    unit: str = ""
+    interval: PredictionInterval | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The calibration that `to_json` wrote."""
+        interval = document["interval"]
+        made = None if interval is None else PredictionInterval(**interval)
+        return cls(**{**document, "interval": made})
+
+    def answers(self, outputs: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
+        """The numbers, in the targets' unit."""
+        return self.mean + self.std * outputs[:, 0].astype(np.float64)
+
+    def limits(self, number: float) -> tuple[float, float] | None:
+        """The interval around a number; None where there is none."""
+        if self.interval is None:
+            return None
+        return number - self.interval.half_width, number + self.interval.half_width
+
+    def module(self) -> nn.Module:
+        """Standardized outputs to numbers."""
+        return _Numbers(self.std, self.mean)
+
+    def outputs(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Standardized outputs and numbers."""
+        unit = f"in {self.unit}" if self.unit else "in the unit of the targets"
+        interval = f"; plus and minus {self.interval.half_width:g}" if self.interval else ""
+        return [
+            {"name": "standardized", "shape": ["items", 1], "means": "the network's output"},
+            {"name": "value", "shape": ["items"], "means": unit + interval},
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Mean, standard deviation, unit and interval."""
+        return asdict(self)
+
+
+class _Numbers(nn.Module):
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, scale: float, bias: float) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("bias", torch.tensor([bias]))
+
+    def forward(self, outputs: Float[Tensor, "n 1"]) -> Float[Tensor, " n"]:
+        return (outputs * self.scale + self.bias)[:, 0]
+
+
+def compare_rows(
+    first: Sequence[Mapping[str, str]], second: Sequence[Mapping[str, str]]
+) -> PairedComparison:
+    """Compare two predictors by their rows of `predictions.csv` for the same items."""
+
+    def numbers(rows: Sequence[Mapping[str, str]], column: str) -> Float[np.ndarray, " n"]:
+        return np.array([float(row[column]) for row in rows])
+
+    predictions = [numbers(rows, "prediction") for rows in (first, second)]
+    return compare_regression(predictions[0], predictions[1], numbers(first, "target"))

@@ -1,0 +1,407 @@
+"""The training loop: steps, validation, checkpoints, stopping, and going back where it diverges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from statistics import median
+from time import perf_counter
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.batches import Batches
+from striate.device import fast_dtype
+from striate.errors import DivergedError, UnknownNameError
+from striate.nn.layout import channels_last_module, placed
+from striate.nn.parameters import ParameterGroup
+from striate.ops.inputs import Inputs
+from striate.progress import Progress, Tracker
+from striate.train.checkpoint import (
+    CheckpointStore,
+    State,
+    optimizer_tensors,
+    restore,
+    restore_optimizer,
+    snapshot,
+)
+from striate.train.ema import weight_average
+from striate.train.history import EpochRow, Position, StopReason, TrainResult
+from striate.train.losses import Loss
+from striate.train.plan import Schedule, TrainPlan
+from striate.train.step import gradient_within_memory, step_seed
+from striate.train.strategy import Strategy
+
+MAX_ROLLBACKS: Final = 3
+"""Number of times that a diverging run goes back to its last good state."""
+
+_MAX_IDS_NAMED: Final = 8
+"""Largest number of a batch's items that a message names."""
+
+
+@dataclass(kw_only=True, eq=False)
+class _Divergence(Exception):  # noqa: N818 - answered by going back, not shown to anybody
+    """A step, by its number in the run, whose loss or state is of no use."""
+
+    step: int
+    reason: str
+
+
+class Trainer:
+    """Trains a network in place, going on from the last checkpoint where there is one.
+
+    A resumed run equals an uninterrupted one bit for bit, on the same build, device and threads.
+
+    Args:
+        network: The network, on the device to train on; its weights are laid out channels last.
+        plan: The settings of the run; a checkpoint of another plan is refused.
+        groups: The trainable parameters, with their learning rates and weight decays.
+        batches: Batches of training items.
+        validate: Computes metrics of a network in evaluation mode on items that are not trained
+            on.
+        loss: The loss to minimize.
+        strategy: How the training is spread over processes; this process alone by default.
+        checkpoints: Where the state is kept; without it, a kill loses the run.
+        progress: Told how far the training is.
+        on_epoch: Called with each row of the history as it is made.
+        stop: Asked after each step whether to save and stop.
+        seconds_left: Gives the seconds after which no further step begins; without it, time is
+            no limit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        plan: TrainPlan,
+        groups: Sequence[ParameterGroup],
+        batches: Batches,
+        validate: Callable[[nn.Module], Mapping[str, float]],
+        loss: Loss,
+        *,
+        strategy: Strategy | None = None,
+        checkpoints: CheckpointStore | None = None,
+        progress: Progress | None = None,
+        on_epoch: Callable[[EpochRow], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        seconds_left: Callable[[], float] | None = None,
+    ) -> None:
+        self._strategy = strategy = strategy or Strategy()
+        self._device = groups[0].parameters[0].device
+        self._network = channels_last_module(network)
+        self._wrapped = strategy.wrap(network)
+        self._modules: dict[str, nn.Module] = {"network": network}
+        self._average = None
+        self._validated: nn.Module = network  # the average where there is one
+        if plan.ema_decay:
+            self._average = weight_average(network, plan.ema_decay)
+            self._modules["average"], self._validated = self._average, self._average.module
+        self._plan, self._groups, self._batches = plan, groups, batches
+        self._validate, self._loss = validate, loss.to(self._device)
+        self._checkpoints, self._on_epoch, self._stop = checkpoints, on_epoch, stop
+        self._progress = progress if progress and strategy.is_writer else Progress(quiet=True)
+        self._seconds_left = seconds_left
+        self._parameters = [p for group in groups for p in group.parameters]
+        self._optimizer = torch.optim.AdamW(
+            [{"params": g.parameters, "weight_decay": g.weight_decay} for g in groups],
+            lr=plan.learning_rate,
+            betas=(0.9, 0.99),  # a run has hundreds of steps: 0.999 would remember all of them
+            fused=self._device.type == "cuda",
+        )
+        steps = plan.epochs * batches.steps_per_epoch
+        warmup_steps = round(plan.warmup_epochs * batches.steps_per_epoch)
+        self._position = Position(
+            schedule=Schedule(planned_steps=steps, warmup_steps=warmup_steps, total_steps=steps),
+            micro_batch=plan.batch_size,
+        )
+        self._history: list[EpochRow] = []
+        self._best: dict[str, Tensor] = {}
+        self._unchecked: tuple[int, Tensor] | None = None
+
+    def fit(self) -> TrainResult:
+        """Train to the end of the plan, or until stopped.
+
+        Raises:
+            DivergedError: The loss was not finite, or exploded, and going back did not help.
+            RunError: The checkpoint is of another plan or network, or none is whole.
+            StorageError: A checkpoint could not be written; earlier ones are intact.
+            DeviceError: A single item does not fit into memory.
+            UnknownNameError: Validation gives no metric of the plan's name.
+        """
+        with self._own_random_numbers():
+            self._resume()
+            self._good = self._capture()
+            stopped: StopReason | None = None
+            num_steps = self._position.schedule.total_steps - self._steps_done
+            with self._progress.track("training", num_steps, "steps") as tracker:
+                while stopped is None and self._steps_done < self._position.schedule.total_steps:
+                    try:
+                        stopped = self._train_epoch(tracker)
+                    except _Divergence as divergence:
+                        self._go_back(divergence)
+            if stopped == "deadline" and not self._best:
+                self._keep_if_best(self._validation_metrics())
+            if stopped != "signal":
+                restore(self._network, self._best)
+        self._network.eval()
+        position = self._position
+        return TrainResult(
+            history=tuple(self._history),
+            best_epoch=position.best_epoch or 0,
+            best_value=math.nan if position.best_value is None else position.best_value,
+            steps=self._steps_done,
+            rollbacks=position.rollbacks,
+            stopped=stopped,
+        )
+
+    def measure_rate(self, steps: int = 8) -> float:
+        """Training items per second, the median of some steps that leave no trace.
+
+        The first step, which allocates and compiles, does not count where there are others.
+
+        Raises:
+            DivergedError: The loss was not finite, or exploded.
+            DeviceError: A single item does not fit into memory.
+        """
+        before = self._capture()
+        rates = []
+        with self._own_random_numbers():
+            self._network.train()
+            start = perf_counter()
+            numbered = zip(range(steps + 1), self._batches.epoch(0), strict=False)
+            for number, (inputs, targets) in numbered:
+                try:
+                    self._step(inputs, targets)
+                    self._check_loss()  # waits for the device
+                except _Divergence as divergence:
+                    raise self._diverged(divergence) from None
+                now = perf_counter()
+                if number > 0 or self._batches.steps_per_epoch == 1:
+                    rates.append(len(inputs) / max(now - start, 1e-9))
+                start = now
+        self._restore(before)
+        return self._strategy.reduce(median(rates))
+
+    def _train_epoch(self, tracker: Tracker) -> StopReason | None:
+        """Train on the rest of an epoch and validate, unless stopped on the way."""
+        position = self._position
+        self._network.train()
+        before = perf_counter()
+        for inputs, targets in self._batches.epoch(position.epoch, start_step=position.step):
+            self._step(inputs, targets)
+            now = perf_counter()
+            position.seconds, before = position.seconds + now - before, now
+            tracker.advance(1, note=f"loss {position.running_loss:.3f}")
+            if reason := self._stop_reason():
+                self._save()
+                return reason
+            if self._checkpoints and self._strategy.agree(self._checkpoints.due()):
+                self._save()
+        self._finish_epoch()
+        return None
+
+    def _step(self, inputs: Inputs, targets: Tensor) -> None:
+        """Train on one batch.
+
+        The loss is checked one step later, so that a GPU need not wait for the processor.
+
+        Raises:
+            _Divergence: The loss of the step before is not finite, or has exploded.
+            DeviceError: A single item does not fit into memory.
+        """
+        position, plan = self._position, self._plan
+        rate = self._learning_rate(self._steps_done)
+        for settings, group in zip(self._optimizer.param_groups, self._groups, strict=True):
+            settings["lr"] = rate * group.rate_scale
+        mean, position.micro_batch = gradient_within_memory(
+            self._wrapped,
+            placed(inputs, self._device),
+            targets.to(self._device, non_blocking=True),
+            self._loss,
+            self._strategy,
+            dtype=fast_dtype(self._device.type),
+            micro_batch=position.micro_batch,
+            seed=step_seed(plan.seed, self._steps_done),
+        )
+        self._strategy.reduce_gradients(self._parameters)
+        norm = nn.utils.clip_grad_norm_(self._parameters, plan.clip_norm or math.inf)
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(self._network)
+        self._check_loss()
+        self._unchecked = self._steps_done, torch.stack([mean, norm])
+        position.step += 1
+        position.samples += len(inputs)
+
+    def _check_loss(self) -> None:
+        """Look at the loss of the last step, which raises where it is a divergence."""
+        if self._unchecked is None:
+            return
+        (step, figures), self._unchecked = self._unchecked, None
+        if reason := self._position.count_loss(*figures.tolist()):
+            raise _Divergence(step=step, reason=reason)
+
+    def _stop_reason(self) -> StopReason | None:
+        agree, at = self._strategy.agree, f"after step {self._steps_done}"
+        if self._stop is not None and agree(self._stop()):
+            self._progress.say(f"stopped {at}")
+            return "signal"
+        if self._seconds_left is not None and agree(self._seconds_left() <= 0):
+            total = self._position.schedule.total_steps
+            self._progress.say(f"time is up {at} of {total}; the best epoch so far is kept")
+            return "deadline"
+        return None
+
+    def _finish_epoch(self) -> None:
+        """Validate, add a row to the history, and save."""
+        position = self._position
+        self._check_loss()
+        began = perf_counter()
+        metrics = self._validation_metrics()
+        self._keep_if_best(metrics)
+        seconds_per_epoch = position.seconds + perf_counter() - began
+        samples = self._strategy.reduce(position.samples)
+        row = EpochRow(
+            epoch=position.epoch + 1,
+            train_loss=position.loss_sum / self._batches.steps_per_epoch,
+            metrics=metrics,
+            learning_rate=self._learning_rate(self._steps_done - 1),
+            seconds=position.seconds,
+            samples_per_second=samples / max(position.seconds, 1e-9),
+        )
+        self._history.append(row)
+        position.next_epoch()
+        self._keep_to_time(seconds_per_epoch)
+        self._save()
+        if self._on_epoch is not None:
+            self._on_epoch(row)
+
+    def _keep_to_time(self, seconds_per_epoch: float) -> None:
+        """Plan fewer epochs where the machine turns out slower, so that the rate still reaches zero.
+
+        A run that is merely cut off keeps weights that were still moving fast.
+        """
+        if self._seconds_left is None:
+            return
+        schedule, steps_per_epoch = self._position.schedule, self._batches.steps_per_epoch
+        left = (schedule.total_steps - self._steps_done) // steps_per_epoch
+        affordable = max(0, int(self._seconds_left() / seconds_per_epoch))
+        # The writer decides for all processes.
+        affordable = self._strategy.reduce(affordable if self._strategy.is_writer else 0)
+        if affordable < left:
+            total_steps = self._steps_done + affordable * steps_per_epoch
+            self._position.schedule = schedule.shortened(self._steps_done, total_steps=total_steps)
+            self._progress.say(f"the time allows {affordable} more epochs, not {left}")
+
+    @property
+    def _steps_done(self) -> int:
+        """Steps since the beginning of the run."""
+        return self._position.epoch * self._batches.steps_per_epoch + self._position.step
+
+    def _learning_rate(self, step: int) -> float:
+        """The learning rate of a step of the run, before the groups' factors."""
+        share = self._position.schedule.share(step)
+        return self._plan.learning_rate * share * 0.5**self._position.rollbacks
+
+    def _validation_metrics(self) -> dict[str, float]:
+        metrics = dict(self._validate(self._validated.eval()))
+        if self._plan.metric not in metrics:
+            raise UnknownNameError("metric", self._plan.metric, metrics)
+        return metrics
+
+    def _keep_if_best(self, metrics: Mapping[str, float]) -> None:
+        """Keep the validated weights where they are the best so far."""
+        position = self._position
+        value, best = metrics[self._plan.metric], position.best_value
+        if not self._best or (not math.isnan(value) and (best is None or value < best)):
+            position.best_value = None if math.isnan(value) else value
+            position.best_epoch = position.epoch + 1
+            self._best = snapshot(self._validated.state_dict())
+
+    def _capture(self) -> State:
+        """Everything that training goes on from.
+
+        Raises:
+            _Divergence: The last loss, or a number in the state, is not finite.
+        """
+        self._check_loss()
+        tensors = snapshot(optimizer_tensors(self._optimizer), "optimizer.")
+        for name, module in self._modules.items():
+            tensors |= snapshot(module.state_dict(), f"{name}.")
+        state = State(
+            tensors=tensors | {f"best.{name}": value for name, value in self._best.items()},
+            values={
+                "plan": asdict(self._plan),
+                "history": [row.to_json() for row in self._history],
+                "threads": torch.get_num_threads(),
+                "position": asdict(self._position),
+            },
+        )
+        bad = state.first_not_finite()
+        if self._strategy.agree(bad is not None):
+            raise _Divergence(step=max(0, self._steps_done - 1), reason=f"{bad} is not finite")
+        return state
+
+    def _restore(self, state: State) -> None:
+        """Go on from a captured state."""
+        for name, module in self._modules.items():
+            restore(module, state.part(name))
+        restore_optimizer(self._optimizer, state.part("optimizer"))
+        self._best = state.part("best")
+        self._history = [EpochRow.from_json(row) for row in state.values["history"]]
+        self._position = Position.from_json(state.values["position"])
+        self._unchecked = None
+
+    def _save(self) -> None:
+        """Take the state, which training goes back to, and write it where there is a store."""
+        self._good = self._capture()
+        if self._checkpoints is not None and self._strategy.is_writer:
+            self._checkpoints.save(self._good)
+        self._strategy.barrier()
+
+    def _resume(self) -> None:
+        """Go on from the last checkpoint, if any."""
+        state = None if self._checkpoints is None else self._checkpoints.load_latest()
+        if state is None:
+            return
+        self._plan.check_stored(state.values["plan"])
+        if (threads := state.values["threads"]) != torch.get_num_threads():
+            self._progress.say(
+                f"the checkpoint was made with {threads} threads, now there are "
+                f"{torch.get_num_threads()}: the weights will differ in the last bits"
+            )
+        self._restore(state)
+
+    def _go_back(self, divergence: _Divergence) -> None:
+        """Go on from the last good state at half the rate.
+
+        Raises:
+            DivergedError: That was done too often.
+        """
+        rollbacks = self._position.rollbacks + 1
+        if rollbacks > MAX_ROLLBACKS:
+            raise self._diverged(divergence) from None
+        self._restore(self._good)
+        self._position.rollbacks = rollbacks
+        epoch, step = divmod(divergence.step, self._batches.steps_per_epoch)
+        self._progress.say(
+            f"{divergence.reason} at step {step + 1} of epoch {epoch + 1}: back to "
+            f"step {self._steps_done} of the run, at half the learning rate"
+        )
+
+    def _diverged(self, divergence: _Divergence) -> DivergedError:
+        epoch, step = divmod(divergence.step, self._batches.steps_per_epoch)
+        ids = self._batches.ids(epoch, step)
+        more = f" and {len(ids) - _MAX_IDS_NAMED} more" if len(ids) > _MAX_IDS_NAMED else ""
+        return DivergedError(
+            f"training diverged at step {step + 1} of epoch {epoch + 1} "
+            f"(learning rate {self._learning_rate(divergence.step):.3g})",
+            why=divergence.reason,
+            fix=f"lower the learning rate, or look at {', '.join(ids[:_MAX_IDS_NAMED])}{more}",
+        )
+
+    def _own_random_numbers(self) -> AbstractContextManager[None]:
+        """Leave the caller's random numbers as they were."""
+        return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])

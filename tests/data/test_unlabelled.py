@@ -1,0 +1,249 @@
+"""What is to be predicted: bytes, images, tensors and arrays beside paths; items and batches."""
+
+import gzip
+import io
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from striate.data.sandbox import read_all
+from striate.data.source import Reading, Skip, UnreadableItem
+from striate.data.unlabelled import Batch, open_inputs, several
+from striate.errors import DataError
+
+SEED = 20
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(SEED).integers(0, 256, shape).astype(np.uint8)
+
+
+def encoded(image: Image.Image, image_format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def sound(samples: int = 300) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes((np.arange(samples) % 99 * 100).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def readings(inputs: list, kind: str = "image", channels: int = 3) -> list[Reading]:
+    source = open_inputs(inputs, kind, channels)
+    here = [source.read(item) for item in source.listing.items]
+    isolated = [answer for _, answer in read_all(source, source.listing.items, None, 2)]
+    for one, other in zip(here, isolated, strict=True):
+        assert isinstance(other, Reading)
+        np.testing.assert_array_equal(one.array, other.array)
+        assert (one.sha256, one.spacing) == (other.sha256, other.spacing)
+    return here
+
+
+# --- bytes ---
+
+
+def test_bytes_are_read_as_their_file_is(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(pixels(9, 12, 3)))
+    (tmp_path / "a.png").write_bytes(content)
+    from_file, from_bytes = readings([tmp_path / "a.png", content])
+    np.testing.assert_array_equal(from_file.array, from_bytes.array)
+    assert from_file.sha256 == from_bytes.sha256
+    items = open_inputs([tmp_path / "a.png", content]).listing.items
+    assert [item.id for item in items] == [str(tmp_path / "a.png"), "bytes 1"]
+
+
+def contents() -> list[tuple[str, bytes, str]]:
+    nibabel = pytest.importorskip("nibabel")
+    volume = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    nifti = nibabel.Nifti1Image(volume, np.eye(4)).to_bytes()
+    return [
+        (".wav", sound(), "signal"),
+        (".csv", b"time,x\n0,1\n0.5,2\n1,4\n", "signal"),
+        (".npy", npy(np.ones((2, 30), np.float32)), "signal"),
+        (".npy", npy(volume), "volume"),
+        (".npz", npz(volume=volume, spacing=np.array([3.0, 1, 1])), "volume"),
+        (".nii", nifti, "volume"),
+        (".nii.gz", gzip.compress(nifti), "volume"),
+        (".jpg", encoded(Image.fromarray(pixels(16, 16, 3)), "JPEG"), "image"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_bytes_of_every_format_are_told_by_their_head(tmp_path: Path, number: int) -> None:
+    suffix, content, kind = contents()[number]
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    from_file, from_bytes = readings([path, content], kind)
+    np.testing.assert_array_equal(from_file.array, from_bytes.array)
+    assert (from_file.sha256, from_file.spacing) == (from_bytes.sha256, from_bytes.spacing)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        (b"", "image", "empty file"),
+        (b"hello", "image", "not an image"),
+        (b"\x89PNG\r\n\x1a\n", "signal", "an image among signals"),
+        (b"\xff\xfe\0\0nothing", "signal", "the bytes of no file that holds a signal"),
+        (sound(), "volume", "a signal among volumes"),
+        (npy(np.ones((3, 4, 5))), "signal", "a volume among signals"),
+    ],
+)
+def test_bytes_that_are_no_such_item_are_skipped(content: bytes, kind: str, said: str) -> None:
+    source = open_inputs([content], kind)
+    ((_, answer),) = read_all(source, source.listing.items, None, 1)
+    assert isinstance(answer, Skip) and answer.reason == said
+
+
+# --- images of Pillow's ---
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_images_are_read_as_their_file_is(mode: str) -> None:
+    image = Image.fromarray(pixels(9, 12, 3))
+    if mode in ("I;16", "F"):
+        scale = 257 if mode == "I;16" else 1 / 255
+        dtype = np.uint16 if mode == "I;16" else np.float32
+        image = Image.fromarray((pixels(9, 12).astype(np.float64) * scale).astype(dtype))
+    else:
+        image = image.convert(mode)
+    before = image.tobytes()
+    stored = encoded(image, "TIFF" if mode in ("CMYK", "F") else "PNG")
+    given, expected = readings([image, stored])
+    np.testing.assert_array_equal(given.array, expected.array)
+    assert image.tobytes() == before
+
+
+def test_an_image_is_turned_as_its_exif_data_asks() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(pixels(9, 12, 3)), exif=exif)
+    image = Image.open(io.BytesIO(content))
+    given, expected = readings([image, content])
+    assert given.array.shape == (3, 12, 9)
+    np.testing.assert_array_equal(given.array, expected.array)
+    assert image.size == (12, 9)
+
+
+def test_an_image_is_no_signal() -> None:
+    source = open_inputs([Image.new("L", (8, 8))], "signal", 1)
+    with pytest.raises(UnreadableItem, match="an image among signals"):
+        source.read(source.listing.items[0])
+
+
+# --- arrays and tensors ---
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16, torch.bfloat16])
+def test_tensors_are_read_as_arrays_are(dtype: torch.dtype) -> None:
+    whole = pixels(2, 3, 8, 8) // 255
+    tensor = torch.from_numpy(whole).to(dtype).requires_grad_(dtype.is_floating_point)
+    found = readings([tensor, tensor[0]])
+    assert len(found) == 3
+    for reading, image in zip(found, [*whole, whole[0]], strict=True):
+        scale = 1 if dtype == torch.uint8 else 255
+        np.testing.assert_array_equal(reading.array, image * scale)
+
+
+def test_a_batch_is_never_taken_for_an_item() -> None:
+    grey = pixels(3, 8, 8)  # three grey images, or one of three colours
+    assert len(open_inputs([grey]).listing.items) == 1
+    source = open_inputs([Batch(grey)])
+    assert [item.id for item in source.listing.items] == [f"array 0[{n}]" for n in range(3)]
+    for item, image in zip(source.listing.items, grey, strict=True):
+        np.testing.assert_array_equal(source.read(item).array, np.stack([image] * 3))
+    assert len(open_inputs([Batch(torch.from_numpy(grey))]).listing.items) == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "channels", "count"),
+    [
+        ((8, 8), "image", 3, 1),
+        ((1, 8, 8), "image", 3, 1),
+        ((8, 8, 3), "image", 3, 1),
+        ((5, 8, 8), "image", 3, 5),
+        ((4, 3, 8, 8), "image", 3, 4),
+        ((30,), "signal", 1, 1),
+        ((4, 30), "signal", 1, 4),
+        ((4, 30), "signal", 4, 1),
+        ((2, 4, 30), "signal", 4, 2),
+        ((5, 6, 7), "volume", 1, 1),
+        ((2, 5, 6, 7), "volume", 1, 2),
+        ((2, 5, 6, 7), "volume", 2, 1),
+        ((3, 2, 5, 6, 7), "volume", 2, 3),
+    ],
+)
+def test_axes_tell_one_item_from_several(
+    tmp_path: Path, shape: tuple[int, ...], kind: str, channels: int, count: int
+) -> None:
+    array = np.zeros(shape, np.float32)
+    assert len(open_inputs([array], kind, channels).listing.items) == count
+    if kind == "image" or len(shape) in (3, 5):  # a file of several items is a batch too
+        np.save(tmp_path / "a.npy", array)
+        assert len(open_inputs([tmp_path / "a.npy"], kind, channels).listing.items) == count
+
+
+def test_one_input_alone_needs_no_list() -> None:
+    array, tensor, image = pixels(8, 8), torch.zeros(8, 8), Image.new("L", (8, 8))
+    for entry in ("a.png", Path("a.png"), b"bytes", array, tensor, image, Batch(array)):
+        (found,) = several(entry)
+        assert found is entry
+    assert several(["a", "b"]) == ["a", "b"]
+    assert several(name for name in "ab") == ["a", "b"]
+
+
+@pytest.mark.parametrize("entry", [3, None, {"a": 1}])
+def test_what_is_no_input_is_refused_by_its_type(entry: object) -> None:
+    with pytest.raises(DataError, match=f"input 0 is a {type(entry).__name__}"):
+        open_inputs([entry])
+
+
+# --- what `fit` takes is taken too ---
+
+
+def test_data_sets_give_all_their_items(tmp_path: Path) -> None:
+    (tmp_path / "Toy_TRAIN.ts").write_text("@classLabel true a b\n@data\n1,2:a\n3,4:b\n")
+    source = open_inputs([tmp_path / "Toy_TRAIN.ts"], "signal", 1)
+    assert [source.read(item).array.tolist() for item in source.listing.items] == [
+        [[1, 2]],
+        [[3, 4]],
+    ]
+    with pytest.raises(DataError, match="holds signals"):
+        open_inputs([tmp_path / "Toy_TRAIN.ts"], "volume", 1)
+
+
+def test_a_text_may_be_an_item() -> None:
+    pytest.importorskip("rdkit")
+    source = open_inputs(["CCO", "C" * 300], "graph")
+    assert [item.id for item in source.listing.items] == ["CCO", "C" * 300]
+    assert [source.read(item).array.shape[1] for item in source.listing.items] == [3, 300]
+
+
+def test_nodes_come_with_their_graph() -> None:
+    pytest.importorskip("networkx")
+    source = open_inputs(["sample:karate-club"], "node")
+    first, second = (source.read(item) for item in source.listing.items[:2])
+    assert first.graph is second.graph and (first.node, second.node) == (0, 1)
+    assert first.graph is not None and first.graph.array.shape == (34, 34)

@@ -1,0 +1,73 @@
+"""Files written whole, locks, and the cache folder; also on a system without fcntl."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from striate.files import FileInUseError, file_lock, os_reason, user_cache_folder, write_atomic
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from striate.files import file_lock
+with file_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_modules_are_imported_where_there_is_no_fcntl():
+    program = (
+        "import sys; sys.modules['fcntl'] = None\n"
+        "import striate.files, striate.run.folder\n"
+        "assert not [name for name in sys.modules if name == 'fcntl' and sys.modules[name]]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_lock_names_the_process_that_holds_it_and_ends_with_it(tmp_path):
+    path = tmp_path / ".lock"
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    said = f"in use by process {process.pid}"
+    with pytest.raises(FileInUseError, match=said) as caught, file_lock(path):
+        pass
+    assert caught.value.owner == str(process.pid)
+    process.kill()
+    process.communicate()
+    with file_lock(path):
+        pass
+
+
+def test_a_lock_is_let_go_of_when_the_work_under_it_fails(tmp_path):
+    with pytest.raises(RuntimeError), file_lock(tmp_path / ".lock"):
+        raise RuntimeError
+    with (
+        file_lock(tmp_path / ".lock"),
+        pytest.raises(FileInUseError, match=str(os.getpid())),
+        file_lock(tmp_path / ".lock"),
+    ):
+        pass
+
+
+def test_files_are_written_where_folders_cannot_be_opened(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    monkeypatch.setattr(os, "open", lambda *given: pytest.fail("a folder was opened"))
+    write_atomic(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.delenv("STRIATE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache_folder() == tmp_path / "striate"
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "mine"))
+    assert user_cache_folder() == tmp_path / "mine"
+
+
+def test_reasons_are_plain_words():
+    assert os_reason(FileNotFoundError(2, "No such file or directory")) == "file not found"
+    assert os_reason(OSError(5, "Input/output error")) == "input/output error"
