@@ -127,6 +127,18 @@ def kind_of_array(arrays: NDArray[Any]) -> Kind:
     return next(name for name, kind in kinds if kind.claims(arrays.shape, arrays.dtype))
 
 
+def axes_of_items(kind: Kind | None = None) -> set[int]:
+    """How many axes an item may have in an array, of a kind or of any; a text has none.
+
+    >>> axes_of_items("signal"), axes_of_items("graph")
+    ({1, 2}, {0})
+    """
+    load_formats()
+    shapes: tuple[tuple[int, ...], ...] = ((), (9,), (3, 9), (3, 9, 9), (3, 9, 9, 9))
+    kinds = [entry for name, entry in ARRAYS.items() if kind in (None, name)]
+    return {len(shape) for shape in shapes if any(entry.is_item(shape, 3) for entry in kinds)}
+
+
 def class_names(labels: ArrayLike, name: str) -> list[str]:
     """The classes of (N,) or (N, 1) labels as text; whole numbers may be stored as floats.
 

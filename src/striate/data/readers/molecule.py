@@ -11,13 +11,16 @@ on a double bond E or Z. Hydrogens are counted, not drawn.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.packages import imported
+from striate.data.readers.reader import ARRAYS, ArrayKind, Arrays, suffixes_of
 from striate.data.source import Reading, UnreadableItem
+from striate.errors import DataError
 
 ELEMENTS: Final = ("B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
 HYBRIDIZATIONS: Final = ("SP", "SP2", "SP3")
@@ -137,3 +140,41 @@ def _one_of(value: object, known: Any) -> list[float]:
     """A one-hot vector over the known values, with a last place for any other."""
     places = [float(value == other) for other in known]
     return [*places, float(not any(places))]
+
+
+def _array_reader(
+    arrays: Arrays, extras: Mapping[str, NDArray[Any]], name: str
+) -> Callable[[int], Reading]:
+    """Molecules in an array (N,) of SMILES.
+
+    A text that parses is a SMILES; one that does not, and ends as the name of a file that is read
+    here, is taken for the path of a file.
+    """
+    texts = np.asarray(arrays)
+    if texts.ndim != 1 or texts.dtype.kind != "U":
+        raise DataError(
+            f"{name} holds {texts.dtype} of the shape {texts.shape}",
+            why="molecules are SMILES, text of the shape (N,)",
+        )
+    for index, text in enumerate(texts.tolist()):
+        try:
+            parse_smiles(text)
+        except UnreadableItem as error:
+            if text.lower().endswith(tuple(suffixes_of())):
+                raise DataError(
+                    f"item {index} of {name} is {text!r}",
+                    why="that is the name of a file, not a SMILES",
+                    fix="fit the folder of the files, or a table of their paths",
+                ) from None
+            raise DataError(f"item {index} of {name} cannot be used", why=error.reason) from None
+    return lambda index: molecule_reading(str(texts[index]))
+
+
+ARRAYS.add(
+    "graph",
+    ArrayKind(
+        lambda shape, dtype: len(shape) == 1 and dtype.kind == "U",
+        lambda shape, channels: not shape,
+        _array_reader,
+    ),
+)
