@@ -108,7 +108,7 @@ def test_grid_search(images, names, own_cache):
 
 
 def test_a_label_for_each_item(images):
-    with pytest.raises(DataError, match="inconsistent numbers of samples: .32, 3."):
+    with pytest.raises(DataError, match=r"inconsistent numbers of samples: \[32, 3\]"):
         Classifier(**OPTIONS).fit(images, [1, 2, 3])
 
 
