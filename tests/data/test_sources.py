@@ -555,3 +555,19 @@ def test_bytes_and_path_give_the_same_reading(tmp_path: Path) -> None:
     assert one.sha256 == other.sha256
     buffer = io.BytesIO(path.read_bytes())
     np.testing.assert_array_equal(one.array[0], np.asarray(Image.open(buffer)))
+
+
+def test_manifest_whose_label_fields_hold_several_labels(tmp_path: Path) -> None:
+    paths = write_images(tmp_path)
+    fields = ["cat|dog", "cat", "dog", "bird"]
+    rows = [f"{p},{f}" for p, f in zip(paths, fields, strict=True)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label", *rows]))
+    items = open_source(tmp_path / "m.csv").listing.items
+    assert [(item.label, item.extra) for item in items] == [(None, {"labels": f}) for f in fields]
+    both = [f"{p},one,{f}" for p, f in zip(paths, ["cat", "", "dog", "dog"], strict=True)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,Labels", *both]))
+    items = open_source(tmp_path / "m.csv").listing.items
+    assert [item.extra["labels"] for item in items] == ["cat", "", "dog", "dog"]
+    assert {item.label for item in items} == {None}
+    (tmp_path / "m.csv").write_text(f"path,label\n{paths[0]},cat|dog\n{paths[1]},\n")
+    assert "name the column labels" in refusal(tmp_path / "m.csv")

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.iterative_split import iterative_parts
 from striate.data.randomness import permutation_keys
 from striate.data.source import Item
 from striate.data.target import Target
@@ -19,7 +20,7 @@ FRACTIONS: Final = (0.7, 0.15, 0.15)
 
 
 def split(
-    strata: NDArray[np.int64],
+    strata: NDArray[np.int64] | NDArray[np.bool_],
     groups: NDArray[np.int64],
     *,
     seed: int,
@@ -28,10 +29,12 @@ def split(
     """(items,) "train", "val" or "test": grouped, stratified, the same for the same seed.
 
     Every stratum is in training. A stratum of two items is also in the test split where no group
-    forbids it, one of three or more in all splits.
+    forbids it, one of three or more in all splits. Items that may be in several strata are split
+    by iterative stratification (see `iterative_parts`).
 
     Args:
-        strata: (items,) Number of each item's stratum (its class), from 0.
+        strata: (items,) Number of each item's stratum (its class), from 0; or (items, strata),
+            whether each item is in each stratum.
         groups: (items,) Items with the same number stay together.
         seed: Seed of the random choice.
         fractions: Shares wanted of train, val and test; a split of share 0 gets nothing.
@@ -42,7 +45,9 @@ def split(
     check_fractions(fractions)
     if not len(strata):
         return np.empty(0, "<U5")
-    deal = _Deal(strata, groups, np.asarray(fractions), seed)
+    if strata.ndim == 2:
+        return np.array(SPLITS)[iterative_parts(strata.astype(bool), groups, fractions, seed=seed)]
+    deal = _Deal(strata.astype(np.int64), groups, np.asarray(fractions), seed)
     deal.place_groups()
     deal.place_single_items()
     deal.train_every_class()

@@ -21,14 +21,15 @@ class Target(ABC):
         classes: Names of the classes, in the order of their numbers; empty where there are none.
         values: (items, ...) The answers as arrays: class numbers, or numbers to predict.
         strata: (items,) Number of the stratum of each item; a split holds every stratum in
-            proportion.
+            proportion. Of items that may be in several strata or in none (items, strata), whether
+            each is in each.
         answers: (items,) Equal numbers stand for the same answer, which shows copies of one item
             that contradict each other.
     """
 
     classes: tuple[str, ...] = ()
     values: NDArray[Any]
-    strata: NDArray[np.int64]
+    strata: NDArray[np.int64] | NDArray[np.bool_]
     answers: NDArray[np.int64]
 
     @abstractmethod

@@ -21,7 +21,13 @@ from striate.typing import SplitName
 KNOWN_COLUMNS: Final = ("path", "smiles", "label", "target", "split", "group")
 """Columns that mean the same in every table of items."""
 
-ANSWERS: Final = ("label", "labels", "target")
+LABELS: Final = "labels"
+"""The column whose cells hold several labels of one item."""
+
+SEPARATOR: Final = "|"
+"""What stands between the labels of one item."""
+
+ANSWERS: Final = ("label", LABELS, "target")
 """Columns that no further column may be a misspelling of."""
 
 _MISSPELT: Final = 0.8
@@ -101,20 +107,34 @@ class Table:
     def answers(self) -> tuple[list[str | None], list[float | None], list[dict[str, str]]]:
         """What each row says that a task may be to predict.
 
+        A column `label` in which a field names several labels is read as the column `labels`, and
+        where there is that column, a column `label` is left alone.
+
         Returns:
             The label and the target of each row, one of which is None and, where neither is given,
             both; and the trimmed fields of the further columns, those that `KNOWN_COLUMNS` does
-            not name, by the column's name as written.
+            not name, by the column's name as written (`labels` in lower case).
 
         Raises:
             DataError: A row has no label where others have, or a target that is no number.
         """
-        places = [p for p, name in enumerate(self.columns) if name and name not in KNOWN_COLUMNS]
-        extra = [{self.header[p]: row[p].strip() for p in places} for row in self.rows]
+        further = {
+            name if name == LABELS else self.header[place]: place
+            for place, name in enumerate(self.columns)
+            if name and name not in KNOWN_COLUMNS
+        }
+        extra = [{name: row[place].strip() for name, place in further.items()} for row in self.rows]
         labels, targets = self.column("label"), self.column("target")
         nothing = [None] * len(self.rows)
+        if LABELS in further:
+            labels = None
         if labels is not None and (any(labels) or not any(targets or [])):
-            self.refuse_empty("label", labels)
+            fix = f"where a row has none of the labels, name the column {LABELS}"
+            several = any(SEPARATOR in field for field in labels)
+            self.refuse_empty("label", labels, fix if several else "")
+            if several:
+                pairs = zip(extra, labels, strict=True)
+                return [*nothing], [*nothing], [{**row, LABELS: text} for row, text in pairs]
             return [*labels], [*nothing], extra
         numbers = nothing if targets is None else self.numbers("target")
         return [*nothing], [*numbers], extra
@@ -134,15 +154,20 @@ class Table:
         answered = bool(set(ANSWERS) & set(self.columns)) or (further and not misspelt)
         self.check_columns([item] if answered else [item, "label"], fix)
 
-    def refuse_empty(self, name: str, fields: Sequence[str]) -> None:
+    def refuse_empty(self, name: str, fields: Sequence[str], fix: str = "") -> None:
         """Refuse the table where a field of a column is empty.
+
+        Args:
+            name: The column.
+            fields: Its fields.
+            fix: What else the user may do than fill it in or take the rows out.
 
         Raises:
             DataError: There is an empty field.
         """
         rows = zip(self.places, fields, strict=True)
         bad = [f"{place} has no {name}" for place, field in rows if not field.strip()]
-        self.refuse(bad, "fill it in, or take the rows out")
+        self.refuse(bad, fix or "fill it in, or take the rows out")
 
     def check_columns(self, names: Sequence[str], fix: str = "") -> None:
         """Refuse a table without some columns, naming the nearest that it has.
