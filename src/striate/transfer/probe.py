@@ -121,11 +121,11 @@ def fit_probe(
         )
     scores: dict[float, float] = {}
     C = config.Cs[0]
-    with _threads(X.size * num_classes):
+    with fit_threads(X.size * num_classes):
         if len(config.Cs) > 1:
             scores = _cross_validation_losses(X, y, num_classes, config, groups)
             C = min(scores, key=lambda C: (scores[C], C))
-        (weight, bias), *_ = _path(X, y, num_classes, (C,), config)
+        (weight, bias), *_ = logistic_path(X, y, num_classes, (C,), config)
     return LinearProbe(
         weight=torch.from_numpy(weight).float(),
         bias=torch.from_numpy(bias).float(),
@@ -157,9 +157,11 @@ def cross_outputs(
     """
     X, y = features.double().numpy(), labels.numpy()
     logits = np.full((len(y), num_classes), np.nan)
-    with _threads(X.size * num_classes):
+    with fit_threads(X.size * num_classes):
         for train, test in _folds(y, groups, config):
-            (weight, bias), *_ = _path(X[train], y[train], num_classes, config.Cs[:1], config)
+            (weight, bias), *_ = logistic_path(
+                X[train], y[train], num_classes, config.Cs[:1], config
+            )
             logits[test] = X[test] @ weight.T + bias
     covered = np.flatnonzero(np.isfinite(logits).all(1))
     return torch.from_numpy(logits[covered]).float(), covered
@@ -231,7 +233,7 @@ def feature_scale(
     return mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))
 
 
-def _threads(products: int) -> AbstractContextManager[Any]:
+def fit_threads(products: int) -> AbstractContextManager[Any]:
     """One thread for small fits: on a loaded machine waiting for each other takes 50 times longer."""
     from threadpoolctl import threadpool_limits
 
@@ -251,7 +253,7 @@ def _cross_validation_losses(
     """Mean negative log likelihood of held-out items by C."""
     totals = np.zeros(len(config.Cs))
     for train, test in _folds(y, groups, config):
-        layers = _path(X[train], y[train], num_classes, config.Cs, config)
+        layers = logistic_path(X[train], y[train], num_classes, config.Cs, config)
         for i, (weight, bias) in enumerate(layers):
             logits = X[test] @ weight.T + bias
             logits -= logits.max(1, keepdims=True)
@@ -279,10 +281,23 @@ def _folds(
             yield train, test
 
 
-def _path(
+def logistic_path(
     X: NDArray[Any], y: NDArray[Any], num_classes: int, Cs: tuple[float, ...], config: ProbeConfig
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Weights and biases on raw features for each C, each fit started from the one before."""
+    """Weights and biases on raw features for each C, each fit started from the one before.
+
+    Args:
+        X: (items, features) Features of the items to fit to.
+        y: (items,) Their class numbers, of two classes at least.
+        num_classes: Number of classes; those that do not occur get a probability of nearly
+            nothing.
+        Cs: Values of C, ascending.
+        config: Whether features are standardized.
+
+    Yields:
+        Weights (classes, features) and biases (classes,). The two rows of two classes are each
+        other's negative, and their difference is the logit of class 1.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
