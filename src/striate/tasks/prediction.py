@@ -96,11 +96,13 @@ class Prediction:
         return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
     def answer(self, top: int = 1) -> str:
-        """The number with its interval, or the most probable classes, for a person."""
+        """The number with its interval, the labels, or the most probable classes, for a person."""
         if self.reason is not None:
             return self.reason
         if self.labels is not None:
-            return ", ".join(self.labels) or "none"
+            known = dict(self.top(len(self.classes)))
+            told = (f"{name} {known[name]:.1%}" if name in known else name for name in self.labels)
+            return ", ".join(told) or "none"
         if self.value is None:
             return ", ".join(f"{label} {p:.1%}" for label, p in self.top(top))
         unit = f" {self.unit}" if self.unit else ""
