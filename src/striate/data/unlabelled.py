@@ -16,7 +16,7 @@ from striate.data.folder_walk import existing_path, is_folder, unique_ids, walk,
 from striate.data.layouts.arrays import arrays_source
 from striate.data.layouts.layout import layout_of, open_source
 from striate.data.readers.content import refusing
-from striate.data.readers.npy import read_npy
+from striate.data.readers.npy import read_npy, shape_of
 from striate.data.readers.reader import (
     ARRAYS,
     READERS,
@@ -89,7 +89,12 @@ class Inputs(Source):
         return source.isolated(inner, size)
 
 
-def open_inputs(inputs: Iterable[Input], kind: Kind = "image", channels: int = 3) -> Inputs:
+def open_inputs(
+    inputs: Iterable[Input],
+    kind: Kind = "image",
+    channels: int = 3,
+    extras: Mapping[str, NDArray[Any]] | None = None,
+) -> Inputs:
     """The source of what is to be predicted, in the order given.
 
     Args:
@@ -101,18 +106,19 @@ def open_inputs(inputs: Iterable[Input], kind: Kind = "image", channels: int = 3
             - bytes, the content of one file (an image, a sound, a volume);
             - images of Pillow's;
             - NumPy's arrays and PyTorch's tensors, of one item or of several. Of images (2 axes, or
-              3 with 1 or 3 channels first or last, are one) see `ArraySource` for ranges; of
+              3 with 1, 3 or `channels` channels first or last, are one) see `ArraySource`; of
               signals and volumes an array is channels first, with or without the axis of items. A
               `Batch` is always several items.
         kind: The kind of the items.
         channels: The number of channels of an item, which tells one array from several.
+        extras: What the kind is to know of arrays, by name; see `ArraySource`.
 
     Raises:
         DataError: There is no such file or folder, nothing to predict, or an array, a source or
             an object of another kind.
     """
     load_formats()
-    found = _Found(kind, channels)
+    found = _Found(kind, channels, extras or {})
     for number, entry in enumerate(inputs):
         found.add(entry, number)
     if not found.origins and not found.skipped:
@@ -126,8 +132,8 @@ def open_inputs(inputs: Iterable[Input], kind: Kind = "image", channels: int = 3
 class _Found:
     """What the inputs hold, as they are gone through."""
 
-    def __init__(self, kind: Kind, channels: int) -> None:
-        self.kind, self._channels = kind, channels
+    def __init__(self, kind: Kind, channels: int, extras: Mapping[str, NDArray[Any]]) -> None:
+        self.kind, self._channels, self._extras = kind, channels, extras
         self.names: list[str] = []
         self.origins: list[tuple[Source, Item]] = []
         self.skipped: list[Skip] = []
@@ -168,7 +174,8 @@ class _Found:
             return
         reader = reader_named(path, self.kind)
         arrays = path.suffix.lower() == ".npy" and self.kind in ARRAYS
-        if arrays and not (reader and reader.kind == self.kind and reader.claims(path)):
+        claimed = reader is not None and reader.kind == self.kind and reader.claims(path)
+        if arrays and not (claimed and not self._is_batch(path)):
             with refusing(path):
                 array = read_npy(path)
             self._add_array(array, str(path))
@@ -201,10 +208,14 @@ class _Found:
         self.names.append(name)
         self.origins.append((self._files, item))
 
+    def _is_batch(self, path: Path) -> bool:
+        """Whether a file that a reader claims for one item holds several for this network."""
+        return ARRAYS.get(self.kind).is_batch(shape_of(path) or (), self._channels)
+
     def _add_array(self, array: NDArray[Any], name: str, *, batch: bool = False) -> None:
         """Append the items of an array, one or a batch."""
         one = not batch and ARRAYS.get(self.kind).is_item(array.shape, self._channels)
-        extras = {"kind": np.array(self.kind)}
+        extras = {**self._extras, "kind": np.array(self.kind)}
         source = arrays_source(array[None] if one else array, None, name=name, extras=extras)
         self._add_source(source, one=one)
 

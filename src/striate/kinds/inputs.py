@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
+from numpy.typing import NDArray
 
 from striate.data.randomness import Draws
 from striate.data.source import Note, Reading
@@ -126,6 +127,11 @@ class Inputs(ABC, Generic[B]):
     def read_size(self) -> int | None:
         """Shorter side in pixels that is wanted of an item when it is read; None for all."""
         return None
+
+    @property
+    def array_extras(self) -> Mapping[str, NDArray[Any]]:
+        """What must be known of arrays of items to predict, by name; see `ArraySource`."""
+        return {}
 
     def notes(self) -> tuple[Note, ...]:
         """What was done that a user should know: cropped, padded, resampled."""

@@ -124,7 +124,7 @@ class Kind(ABC):
         Raises:
             DataError: There is nothing of that name, or something of another kind.
         """
-        return open_inputs(given, self.name, inputs.input_shape[0])
+        return open_inputs(given, self.name, inputs.input_shape[0], inputs.array_extras)
 
 
 KINDS: Final[Registry[Kind]] = Registry("kind of data")

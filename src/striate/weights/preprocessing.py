@@ -29,12 +29,14 @@ class Preprocessing:
     """The preparation that belongs to a set of weights.
 
     Attributes:
-        mean: Mean of each channel, in units of a full scale of 1.
-        std: Standard deviation of each channel, in units of a full scale of 1.
+        mean: Mean of each channel, in units of the full scale.
+        std: Standard deviation of each channel, in units of the full scale.
         size: Side of the square that the weights were trained at, in pixels.
         crop_fraction: Side of the evaluation crop over the side that the picture is resized to.
         interpolation: How a picture is resized: "bilinear", "bicubic" or another of Pillow's.
         crop_mode: Whether the shorter side is resized ("center") or each side ("squash").
+        full_scale: The value that counts as 1: 255 of 8-bit pixels; 1 of other images, whose mean
+            and deviation are in units of their own values.
     """
 
     mean: tuple[float, ...]
@@ -43,14 +45,17 @@ class Preprocessing:
     crop_fraction: float = 0.875
     interpolation: str = "bilinear"
     crop_mode: str = "center"
+    full_scale: float = 255.0
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """uint8 (N, C, *space) to float32 with the weights' mean and standard deviation."""
+        """uint8 or float (N, C, *space) to float32 with the mean and the standard deviation."""
         shape = (1, -1) + (1,) * (pixels.ndim - 2)
         mean = torch.tensor(self.mean, device=pixels.device).view(shape)
         std = torch.tensor(self.std, device=pixels.device).view(shape)
+        if pixels.is_floating_point():  # not in place, and exact also where the mean is large
+            return (pixels.float() - mean * self.full_scale) / (std * self.full_scale)
         # (pixels / 255 - mean) / std, in two passes over memory in place of four.
-        return pixels.float().mul_(1 / (255 * std)).sub_(mean / std)
+        return pixels.float().mul_(1 / (self.full_scale * std)).sub_(mean / std)
 
     def transform(self, picture: Picture) -> Float[Tensor, "c size size"]:
         """A picture resized, cropped and normalized as timm and torchvision evaluate.

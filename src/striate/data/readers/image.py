@@ -1,8 +1,9 @@
-"""Images, from files and arrays to uint8 (3, height, width) RGB, whatever they hold.
+"""Images, from files and arrays to uint8 (3, height, width) RGB, or with their values as stored.
 
-Pure Pillow and NumPy: a decoding process starts fast because torch is not imported here.
+`read_image` keeps what 8-bit RGB would lose: other numbers of channels, and values of more than 8
+bits (see `striate.data.readers.image_values`). `decode_image` gives 8-bit RGB of everything. Pure Pillow and NumPy: a decoding process starts fast because torch is not imported here.
 
-What a file may hold, and what comes out of it:
+What a file may hold, and what `decode_image` makes of it:
 
 - Orientation in EXIF is applied.
 - Transparency is composited on white.
@@ -19,7 +20,7 @@ import hashlib
 import io
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -29,16 +30,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.data.readers.content import head_of, read_content
-from striate.data.readers.reader import (
-    ARRAYS,
-    READERS,
-    ArrayKind,
-    Arrays,
-    FileReader,
-    stored_item,
-)
+from striate.data.readers.image_values import MIN_SIDE, values_reading
+from striate.data.readers.reader import READERS, FileReader
+from striate.data.readers.tiff import HEADS, needs_tifffile, read_bands
 from striate.data.source import FileContent, Note, Reading, UnreadableItem
-from striate.errors import DataError, one_line
+from striate.errors import one_line
 
 FORMATS: Final = {
     "AVIF": (".avif", ".avifs"),
@@ -107,8 +103,9 @@ MAX_PIXELS: Final = 128 * 2**20
 MAX_BYTES: Final = 2**30
 """The largest size of a file."""
 
-MIN_SIDE: Final = 4
-"""The smallest shorter side of an image, in pixels."""
+_PNG_HEAD: Final = 26
+_PNG_DEEP_GREY: Final = b"\x10\0"
+"""16 bits and no colour, at the end of the head of a PNG file."""
 
 _MAX_REASON: Final = 200
 """Characters of a decoder's message that are kept."""
@@ -116,6 +113,37 @@ _MAX_REASON: Final = 200
 _BROKEN: Final = "broken-metadata"
 
 _WARNINGS_LOCK = threading.Lock()
+
+
+def read_image(data: FileContent | Image.Image, *, size: int | None = None) -> Reading:
+    """Read one image: 8-bit RGB, or (channels, height, width) with the values as stored.
+
+    8-bit grey and colour pictures become RGB, by `decode_image`. Grey of more than 8 bits (PNG,
+    TIFF, images of Pillow's), and TIFF files of several bands, keep their values.
+
+    Args:
+        data: As `decode_image` takes it.
+        size: As `decode_image` takes it; images whose values are kept come at full size.
+
+    Raises:
+        UnreadableItem: The image cannot be decoded, holds NaN or Inf, or needs tifffile.
+    """
+    if isinstance(data, Image.Image):
+        deep, content = data.mode.startswith(("I", "F")), b""
+    else:
+        head = head_of(data, _PNG_HEAD)
+        deep = head[:4] in HEADS or (sniff(head) == "PNG" and head[24:26] == _PNG_DEEP_GREY)
+        content = read_content(data, MAX_BYTES) if deep else b""
+    if deep and needs_tifffile(content):
+        array, remarks = read_bands(content)
+        return values_reading(array, hashlib.sha256(content).hexdigest(), tuple(remarks))
+    if deep:
+        notes: list[Note] = []
+        image = _decoded(data, content, None, notes)
+        if image.mode.startswith(("I", "F")):
+            sha256 = hashlib.sha256(content or image.tobytes()).hexdigest()
+            return values_reading(np.asarray(image)[None], sha256, tuple(notes))
+    return decode_image(data, size=size)
 
 
 def decode_image(data: FileContent | Image.Image, *, size: int | None = None) -> Reading:
@@ -132,15 +160,7 @@ def decode_image(data: FileContent | Image.Image, *, size: int | None = None) ->
     """
     content = b"" if isinstance(data, Image.Image) else read_content(data, MAX_BYTES)
     notes: list[Note] = []
-    try:
-        image = data.copy() if isinstance(data, Image.Image) else _load(content, size, notes)
-        image = _flatten(_upright(image, notes), notes)
-    except UnreadableItem:
-        raise
-    except Exception as error:
-        # Pillow's plugins raise nearly every built-in exception on a broken file (struct.error,
-        # SyntaxError, KeyError, MemoryError ...); each is a property of the file.
-        raise UnreadableItem(_reason(error, content)) from error
+    image = _decoded(data, content, size, notes, _flatten)
     if isinstance(data, Path):
         notes += _name_notes(data, content)
     if size is not None:
@@ -158,6 +178,25 @@ def sniff(content: bytes) -> str | None:
         if content.startswith(magic, offset):
             return name
     return None
+
+
+def _decoded(
+    data: FileContent | Image.Image,
+    content: bytes,
+    size: int | None,
+    notes: list[Note],
+    finish: Callable[[Image.Image, list[Note]], Image.Image] = lambda image, notes: image,
+) -> Image.Image:
+    """An image upright and finished; whatever a broken file raises is an UnreadableItem."""
+    try:
+        image = data.copy() if isinstance(data, Image.Image) else _load(content, size, notes)
+        return finish(_upright(image, notes), notes)
+    except UnreadableItem:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise nearly every built-in exception on a broken file (struct.error,
+        # SyntaxError, KeyError, MemoryError ...); each is a property of the file.
+        raise UnreadableItem(_reason(error, content)) from error
 
 
 def _load(content: bytes, size: int | None, notes: list[Note]) -> Image.Image:
@@ -231,7 +270,7 @@ def _flatten(image: Image.Image, notes: list[Note]) -> Image.Image:
     if image.mode == "1":
         return image.convert("L")
     if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_grey_to_uint8(np.asarray(image), notes))
+        return Image.fromarray(grey_to_uint8(np.asarray(image), notes))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         if layer.getchannel("A").getextrema() != (255, 255):
@@ -244,8 +283,16 @@ def _flatten(image: Image.Image, notes: list[Note]) -> Image.Image:
     return image.convert("RGB")
 
 
-def _grey_to_uint8(values: NDArray[np.generic], notes: list[Note]) -> NDArray[np.uint8]:
-    """Grey of more than 8 bits, or float, to uint8 by its range (see `GREY_RANGES`)."""
+def grey_to_uint8(values: NDArray[Any], notes: list[Note]) -> NDArray[np.uint8]:
+    """Grey of more than 8 bits, or float, to uint8 by its range (see `GREY_RANGES`).
+
+    Args:
+        values: The grey values.
+        notes: A remark on the range is appended.
+
+    Raises:
+        UnreadableItem: Values are negative, over the largest range, or not finite.
+    """
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise UnreadableItem("grey values that are not finite")
@@ -298,76 +345,12 @@ def _reason(error: Exception, content: bytes) -> str:
     return f"damaged {name or 'image'} file: {message}"
 
 
-def _array_reader(
-    arrays: Arrays, extras: Mapping[str, NDArray[Any]], name: str
-) -> Callable[[int], Reading]:
-    """Images in one array (N, C, H, W), (N, H, W, C) or (N, H, W), with C 1 or 3.
-
-    Where both axes could be the channels, the first is. uint8 is taken as it is, booleans as 0
-    and 1; other numbers as 0..1, 0..255 or 0..65535, the first range that holds the whole array.
-    """
-    images = np.asarray(arrays)
-    axis, scale = _channel_axis(images, name), _full_scale(images, name)
-
-    def read(index: int) -> Reading:
-        image, sha256 = stored_item(images, index)
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
-            raise UnreadableItem(f"values that are not finite, at index {index}")
-        if image.dtype != np.uint8:
-            image = np.rint(image.astype(np.float32) * (255 / scale)).astype(np.uint8)
-        image = image[None] if axis is None else np.moveaxis(image, axis - 1, 0)
-        pixels = np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
-        return Reading(array=pixels, sha256=sha256)
-
-    return read
-
-
-def _channel_axis(images: NDArray[Any], name: str) -> int | None:
-    """The axis of the channels; None where there is none."""
-    if images.ndim == 3 and len(images):
-        return None
-    for axis in (1, 3):
-        if images.ndim == 4 and len(images) and images.shape[axis] in (1, 3):
-            return axis
-    raise DataError(
-        f"{name} has the shape {images.shape}",
-        why="images are (N, C, H, W), (N, H, W, C) or (N, H, W), with C 1 or 3",
-    )
-
-
-def _full_scale(images: NDArray[Any], name: str) -> float:
-    """The value that becomes 255."""
-    if images.dtype.kind not in "buif":
-        raise DataError(f"{name} holds {images.dtype}", why="images are numbers")
-    if images.dtype == np.uint8:
-        return 255.0
-    if images.dtype == np.bool_:
-        return 1.0
-    finite = np.isfinite(images)
-    low = float(images.min(where=finite, initial=0))
-    high = float(images.max(where=finite, initial=0))
-    scales = (1.0, 255.0, 65535.0) if images.dtype.kind == "f" else (255.0, 65535.0)
-    scale = next((s for s in scales if high <= s), None)
-    if low < 0 or scale is None:
-        raise DataError(
-            f"{name} has values from {low:g} to {high:g}",
-            why=f"images are 0 to {' or 0 to '.join(f'{s:g}' for s in scales)}",
-            fix="scale them to 0..255",
-        )
-    return scale
-
-
-def _is_one_image(shape: tuple[int, ...], channels: int) -> bool:
-    """Whether an array is one image: (H, W), or with an axis of 1 or 3 channels at either end."""
-    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in (1, 3) or shape[2] in (1, 3)))
-
-
 READERS.add(
     "image",
     FileReader(
         "image",
         tuple(sorted(IMAGE_SUFFIXES)),
-        decode_image,
+        read_image,
         lambda data: sniff(head_of(data, 132)) is not None,
         sized=True,
         isolated=True,
@@ -375,4 +358,3 @@ READERS.add(
         objects=(Image.Image,),
     ),
 )
-ARRAYS.add("image", ArrayKind(lambda shape, dtype: True, _is_one_image, _array_reader, last=True))

@@ -50,9 +50,15 @@ def read_npy(data: FileContent) -> NDArray[Any]:
 
 def num_axes(data: FileContent) -> int | None:
     """The number of axes that the head of an .npy file promises; None where it is no such file."""
+    shape = shape_of(data)
+    return None if shape is None else len(shape)
+
+
+def shape_of(data: FileContent) -> tuple[int, ...] | None:
+    """The shape that the head of an .npy file promises; None where it is no such file."""
     try:
         with opened(data) as file:
-            return len(_header(file)[0])
+            return _header(file)[0]
     except ValueError:  # an UnreadableItem is one
         return None
 

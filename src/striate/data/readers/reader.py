@@ -77,12 +77,15 @@ class ArrayKind:
             arrays that came with it ("sample_rate", "spacing") and the data's name, and returns
             how the item at a position is read; raises DataError for what is not of this kind.
         last: Whether the kind is only asked after the others, for it claims what they claim.
+        is_batch: Whether a file with an array of this shape, which a reader of the kind claims for
+            one item, holds several where a network takes so many channels.
     """
 
     claims: Callable[[tuple[int, ...], np.dtype[Any]], bool]
     is_item: Callable[[tuple[int, ...], int], bool]
     reader: Callable[[Arrays, Mapping[str, NDArray[Any]], str], Callable[[int], Reading]]
     last: bool = False
+    is_batch: Callable[[tuple[int, ...], int], bool] = lambda shape, channels: False
 
 
 Arrays = NDArray[Any] | Sequence[NDArray[Any]]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from striate.data.packages import imported
 from striate.data.readers.content import head_of, sha256_of
+from striate.data.readers.image_values import looks_like_image
 from striate.data.readers.npy import num_axes, opened_npz, read_npy
 from striate.data.readers.reader import ARRAYS, READERS, ArrayKind, Arrays, FileReader, stored_item
 from striate.data.source import FileContent, Note, Reading, UnreadableItem
@@ -177,10 +178,11 @@ def _array_reader(
 
 
 def _claims(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Whether there are five axes, or four of which none could be an image's 1 or 3 channels."""
+    """Whether there are five axes, or four of which none could be an image's channels."""
     if dtype.kind not in "buif":
         return False
-    return len(shape) == 5 or (len(shape) == 4 and not {shape[1], shape[3]} & {1, 3})
+    image = bool({shape[1], shape[-1]} & {1, 3}) or looks_like_image(shape[1:])
+    return len(shape) == 5 or (len(shape) == 4 and not image)
 
 
 READERS.add(

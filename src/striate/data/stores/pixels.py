@@ -1,7 +1,7 @@
 """Decoded images in one memory-mapped file, so that each is decoded once and never again.
 
-A cache file is, in this order: the pixels of every item (uint8, channels first, one after the
-other), an index in JSON, and a footer of fixed size with both checksums. It is written under a
+A cache file is, in this order: the pixels of every item (channels first, one after the other, those
+of more than 8 bits at multiples of their size), an index in JSON, and a footer of fixed size with both checksums. It is written under a
 temporary name and renamed when complete, so that a reader sees all of it or nothing, and two
 processes that build the same cache do no harm to each other.
 """
@@ -21,13 +21,14 @@ import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import PIL
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -40,7 +41,7 @@ from striate.errors import ArgumentError, DataError, StorageError
 from striate.files import storage_error, user_cache_folder
 from striate.progress import Progress
 
-DECODER_VERSION: Final = 1
+DECODER_VERSION: Final = 2
 """A number to be raised when decoding or resizing gives other pixels: old caches are then left."""
 
 MAX_ASPECT: Final = 2
@@ -48,6 +49,7 @@ MAX_ASPECT: Final = 2
 
 _MAGIC: Final = b"striate1"
 _FOOTER: Final = struct.Struct("<QQII8s")  # bytes of pixels, bytes of index, their CRC-32s, magic
+_VIEWED: Final = (1, 99)
 _STALE_SECONDS: Final = 86_400
 _CHECK_BYTES: Final = 1 << 24
 
@@ -58,11 +60,12 @@ class DamagedCacheError(DataError):
 
 @dataclass(frozen=True, kw_only=True)
 class _Index:
-    """What the cache says of its pixels: one of `ids`, `shapes` and `sha256s` for each item."""
+    """What the cache says of its pixels: one of each for each item, but for what was skipped."""
 
     size: int
     ids: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
     sha256s: tuple[str, ...]
     skipped: tuple[Skip, ...]
     notes: tuple[Note, ...]
@@ -72,7 +75,7 @@ _INDEX: Final = TypeAdapter(_Index)
 
 
 class PixelStore(Store):
-    """Images decoded to uint8, each of its own shape (channels, height, width).
+    """Decoded images, each of its own shape (channels, height, width) and type, mostly uint8.
 
     Each was resized, up or down, to a shorter side of `size`; a longer side of more than twice
     that is cropped about its centre. Readings are read-only views of the mapped file.
@@ -90,9 +93,14 @@ class PixelStore(Store):
         self.size = index.size
         self.ids = index.ids
         self.shapes = index.shapes
+        self.dtypes = tuple(map(np.dtype, index.dtypes))
         self._index = index
-        self._offsets = np.cumsum([0, *(math.prod(shape) for shape in index.shapes)])
-        total = int(self._offsets[-1])
+        self._places: list[slice] = []
+        total = 0
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            start = total + _padding(total, dtype)
+            total = start + math.prod(shape) * dtype.itemsize
+            self._places.append(slice(start, total))
         self._flat: NDArray[np.uint8] = (
             np.memmap(path, np.uint8, "r", shape=(total,)) if total else np.empty(0, np.uint8)
         )
@@ -142,7 +150,7 @@ class PixelStore(Store):
 
     def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
         kept = set(self.ids)
-        thumbnails = grey_thumbnails(self.view(number) for number in range(len(self)))
+        thumbnails = grey_thumbnails(self._viewable(number) for number in range(len(self)))
         return Built(
             store=self,
             items=tuple(item for item in items if item.id in kept),
@@ -155,7 +163,7 @@ class PixelStore(Store):
     def center_crops(
         self, indices: Sequence[int] | NDArray[np.int64], size: int
     ) -> UInt8[Tensor, "n c size size"]:
-        """The square of that side about the centre of each item.
+        """The square of that side about the centre of each item, of items in uint8.
 
         Raises:
             ArgumentError: The store's items are smaller.
@@ -165,23 +173,37 @@ class PixelStore(Store):
         return torch.stack([center_crop(self.view(int(i)), size) for i in indices])
 
     def view(self, index: int) -> UInt8[Tensor, "c h w"]:
-        """The pixels of an item as a tensor on the mapped file; writing to it is not allowed."""
-        return self._tensor[self._slice(index)].view(self.shapes[index])
+        """The uint8 pixels of an item as a tensor on the mapped file, which must not be written."""
+        return self._tensor[self._places[index]].view(self.shapes[index])
+
+    def _viewable(self, index: int) -> UInt8[Tensor, "c h w"]:
+        if self.dtypes[index] == np.uint8:
+            return self.view(index)
+        return torch.from_numpy(viewable(self[index].array))
 
     def __getitem__(self, index: int) -> Reading:
         """The reading of an item; its pixels are a view of the mapped file."""
-        pixels = self._flat[self._slice(index)].reshape(self.shapes[index])
+        stored = self._flat[self._places[index]].view(self.dtypes[index])
+        pixels = stored.reshape(self.shapes[index])
         return Reading(array=pixels, sha256=self._index.sha256s[index])
 
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def _slice(self, index: int) -> slice:
-        index = range(len(self))[index]
-        return slice(*self._offsets[index : index + 2].tolist())
+
+def viewable(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """(channels, height, width) as uint8, to be looked at: uint8 as it is, other values scaled.
+
+    Of each channel the values between the percentiles 1 and 99 take the range 0 to 255.
+    """
+    if array.dtype == np.uint8:
+        return array
+    low, high = np.percentile(array, _VIEWED, axis=(1, 2), keepdims=True)
+    scaled = (array - low) * (255 / np.where(high > low, high - low, 1.0))
+    return np.asarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
 
 
-def resize_shorter(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resize_shorter(array: NDArray[Any], size: int) -> NDArray[Any]:
     """Resize (channels, height, width) to a shorter side of `size`, antialiased.
 
     The cache and prediction both call this, so that a network sees the same pixels in both. The
@@ -200,12 +222,17 @@ def resize_shorter(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if not array.flags.writeable or min(array.strides) < 0:  # torch takes neither
         array = array.copy()
     # uint8 all the way: torch then resizes in integers, the same on any number of threads.
-    pixels = torch.from_numpy(array)[None]
+    deep = array.dtype != np.uint8
+    pixels = torch.from_numpy(array.astype(np.float32) if deep else array)[None]
     resized = F.interpolate(pixels, size=target, mode="bilinear", antialias=True)[0]
-    return resized.contiguous().numpy()
+    result: NDArray[Any] = resized.contiguous().numpy()
+    if array.dtype.kind == "f" or not deep:
+        return result
+    bounds = np.iinfo(array.dtype)
+    return np.rint(result).clip(bounds.min, bounds.max).astype(array.dtype)
 
 
-def center_crop(pixels: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c size size"]:
+def center_crop(pixels: Shaped[Tensor, "c h w"], size: int) -> Shaped[Tensor, "c size size"]:
     """A view of the square of that side about an image's centre."""
     top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
     return pixels[:, top : top + size, left : left + size]
@@ -233,9 +260,22 @@ def _file_key(source: Source, items: Sequence[Item], size: int) -> str | None:
 
 
 def _key(identities: Iterable[object], size: int) -> str:
-    versions = (DECODER_VERSION, PIL.__version__, torch.__version__)
+    versions = (DECODER_VERSION, PIL.__version__, torch.__version__, _tifffile_version())
     text = json.dumps([versions, size, list(identities)])
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def _tifffile_version() -> str:
+    """The installed version; without it other items are skipped."""
+    try:
+        return version("tifffile")
+    except PackageNotFoundError:
+        return ""
+
+
+def _padding(length: int, dtype: np.dtype[Any]) -> int:
+    """Bytes after `length` so that values of this type are aligned."""
+    return -length % dtype.itemsize
 
 
 def _cache_path(folder: Path, key: str) -> Path:
@@ -279,17 +319,22 @@ def _write(
 
 def _write_items(file: BinaryIO, taken: ReadingPass, size: int) -> _Index:
     shapes: list[tuple[int, ...]] = []
+    dtypes: list[str] = []
     checksum = length = 0
     for reading in taken.readings():
         pixels = resize_shorter(reading.array, size)
-        file.write(pixels.data)
-        checksum = zlib.crc32(pixels.data, checksum)
-        length += pixels.nbytes
+        padding = bytes(_padding(length, pixels.dtype))
+        for part in (padding, pixels.reshape(-1).view(np.uint8).data):
+            file.write(part)
+            checksum = zlib.crc32(part, checksum)
+        length += len(padding) + pixels.nbytes
         shapes.append(pixels.shape)
+        dtypes.append(pixels.dtype.str)
     index = _Index(
         size=size,
         ids=tuple(item.id for item in taken.items),
         shapes=tuple(shapes),
+        dtypes=tuple(dtypes),
         sha256s=tuple(taken.sha256s),
         skipped=tuple(taken.skipped),
         notes=taken.notes(),

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -87,21 +87,22 @@ POLICIES: Final = {
 
 
 def augment(
-    pixels: Sequence[UInt8[Tensor, "c h w"]] | UInt8[Tensor, "n c h w"],
+    pixels: Sequence[Shaped[Tensor, "c h w"]] | Shaped[Tensor, "n c h w"],
     draws: Draws,
     policy: AugmentPolicy,
     out_size: int,
-) -> UInt8[Tensor, "n c out_size out_size"]:
+) -> Shaped[Tensor, "n c out_size out_size"]:
     """A random variant of each image; the inputs stay as they are.
 
     Args:
-        pixels: images, each of its own height and width.
+        pixels: Images, uint8 or float32, each of its own height and width. Changes of colour are
+            for uint8 alone.
         draws: Random numbers of the images, the only source of chance.
         policy: What may happen.
         out_size: Side of the results, in pixels.
     """
     named = dict(zip(_DRAWS, draws.uniforms(len(_DRAWS)).T, strict=True))
-    out = torch.empty(len(pixels), pixels[0].shape[0], out_size, out_size, dtype=torch.uint8)
+    out = torch.empty(len(pixels), pixels[0].shape[0], out_size, out_size, dtype=pixels[0].dtype)
     symmetry = _symmetries(policy, named)
     for n, image in enumerate(pixels):
         crop = _crop(image, policy, {name: column[n] for name, column in named.items()})
@@ -138,13 +139,13 @@ def crop_box(
 
 
 def _crop(
-    image: UInt8[Tensor, "c h w"], policy: AugmentPolicy, draws: dict[str, float]
-) -> UInt8[Tensor, "c box_h box_w"]:
+    image: Shaped[Tensor, "c h w"], policy: AugmentPolicy, draws: dict[str, float]
+) -> Shaped[Tensor, "c box_h box_w"]:
     top, left, height, width = crop_box(image.shape[1], image.shape[2], policy, draws)
     return image[:, top : top + height, left : left + width]
 
 
-def _resized(crop: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c size size"]:
+def _resized(crop: Shaped[Tensor, "c h w"], size: int) -> Shaped[Tensor, "c size size"]:
     if crop.shape[1:] == (size, size):
         return crop
     return F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
@@ -160,8 +161,8 @@ def _symmetries(policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]) ->
 
 
 def _rotated(
-    pixels: UInt8[Tensor, "n c s s"], degrees: NDArray[np.float64]
-) -> UInt8[Tensor, "n c s s"]:
+    pixels: Shaped[Tensor, "n c s s"], degrees: NDArray[np.float64]
+) -> Shaped[Tensor, "n c s s"]:
     """Each image turned about its centre, counter-clockwise."""
     angle = torch.from_numpy(np.deg2rad(degrees)).float()
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
@@ -171,7 +172,7 @@ def _rotated(
     turned = F.grid_sample(
         pixels.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    return _to_uint8(turned)
+    return turned if pixels.is_floating_point() else _to_uint8(turned)
 
 
 def _recoloured(
@@ -200,7 +201,7 @@ def _grey_weights(channels: int) -> Float[Tensor, " c"]:
 
 
 def _erase(
-    pixels: UInt8[Tensor, "n c s s"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
+    pixels: Shaped[Tensor, "n c s s"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
 ) -> None:
     size = pixels.shape[-1]
     low, high = _ERASED_AREA
@@ -210,7 +211,8 @@ def _erase(
         top = int(draws["erased_top"][n] * (size - side + 1))
         left = int(draws["erased_left"][n] * (size - side + 1))
         mean = pixels[n].float().mean((1, 2), keepdim=True)
-        pixels[n, :, top : top + side, left : left + side] = _to_uint8(mean)
+        mean = mean if pixels.is_floating_point() else _to_uint8(mean)
+        pixels[n, :, top : top + side, left : left + side] = mean
 
 
 def _to_uint8(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:

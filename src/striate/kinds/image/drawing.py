@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from striate.data.source import Reading
+from striate.data.stores.pixels import viewable
 from striate.explain import explain
 from striate.explain.drawing import overlay
 from striate.explain.method import GridExplainable
 from striate.kinds.image.inputs import ImageInputs
 from striate.nn.layout import channels_last
 from striate.report import Picture
+
+
+def as_rgb(array: Shaped[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "3 h w"]:
+    """The first three channels of an image to look at, or one in grey (see `viewable`)."""
+    shown = viewable(array[:3] if len(array) > 2 else array[:1])
+    return shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)
 
 
 def picture(
@@ -30,7 +38,7 @@ def picture(
     Args:
         network: A network of images.
         inputs: What makes the network's inputs.
-        reading: The part of the image that the network sees, uint8 (3, height, width).
+        reading: The part of the image that the network sees, (channels, height, width).
         target: Number of the output to explain.
         method: Name of a method in `EXPLANATIONS`.
         device: Where the network is.
@@ -42,7 +50,7 @@ def picture(
     square = inputs.checked(reading)
     x = channels_last(inputs.normalized(inputs.inputs([square]).to(device)))
     heat = explain(network, x, torch.tensor([target]), method).heat[0]
-    pixels = square.array
+    pixels = as_rgb(square.array)
     return Picture(
         image=Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))),
         overlay=overlay(pixels, heat.cpu().numpy()),

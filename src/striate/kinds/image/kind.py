@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -9,12 +10,13 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from striate.data.sandbox import read_all
-from striate.data.source import Item, Reading, Source
+from striate.data.source import Item, Reading, Skip, Source
 from striate.data.stores.pixels import PixelStore
 from striate.data.stores.store import Built, Store
 from striate.errors import DataError
 from striate.kinds.image.drawing import picture
 from striate.kinds.image.inputs import ImageInputs
+from striate.kinds.image.survey import common_format
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
 from striate.progress import Progress
@@ -30,7 +32,7 @@ _NUM_LOOKED_AT: Final = 25
 
 
 class ImageKind(Kind):
-    """Pictures with two axes."""
+    """Pictures with two axes and any number of channels."""
 
     name = "image"
     nouns = ("image", "images")
@@ -53,8 +55,15 @@ class ImageKind(Kind):
         options: Mapping[str, Any],
         progress: Progress,
     ) -> Built[Store]:
-        """Decode once into the user's cache; near copies are found too."""
-        return PixelStore.build(source, items, int(options["size"]), progress=progress)
+        """Decode once into the user's cache; near copies are found too.
+
+        Raises:
+            DataError: The images have different numbers of channels, or 8-bit and other values.
+        """
+        built = PixelStore.build(source, items, int(options["size"]), progress=progress)
+        formats = zip(built.store.shapes, built.store.dtypes, strict=True)
+        common_format(Counter((shape[0], str(dtype)) for shape, dtype in formats), source.name)
+        return built
 
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
         """EfficientNet-Lite0, whose ImageNet weights come with Striate, so it works offline."""
@@ -88,14 +97,13 @@ def choose_size(source: Source, asked: int | None) -> tuple[int, Choice]:
         return asked, Choice(topic="image size", choice=f"{asked} px", why="chosen by the user")
     items = source.listing.items
     looked_at = items[:: max(1, len(items) // _NUM_LOOKED_AT)]
-    sides = [
-        min(reading.array.shape[1:])
-        for _, reading in read_all(source, looked_at, None)
-        if isinstance(reading, Reading)
-    ]
+    read = [reading for _, reading in read_all(source, looked_at, None)]
+    sides = [min(reading.array.shape[1:]) for reading in read if isinstance(reading, Reading)]
     if not sides:
+        reasons = [skip for skip in read if isinstance(skip, Skip)]
         raise DataError(
             f"{source.name}: not one of the items looked at can be read",
+            why=f"{reasons[0].id}: {reasons[0].reason}" if reasons else "",
             fix="open some of them in another program",
         )
     median = int(np.median(sides))

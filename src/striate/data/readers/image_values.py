@@ -1,0 +1,152 @@
+"""Images whose values are kept as they are stored: any number of channels, of any type.
+
+Which axis of an array holds the channels: the shorter one of the first and the last, the first
+where both are as long. It has `MAX_CHANNELS` places at most, and no more than the other two axes.
+An array of two axes is one channel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.readers.content import sha256_of
+from striate.data.readers.npy import read_npy, shape_of
+from striate.data.readers.reader import READERS, FileReader
+from striate.data.source import FileContent, Note, Reading, UnreadableItem
+
+MAX_CHANNELS: Final = 32
+"""The most channels of an image."""
+
+MIN_SIDE: Final = 4
+"""The smallest shorter side of an image, in pixels."""
+
+MAX_BYTES: Final = 2**31
+"""The most bytes of an image's values."""
+
+GUESSED_CHANNELS: Final = 16
+"""The most channels of an array that is taken for an image where nobody says what it is; more may
+be the slices of a volume."""
+
+GUESSED_RATIO: Final = 4
+"""An array of three axes is taken for an image where both sides are so many times the channels."""
+
+GUESSED_SIDE: Final = 32
+"""An array of two axes is taken for an image, and not for a signal of many channels, where both are
+this long and neither is twice the other."""
+
+_KEPT: Final = {np.dtype(kind): np.dtype(kind) for kind in ("uint8", "uint16", "int16")} | {
+    np.dtype("bool"): np.dtype("uint8"),
+    np.dtype("int8"): np.dtype("int16"),
+}
+"""Types that are kept, or that another holds exactly; all others become float32."""
+
+
+def channel_axis(shape: tuple[int, ...]) -> int | None:
+    """The axis of the channels of one image, by the rule above; None where the shape is no image's.
+
+    >>> channel_axis((64, 80, 5)), channel_axis((5, 64, 80)), channel_axis((64, 80))
+    (2, 0, None)
+    """
+    if len(shape) != 3:
+        return None
+    axis = 0 if shape[0] <= shape[2] else 2
+    return axis if 0 < shape[axis] <= min(MAX_CHANNELS, *shape) else None
+
+
+def looks_like_image(shape: tuple[int, ...]) -> bool:
+    """Whether an array of numbers, of which nothing else is known, is taken for one image.
+
+    >>> [looks_like_image(s) for s in [(64, 64, 13), (480, 640), (24, 64, 64), (12, 5000)]]
+    [True, True, False, False]
+    """
+    if len(shape) == 2:
+        return min(shape) >= GUESSED_SIDE and max(shape) < 2 * min(shape)
+    axis = channel_axis(shape)
+    if axis is None or shape[axis] > GUESSED_CHANNELS:
+        return False
+    sides = [side for number, side in enumerate(shape) if number != axis]
+    return min(sides) >= GUESSED_RATIO * shape[axis]
+
+
+def channels_first(array: NDArray[Any]) -> NDArray[Any]:
+    """An image as (channels, height, width); a view.
+
+    Raises:
+        UnreadableItem: The array is no image.
+    """
+    if array.ndim == 2:
+        return array[None]
+    axis = channel_axis(array.shape)
+    if axis is None:
+        raise UnreadableItem(
+            f"an array of shape {array.shape}; an image is (height, width), or has an axis of at "
+            f"most {MAX_CHANNELS} channels first or last that is its shortest"
+        )
+    return np.moveaxis(array, axis, 0)
+
+
+def values_reading(
+    array: NDArray[Any], sha256: str, notes: tuple[Note, ...] = (), where: str = ""
+) -> Reading:
+    """A reading of an image with the values that are stored, checked.
+
+    8- and 16-bit whole numbers keep their type; all other numbers become float32.
+
+    Args:
+        array: The image, (channels, height, width).
+        sha256: The SHA-256 of what is stored.
+        notes: Remarks on the item.
+        where: What to add to a reason, such as ", at index 3".
+
+    Raises:
+        UnreadableItem: The image is too small or too large, holds no real numbers, or holds NaN or
+            Inf; the reason names the first place.
+    """
+    if array.dtype.kind not in "buif":
+        raise UnreadableItem(f"{array.dtype} values, not real numbers{where}")
+    height, width = array.shape[1:]
+    if min(height, width) < MIN_SIDE:
+        raise UnreadableItem(
+            f"under the minimum size: {width}x{height}, the shorter side must be {MIN_SIDE}{where}"
+        )
+    check_size(array.shape, array.dtype)
+    dtype = _KEPT.get(array.dtype.newbyteorder("="), np.dtype(np.float32))
+    values = np.ascontiguousarray(array, dtype=dtype)
+    if dtype.kind == "f":
+        bad = ~np.isfinite(values)
+        if bad.any():
+            channel, row, column = (int(index) for index in np.argwhere(bad)[0])
+            raise UnreadableItem(
+                f"{int(bad.sum())} values that are not finite, the first "
+                f"{values[channel, row, column]} at row {row}, column {column} of channel "
+                f"{channel}{where}"
+            )
+    return Reading(array=values, sha256=sha256, notes=notes)
+
+
+def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse an image of too many bytes before it is read; raises UnreadableItem."""
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > MAX_BYTES:
+        raise UnreadableItem(f"{needed} bytes of pixels, over the limit of {MAX_BYTES}")
+
+
+def read_npy_image(data: FileContent) -> Reading:
+    """An image from an .npy file, its values as stored; the header is checked first.
+
+    Raises:
+        UnreadableItem: The file cannot be read, holds objects, or is no image.
+    """
+    return values_reading(channels_first(read_npy(data)), sha256_of(data))
+
+
+def _claims(data: FileContent) -> bool:
+    shape = shape_of(data)
+    return shape is not None and looks_like_image(shape)
+
+
+READERS.add("image-npy", FileReader("image", (".npy",), read_npy_image, _claims))

@@ -1,0 +1,103 @@
+"""TIFF files of several bands or pages, read by tifffile with their values as stored.
+
+Pillow reads TIFF files of 8-bit grey, RGB and CMYK, with or without alpha, and those of one band of
+more bits. All others are read here. Axes that tifffile calls C (channels) and S (samples) are
+channels, and so are the pages of a file that does not say what its pages are; of any further axis
+(depth, time) the first place is taken, with a note.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from striate.data.readers.image_values import MAX_CHANNELS, check_size
+from striate.data.source import Note, UnreadableItem
+from striate.errors import one_line
+
+HEADS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How TIFF and BigTIFF files begin, in both orders of bytes."""
+
+_BITS, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 258, 262, 270, 277
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_RGB, _CMYK, _YCBCR = 2, 5, 6
+_ALPHA: Final = (1, 2)
+_STACKS: Final = ("ImageJ=", "<OME ", "<?xml", '{"shape"')
+"""How descriptions begin of files whose pages are the parts of one array."""
+
+
+def needs_tifffile(content: bytes) -> bool:
+    """Whether a TIFF file holds what Pillow would refuse or flatten: bands, pages of more bits."""
+    if content[:4] not in HEADS:
+        return False
+    try:
+        image = Image.open(io.BytesIO(content), formats=["TIFF"])
+        tags: Any = getattr(image, "tag_v2", {})
+        pages = getattr(image, "n_frames", 1)
+    except Exception:  # Pillow's plugins raise nearly every built-in exception
+        return True
+    samples = int(tags.get(_SAMPLES, 1))
+    bits = tags.get(_BITS, (1,))
+    formats = tags.get(_SAMPLE_FORMAT, (1,))
+    deep = max(bits) > 8 or max(formats) > 1
+    described = str(tags.get(_DESCRIPTION, "")).lstrip()
+    if pages > 1 and (deep or described.startswith(_STACKS)):
+        return True
+    if samples == 1:
+        return False
+    colours = samples - any(kind in _ALPHA for kind in tags.get(_EXTRA_SAMPLES, ()))
+    photometric = tags.get(_PHOTOMETRIC, _RGB)
+    plain = colours == {_CMYK: 4, _RGB: 3, _YCBCR: 3}.get(photometric, 1 if photometric < _RGB else 3)
+    return deep or not plain
+
+
+def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
+    """The bands of a TIFF file as (channels, height, width), and remarks.
+
+    Raises:
+        UnreadableItem: The file is damaged or too large, or tifffile is not installed.
+    """
+    try:
+        import tifffile
+    except ImportError:
+        raise UnreadableItem(
+            "a TIFF file of several bands needs tifffile; install it with: "
+            'pip install "striate[tiff]"'
+        ) from None
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            series = file.series[0]
+            check_size(series.shape, np.dtype(series.dtype))
+            array, axes = np.asarray(series.asarray()), str(series.axes)
+    except UnreadableItem:
+        raise
+    except Exception as error:  # a broken file raises nearly anything in tifffile and its codecs
+        raise UnreadableItem(f"damaged TIFF file: {one_line(str(error))[:200]}") from error
+    return _channels_first(array, axes)
+
+
+def _channels_first(array: NDArray[Any], axes: str) -> tuple[NDArray[Any], list[Note]]:
+    """(channels, height, width) of an array whose axes have tifffile's names."""
+    if "Y" not in axes or "X" not in axes:
+        raise UnreadableItem(f"a TIFF file with the axes {axes}, which is no image")
+    if not set(axes) & set("CS"):  # pages that are not described are channels
+        axes = axes.replace("Q", "C", 1).replace("I", "C", 0 if "Q" in axes else 1)
+    notes = []
+    for number in reversed(range(len(axes))):
+        name = axes[number]
+        if name in "CSYX" and axes.index(name) == number:
+            continue
+        if array.shape[number] > 1:
+            message = f"{array.shape[number]} places along the axis {name}, the first is used"
+            notes.append(Note(code="first-page", message=message))
+        array, axes = array.take(0, axis=number), axes[:number] + axes[number + 1 :]
+    order = [axes.index(name) for name in "CSYX" if name in axes]
+    array = array.transpose(order)
+    array = array.reshape(-1, *array.shape[-2:])
+    if len(array) > MAX_CHANNELS:
+        raise UnreadableItem(f"{len(array)} channels, allowed are {MAX_CHANNELS}")
+    return array, notes
