@@ -282,7 +282,7 @@ LABELS = np.array([0, 1, 0, 1, 2, 2])
         lambda x: x / np.float32(255),
         lambda x: x.astype(np.float64),
         lambda x: x.astype(np.int64),
-        lambda x: x.astype(np.uint16) * 257,
+        lambda x: x.astype(np.uint16),
     ],
 )
 def test_arrays_of_every_layout_and_range_are_the_same_images(convert) -> None:  # type: ignore[no-untyped-def]
@@ -326,12 +326,11 @@ def test_arrays_hash_their_own_bytes() -> None:
 @pytest.mark.parametrize(
     ("arrays", "labels", "said"),
     [
-        (np.zeros((6, 5, 10, 12)), LABELS, "shape"),
+        (np.zeros((6, 50, 60, 70)), LABELS, "shape"),
+        (np.zeros((6, 12, 5, 12)), LABELS, "shape"),
         (np.zeros((6, 10)), LABELS, "shape"),
         (np.zeros((0, 8, 8)), [], "shape"),
         (np.zeros((6, 8, 8), complex), LABELS, "complex"),
-        (np.full((6, 8, 8), -1.0), LABELS, "values from -1"),
-        (np.full((6, 8, 8), 70000), LABELS, "70000"),
         (np.zeros((6, 8, 8)), LABELS[:5], "6 images and 5 labels"),
         (np.zeros((6, 8, 8)), np.zeros((6, 2)), "labels of arrays have the shape"),
         (np.zeros((6, 8, 8)), np.linspace(0, 1, 6), "not whole"),

@@ -38,9 +38,12 @@ GUESSED_SIDE: Final = 32
 """An array of two axes is taken for an image, and not for a signal of many channels, where both are
 this long and neither is twice the other."""
 
-_KEPT: Final = {np.dtype(kind): np.dtype(kind) for kind in ("uint8", "uint16", "int16")} | {
-    np.dtype("bool"): np.dtype("uint8"),
-    np.dtype("int8"): np.dtype("int16"),
+_KEPT: Final = {
+    "uint8": np.uint8,
+    "uint16": np.uint16,
+    "int16": np.int16,
+    "bool": np.uint8,
+    "int8": np.int16,
 }
 """Types that are kept, or that another holds exactly; all others become float32."""
 
@@ -114,8 +117,8 @@ def values_reading(
             f"under the minimum size: {width}x{height}, the shorter side must be {MIN_SIDE}{where}"
         )
     check_size(array.shape, array.dtype)
-    dtype = _KEPT.get(array.dtype.newbyteorder("="), np.dtype(np.float32))
-    values = np.ascontiguousarray(array, dtype=dtype)
+    dtype: np.dtype[Any] = np.dtype(_KEPT.get(array.dtype.name, np.float32))
+    values: NDArray[Any] = np.ascontiguousarray(array, dtype=dtype)
     if dtype.kind == "f":
         bad = ~np.isfinite(values)
         if bad.any():

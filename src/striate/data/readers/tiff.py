@@ -24,7 +24,8 @@ HEADS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 258, 262, 270, 277
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
-_RGB, _CMYK, _YCBCR = 2, 5, 6
+_COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+"""Samples that are colours, by photometric interpretation: grey, RGB, palette, CMYK, YCbCr, Lab."""
 _ALPHA: Final = (1, 2)
 _STACKS: Final = ("ImageJ=", "<OME ", "<?xml", '{"shape"')
 """How descriptions begin of files whose pages are the parts of one array."""
@@ -50,9 +51,7 @@ def needs_tifffile(content: bytes) -> bool:
     if samples == 1:
         return False
     colours = samples - any(kind in _ALPHA for kind in tags.get(_EXTRA_SAMPLES, ()))
-    photometric = tags.get(_PHOTOMETRIC, _RGB)
-    plain = colours == {_CMYK: 4, _RGB: 3, _YCBCR: 3}.get(photometric, 1 if photometric < _RGB else 3)
-    return deep or not plain
+    return deep or colours != _COLOURS.get(tags.get(_PHOTOMETRIC, 2))
 
 
 def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
@@ -76,6 +75,11 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
     except UnreadableItem:
         raise
     except Exception as error:  # a broken file raises nearly anything in tifffile and its codecs
+        if "imagecodecs" in str(error):
+            raise UnreadableItem(
+                "the compression of this TIFF file needs imagecodecs; install it with: "
+                'pip install "striate[tiff]"'
+            ) from None
         raise UnreadableItem(f"damaged TIFF file: {one_line(str(error))[:200]}") from error
     return _channels_first(array, axes)
 

@@ -229,7 +229,8 @@ def resize_shorter(array: NDArray[Any], size: int) -> NDArray[Any]:
     if array.dtype.kind == "f" or not deep:
         return result
     bounds = np.iinfo(array.dtype)
-    return np.rint(result).clip(bounds.min, bounds.max).astype(array.dtype)
+    rounded: NDArray[Any] = np.rint(result).clip(bounds.min, bounds.max).astype(array.dtype)
+    return rounded
 
 
 def center_crop(pixels: Shaped[Tensor, "c h w"], size: int) -> Shaped[Tensor, "c size size"]:

@@ -33,9 +33,9 @@ def common_format(counts: Mapping[tuple[int, str], int], name: str = "") -> tupl
     Raises:
         DataError: The images do not go together; the message has a table.
     """
-    if PHOTO in counts and all(dtype != "uint8" for n, dtype in counts if (n, dtype) != PHOTO):
-        if all(channels == 1 for channels, dtype in counts if (channels, dtype) != PHOTO):
-            return PHOTO
+    others = [key for key in counts if key != PHOTO]
+    if PHOTO in counts and all(n == 1 and dtype != "uint8" for n, dtype in others):
+        return PHOTO
     where = f"{name}: " if name else ""
     table = ", ".join(
         f"{channels} of {dtype} in {count} image{'s' if count > 1 else ''}"
@@ -73,7 +73,7 @@ class Survey:
         """Take account of an image, (channels, height, width)."""
         key = (len(array), str(array.dtype))
         self._counts[key] += 1
-        if key == PHOTO or len(self._counts) > 1 and len({n for n, _ in self._counts}) > 1:
+        if key == PHOTO or len(array) != next(iter(self._counts))[0]:
             return  # its values are not asked for, or the format will be refused
         values = array.reshape(len(array), -1).astype(np.float64)
         if not self._pixels:  # near the mean, so that the squares stay small
