@@ -83,9 +83,10 @@ class Reading:
     """An item as read.
 
     Attributes:
-        array: The item's numbers, channels first: of an image uint8 (3, height, width), RGB; of a
-            signal float32 (channels, time); of a volume (channels, depth, height, width), float32
-            or as stored; of a graph or a node float32 (node features, nodes).
+        array: The item's numbers, channels first: of an image (channels, height, width), uint8
+            (3, height, width) where it is 8-bit RGB and otherwise as stored; of a signal float32
+            (channels, time); of a volume (channels, depth, height, width), float32 or as stored;
+            of a graph or a node float32 (node features, nodes).
         sha256: The SHA-256 of the item's bytes as stored (the content of its file).
         spacing: The distance between samples along each axis of space: seconds for a signal,
             millimetres for a volume; empty where it is not known.
