@@ -231,3 +231,17 @@ def test_pictures_show_three_channels_or_one():
     assert np.array_equal(as_rgb(image[:2])[0], as_rgb(image[:2])[2])
     photo = (image[:3] % 256).astype(np.uint8)
     assert viewable(photo) is photo
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 13])
+def test_the_first_filters_of_a_pretrained_network_are_those_of_timm(channels):
+    manipulate = pytest.importorskip("timm.models._manipulate")
+
+    def filters(count):
+        network = striate.create_model(
+            "efficientnet_lite0", in_channels=count, num_classes=2, weights="imagenet"
+        )
+        return next(p for p in network.parameters() if p.ndim == 4).detach()
+
+    expected = manipulate.adapt_input_conv(channels, filters(3).clone())
+    torch.testing.assert_close(filters(channels), expected, rtol=0, atol=1e-6)

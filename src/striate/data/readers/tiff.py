@@ -64,7 +64,7 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
         import tifffile
     except ImportError:
         raise UnreadableItem(
-            "a TIFF file of several bands needs tifffile; install it with: "
+            "a TIFF file of several bands (or a damaged one) needs tifffile; install it with: "
             'pip install "striate[tiff]"'
         ) from None
     try:

@@ -188,7 +188,7 @@ class ImageInputs(Inputs[Tensor]):
             return ExportedInput(name="pixels", means=means, dtype=torch.uint8)
         return ExportedInput(
             name="pixels",
-            means=f"{self.channels} channels of {self.dtype} values as stored; {square}",
+            means=f"{self.dtype} values as stored, channels first; {square}",
             dtype=torch.uint8 if self.dtype == "uint8" else torch.float32,
             details={"stored": self.dtype, "value_range": list(self.value_range)},
         )
