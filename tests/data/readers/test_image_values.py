@@ -222,6 +222,19 @@ def test_grey_arrays_of_more_than_8_bits_keep_their_values(images):
     np.testing.assert_array_equal(found, images[2][None])
 
 
+@pytest.mark.parametrize(
+    ("asked", "channels", "kept"),
+    [("8-bit", 3, "uint8"), ("stored", 3, "float32"), ("8-bit", 5, "float32")],
+)
+def test_a_model_may_ask_for_the_values_it_takes(asked, channels, kept):
+    images = np.random.default_rng(0).random((4, channels, 20, 24)).astype(np.float32)
+    source = ArraySource(images, ["a", "b"] * 2, extras={"values": np.array(asked)})
+    found = source.read(source.listing.items[1]).array
+    assert found.shape == (channels, 20, 24) and found.dtype == kept
+    if kept == "float32":
+        np.testing.assert_array_equal(found, images[1])
+
+
 def test_a_file_of_several_images_is_told_by_the_channels(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((5, 64, 64), np.uint8))
     for channels, count in ((3, 5), (5, 1)):

@@ -26,8 +26,8 @@ def _array_reader(
     Where an axis of 1 or 3 is there it is the channels, the first before the last; otherwise see
     `striate.data.readers.image_values`. Of 1 or 3 channels, uint8 and booleans, and other numbers
     all of which are in 0..1 (floats) or 0..255, are 8-bit images and become RGB. All others keep
-    their values. `extras["values"]` may demand either, "8-bit" or "stored"; 8-bit values may then be
-    0..65535 as well.
+    their values. `extras["values"]` may demand either of 1 or 3 channels, "8-bit" or "stored"; 8-bit
+    values may then be 0..65535 as well.
     """
     images = np.asarray(arrays)
     axis = _channel_axis(images, name)
@@ -35,10 +35,8 @@ def _array_reader(
     asked = str(extras["values"]) if "values" in extras else ""
     colours = 1 if axis is None else images.shape[axis]
     scale = None
-    if asked == EIGHT_BIT:
-        scale = _full_scale(images, name)
-    elif asked != STORED and colours in (1, 3):
-        scale = _eight_bit_scale(images)
+    if colours in (1, 3) and asked != STORED:
+        scale = _full_scale(images, name) if asked == EIGHT_BIT else _eight_bit_scale(images)
 
     def read_stored(index: int) -> Reading:
         image, sha256 = stored_item(images, index)
