@@ -100,7 +100,7 @@ def test_what_is_no_picture_is_refused() -> None:
     transform = create_model("resnet18").transform()
     pixels = np.asarray(picture())
     for wrong in (pixels / 255, pixels[None], torch.zeros(3, 8, 8)):
-        with pytest.raises(ArgumentError, match="pictures are uint8"):
+        with pytest.raises(ArgumentError, match="images are uint8"):
             transform(wrong)
     with pytest.raises(ArgumentError, match="5 channels: the network takes 3"):
         transform(np.zeros((8, 8, 5), np.uint8))

@@ -84,9 +84,9 @@ def _spatial_box(
     channels: int, space: tuple[int, ...], summary: Summary, lines: tuple[str, ...]
 ) -> _Box:
     """Lengths grow with the square root of the positions, so that small maps can be seen."""
-    greatest = max(summary.input_shape[1:])
-    height = HEIGHT * sqrt(min(space[-2:][0] / greatest, 1))
-    depth = 0.45 * HEIGHT * sqrt(min(space[-1] / greatest, 1)) if len(space) > 1 else 8.0
+    largest = max(summary.input_shape[1:])
+    height = HEIGHT * sqrt(min(space[-2:][0] / largest, 1))
+    depth = 0.45 * HEIGHT * sqrt(min(space[-1] / largest, 1)) if len(space) > 1 else 8.0
     return _Box(width=_width(channels), height=max(height, 3), depth=max(depth, 2), lines=lines)
 
 

@@ -40,7 +40,7 @@ class EffectiveField:
         )
 
     def picture(self) -> NDArray[np.uint8]:
-        """(height, width) with the greatest weight white; a volume is summed over its first axis.
+        """An image (height, width) whose largest weight is white; a volume is summed over its first axis.
 
         Brightness is the square root of the weight, so that the tails can be seen.
         """

@@ -343,7 +343,7 @@ def _merged_field(parts: Sequence[Seen], axis: int) -> Field | None:
         field = part.fields[axis]
         if union is None or field is None or part.at(axis) != place:
             return None
-        if all(atom.size == 1 for _, atom in place):  # one position: the jump says nothing
+        if all(atom.size == 1 for _, atom in place):  # one position: the jump means nothing
             field = replace(field, jump=union.jump)
         union = union.union(field)
     return union

@@ -19,7 +19,7 @@ class Layer:
         name: Path of the module in the network; a function's name behind its module's.
         kind: Class of the module, or name of the function.
         output_shape: (channels, *space), without the batch.
-        parameters: That this call is the first to use.
+        parameters: Number of parameters that this call is the first to use.
         multiply_adds: Products summed.
         dense_parameters: Weights of dense layers in place of its convolutions; 0 without any.
         memory: Bytes of the output.

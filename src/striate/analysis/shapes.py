@@ -19,7 +19,7 @@ def shaped(func: Any, arguments: Mapping[str, Any]) -> Any:
 
     Args:
         func: One of torch's operators.
-        arguments: by the names of its schema, defaults filled in.
+        arguments: Its arguments by the names of its schema, defaults filled in.
     """
     name = func.overloadpacket.__name__.removesuffix("_")
     rule = SHAPES.get(name)
@@ -53,7 +53,7 @@ def _mean(arguments: Mapping[str, Any], tensors: list[Tensor]) -> Tensor | None:
 
 
 def _batch_norm(arguments: Mapping[str, Any], tensors: list[Tensor]) -> Any:
-    """With the statistics that are kept: those of the batch come out empty."""
+    """The norm by the statistics that are kept: those of the batch come out empty."""
     if arguments.get("training"):
         return None
     x = tensors[0]
@@ -77,7 +77,7 @@ def _empty(shape: Any, like: Tensor) -> Tensor:
 
 
 def _empty_like(tensor: Tensor) -> Tensor:
-    """With the strides of a tensor that fills its memory; else as torch lays a new one out."""
+    """A tensor with the strides of one that fills its memory, else laid out as a new one."""
     fills = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
     if fills and 0 not in tensor.stride():
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
@@ -98,4 +98,4 @@ SHAPES: Final[dict[str, Callable[[Mapping[str, Any], list[Tensor]], Any]]] = {
     "native_layer_norm": _layer_norm,
     "addmm": _addmm,
 }  # fmt: skip
-"""By the operator's name without overload and `_`."""
+"""Rules by the operator's name without overload and `_`."""

@@ -30,7 +30,7 @@ class Stage:
 
     @property
     def receptive_field(self) -> tuple[int | None, ...] | None:
-        """Of the last map; None is 'everything'."""
+        """Receptive field of the last map; None is 'everything'."""
         return self.layers[-1].receptive_field
 
 
@@ -56,7 +56,7 @@ class Summary:
 
     @property
     def receptive_field(self) -> tuple[int | None, ...] | None:
-        """Of the last feature map before global pooling or flattening; None is 'everything'."""
+        """That of the last feature map before global pooling or flattening; None is 'everything'."""
         maps = self._maps()
         return maps[-1].receptive_field if maps else None
 

@@ -63,12 +63,12 @@ def walk(model: nn.Module, input_shape: Sequence[int]) -> tuple[tuple[Layer, ...
             f"{type(model).__name__} cannot be followed without values", why=str(error)
         ) from error
     except (RuntimeError, ValueError, IndexError) as error:
-        least = min_input_side(model, input_shape[0], len(input_shape) - 1)
-        small = least is not None and min(input_shape[1:]) < least
+        minimum = min_input_side(model, input_shape[0], len(input_shape) - 1)
+        small = minimum is not None and min(input_shape[1:]) < minimum
         raise ArgumentError(
             f"{type(model).__name__} does not take an input of {' x '.join(map(str, input_shape))}",
             why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix=f"the minimal side is {least}" if small else "",
+            fix=f"the minimal side is {minimum}" if small else "",
         ) from error
     return tuple(interpreter.layers), tuple(sorted(interpreter.unknown))
 

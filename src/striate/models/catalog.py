@@ -108,7 +108,7 @@ class Description:
         name: Name that `create_model` takes.
         family: Architecture that it is a size of.
         ranks: Numbers of spatial axes that it may have; none for networks of graphs.
-        parameters: Number of parameters as registered: of most at rank 2 with three channels and
+        parameters: Number of parameters as registered: at rank 2 (or the only one) with
             1000 classes, of graphs with one feature a node and two classes.
         input_size: Side it was designed for; None for graphs.
         weights: Names of its pretrained weights, the preferred first.

@@ -1,9 +1,9 @@
 """GoogLeNet: blocks of parallel convolutions of several sizes, in one, two or three dimensions.
 
 Szegedy et al., Going Deeper with Convolutions, CVPR 2015, arXiv:1409.4842, table 1 and section 5,
-with batch norm in place of response normalization, as in all published weights. The paper tells no
+with batch norm in place of response normalization, as in all published weights. The paper gives no
 initialization. Inputs are scaled to -1..1; torchvision's `transform_input` turns inputs with
-ImageNet's mean and deviation into such, so that its weights need no option here.
+ImageNet's mean and standard deviation into such, so that its weights need no option here.
 
 Axes: (n, c, *space) throughout.
 """

@@ -1,9 +1,9 @@
 """Inception-v3: large kernels factorized into lines, in one, two or three dimensions.
 
 Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016,
-arXiv:1512.00567, table 1, figures 5 to 7 and 10; widths as in the published weights. The paper tells
+arXiv:1512.00567, table 1, figures 5 to 7 and 10; widths as in the published weights. The paper gives
 no initialization. Inputs are scaled to -1..1; torchvision's `transform_input` turns inputs with
-ImageNet's mean and deviation into such, so that its weights need no option here.
+ImageNet's mean and standard deviation into such, so that its weights need no option here.
 
 Axes: (n, c, *space) throughout.
 """
@@ -74,7 +74,7 @@ class AuxiliaryPool(nn.Module):
         self.resize = layers(rank).adaptive_avg_pool(5)
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *reduced"]:
-        """At least 5 along each axis."""
+        """Pool to a side of at least 5."""
         large = min(x.shape[2:]) >= LEAST_FOR_AUXILIARY
         pooled: Tensor = self.average(x) if large else self.resize(x)
         return pooled

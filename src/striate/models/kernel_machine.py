@@ -1,8 +1,8 @@
 """Kernel machine: a network's features at every scale compared with those of training items.
 
 The last maps of a network tell things of the world apart; the maps on the way tell textures, edges
-and spots apart, which is what many data sets are about. Of each late block the mean, the deviation
-and the greatest value of every channel over space are taken: how much of a pattern there is, how
+and spots apart, which is what many data sets are about. Of each late block the mean, the standard
+deviation and the maximum of every channel over space are taken: how much of a pattern there is, how
 unevenly it lies, and whether it is anywhere. With the pooled last maps they are the features of an
 item. A Gaussian kernel compares them with those of some training items, the landmarks, and a linear
 layer on the similarities gives logits (Williams and Seeger, Using the Nystroem Method to Speed Up
@@ -41,7 +41,7 @@ MANY_FEATURES: Final = 8192
 """Above as many, only the last block of each stage is described."""
 
 _SHARED: Final = ("rank", "in_channels", "input_size")
-"""What a machine's configuration says of its backbone too."""
+"""Fields of a machine's configuration that are its backbone's too."""
 
 LIMIT: Final = 6.0
 """Standardized features are cut off here, so that one odd channel cannot make an item unlike all."""
@@ -111,7 +111,7 @@ class ScaleFeatures(nn.Module):
 
 
 def statistics(maps: Float[Tensor, "n c *space"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, deviation and greatest value of each channel over space, each (n, c)."""
+    """Mean, standard deviation and maximum of each channel over space, each (n, c)."""
     axes = tuple(range(2, maps.ndim))
     variance, mean = torch.var_mean(maps, axes, correction=0)
     return mean, variance.clamp(min=torch.finfo(maps.dtype).tiny).sqrt(), maps.amax(axes)
@@ -121,8 +121,8 @@ class KernelHead(Head):
     """Similarity to landmarks, and a linear layer on it.
 
     Args:
-        num_features: of an item.
-        num_landmarks: to compare with.
+        num_features: Number of features of an item.
+        num_landmarks: Number of landmarks to compare with.
         num_classes: Logits given.
 
     Attributes:
@@ -181,7 +181,7 @@ def gaussian_kernel(
 def mean_squared_difference(
     a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]
 ) -> Float[Tensor, "n m"]:
-    """Of each row of `a` and each of `b`."""
+    """The mean squared difference of each row of `a` and each of `b`."""
     lengths = a.square().sum(1)[:, None] + b.square().sum(1)
     return (lengths - 2 * a @ b.T).clamp(min=0) / a.shape[1]
 
@@ -210,8 +210,8 @@ class KernelMachine(GridNetwork):
 
         Every described map is multiplied by the logit's derivative by it and summed over channels
         (LayerCAM without its rectifier: Jiang et al., IEEE Transactions on Image Processing 2021).
-        All are brought to the places of the last maps and added up: the greatest value of a fine
-        map is a single point, which would be hard to see.
+        All are brought to the places of the last maps and added up: the maximum of a fine map
+        is a single point, which would be hard to see.
 
         Args:
             x: Inputs of the network.
@@ -241,7 +241,7 @@ def kernel_machine_of(
 
     Args:
         network: Trained; its weights are copied.
-        name: of the network, for `create_model`.
+        name: Name of the network, for `create_model`.
         num_landmarks: Items to compare with.
         num_classes: Logits given.
     """

@@ -131,7 +131,7 @@ class KernelFeatures(nn.Module):
     def exceeding(
         self, x: Float[Tensor, "n c l"]
     ) -> Iterator[tuple[slice, Float[Tensor, "n k q l"], Tensor]]:
-        """By dilation: which features, where outputs exceed biases, and (k, l) weights of places.
+        """For each dilation its features, where outputs exceed biases, and (k, l) weights of places.
 
         A weight is 1 / (places counted), 0 where a place is not counted.
         """
@@ -241,7 +241,7 @@ def _choose_channels(shape: torch.Size, draw: np.random.Generator) -> Tensor:
 
 
 def _quantiles(outputs: Float[Tensor, "k l"], wanted: Float[Tensor, "k q"]) -> Tensor:
-    """Of each row, linear between two values."""
+    """Quantiles of each row, interpolated linearly between two values."""
     ordered = outputs.sort(dim=1).values.double()
     places = wanted.to(ordered) * (outputs.shape[1] - 1)
     low = places.floor().long()

@@ -15,7 +15,7 @@ from striate.nn.blocks import init_convolution
 from striate.nn.heads import AuxiliaryLogits, ClassifierHead, GlobalAveragePool, Head
 from striate.nn.ranks import convolutions, layers
 from striate.weights.fetch import Origin
-from striate.weights.preprocessing import IMAGENET, Picture, Preprocessing
+from striate.weights.preprocessing import IMAGENET, ImageLike, Preprocessing
 
 Blocks: TypeAlias = tuple[tuple[str, nn.Module], ...]
 
@@ -162,8 +162,8 @@ class Network(nn.Module):
             head.reset(num_classes)
         self.config = config
 
-    def transform(self) -> Callable[[Picture], Float[Tensor, "c height width"]]:
-        """What makes an input of a picture: resize, crop and normalize as the weights want it.
+    def transform(self) -> Callable[[ImageLike], Float[Tensor, "c height width"]]:
+        """What makes an input of an image: resize, crop and normalize as the weights want it.
 
         The callable takes a PIL image, a uint8 array (height, width), (channels, height, width) or
         (height, width, channels), or such a tensor, and gives (channels, size, size) in float32.

@@ -239,10 +239,10 @@ class TextConfig(GridConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = min_side(parse(self.text))
-        if self.input_size < least:
+        minimum = min_side(parse(self.text))
+        if self.input_size < minimum:
             raise ArgumentError(
-                f"input_size={self.input_size}", why=f"the minimum for {self.text!r} is {least}"
+                f"input_size={self.input_size}", why=f"the minimum for {self.text!r} is {minimum}"
             )
 
 

@@ -126,7 +126,7 @@ def _template(path: str, layout: Layout) -> str | None:
 
 
 def _block_numbers(keys: Sequence[str]) -> dict[str, dict[str, int | str]]:
-    """For each block's prefix the numbers, and its letter, that templates may name."""
+    """The numbers and the letter that templates may name, by each block's prefix."""
     found = {match.group(): match for key in keys if (match := _BLOCK.match(key))}
     numbers: dict[str, dict[str, int | str]] = {}
     for index, (prefix, match) in enumerate(found.items()):

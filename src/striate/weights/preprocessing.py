@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from striate.errors import ArgumentError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    Picture: TypeAlias = Image | NDArray[np.uint8] | Tensor
-else:
-    Picture: TypeAlias = Any
+ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Tensor
 
 CROP_MODES: Final = ("center", "squash")
 
@@ -32,8 +28,8 @@ class Preprocessing:
         mean: Mean of each channel, in units of the full scale.
         std: Standard deviation of each channel, in units of the full scale.
         size: Side of the square that the weights were trained at, in pixels.
-        crop_fraction: Side of the evaluation crop over the side that the picture is resized to.
-        interpolation: How a picture is resized: "bilinear", "bicubic" or another of Pillow's.
+        crop_fraction: Side of the evaluation crop over the side that the image is resized to.
+        interpolation: How an image is resized: "bilinear", "bicubic" or another of Pillow's.
         crop_mode: Whether the shorter side is resized ("center") or each side ("squash").
         full_scale: The value that counts as 1: 255 of 8-bit pixels; 1 of other images, whose mean
             and deviation are in units of their own values.
@@ -57,33 +53,31 @@ class Preprocessing:
         # (pixels / 255 - mean) / std, in two passes over memory in place of four.
         return pixels.float().mul_(1 / (self.full_scale * std)).sub_(mean / std)
 
-    def transform(self, picture: Picture) -> Float[Tensor, "c size size"]:
-        """A picture resized, cropped and normalized as timm and torchvision evaluate.
+    def transform(self, image: ImageLike) -> Float[Tensor, "c size size"]:
+        """An image resized, cropped and normalized as timm and torchvision evaluate.
 
         Args:
-            picture: A PIL image, a uint8 array (height, width), (channels, height, width) or
+            image: A PIL image, a uint8 array (height, width), (channels, height, width) or
                 (height, width, channels), or such a tensor. Grey is repeated for three channels,
                 colours are turned into grey for one.
 
         Raises:
-            ArgumentError: The picture has other channels or numbers, or the crop mode is unknown.
+            ArgumentError: The image has other channels or numbers, or the crop mode is unknown.
         """
         if self.crop_mode not in CROP_MODES:
             raise ArgumentError(f"crop_mode={self.crop_mode!r}", fix="choose center or squash")
-        planes = _planes(picture, len(self.mean))
+        planes = _planes(image, len(self.mean))
         pixels = np.stack([np.asarray(self._cropped(plane)) for plane in planes])
         return self.normalize(torch.from_numpy(pixels)[None])[0]
 
-    def _cropped(self, plane: Image) -> Image:
-        from PIL.Image import Resampling
-
+    def _cropped(self, plane: Image.Image) -> Image.Image:
         side = math.floor(self.size / self.crop_fraction)
         shorter = min(plane.size)
         width, height = (
             side if self.crop_mode == "squash" else int(side * length / shorter)
             for length in plane.size
         )
-        resized = plane.resize((width, height), Resampling[self.interpolation.upper()])
+        resized = plane.resize((width, height), Image.Resampling[self.interpolation.upper()])
         left, top = round((width - self.size) / 2), round((height - self.size) / 2)
         return resized.crop((left, top, left + self.size, top + self.size))
 
@@ -98,34 +92,32 @@ class Preprocessing:
         return replace(self, mean=spread(self.mean), std=spread(self.std))
 
 
-def _planes(picture: Picture, channels: int) -> list[Image]:
-    """The channels of a picture, each as a grey PIL image."""
-    from PIL import Image
-
-    if isinstance(picture, Image.Image):
-        planes = list(picture.convert("L" if channels == 1 else "RGB").split())
+def _planes(image: ImageLike, channels: int) -> list[Image.Image]:
+    """The channels of an image, each as a grey PIL image."""
+    if isinstance(image, Image.Image):
+        planes = list(image.convert("L" if channels == 1 else "RGB").split())
     else:
-        planes = [Image.fromarray(plane) for plane in _channels_first(picture, channels)]
+        planes = [Image.fromarray(plane) for plane in _channels_first(image, channels)]
     if channels == 1 and len(planes) == 3:
         planes = [Image.merge("RGB", planes).convert("L")]
     planes = planes * channels if len(planes) == 1 else planes
     if len(planes) != channels:
         raise ArgumentError(
-            f"a picture of {len(planes)} channels", why=f"the network takes {channels}"
+            f"an image of {len(planes)} channels", why=f"the network takes {channels}"
         )
     return planes
 
 
-def _channels_first(picture: Any, channels: int) -> NDArray[np.uint8]:
-    array = np.asarray(picture.cpu() if isinstance(picture, Tensor) else picture)
+def _channels_first(image: NDArray[np.uint8] | Tensor, channels: int) -> NDArray[np.uint8]:
+    array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3 and len(array) not in (1, 3, channels):
         array = array.transpose(2, 0, 1)
     if array.dtype != np.uint8 or array.ndim != 3:
         raise ArgumentError(
-            f"a picture of {array.dtype} with the shape {array.shape}",
-            why="pictures are uint8 with two axes, and one for channels first or last",
+            f"an image of {array.dtype} with the shape {array.shape}",
+            why="images are uint8 with two axes, and one for channels first or last",
         )
     return np.ascontiguousarray(array)
 
