@@ -40,7 +40,7 @@ def select(context: FitContext, incumbent: Proposal | None, challenger: Proposal
     kept = losses[1] < losses[0] - margin
     loss_name = context.objective.metrics[0].replace("_", " ")
     why = (
-        f"{loss_name} {judge}: {losses[0]:.4f} {incumbent.name}, {losses[1]:.4f} {challenger.name}"
+        f"{judge} {loss_name}: {losses[0]:.4f} {incumbent.name}, {losses[1]:.4f} {challenger.name}"
     )
     if margin:
         why += f"; chance gives differences of {margin:.4f}"
@@ -64,7 +64,7 @@ def _judged(
             objective.calibrate(*outputs())[1]
             for outputs in (incumbent.cross_outputs, challenger.cross_outputs)
         ]
-        return (losses[0], losses[1]), "in cross-validation", 0.0
+        return (losses[0], losses[1]), "cross-validation", 0.0
     margin = 0.0
     if challenger.chosen_by_validation:
         val = context.dataset.indices("val")
@@ -72,7 +72,7 @@ def _judged(
             incumbent.outputs, incumbent.calibration, val
         ) - objective.item_losses(challenger.outputs, challenger.calibration, val)
         margin = STANDARD_ERRORS * float(gains.std() / np.sqrt(len(gains)))
-    return (incumbent.loss, challenger.loss), "on validation", margin
+    return (incumbent.loss, challenger.loss), "validation", margin
 
 
 def _row(
