@@ -11,7 +11,7 @@ from PIL import Image
 import striate
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.source import Reading, UnreadableItem, load_formats
-from striate.fitting.candidate import proposed, refitted
+from striate.fitting.candidate import Proposal, refitted
 from striate.fitting.method import METHODS, Method, load_methods
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind, kind_named
@@ -134,7 +134,7 @@ class Centroids(Method):
             with torch.no_grad():
                 return head(baseline.pooled[indices]), indices
 
-        def finish(_):
+        def finish():
             baseline.network.classifier.load_state_dict(head.state_dict())
             return refitted(
                 context,
@@ -146,8 +146,14 @@ class Centroids(Method):
                 details={},
             )
 
-        return proposed(
-            context, method=self.name, name="centroids", outputs=outputs("val")[0], finish=finish
+        calibration, loss = context.objective.calibrate(*outputs("val"))
+        return Proposal(
+            method=self.name,
+            name="centroids",
+            outputs=outputs("val")[0],
+            calibration=calibration,
+            loss=loss,
+            finish=finish,
         )
 
 
