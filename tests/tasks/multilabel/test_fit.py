@@ -40,6 +40,7 @@ def test_it_is_evaluated_explained_and_compared(labelled_run, manifest, tmp_path
 def test_the_exported_module_gives_the_probabilities(labelled_run, manifest):
     import numpy as np
     import torch
+
     from striate.run.export import deployment_of
 
     deployment = deployment_of(labelled_run)
