@@ -31,10 +31,8 @@ check: $(STAMP)dev
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-# In two parts: runs of everything at once were ended by SIGTERM at 71 to 84 %, for a reason not found yet.
 test: $(STAMP)dev
-	$(BIN)/python -m pytest -n 2 tests/[a-k]*/
-	$(BIN)/python -m pytest -n 2 tests/[l-z]*/ tests/test_*.py
+	$(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP)dev
 	$(BIN)/python -m pytest -n 2 -m ''

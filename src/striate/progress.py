@@ -181,10 +181,10 @@ def _bar(stream: TextIO, label: str, total: int | None, unit: str) -> Iterator[T
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun, in the plural where there is not exactly one.
 
-    >>> counted(1, "epoch"), counted(2, "class"), counted(2624, "image")
-    ('1 epoch', '2 classes', '2,624 images')
+    >>> counted(1, "epoch"), counted(2, "epoch"), counted(2, "class"), counted(2624, "batch")
+    ('1 epoch', '2 epochs', '2 classes', '2,624 batches')
     """
-    ending = "" if count == 1 else "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    ending = "" if count == 1 else "es" if noun.endswith(("s", "x", "sh", "tch", "nch")) else "s"
     return f"{count:,} {noun}{ending}"
 
 

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -32,6 +34,7 @@ class Launcher:
 
     def __init__(self, log):
         self.log = log
+        self._running = None
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCHER],
             stdin=subprocess.PIPE,
@@ -41,22 +44,37 @@ class Launcher:
         )
 
     def start(self, arguments):
-        """Begin a command; its process id."""
+        """Begin a command."""
+        self.end()
         self.log.unlink(missing_ok=True)
         job = {"arguments": [str(a) for a in arguments], "log": str(self.log)}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        self._running = int(self._process.stdout.readline())
+
+    def signal(self, number):
+        """Send a signal to the command begun."""
+        os.kill(self._running, number)
 
     def wait(self):
         """The exit code of the command begun; a signal that ended it is negative."""
-        return int(self._process.stdout.readline())
+        code = int(self._process.stdout.readline())
+        self._running = None
+        return code
+
+    def end(self):
+        """Kill the command begun if a failed test has left it, so that its code is not the next's."""
+        if self._running is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._running, signal.SIGKILL)
+            self.wait()
 
     def text(self):
         """What the command has printed so far."""
         return self.log.read_text() if self.log.exists() else ""
 
     def close(self):
+        self.end()
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(60)

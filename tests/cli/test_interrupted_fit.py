@@ -1,7 +1,6 @@
 """`striate fit` killed or interrupted at any moment and resumed: the same weights, bit for bit."""
 
 import contextlib
-import os
 import random
 import signal
 import time
@@ -16,10 +15,10 @@ SCRATCH = ("--method", "scratch", "--model", "resnet18", "--image-size", 32, "--
 
 @pytest.fixture
 def begin(launcher, photos):
-    """A function that begins a fit; its process id."""
+    """A function that begins a fit."""
 
     def start(out, options):
-        return launcher.start(("fit", photos, "--out", out, "--device", "cpu", *options))
+        launcher.start(("fit", photos, "--out", out, "--device", "cpu", *options))
 
     return start
 
@@ -38,13 +37,13 @@ def finish(begin, launcher):
 
 @pytest.fixture
 def interrupt(launcher):
-    """A function that waits until a process has said something and signals it: its exit code."""
+    """A function that waits until the fit has said something and signals it: its exit code."""
 
-    def send(process, number, line, delay=0.0):
+    def send(number, line, delay=0.0):
         while line not in launcher.text():
             time.sleep(0.005)
         time.sleep(delay)
-        os.kill(process, number)
+        launcher.signal(number)
         return launcher.wait()
 
     return send
@@ -53,8 +52,8 @@ def interrupt(launcher):
 def test_fault_59_killed_twice(begin, finish, interrupt, tuned_run, tmp_path):
     draws = random.Random(0)
     for line in ("data: 60 items", "baseline after"):
-        process = begin(tmp_path / "run", (*FINETUNE, "--resume"))
-        code = interrupt(process, signal.SIGKILL, line, delay=draws.uniform(0, 0.3))
+        begin(tmp_path / "run", (*FINETUNE, "--resume"))
+        code = interrupt(signal.SIGKILL, line, delay=draws.uniform(0, 0.3))
         assert code == -signal.SIGKILL
     assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256
 
@@ -64,8 +63,8 @@ def test_fault_60_a_signal_saves_and_says_how_to_go_on(
 ):
     stages = [(signal.SIGINT, 130, "image size"), (signal.SIGTERM, 143, "training 2 epochs")]
     for number, code, line in stages:
-        process = begin(tmp_path / "run", (*FINETUNE, "--resume"))
-        assert interrupt(process, number, line) == code
+        begin(tmp_path / "run", (*FINETUNE, "--resume"))
+        assert interrupt(number, line) == code
         said = launcher.text().splitlines()
         assert f"{number.name}: saving, then stopping; once more to leave at once" in said
         assert said[-1] == "striate: stopped, and saved; go on from here with --resume"
@@ -75,11 +74,11 @@ def test_fault_60_a_signal_saves_and_says_how_to_go_on(
 
 
 def test_fault_60_a_second_signal_leaves_at_once(begin, launcher, tmp_path):
-    process = begin(tmp_path / "run", FINETUNE)
+    begin(tmp_path / "run", FINETUNE)
     for line in ("image size", "SIGTERM: saving"):
         while line not in launcher.text():
             time.sleep(0.002)
-        os.kill(process, signal.SIGTERM)
+        launcher.signal(signal.SIGTERM)
     assert launcher.wait() == -signal.SIGTERM
     assert "--resume" not in launcher.text()
 
@@ -101,10 +100,10 @@ def test_fault_59_killed_at_ten_random_moments(options, workers, begin, finish, 
 
     def killed(out):
         """Begin and kill at a random moment; whether it was not done before."""
-        process = begin(out, (*options, "--resume"))
+        begin(out, (*options, "--resume"))
         time.sleep(draws.uniform(0.05, 0.5) * seconds)
         with contextlib.suppress(ProcessLookupError):  # it was done before
-            os.kill(process, signal.SIGKILL)
+            launcher.signal(signal.SIGKILL)
         return launcher.wait() == -signal.SIGKILL
 
     while kills < 10:
