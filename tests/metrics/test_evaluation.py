@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from striate.errors import ArgumentError
-from striate.metrics.classification import METRICS, evaluate, metric_values
+from striate.metrics.classification import METRICS, evaluate, metric_values, roc_area_bound
 from striate.metrics.probabilities import reliability_bins
 
 
@@ -165,3 +165,11 @@ def test_an_upper_edge_belongs_to_the_bin_below():
     bins = reliability_bins(np.array([[1.0, 0.0], [0.6, 0.4]]), np.array([0, 0]))
     assert bins.count[14] == 1  # confidence 1
     assert bins.count[8] == 1  # 0.6 = 9/15
+
+
+def test_the_bound_of_an_area_is_scikit_learns_area_and_two_errors():
+    rng = np.random.default_rng(3)
+    positive, negative = rng.normal(0.5, 1, 12).round(1), rng.normal(0, 1, 20).round(1)
+    area = sk.roc_auc_score([1] * 12 + [0] * 20, np.concatenate([positive, negative]))
+    error = np.sqrt((12 + 20 + 1) / (12 * 12 * 20))
+    assert roc_area_bound(positive, negative) == pytest.approx(area + 2 * error, rel=1e-12)

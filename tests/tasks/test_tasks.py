@@ -69,7 +69,9 @@ def test_classes_have_log_loss_and_null_loss(classes):
     outputs = torch.randn(len(indices), 3, generator=torch.Generator().manual_seed(0))
     labels = classes.values[indices]
     expected = log_loss(labels, outputs.double().softmax(1).numpy())
-    assert classes.uncalibrated_loss(outputs, indices) == pytest.approx(expected, rel=1e-6)
+    as_they_are = ClassCalibration(temperature=1.0, bias=(0.0, 0.0, 0.0))
+    losses = classes.item_losses(outputs, as_they_are, indices)
+    assert losses.mean() == pytest.approx(expected, rel=1e-6)
     assert classes.null_loss(indices) == pytest.approx(np.log(3), rel=1e-9)
     assert classes.constant().tolist() == [7 / 20, 7 / 20, 6 / 20]
 
@@ -179,3 +181,16 @@ def test_a_prediction_of_a_number(numbers):
     assert task.cells(without) == [2.5, "", ""] and without.answer() == "2.50"
     with pytest.raises(ArgumentError, match="`target='b'`: the run predicts a number"):
         task.output_named("b", ())
+
+
+def test_classes_that_outputs_do_not_tell_apart_are_named(classes):
+    indices = np.arange(len(classes.values))
+    sharp = torch.eye(3)[torch.from_numpy(classes.values)] * 4
+    assert classes.not_told_apart(sharp, indices) == ""
+    confused = sharp.clone()
+    confused[:, 0] = confused[:, 1] = sharp[:, 0] + sharp[:, 1]
+    names = classes.dataset.classes
+    assert classes.not_told_apart(confused, indices) == f"{names[0]!r} and {names[1]!r}"
+    one = indices[classes.values == 0]
+    assert classes.not_told_apart(sharp[one], one) == ""
+    assert classes.membership(indices).sum(0).tolist() == np.bincount(classes.values).tolist()

@@ -136,7 +136,7 @@ class FitOptions:
         "auto",
         "Mirrorings and turns that leave a label as it is: `identity` (none), `mirror` (left and "
         "right), `flips` (all axes), `dihedral` (quarter turns too) or, of volumes, `cube` (all turns). "
-        "`auto` asks the data.",
+        "`auto` mirrors where the data show that labels survive it, and does nothing beyond that.",
         panel="Data",
         scope=("kind", "method"),
         choices=SYMMETRIES,

@@ -1,14 +1,18 @@
-"""Under which mirrorings and turns a label stays what it is, and how many are averaged."""
+"""Whether a label survives mirroring, and how many symmetries are averaged in prediction."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from striate.data.randomness import epoch_order
 from striate.fitting.baseline import Baseline, plain_batches
 from striate.fitting.context import EVALUATION_SHARE, FitContext
 from striate.kinds.inputs import Inputs
@@ -18,65 +22,125 @@ from striate.report.schema import Choice
 from striate.run.predictor import Predictor
 from striate.transfer.features import PooledFeatures
 
-MAX_JUDGES: Final = 256
-"""Validation items that are looked at transformed, about."""
+MAX_JUDGES: Final = 768
+"""Items that are looked at mirrored, at most."""
 
 TOLERATED_LOSS: Final = 0.25
-"""Share of what the probe has learnt that may be lost on transformed items."""
+"""Share of what the probe has learnt that may be lost on mirrored items."""
 
-GENERATORS: Final = {"mirror": 1, "upside down": 2, "transposed": 4}
-"""The symmetries that generate all eight, by what they do to an image."""
+ERRORS: Final = 2.0
+"""Standard errors within which a difference may be chance."""
+
+MIRROR: Final = 1
+"""Number of the symmetry that exchanges left and right."""
+
+OTHERWISE: Final = "say otherwise with --symmetry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirrored:
+    """Held-out items as they are and mirrored, judged by probes that were fitted to neither.
+
+    Attributes:
+        losses: (items,) Loss of each item as it is.
+        mirrored: (items,) Loss of its mirror image.
+        null_loss: Loss of the best constant prediction.
+        membership: (items, classes) Which items belong to which class; no columns without classes.
+        classes: Names of the classes.
+        not_told_apart: Two classes that the probes cannot tell apart, for a person; or empty.
+    """
+
+    losses: NDArray[np.float64]
+    mirrored: NDArray[np.float64]
+    null_loss: float
+    membership: NDArray[np.bool_]
+    classes: Sequence[str]
+    not_told_apart: str = ""
 
 
 def choose_symmetry(context: FitContext, baseline: Baseline, inputs: Inputs[Any]) -> str:
-    """The set of symmetries of augmentation: what the user chose, or what the probe tolerates.
+    """The set of symmetries of augmentation: what the user chose, or whether items may be mirrored.
 
     Args:
         context: The fit.
-        baseline: The probe is shown transformed items.
+        baseline: Probes of its features judge mirrored items.
         inputs: How items become inputs.
     """
-    asked = context.options.symmetry
+    requested = context.options.symmetry
 
     def decide() -> Choice:
-        if asked != "auto":
-            return Choice(topic="symmetry", choice=asked, why="chosen by the user")
-        val = context.dataset.indices("val")
-        judges = val[:: max(1, len(val) // MAX_JUDGES)]
-        logits, loss = baseline.probe.logits, context.objective.uncalibrated_loss
-        losses = {"identity": loss(logits(baseline.pooled[judges]), judges)}
-        for name, number in GENERATORS.items():
-            batches = (inputs.transformed(x, number) for x in plain_batches(context, judges))
-            parts = list(baseline.extracted(PooledFeatures(baseline.network), batches))
-            losses[name] = loss(logits(torch.cat(parts)), judges)
-        return tolerated_symmetry(losses, context.objective.null_loss(judges))
+        if requested != "auto":
+            return Choice(topic="symmetry", choice=requested, why="chosen by the user")
+        return mirror_or_identity(_judged(context, baseline, inputs))
 
     return context.decide("symmetry", decide)
 
 
-def tolerated_symmetry(losses: Mapping[str, float], null_loss: float) -> Choice:
-    """The largest set of symmetries under which the items stay recognizable.
+def mirror_or_identity(judged: Mirrored) -> Choice:
+    """Whether items are mirrored in training and prediction; nothing beyond that is tried unasked.
 
-    Mirrored or turned items are shown to the probe, which never saw one. Where it loses little of
-    what it knows about them, a label does not depend on the orientation, and training and
-    prediction may use the symmetry.
+    Mirrored items are shown to probes that never saw one. Where these lose clearly less than a
+    quarter of what they know about the items, a label does not depend on left and right. It stays
+    with the identity where that may be chance, where a single class clearly loses more, and where
+    two classes are not told apart: left and right may be all that separates them, as b and d.
 
     Args:
-        losses: Losses of held-out items by transformation: "identity", "mirror", "upside down"
-            and "transposed".
-        null_loss: Loss of the best constant prediction.
+        judged: The losses of held-out items.
     """
-    learnt = max(null_loss - losses["identity"], 1e-9)
-    lost = {name: (value - losses["identity"]) / learnt for name, value in losses.items()}
-    symmetry = "identity"
-    for name, generator in zip(("mirror", "flips", "dihedral"), GENERATORS, strict=True):
-        if lost[generator] > TOLERATED_LOSS:
-            break
-        symmetry = name
-    words = ("mirrored", "upside down", "transposed")
-    figures = ", ".join(f"{lost[key]:+.0%} {w}" for key, w in zip(GENERATORS, words, strict=True))
-    why = f"loss of the probe on validation items, relative to what it has learnt: {figures}"
-    return Choice(topic="symmetry", choice=symmetry, why=why)
+
+    def identity(why: str) -> Choice:
+        return Choice(topic="symmetry", choice="identity", why=f"{why}; {OTHERWISE}")
+
+    if len(judged.losses) < 2:
+        return identity("too few items to judge mirror images by")
+    learnt = judged.null_loss - judged.losses
+    more = judged.mirrored - judged.losses
+    excess = more - TOLERATED_LOSS * learnt
+    share, error = excess.mean(), ERRORS * standard_error(excess)
+    if judged.not_told_apart:
+        return identity(f"the probe does not tell {judged.not_told_apart} apart")
+    if TOLERATED_LOSS * learnt.mean() <= ERRORS * standard_error(learnt):
+        return identity("the probe has learnt too little to judge mirror images")
+    figures = f"mirrored, {len(excess)} items lose {more.mean() / learnt.mean():.0%} of what the probe has learnt about them"
+    if share + error >= 0:
+        return identity(figures)
+    sure = NormalDist().inv_cdf(1 - 0.025 / max(1, judged.membership.shape[1]))
+    for name, members in zip(judged.classes, judged.membership.T, strict=True):
+        own, known = more[members], max(0.0, learnt[members].mean()) if members.any() else 0.0
+        if len(own) > 2 and own.mean() - sure * standard_error(own) > TOLERATED_LOSS * known:
+            return identity(
+                f"mirrored, items of {name!r} lose what the probe has learnt about them"
+            )
+    return Choice(topic="symmetry", choice="mirror", why=f"{figures}; {OTHERWISE}")
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Standard error of the mean of two values or more."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _judged(context: FitContext, baseline: Baseline, inputs: Inputs[Any]) -> Mirrored:
+    """Training and validation items, or a random part of them, under probes of the others."""
+    objective, seed = context.objective, context.options.seed
+    known = np.flatnonzero(context.dataset.splits != "test")
+    judges = np.sort(known[epoch_order(seed, 0, len(known))[:MAX_JUDGES]])
+    batches = (inputs.transformed(x, MIRROR) for x in plain_batches(context, judges))
+    mirrored = baseline.pooled.clone()
+    mirrored[judges] = torch.cat(
+        list(baseline.extracted(PooledFeatures(baseline.network), batches))
+    )
+    config = replace(objective.probe_config(seed), Cs=(baseline.probe.C,))
+    outputs, covered = objective.cross_outputs(baseline.pooled, judges, config)
+    turned, _ = objective.cross_outputs(baseline.pooled, judges, config, judged=mirrored)
+    calibration, _ = objective.calibrate(outputs, covered)
+    return Mirrored(
+        losses=objective.item_losses(outputs, calibration, covered),
+        mirrored=objective.item_losses(turned, calibration, covered),
+        null_loss=objective.null_loss(covered),
+        membership=objective.membership(covered),
+        classes=context.dataset.classes,
+        not_told_apart=objective.not_told_apart(outputs, covered),
+    )
 
 
 def choose_views(context: FitContext, network: Network, inputs: Inputs[Any]) -> str:

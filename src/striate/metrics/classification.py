@@ -138,6 +138,23 @@ def evaluate(
     )
 
 
+def roc_area_bound(positive: Float[np.ndarray, " n"], negative: Float[np.ndarray, " m"]) -> float:
+    """Upper bound of the area under the ROC curve, two standard errors above what is observed.
+
+    The standard error is that of scores that tell nothing, the largest there is about.
+
+    Args:
+        positive: Scores of the items of the class, of one at least.
+        negative: Scores of the others, of one at least.
+    """
+    from scipy.stats import rankdata
+
+    n, m = len(positive), len(negative)
+    ranks = rankdata(np.concatenate([positive, negative]))[:n]
+    area = (ranks.sum() - n * (n + 1) / 2) / (n * m)
+    return float(area + 2 * np.sqrt((n + m + 1) / (12 * n * m)))
+
+
 def _check(probabilities: Float[np.ndarray, "n c"], labels: Numbers) -> None:
     if len(labels) == 0:
         raise ArgumentError(

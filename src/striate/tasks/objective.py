@@ -97,7 +97,11 @@ class Objective(ABC):
 
     @abstractmethod
     def cross_outputs(
-        self, features: Tensor, indices: Indices, config: ProbeConfig
+        self,
+        features: Tensor,
+        indices: Indices,
+        config: ProbeConfig,
+        judged: Tensor | None = None,
     ) -> tuple[Tensor, Indices]:
         """Outputs of probes for items that each was not fitted to, and the items' positions.
 
@@ -105,7 +109,22 @@ class Objective(ABC):
             features: (items, features) Features of all items.
             indices: Positions of the items to go through, fold by fold.
             config: How to fit, with one value of C.
+            judged: (items, features) Other features of all items, such as those of their mirror
+                images, of which the outputs are; `features` without it.
         """
+
+    def membership(self, indices: Indices) -> NDArray[np.bool_]:
+        """(items, classes) Which items belong to which class; no columns where there are none."""
+        return np.zeros((len(indices), 0), bool)
+
+    def not_told_apart(self, outputs: Tensor, indices: Indices) -> str:
+        """Two classes that these outputs clearly do not tell apart, named; empty where there are none.
+
+        Args:
+            outputs: (items, outputs) Outputs of held-out items.
+            indices: Positions of the items.
+        """
+        return ""
 
     @abstractmethod
     def item_losses(
@@ -125,10 +144,6 @@ class Objective(ABC):
     @abstractmethod
     def epoch_metrics(self, outputs: Tensor, indices: Indices) -> Mapping[str, float]:
         """The figures of `metrics` for held-out items, calibrated on the spot."""
-
-    @abstractmethod
-    def uncalibrated_loss(self, outputs: Tensor, indices: Indices) -> float:
-        """The mean loss of outputs as they are."""
 
     @abstractmethod
     def null_loss(self, indices: Indices) -> float:

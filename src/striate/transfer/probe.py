@@ -141,6 +141,7 @@ def cross_outputs(
     *,
     config: ProbeConfig,
     groups: Int64[np.ndarray, " n"] | None = None,
+    judged: Float[Tensor, "n features"] | None = None,
 ) -> tuple[Float[Tensor, "m classes"], Int64[np.ndarray, " m"]]:
     """Outputs of logistic regressions for items that each was not fitted to, fold by fold.
 
@@ -150,19 +151,22 @@ def cross_outputs(
         num_classes: Number of outputs.
         config: How the probes are fitted, with the one C of every fit.
         groups: Items of one group never lie on two sides of a fold.
+        judged: Other features of the same items, such as those of their mirror images, of which the
+            outputs are; `features` without it.
 
     Returns:
         Logits, and the positions of the items that they are of, ascending: all but those of a fold
         without which a single class would be left.
     """
     X, y = features.double().numpy(), labels.numpy()
+    X_judged = X if judged is None else judged.double().numpy()
     logits = np.full((len(y), num_classes), np.nan)
     with fit_threads(X.size * num_classes):
         for train, test in _folds(y, groups, config):
             (weight, bias), *_ = logistic_path(
                 X[train], y[train], num_classes, config.Cs[:1], config
             )
-            logits[test] = X[test] @ weight.T + bias
+            logits[test] = X_judged[test] @ weight.T + bias
     covered = np.flatnonzero(np.isfinite(logits).all(1))
     return torch.from_numpy(logits[covered]).float(), covered
 
@@ -198,6 +202,7 @@ def ridge_cross_outputs(
     targets: Float[Tensor, "n 1"],
     groups: Int64[np.ndarray, " n"],
     config: ProbeConfig,
+    judged: Float[Tensor, "n features"] | None = None,
 ) -> Float[Tensor, "n 1"]:
     """Outputs of ridge regressions for items that each was not fitted to, fold by fold.
 
@@ -206,16 +211,18 @@ def ridge_cross_outputs(
         targets: Their regression values, standardized.
         groups: Items of one group never lie on two sides of a fold; at least two groups.
         config: How the probes are fitted, with the one C of every fit.
+        judged: Other features of the same items, of which the outputs are; `features` without it.
     """
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GroupKFold
 
     X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    X_judged = X if judged is None else judged.double().numpy()
     found = np.empty(len(y))
     for train, test in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(X, y, groups):
         mean, scale = feature_scale(X[train], config)
         model = Ridge(alpha=1 / config.Cs[0]).fit((X[train] - mean) * scale, y[train])
-        found[test] = model.predict((X[test] - mean) * scale)
+        found[test] = model.predict((X_judged[test] - mean) * scale)
     return torch.from_numpy(found[:, None]).float()
 
 

@@ -114,7 +114,6 @@ def test_losses_are_those_of_scikit_learn(objective):
     truth = objective.values[indices]
     p = outputs.double().sigmoid().numpy()
     expected = np.mean([log_loss(truth[:, k], p[:, k]) for k in range(3)])
-    assert objective.uncalibrated_loss(outputs, indices) == pytest.approx(expected, rel=1e-6)
     targets = objective.training_targets(indices)
     loss = objective.loss()
     mean = loss.total(outputs, targets) / loss.weight(targets)
@@ -145,7 +144,9 @@ def test_a_probe_is_a_logistic_regression_for_each_label(objective):
     assert min(chosen.scores, key=chosen.scores.get) == chosen.C
     outputs, covered = objective.cross_outputs(features, train, plain)
     assert outputs.shape == (40, 3) and np.array_equal(covered, train)
-    assert objective.uncalibrated_loss(outputs, covered) < objective.null_loss(train)
+    assert objective.calibrate(outputs, covered)[1] < objective.null_loss(train)
+    exchanged, _ = objective.cross_outputs(features, train, plain, judged=-features)
+    assert objective.calibrate(exchanged, covered)[1] > objective.calibrate(outputs, covered)[1]
 
 
 def test_a_label_without_items_is_not_predicted(objective):

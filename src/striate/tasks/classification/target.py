@@ -17,6 +17,7 @@ from striate.data.source import Item, Note
 from striate.data.target import Target
 from striate.errors import DataError
 from striate.metrics.calibration import negative_log_likelihood
+from striate.metrics.classification import roc_area_bound
 from striate.report import RunFacts
 from striate.tasks.classification.report import ClassificationReport, build_report
 from striate.tasks.classification.scoring import ClassCalibration
@@ -33,6 +34,9 @@ BALANCE_FROM: Final = 3.0
 
 MAX_IMBALANCE: Final = 100
 """Ratio of the largest to the smallest class beyond which a user is warned."""
+
+TOLD_APART: Final = 0.85
+"""Area under the ROC curve of two classes below which they are not told apart."""
 
 _NUM_CLASSES_NAMED: Final = 10
 
@@ -136,12 +140,37 @@ class ClassificationObjective(Objective):
         return fit_probe(*self._items(features, indices), **self._folds(indices, config))
 
     def cross_outputs(
-        self, features: Tensor, indices: Indices, config: ProbeConfig
+        self,
+        features: Tensor,
+        indices: Indices,
+        config: ProbeConfig,
+        judged: Tensor | None = None,
     ) -> tuple[Tensor, Indices]:
         """Logits of stratified folds."""
         folds = self._folds(indices, config)
-        outputs, covered = cross_outputs(*self._items(features, indices), **folds)
+        judged = features if judged is None else judged
+        outputs, covered = cross_outputs(
+            *self._items(features, indices), judged=judged[indices], **folds
+        )
         return outputs, indices[covered]
+
+    def membership(self, indices: Indices) -> NDArray[np.bool_]:
+        """Which items are of which class."""
+        return np.asarray(self.values[indices][:, None] == np.arange(self.num_outputs))
+
+    def not_told_apart(self, outputs: Tensor, indices: Indices) -> str:
+        """A class and the one it is most taken for, where the area under their ROC curve is small."""
+        logits, labels = outputs.double().numpy(), self.values[indices]
+        for first in np.unique(labels).tolist():
+            others = np.setdiff1d(labels, [first])
+            if not len(others):
+                continue
+            second = int(others[logits[labels == first].mean(0)[others].argmax()])
+            scores = logits[:, first] - logits[:, second]
+            area = roc_area_bound(scores[labels == first], scores[labels == second])
+            if area < TOLD_APART:
+                return f"{self.dataset.classes[first]!r} and {self.dataset.classes[second]!r}"
+        return ""
 
     def item_losses(
         self, outputs: Tensor, calibration: Calibration, indices: Indices
@@ -162,10 +191,6 @@ class ClassificationObjective(Objective):
         calibration, loss = self.calibrate(outputs, indices)
         predictions = calibration.scaled(outputs.numpy()).argmax(1)
         return {"log_loss": loss, "accuracy": float((predictions == self.values[indices]).mean())}
-
-    def uncalibrated_loss(self, outputs: Tensor, indices: Indices) -> float:
-        """Mean negative log likelihood."""
-        return negative_log_likelihood(outputs.numpy(), self.values[indices])
 
     def null_loss(self, indices: Indices) -> float:
         """Entropy of the classes' shares."""

@@ -50,6 +50,7 @@ def label_cross_outputs(
     members: Bool[np.ndarray, "n labels"],
     groups: Int64[np.ndarray, " n"],
     config: ProbeConfig,
+    judged: Float[Tensor, "n features"] | None = None,
 ) -> Float[Tensor, "n labels"]:
     """Logits of regressions for items that each was not fitted to, fold by fold.
 
@@ -58,13 +59,15 @@ def label_cross_outputs(
         members: Whether each item has each label.
         groups: Items of one group never lie on two sides of a fold; at least two groups.
         config: How the probes are fitted, with the one C of every fit.
+        judged: Other features of the same items, of which the outputs are; `features` without it.
     """
     X = features.double().numpy()
+    X_judged = X if judged is None else judged.double().numpy()
     logits = np.empty(members.shape)
     with fit_threads(X.size):
         for train, test in _folds(members, groups, config):
             ((weight, bias),) = _layers(X[train], members[train], config.Cs[:1], config)
-            logits[test] = X[test] @ weight.T + bias
+            logits[test] = X_judged[test] @ weight.T + bias
     return torch.from_numpy(logits).float()
 
 

@@ -23,7 +23,7 @@ from striate.tasks.multilabel.loss import BinaryCrossEntropy
 from striate.tasks.multilabel.metrics import metric_values
 from striate.tasks.multilabel.probe import fit_label_probes, label_cross_outputs
 from striate.tasks.multilabel.report import MultilabelReport, build_report
-from striate.tasks.multilabel.scoring import LabelCalibration, cross_entropies
+from striate.tasks.multilabel.scoring import LabelCalibration
 from striate.tasks.objective import Evaluation, Indices, Objective
 from striate.tasks.prediction import Calibration
 from striate.transfer.probe import LinearProbe, ProbeConfig
@@ -141,10 +141,24 @@ class MultilabelObjective(Objective):
         return fit_label_probes(features[indices], *self._answers(indices), config)
 
     def cross_outputs(
-        self, features: Tensor, indices: Indices, config: ProbeConfig
+        self,
+        features: Tensor,
+        indices: Indices,
+        config: ProbeConfig,
+        judged: Tensor | None = None,
     ) -> tuple[Tensor, Indices]:
         """Logits of folds that hold every label in proportion."""
-        return label_cross_outputs(features[indices], *self._answers(indices), config), indices
+        judged = features if judged is None else judged
+        return (
+            label_cross_outputs(
+                features[indices], *self._answers(indices), config, judged=judged[indices]
+            ),
+            indices,
+        )
+
+    def membership(self, indices: Indices) -> NDArray[np.bool_]:
+        """Which items have which label."""
+        return np.asarray(self.values[indices])
 
     def item_losses(
         self, outputs: Tensor, calibration: Calibration, indices: Indices
@@ -166,11 +180,6 @@ class MultilabelObjective(Objective):
         decided = calibration.decided(probabilities)
         (found,) = metric_values(probabilities, decided, self.values[indices])["map"]
         return {"log_loss": loss, "map": float(found)}
-
-    def uncalibrated_loss(self, outputs: Tensor, indices: Indices) -> float:
-        """Mean binary cross entropy."""
-        logits = outputs.double().numpy()
-        return float(cross_entropies(logits, self.values[indices]).mean())
 
     def null_loss(self, indices: Indices) -> float:
         """Entropy of the labels' shares, the mean over the labels."""

@@ -103,12 +103,18 @@ class RegressionObjective(Objective):
         return fit_ridge_probe(features[indices], self.training_targets(indices), config)
 
     def cross_outputs(
-        self, features: Tensor, indices: Indices, config: ProbeConfig
+        self,
+        features: Tensor,
+        indices: Indices,
+        config: ProbeConfig,
+        judged: Tensor | None = None,
     ) -> tuple[Tensor, Indices]:
         """Standardized numbers of folds, without chance."""
+        judged = features if judged is None else judged
         groups = self.dataset.duplicate_groups[indices]
         targets = self.training_targets(indices)
-        return ridge_cross_outputs(features[indices], targets, groups, config), indices
+        found = ridge_cross_outputs(features[indices], targets, groups, config, judged[indices])
+        return found, indices
 
     def item_losses(
         self, outputs: Tensor, calibration: Calibration, indices: Indices
@@ -122,19 +128,15 @@ class RegressionObjective(Objective):
         interval = fit_prediction_interval(
             self._scale.answers(outputs.numpy()), self.values[indices]
         )
-        return replace(self._scale, interval=interval), self.uncalibrated_loss(outputs, indices)
+        return replace(self._scale, interval=interval), self._squared_error(outputs, indices)
 
     def epoch_metrics(self, outputs: Tensor, indices: Indices) -> Mapping[str, float]:
         """Squared error of standardized numbers, and mean absolute error in the targets' unit."""
         errors = self._scale.answers(outputs.numpy()) - self.values[indices]
         return {
-            "squared_error": self.uncalibrated_loss(outputs, indices),
+            "squared_error": self._squared_error(outputs, indices),
             "mae": float(np.abs(errors).mean()),
         }
-
-    def uncalibrated_loss(self, outputs: Tensor, indices: Indices) -> float:
-        """Mean squared error of the standardized numbers."""
-        return float((outputs - self.training_targets(indices)).double().square().mean())
 
     def null_loss(self, indices: Indices) -> float:
         """Variance of the standardized numbers."""
@@ -156,6 +158,10 @@ class RegressionObjective(Objective):
     def report(self, facts: RunFacts, evaluation: Evaluation, *, seed: int) -> RegressionReport:
         """The evaluation of predicted numbers."""
         return build_report(facts, self.evaluated(evaluation), seed=seed)
+
+    def _squared_error(self, outputs: Tensor, indices: Indices) -> float:
+        """Mean squared error of the standardized numbers."""
+        return float((outputs - self.training_targets(indices)).double().square().mean())
 
 
 def unit_of(items: Sequence[Item]) -> str:
