@@ -109,7 +109,8 @@ def test_what_cannot_be_exported_is_told_and_nothing_is_written(probe_run, tmp_p
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda outputs: (outputs[0] + 0.01, outputs[1]), "answers otherwise: 9 of 9"),
+        (lambda outputs: (1.5 * outputs[0], outputs[1]), "answers otherwise: 9 of 9"),
+        (lambda outputs: (outputs[0], outputs[1] * 0.998), "answers otherwise: 9 of 9"),
         (lambda outputs: (-outputs[0], outputs[1]), "answers otherwise: [0-8] of 9"),
         (lambda outputs: (outputs[0], outputs[1][:, ::-1]), "answers otherwise"),
     ],
@@ -122,9 +123,30 @@ def test_a_file_that_answers_otherwise_is_refused(wrong, said, probe_run, tmp_pa
         return lambda inputs: wrong(session(inputs))
 
     monkeypatch.setattr(TorchExport, "load", loaded)
-    with pytest.raises(EngineError, match=said):
+    with pytest.raises(EngineError, match=f"{said}.*export to onnx or openvino, or keep .*--force"):
         export(probe_run, "pt2", out=tmp_path / "m.pt2")
     assert not list(tmp_path.iterdir())
+    forced = export(probe_run, "pt2", out=tmp_path / "m.pt2", force=True)
+    assert not forced.check.passed and forced.path.is_file()
+    assert forced.card["check"]["largest"] == forced.check.largest > 1e-3
+
+
+def test_outputs_that_mean_the_same_probabilities_are_not_refused(probe_run, tmp_path, monkeypatch):
+    load = TorchExport.load
+
+    def loaded(self, path):
+        session = load(self, path)
+
+        def shifted(inputs):
+            logits, probabilities = session(inputs)
+            return logits * (1 + 2e-4), probabilities
+
+        return shifted
+
+    monkeypatch.setattr(TorchExport, "load", loaded)
+    check = export(probe_run, "pt2", out=tmp_path / "m.pt2").check
+    assert check.same == check.count and check.passed
+    assert check.outputs > 1e-4 > check.largest
 
 
 def test_without_its_data_a_file_is_checked_on_noise(probe_run, tmp_path, monkeypatch):

@@ -120,6 +120,9 @@ def export(
         Path | None,
         Option(metavar="FILE", help="File to write; by default export/model in the run folder."),
     ] = None,
+    force: Annotated[
+        bool, Option("--force", help="Keep a file that predicts otherwise than the run.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
     """Write one file that works without Striate, checked on the run's test items."""
@@ -127,7 +130,8 @@ def export(
     from striate.run.export import export as run_export
     from striate.run.run import load
 
-    exported = run_export(load(run, device="cpu"), to, out=out, progress=Progress(quiet=json))
+    trained, progress = load(run, device="cpu"), Progress(quiet=json)
+    exported = run_export(trained, to, out=out, force=force, progress=progress)
     return print_result(exported, json)
 
 

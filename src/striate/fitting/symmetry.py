@@ -99,7 +99,7 @@ def mirror_or_identity(judged: Mirrored) -> Choice:
     share, error = excess.mean(), ERRORS * standard_error(excess)
     if judged.not_told_apart:
         return identity(f"the probe does not tell {judged.not_told_apart} apart")
-    if TOLERATED_LOSS * learnt.mean() <= ERRORS * standard_error(learnt):
+    if learnt.mean() <= ERRORS * standard_error(learnt):
         return identity("the probe has learnt too little to judge mirror images")
     figures = f"mirrored, {len(excess)} items lose {more.mean() / learnt.mean():.0%} of what the probe has learnt about them"
     if share + error >= 0:
