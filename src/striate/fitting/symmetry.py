@@ -45,7 +45,10 @@ def choose_symmetry(context: FitContext, baseline: Baseline, inputs: Inputs[Any]
         judges = val[:: max(1, len(val) // MAX_JUDGES)]
         logits, loss = baseline.probe.logits, context.objective.uncalibrated_loss
         losses = {"identity": loss(logits(baseline.pooled[judges]), judges)}
+        known = set().union(*inputs.sets.values())
         for name, number in GENERATORS.items():
+            if number not in known:
+                continue
             batches = (inputs.transformed(x, number) for x in plain_batches(context, judges))
             parts = list(baseline.extracted(PooledFeatures(baseline.network), batches))
             losses[name] = loss(logits(torch.cat(parts)), judges)
@@ -63,18 +66,18 @@ def tolerated_symmetry(losses: Mapping[str, float], null_loss: float) -> Choice:
 
     Args:
         losses: Losses of held-out items by transformation: "identity", "mirror", "upside down"
-            and "transposed".
+            and, where inputs can be, "transposed".
         null_loss: Loss of the best constant prediction.
     """
     learnt = max(null_loss - losses["identity"], 1e-9)
     lost = {name: (value - losses["identity"]) / learnt for name, value in losses.items()}
     symmetry = "identity"
     for name, generator in zip(("mirror", "flips", "dihedral"), GENERATORS, strict=True):
-        if lost[generator] > TOLERATED_LOSS:
+        if generator not in lost or lost[generator] > TOLERATED_LOSS:
             break
         symmetry = name
-    words = ("mirrored", "upside down", "transposed")
-    figures = ", ".join(f"{lost[key]:+.0%} {w}" for key, w in zip(GENERATORS, words, strict=True))
+    words = dict(zip(GENERATORS, ("mirrored", "upside down", "transposed"), strict=True))
+    figures = ", ".join(f"{lost[key]:+.0%} {words[key]}" for key in GENERATORS if key in lost)
     why = f"loss of the probe on validation items, relative to what it has learnt: {figures}"
     return Choice(topic="symmetry", choice=symmetry, why=why)
 
