@@ -117,21 +117,11 @@ def test_resizing_does_not_depend_on_layout_or_threads():
         torch.set_num_threads(threads)
 
 
-def test_long_items_are_cropped_about_their_centre():
+def test_long_items_are_kept_whole():
     pixels = np.zeros((3, 10, 100), np.uint8)
     pixels[:, :, 40:60] = 200
-    np.testing.assert_array_equal(resize_shorter(pixels, 10), np.full((3, 10, 20), 200))
-
-
-def test_center_crops(tmp_path, array_source, photographs):
-    images = {f"{n}": ("a", p) for n, p in enumerate(photographs(3, 32, 48))}
-    store = build(array_source(images), tmp_path).store
-    crops = store.center_crops([2, 0], 24)
-    assert crops.shape == (2, 3, 24, 24)
-    assert crops.dtype == torch.uint8
-    np.testing.assert_array_equal(crops[0].numpy(), store[2].array[:, 4:28, 12:36])
-    with pytest.raises(ArgumentError, match="1 to 32"):
-        store.center_crops([0], 33)
+    assert resize_shorter(pixels[:, :, 30:], 10).shape == (3, 10, 70)
+    assert resize_shorter(pixels, 10).shape == (3, 8, 80)  # `MAX_ASPECT`
 
 
 def test_a_cache_is_opened_again_until_a_file_changes(files, tmp_path, monkeypatch):
