@@ -146,17 +146,30 @@ class Baseline:
             module: Made of the network, from normalized inputs to features.
             batches: What `Inputs.inputs` gave.
         """
+        return map(self.extractor(module), batches)
+
+    def extractor(self, module: nn.Module) -> Callable[[Any], Tensor]:
+        """A function from what `Inputs.inputs` gave to features, made ready by its first batch.
+
+        Args:
+            module: Made of the network, from normalized inputs to features.
+        """
         device = self.context.device
         inputs = self.context.inputs.for_network(self.network)
         dtype = fast_dtype(device.type) if inputs.folds else torch.float32
         frozen: nn.Module | None = None
-        for batch in batches:
+
+        def extract(batch: Any) -> Tensor:
+            nonlocal frozen
             x = inputs.normalized(placed(batch, device))
             if inputs.folds:
                 frozen = frozen or prepare(module, x, dtype)
                 x = channels_last(x.to(dtype))
             with torch.inference_mode():
-                yield (frozen or module)(x).float().cpu()
+                features: Tensor = (frozen or module)(x).float().cpu()
+            return features
+
+        return extract
 
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ MIN_JUDGES: Final = 32
 
 TIME_SHARE: Final = 0.1
 """Largest share of the time for the fit that the features of the comparison may take."""
+
+Extract: TypeAlias = Callable[[Any], Tensor]
+"""From a batch of inputs to their features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +95,12 @@ def _compared(context: FitContext, ways: Mapping[str, Inputs[Any]]) -> Choice:
     if len(usable) == 1 or context.defaults.features is None:
         return Choice(topic="framing", choice=first, why=seen)
     baseline = _default_baseline(context)
-    judges = _judges(context, baseline, len(usable))
+    extract = baseline.extractor(PooledFeatures(baseline.network))
+    judges = _judges(context, extract, len(usable))
     if not context.objective.can_learn(judges):
         why = f"{seen}; {len(judges)} training items are too few to compare framings"
         return Choice(topic="framing", choice=first, why=why)
-    judged = {name: _judged(context, baseline, way, judges) for name, way in usable.items()}
+    judged = {name: _judged(context, extract, way, judges) for name, way in usable.items()}
     choice, margin = preferred(judged)
     loss_name = context.objective.metrics[0].replace("_", " ")
     losses = ", ".join(f"{one.loss:.4f} {name}" for name, one in judged.items())
@@ -131,11 +135,11 @@ def _default_baseline(context: FitContext) -> Baseline:
     return Baseline(judging)
 
 
-def _judges(context: FitContext, baseline: Baseline, num_ways: int) -> NDArray[np.int64]:
+def _judges(context: FitContext, extract: Extract, num_ways: int) -> NDArray[np.int64]:
     """Training items at random: as many as the time allows."""
     train = context.dataset.indices("train")
     train = train[epoch_order(context.options.seed, 0, len(train))]
-    per_item = _seconds_per_item(context, baseline, train)
+    per_item = _seconds_per_item(context, extract, train)
     affordable = TIME_SHARE * context.options.seconds / (num_ways * per_item)
     count = min(MAX_JUDGES, max(MIN_JUDGES, int(affordable)))
     while count < len(train) and not context.objective.can_learn(train[:count]):
@@ -143,30 +147,27 @@ def _judges(context: FitContext, baseline: Baseline, num_ways: int) -> NDArray[n
     return train[:count]
 
 
-def _seconds_per_item(context: FitContext, baseline: Baseline, indices: NDArray[np.int64]) -> float:
+def _seconds_per_item(context: FitContext, extract: Extract, indices: NDArray[np.int64]) -> float:
     """Seconds that the features of an item take, measured on the second of two equal batches."""
     some = indices[: context.inputs.batch_size]
-    _features(context, baseline, context.inputs, some)
+    _features(context, extract, context.inputs, some)
     began = time.monotonic()
-    _features(context, baseline, context.inputs, some)
+    _features(context, extract, context.inputs, some)
     return (time.monotonic() - began) / len(some)
 
 
 def _features(
-    context: FitContext, baseline: Baseline, inputs: Inputs[Any], indices: NDArray[np.int64]
+    context: FitContext, extract: Extract, inputs: Inputs[Any], indices: NDArray[np.int64]
 ) -> Tensor:
-    batches = plain_batches(context, indices, inputs)
-    return torch.cat(list(baseline.extracted(PooledFeatures(baseline.network), batches)))
+    return torch.cat([extract(batch) for batch in plain_batches(context, indices, inputs)])
 
 
 def _judged(
-    context: FitContext, baseline: Baseline, way: Inputs[Any], judges: NDArray[np.int64]
+    context: FitContext, extract: Extract, way: Inputs[Any], judges: NDArray[np.int64]
 ) -> Judged:
     """A cross-validation of the probe within these items, on what is seen this way."""
     objective = context.objective
-    with context.progress.track("comparing framings", len(judges), "items") as tracker:
-        found = _features(context, baseline, way, judges)
-        tracker.advance(len(judges))
+    found = _features(context, extract, way, judges)
     features = torch.zeros(len(context.dataset.items), found.shape[1])
     features[judges] = found
     config = objective.probe_config(context.options.seed)

@@ -15,7 +15,7 @@ from striate.data.source import Item, Listing, Note, Source
 from striate.data.stores import pixels as cache
 from striate.data.stores import store
 from striate.data.stores.pixels import PixelStore, resize_shorter
-from striate.errors import ArgumentError, StorageError
+from striate.errors import StorageError
 from striate.progress import Progress
 
 
@@ -79,7 +79,7 @@ def test_store_holds_what_resizing_gives(tmp_path, array_source):
     store = built.store
     assert (built.skipped, built.notes, len(store), len(built.sha256s)) == ((), (), 6, 6)
     assert store.shapes == (
-        (3, 32, 38), (3, 38, 32), (3, 32, 32), (3, 32, 64), (3, 32, 32), (3, 32, 32),
+        (3, 32, 38), (3, 38, 32), (3, 32, 32), (3, 32, 160), (3, 32, 32), (3, 32, 32),
     )  # fmt: skip
     for n, (_, array) in enumerate(images.values()):
         np.testing.assert_array_equal(store[n].array, resize_shorter(array, 32))
