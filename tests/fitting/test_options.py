@@ -46,7 +46,7 @@ def test_names_are_looked_up_before_data_are(option, message):
         striate.fit("no-such-folder", **option)
 
 
-OF_IMAGES = ("image_size", "symmetry")
+OF_IMAGES = ("image_size", "symmetry", "framing")
 
 
 def check(options, kind="image", of_kind=OF_IMAGES, of_methods=()):

@@ -17,6 +17,7 @@ from striate.data.randomness import epoch_order
 from striate.device import fast_dtype
 from striate.fitting.candidate import HeldOut
 from striate.fitting.context import CHECK_STOP_EVERY, FitContext
+from striate.kinds.inputs import Inputs
 from striate.models import Network, create_model
 from striate.models.kernel_machine import ScaleFeatures
 from striate.nn.layout import channels_last, placed
@@ -145,17 +146,30 @@ class Baseline:
             module: Made of the network, from normalized inputs to features.
             batches: What `Inputs.inputs` gave.
         """
+        return map(self.extractor(module), batches)
+
+    def extractor(self, module: nn.Module) -> Callable[[Any], Tensor]:
+        """A function from what `Inputs.inputs` gave to features, made ready by its first batch.
+
+        Args:
+            module: Made of the network, from normalized inputs to features.
+        """
         device = self.context.device
         inputs = self.context.inputs.for_network(self.network)
         dtype = fast_dtype(device.type) if inputs.folds else torch.float32
         frozen: nn.Module | None = None
-        for batch in batches:
+
+        def extract(batch: Any) -> Tensor:
+            nonlocal frozen
             x = inputs.normalized(placed(batch, device))
             if inputs.folds:
                 frozen = frozen or prepare(module, x, dtype)
                 x = channels_last(x.to(dtype))
             with torch.inference_mode():
-                yield (frozen or module)(x).float().cpu()
+                features: Tensor = (frozen or module)(x).float().cpu()
+            return features
+
+        return extract
 
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.
@@ -230,17 +244,25 @@ def made(context: FitContext, name: str, weights: str | None) -> Network:
     return network.to(context.device)
 
 
-def plain_batches(context: FitContext, indices: NDArray[np.int64]) -> Iterator[Any]:
+def plain_batches(
+    context: FitContext, indices: NDArray[np.int64], inputs: Inputs[Any] | None = None
+) -> Iterator[Any]:
     """Inputs without chance of some items, in order, in batches that are computed at once.
+
+    Args:
+        context: The fit.
+        indices: Positions of the items.
+        inputs: How items become inputs; by default as in the fit.
 
     Raises:
         StoppedError: The user asked to stop.
     """
-    size = context.inputs.batch_size or max(1, len(indices))
+    inputs = inputs or context.inputs
+    size = inputs.batch_size or max(1, len(indices))
     for start in range(0, len(indices), size):
         if start % CHECK_STOP_EVERY < size:
             context.check_stop()
-        yield context.inputs.inputs(context.dataset.store.take(indices[start : start + size]))
+        yield inputs.inputs(context.dataset.store.take(indices[start : start + size]))
 
 
 def tell_validation(context: FitContext, name: str, model: str, outputs: Tensor) -> None:

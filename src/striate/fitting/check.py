@@ -25,7 +25,7 @@ class Checked:
 
     Attributes:
         dataset: The data as a fit would see them.
-        choices: What a fit would choose before it reads them.
+        choices: What a fit would choose before it trains, by topic.
         notes: What a user should know of how they become inputs.
     """
 
@@ -105,8 +105,11 @@ def check(
     )
     check_parts(dataset)
     inputs = kind.inputs_type.fitted(dataset.store.each(dataset.indices("train")), chosen)
+    details = dict(inputs.details())
+    if len(ways := inputs.framings()) > 1:
+        details["framing"] = f"what cross-validation in `fit` prefers of {', '.join(ways)}"
     return Checked(
         dataset=dataset,
-        choices={choice.topic: choice.choice for choice in choices},
+        choices={**{choice.topic: choice.choice for choice in choices}, **details},
         notes=inputs.notes(),
     )

@@ -15,6 +15,7 @@ from striate.errors import RunError
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Proposal
 from striate.fitting.context import FitContext
+from striate.fitting.framing import choose_framing
 from striate.fitting.method import load_methods
 from striate.fitting.options import options_of, with_options
 from striate.fitting.outcome import evaluated, write_outcome
@@ -109,6 +110,7 @@ def _fit(context: FitContext) -> None:
     """The order of work: read, offer candidates, choose, evaluate, write."""
     read_data(context)
     methods = methods_to_try(context)
+    context.inputs = choose_framing(context)
     baseline = Baseline(context)
     best: Proposal | None = None
     for method in methods:

@@ -27,6 +27,8 @@ METHOD_NAMES: Final = (
 
 SYMMETRIES: Final = ("auto", "identity", "mirror", "flips", "dihedral", "cube")
 
+FRAMINGS: Final = ("auto", "crop", "pad", "rectangle")
+
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,6 +142,16 @@ class FitOptions:
         panel="Data",
         scope=("kind", "method"),
         choices=SYMMETRIES,
+    )
+    framing: str = option(
+        "auto",
+        "What the network sees of an image that is no square: its central square (`crop`), or the "
+        "whole image with the rest filled, in a square (`pad`) or in a rectangle of the images' "
+        "usual shape (`rectangle`). `auto` compares them by cross-validation where the central "
+        "square leaves out much.",
+        panel="Data",
+        scope=("kind",),
+        choices=FRAMINGS,
     )
     options: Mapping[str, Any] = option(
         {},

@@ -84,6 +84,7 @@ def _facts(context: FitContext, candidate: Candidate) -> RunFacts:
         model_details={
             **candidate.details,
             "parameters": sum(p.numel() for p in candidate.predictor.network.parameters()),
+            **candidate.predictor.inputs.details(),
             "input": " x ".join(map(str, candidate.predictor.inputs.input_shape)),
             "device": f"{context.device.type}, {torch.get_num_threads()} threads",
         },

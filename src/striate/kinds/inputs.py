@@ -66,13 +66,11 @@ class Inputs(ABC, Generic[B]):
             depend on its company; None where all are.
         folds: Whether networks may be folded and computed in the device's fast precision.
         read_size: Shorter side in pixels that is wanted of an item when it is read; None for all.
-        sets: Sets of symmetries that the inputs can be transformed by, the smallest first.
         symmetry: Name of the set that augmentation draws from; empty where there are none.
     """
 
     batch_size: ClassVar[int | None] = 32
     folds: ClassVar[bool] = False
-    sets: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     symmetry: str = ""
 
     @classmethod
@@ -122,6 +120,23 @@ class Inputs(ABC, Generic[B]):
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """The inputs that `to_json` wrote; JSON has lists where the fields are tuples."""
         return cls(**{name: _with_tuples(value) for name, value in document.items()})
+
+    @property
+    def sets(self) -> Mapping[str, tuple[int, ...]]:
+        """Sets of symmetries that the inputs can be transformed by, the smallest first."""
+        return {}
+
+    def framings(self) -> Mapping[str, Self]:
+        """The inputs under each way to bring an item into them that suits the training items.
+
+        The simplest comes first, and is taken where the others are no better. Empty where the kind
+        knows of one way only.
+        """
+        return {}
+
+    def details(self) -> Mapping[str, str]:
+        """Facts of how items become inputs, by name, for the report and for `check`."""
+        return {}
 
     @property
     def read_size(self) -> int | None:

@@ -15,7 +15,7 @@ from striate.data.source import Item, Listing, Note, Source
 from striate.data.stores import pixels as cache
 from striate.data.stores import store
 from striate.data.stores.pixels import PixelStore, resize_shorter
-from striate.errors import ArgumentError, StorageError
+from striate.errors import StorageError
 from striate.progress import Progress
 
 
@@ -79,7 +79,7 @@ def test_store_holds_what_resizing_gives(tmp_path, array_source):
     store = built.store
     assert (built.skipped, built.notes, len(store), len(built.sha256s)) == ((), (), 6, 6)
     assert store.shapes == (
-        (3, 32, 38), (3, 38, 32), (3, 32, 32), (3, 32, 64), (3, 32, 32), (3, 32, 32),
+        (3, 32, 38), (3, 38, 32), (3, 32, 32), (3, 32, 160), (3, 32, 32), (3, 32, 32),
     )  # fmt: skip
     for n, (_, array) in enumerate(images.values()):
         np.testing.assert_array_equal(store[n].array, resize_shorter(array, 32))
@@ -117,21 +117,11 @@ def test_resizing_does_not_depend_on_layout_or_threads():
         torch.set_num_threads(threads)
 
 
-def test_long_items_are_cropped_about_their_centre():
+def test_long_items_are_kept_whole():
     pixels = np.zeros((3, 10, 100), np.uint8)
     pixels[:, :, 40:60] = 200
-    np.testing.assert_array_equal(resize_shorter(pixels, 10), np.full((3, 10, 20), 200))
-
-
-def test_center_crops(tmp_path, array_source, photographs):
-    images = {f"{n}": ("a", p) for n, p in enumerate(photographs(3, 32, 48))}
-    store = build(array_source(images), tmp_path).store
-    crops = store.center_crops([2, 0], 24)
-    assert crops.shape == (2, 3, 24, 24)
-    assert crops.dtype == torch.uint8
-    np.testing.assert_array_equal(crops[0].numpy(), store[2].array[:, 4:28, 12:36])
-    with pytest.raises(ArgumentError, match="1 to 32"):
-        store.center_crops([0], 33)
+    assert resize_shorter(pixels[:, :, 30:], 10).shape == (3, 10, 70)
+    assert resize_shorter(pixels, 10).shape == (3, 8, 80)  # `MAX_ASPECT`
 
 
 def test_a_cache_is_opened_again_until_a_file_changes(files, tmp_path, monkeypatch):

@@ -41,11 +41,11 @@ from striate.errors import ArgumentError, DataError, StorageError
 from striate.files import storage_error, user_cache_folder
 from striate.progress import Progress
 
-DECODER_VERSION: Final = 2
+DECODER_VERSION: Final = 3
 """A number to be raised when decoding or resizing gives other pixels: old caches are then left."""
 
-MAX_ASPECT: Final = 2
-"""The most times that an item's longer side may be its shorter one; the rest is cropped."""
+MAX_ASPECT: Final = 8
+"""The longer side of a stored item is at most so many times the size asked for its shorter side."""
 
 _MAGIC: Final = b"striate1"
 _FOOTER: Final = struct.Struct("<QQII8s")  # bytes of pixels, bytes of index, their CRC-32s, magic
@@ -77,8 +77,9 @@ _INDEX: Final = TypeAdapter(_Index)
 class PixelStore(Store):
     """Decoded images, each of its own shape (channels, height, width) and type, mostly uint8.
 
-    Each was resized, up or down, to a shorter side of `size`; a longer side of more than twice
-    that is cropped about its centre. Readings are read-only views of the mapped file.
+    Each was resized as a whole, up or down, to a shorter side of `size`, and further down where
+    its longer side would be more than `MAX_ASPECT` times that. Readings are read-only views of the
+    mapped file.
 
     Args:
         path: A complete cache file.
@@ -160,18 +161,6 @@ class PixelStore(Store):
             duplicate_groups=duplicate_groups(self._index.sha256s, thumbnails),
         )
 
-    def center_crops(
-        self, indices: Sequence[int] | NDArray[np.int64], size: int
-    ) -> UInt8[Tensor, "n c size size"]:
-        """The square of that side about the centre of each item, of items in uint8.
-
-        Raises:
-            ArgumentError: The store's items are smaller.
-        """
-        if not 1 <= size <= self.size:
-            raise ArgumentError(f"size={size}", why=f"crops are 1 to {self.size} pixels here")
-        return torch.stack([center_crop(self.view(int(i)), size) for i in indices])
-
     def view(self, index: int) -> UInt8[Tensor, "c h w"]:
         """The uint8 pixels of an item as a tensor on the mapped file, which must not be written."""
         return self._tensor[self._places[index]].view(self.shapes[index])
@@ -207,30 +196,42 @@ def resize_shorter(array: NDArray[Any], size: int) -> NDArray[Any]:
     """Resize (channels, height, width) to a shorter side of `size`, antialiased.
 
     The cache and prediction both call this, so that a network sees the same pixels in both. The
-    aspect is kept up to `MAX_ASPECT`; a longer item is first cropped about its centre. Small
-    items are enlarged.
+    aspect is kept, and nothing is cropped. Small items are enlarged; very long ones are reduced
+    until their longer side is `MAX_ASPECT` times the size.
     """
     _, height, width = array.shape
-    longest = MAX_ASPECT * min(height, width)
-    top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
-    array = array[:, top : top + longest, left : left + longest]
-    _, height, width = array.shape
-    shorter = min(height, width)
-    target = (round(height * size / shorter), round(width * size / shorter))
+    shorter, longer = sorted((height, width))
+    wanted, given = (size, shorter)
+    if longer > MAX_ASPECT * shorter:
+        wanted, given = MAX_ASPECT * size, longer
+    target = tuple(max(1, round(side * wanted / given)) for side in (height, width))
     if target == (height, width):
         return np.ascontiguousarray(array)
     if not array.flags.writeable or min(array.strides) < 0:  # torch takes neither
         array = array.copy()
-    # uint8 all the way: torch then resizes in integers, the same on any number of threads.
     deep = array.dtype != np.uint8
-    pixels = torch.from_numpy(array.astype(np.float32) if deep else array)[None]
-    resized = F.interpolate(pixels, size=target, mode="bilinear", antialias=True)[0]
-    result: NDArray[Any] = resized.contiguous().numpy()
+    pixels = torch.from_numpy(array.astype(np.float32) if deep else array)
+    result: NDArray[Any] = resized(pixels, target).contiguous().numpy()
     if array.dtype.kind == "f" or not deep:
         return result
     bounds = np.iinfo(array.dtype)
     rounded: NDArray[Any] = np.rint(result).clip(bounds.min, bounds.max).astype(array.dtype)
     return rounded
+
+
+def resized(pixels: Shaped[Tensor, "c h w"], target: tuple[int, ...]) -> Shaped[Tensor, "c H W"]:
+    """An image of another height and width, antialiased; itself where they are the same.
+
+    Pixels stay uint8 all the way: torch resizes them in integers, the same on any number of
+    threads.
+
+    Args:
+        pixels: Values in uint8 or float32.
+        target: The height and the width wanted.
+    """
+    if pixels.shape[1:] == target:
+        return pixels
+    return F.interpolate(pixels[None], size=target, mode="bilinear", antialias=True)[0]
 
 
 def center_crop(pixels: Shaped[Tensor, "c h w"], size: int) -> Shaped[Tensor, "c size size"]:

@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.data.randomness import Draws
+from striate.data.stores.pixels import resized
 from striate.errors import ArgumentError
+from striate.kinds.image.framing import fitted
 from striate.kinds.image.symmetry import apply_symmetry
 
 _GREY: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
@@ -35,8 +37,10 @@ class AugmentPolicy:
     """What may happen to an image.
 
     Attributes:
-        crop_scale: bounds of the crop's area over the image's; None takes the centred square.
-        crop_ratio: bounds of the crop's width over its height, where it is random.
+        crop_scale: bounds of the crop's area over the image's; None takes the centred square, or
+            the whole image where it is fitted into a frame.
+        crop_ratio: bounds of the crop's width over its height, where it is random; where it is
+            fitted into a frame, over the width over height of the image.
         horizontal_flip: mirror left and right in half of the cases.
         vertical_flip: mirror top and bottom in half of the cases.
         dihedral: one of the 8 symmetries of the square, each as often; not with the flips.
@@ -90,23 +94,29 @@ def augment(
     pixels: Sequence[Shaped[Tensor, "c h w"]] | Shaped[Tensor, "n c h w"],
     draws: Draws,
     policy: AugmentPolicy,
-    out_size: int,
-) -> Shaped[Tensor, "n c out_size out_size"]:
+    out_size: int | tuple[int, int],
+    fill: Shaped[Tensor, " c"] | None = None,
+) -> Shaped[Tensor, "n c height width"]:
     """A random variant of each image; the inputs stay as they are.
 
     Args:
         pixels: Images, uint8 or float32, each of its own height and width. Changes of colour are
             for uint8 alone.
         draws: Random numbers of the images, the only source of chance.
-        policy: What may happen.
-        out_size: Side of the results, in pixels.
+        policy: What may happen. Transpositions are for squares alone.
+        out_size: Side of the results in pixels, or their height and width.
+        fill: What is beside an image that is fitted into the frame with its aspect kept, for each
+            channel; None where the crop is stretched to the whole frame.
     """
+    frame = (out_size, out_size) if isinstance(out_size, int) else out_size
     named = dict(zip(_DRAWS, draws.uniforms(len(_DRAWS)).T, strict=True))
-    out = torch.empty(len(pixels), pixels[0].shape[0], out_size, out_size, dtype=pixels[0].dtype)
+    out = torch.empty(len(pixels), pixels[0].shape[0], *frame, dtype=pixels[0].dtype)
     symmetry = _symmetries(policy, named)
     for n, image in enumerate(pixels):
-        crop = _crop(image, policy, {name: column[n] for name, column in named.items()})
-        out[n] = apply_symmetry(_resized(crop, out_size), int(symmetry[n]))
+        chance = {name: column[n] for name, column in named.items()}
+        crop = _crop(image, policy, chance, whole=fill is not None)
+        framed = resized(crop, frame) if fill is None else fitted(crop, frame, fill)
+        out[n] = apply_symmetry(framed, int(symmetry[n]))
     if policy.rotation:
         out = _rotated(out, (2 * named["angle"] - 1) * policy.rotation)
     if policy.brightness or policy.contrast or policy.saturation:
@@ -117,20 +127,29 @@ def augment(
 
 
 def crop_box(
-    height: int, width: int, policy: AugmentPolicy, draws: dict[str, float]
+    height: int, width: int, policy: AugmentPolicy, draws: dict[str, float], *, whole: bool = False
 ) -> tuple[int, int, int, int]:
     """(top, left, height, width) of the part of an image to look at.
 
     A random box is drawn in area and in the logarithm of its ratio, and cut to the image where it
     does not fit. (Inception's way, drawing again up to ten times, would need numbers without end.)
+
+    Args:
+        height: Height of the image.
+        width: Width of the image.
+        policy: What may happen.
+        draws: Numbers from 0 to 1 by name.
+        whole: Whether the part is fitted into a frame, so that it has about the image's own aspect.
     """
+    if policy.crop_scale is None and whole:
+        return 0, 0, height, width
     if policy.crop_scale is None:
         side = min(height, width)
         return (height - side) // 2, (width - side) // 2, side, side
     low, high = policy.crop_scale
     area = (low + (high - low) * draws["area"]) * height * width
     flattest, widest = policy.crop_ratio
-    ratio = flattest * (widest / flattest) ** draws["ratio"]
+    ratio = flattest * (widest / flattest) ** draws["ratio"] * (width / height if whole else 1)
     box_height = min(height, max(1, round(math.sqrt(area / ratio))))
     box_width = min(width, max(1, round(math.sqrt(area * ratio))))
     top = int(draws["top"] * (height - box_height + 1))
@@ -139,16 +158,10 @@ def crop_box(
 
 
 def _crop(
-    image: Shaped[Tensor, "c h w"], policy: AugmentPolicy, draws: dict[str, float]
+    image: Shaped[Tensor, "c h w"], policy: AugmentPolicy, draws: dict[str, float], *, whole: bool
 ) -> Shaped[Tensor, "c box_h box_w"]:
-    top, left, height, width = crop_box(image.shape[1], image.shape[2], policy, draws)
+    top, left, height, width = crop_box(image.shape[1], image.shape[2], policy, draws, whole=whole)
     return image[:, top : top + height, left : left + width]
-
-
-def _resized(crop: Shaped[Tensor, "c h w"], size: int) -> Shaped[Tensor, "c size size"]:
-    if crop.shape[1:] == (size, size):
-        return crop
-    return F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
 
 
 def _symmetries(policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]) -> NDArray[np.int64]:
@@ -161,13 +174,16 @@ def _symmetries(policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]) ->
 
 
 def _rotated(
-    pixels: Shaped[Tensor, "n c s s"], degrees: NDArray[np.float64]
-) -> Shaped[Tensor, "n c s s"]:
+    pixels: Shaped[Tensor, "n c h w"], degrees: NDArray[np.float64]
+) -> Shaped[Tensor, "n c h w"]:
     """Each image turned about its centre, counter-clockwise."""
     angle = torch.from_numpy(np.deg2rad(degrees)).float()
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     # The grid says where each output pixel is read, so it turns the other way; y points down.
-    theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+    # Both axes of the grid run from -1 to 1, however high and wide the image is.
+    flat = pixels.shape[2] / pixels.shape[3]
+    rows = [[cos, -sin * flat, zero], [sin / flat, cos, zero]]
+    theta = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
     turned = F.grid_sample(
         pixels.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
@@ -176,8 +192,8 @@ def _rotated(
 
 
 def _recoloured(
-    pixels: UInt8[Tensor, "n c s s"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
-) -> UInt8[Tensor, "n c s s"]:
+    pixels: UInt8[Tensor, "n c h w"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
+) -> UInt8[Tensor, "n c h w"]:
     """Brightness, then contrast, then saturation, as one affine map of each image's colours."""
     n, channels = pixels.shape[:2]
     brightness, contrast, saturation = (
@@ -201,15 +217,15 @@ def _grey_weights(channels: int) -> Float[Tensor, " c"]:
 
 
 def _erase(
-    pixels: Shaped[Tensor, "n c s s"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
+    pixels: Shaped[Tensor, "n c h w"], policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]
 ) -> None:
-    size = pixels.shape[-1]
+    height, width = pixels.shape[2:]
     low, high = _ERASED_AREA
-    sides = np.sqrt(low + (high - low) * draws["erased_area"]) * size
+    sides = np.sqrt(low + (high - low) * draws["erased_area"]) * math.sqrt(height * width)
     for n in np.flatnonzero(draws["erase"] < policy.erasing):
-        side = max(1, round(sides[n]))
-        top = int(draws["erased_top"][n] * (size - side + 1))
-        left = int(draws["erased_left"][n] * (size - side + 1))
+        side = min(max(1, round(sides[n])), height, width)
+        top = int(draws["erased_top"][n] * (height - side + 1))
+        left = int(draws["erased_left"][n] * (width - side + 1))
         mean = pixels[n].float().mean((1, 2), keepdim=True)
         mean = mean if pixels.is_floating_point() else _to_uint8(mean)
         pixels[n, :, top : top + side, left : left + side] = mean

@@ -1,4 +1,4 @@
-"""Images as inputs: one square size, normalized as the weights or the training images want it.
+"""Images as inputs: one height and width, normalized as the weights or the training images want it.
 
 8-bit RGB images (photos) are normalized as the network's weights want it. Images of any other number
 of channels, or of values of more than 8 bits, are normalized by the mean and the standard deviation
@@ -8,7 +8,7 @@ of each channel over the training images.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -21,9 +21,19 @@ from striate.data.randomness import Draws
 from striate.data.readers.image import grey_to_uint8
 from striate.data.readers.image_array import EIGHT_BIT, STORED
 from striate.data.source import Reading, UnreadableItem
-from striate.data.stores.pixels import center_crop, resize_shorter
+from striate.data.stores.pixels import resize_shorter
 from striate.errors import UnknownNameError
 from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment
+from striate.kinds.image.framing import (
+    CROP,
+    FRAMINGS,
+    RECTANGLE,
+    Shapes,
+    cropped,
+    fill_of,
+    fitted,
+    frame_of,
+)
 from striate.kinds.image.survey import PHOTO, Survey, is_deep_grey
 from striate.kinds.image.symmetry import SYMMETRIES, apply_symmetry, views_of
 from striate.kinds.inputs import ExportedInput, Inputs
@@ -38,13 +48,19 @@ _POLICIES: Final = {
 }
 """Name of the augmentation that suits a set of symmetries."""
 
+_OPTIONS: Final = ("size", "symmetry", "framing")
+
+_WHOLE_CROP: Final = (0.7, 1.0)
+"""Share of a whole image that augmentation shows: what matters may lie at its edge."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInputs(Inputs[Tensor]):
-    """Central squares of images.
+    """Images in one frame: their central squares, or all of them with the rest filled.
 
     Attributes:
-        size: Side of the square in pixels.
+        size: Side of the square in pixels, and the shorter side at which images are kept; a
+            rectangle has about as many pixels as the square.
         channels: Channels of an image.
         dtype: Type of the values as stored: "uint8", "uint16", "int16" or "float32".
         mean: Mean of each channel that normalizes: of photos in units of a full scale of 1, of
@@ -53,11 +69,14 @@ class ImageInputs(Inputs[Tensor]):
         value_range: Smallest and largest value of the training images; of photos 0 and 255.
         averaged: Set of symmetries whose outputs are averaged in prediction.
         symmetry: Set of symmetries that augmentation draws from.
+        framing: What is seen of an image: "crop", "pad" or "rectangle"; see
+            `striate.kinds.image.framing`.
+        frame: Height and width of the input; None for the square of `size`.
+        shapes: Heights and widths of the training images; not kept in the run.
     """
 
     batch_size: ClassVar[int | None] = 8
     folds: ClassVar[bool] = True
-    sets: ClassVar[Mapping[str, tuple[int, ...]]] = SYMMETRIES
 
     size: int
     channels: int = 3
@@ -67,33 +86,77 @@ class ImageInputs(Inputs[Tensor]):
     value_range: tuple[float, float] = (0.0, 255.0)
     averaged: str = "identity"
     symmetry: str = "mirror"
+    framing: str = CROP
+    frame: tuple[int, int] | None = None
+    shapes: Shapes = field(default_factory=Shapes)
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
         """The inputs of the size that was chosen; what normalizes photos belongs to the weights.
 
         Raises:
-            UnknownNameError: Images have no such option.
+            UnknownNameError: Images have no such option, or no such framing.
             DataError: The images have different numbers of channels, or 8-bit and other values.
         """
         for name in options:
-            if name not in ("size", "symmetry"):
-                raise UnknownNameError("option of images", name, ("size", "symmetry"))
+            if name not in _OPTIONS:
+                raise UnknownNameError("option of images", name, _OPTIONS)
         survey = Survey()
         for reading in readings:
             survey.add(reading.array)
         size, (channels, dtype) = int(options["size"]), survey.format()
-        if (channels, dtype) == PHOTO:
-            return cls(size=size)
-        mean, std = survey.moments()
-        return cls(
-            size=size,
-            channels=channels,
-            dtype=dtype,
-            mean=mean,
-            std=std,
-            value_range=survey.value_range(),
-        )
+        inputs = cls(size=size, shapes=survey.shapes())
+        if (channels, dtype) != PHOTO:
+            mean, std = survey.moments()
+            inputs = replace(
+                inputs,
+                channels=channels,
+                dtype=dtype,
+                mean=mean,
+                std=std,
+                value_range=survey.value_range(),
+            )
+        return inputs.with_framing(options.get("framing", CROP))
+
+    def with_framing(self, framing: str) -> Self:
+        """The inputs that show this much of an image.
+
+        Raises:
+            UnknownNameError: There is no such framing.
+        """
+        if framing not in FRAMINGS:
+            raise UnknownNameError("framing", framing, FRAMINGS)
+        frame = frame_of(framing, self.size, self.shapes.aspect)
+        square = frame == (self.size, self.size)
+        return replace(self, framing=framing, frame=None if square else frame)
+
+    def framings(self) -> Mapping[str, Self]:
+        """The central square alone where it shows nearly all; otherwise the whole image too."""
+        names = (CROP,) if self.shapes.square_enough else FRAMINGS
+        ways = {name: self.with_framing(name) for name in names}
+        # Where the median image is about square, the rectangle is the square of `pad`.
+        return {name: way for name, way in ways.items() if name != RECTANGLE or not way.is_square}
+
+    @property
+    def space(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self.frame or (self.size, self.size)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether the input is as high as wide."""
+        return self.space[0] == self.space[1]
+
+    @property
+    def sets(self) -> Mapping[str, tuple[int, ...]]:
+        """All sets for a square; a rectangle cannot be transposed."""
+        if self.is_square:
+            return SYMMETRIES
+        return {name: numbers for name, numbers in SYMMETRIES.items() if max(numbers) < 4}
+
+    def details(self) -> Mapping[str, str]:
+        """The framing, and the share of the pixels that it shows."""
+        return {"framing": self.framing, "pixels seen": self.shapes.seen(self.framing)}
 
     @property
     def is_photo(self) -> bool:
@@ -102,12 +165,12 @@ class ImageInputs(Inputs[Tensor]):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(channels, size, size)."""
-        return (self.channels, self.size, self.size)
+        """(channels, height, width)."""
+        return (self.channels, *self.space)
 
     @property
     def read_size(self) -> int:
-        """The side of the square."""
+        """The shorter side at which images are kept."""
         return self.size
 
     @property
@@ -116,7 +179,7 @@ class ImageInputs(Inputs[Tensor]):
         return {"values": np.array(EIGHT_BIT if self.is_photo else STORED)}
 
     def checked(self, reading: Reading) -> Reading:
-        """The image resized to a shorter side of `size`, by the code that fills the cache.
+        """What the network sees of an image, which is resized by the code that fills the cache.
 
         Raises:
             UnreadableItem: It has another number of channels, or 8-bit values where the model takes
@@ -124,27 +187,27 @@ class ImageInputs(Inputs[Tensor]):
         """
         self._check(reading.array)  # before the work of resizing
         pixels = self._values(resize_shorter(reading.array, self.size))
-        return replace(reading, array=center_crop(pixels, self.size).numpy())
+        return replace(reading, array=self._framed(pixels).numpy())
 
-    def inputs(self, readings: Sequence[Reading]) -> Shaped[Tensor, "n c s s"]:
-        """The central squares: uint8 of 8-bit images, otherwise the values as float32.
+    def inputs(self, readings: Sequence[Reading]) -> Shaped[Tensor, "n c h w"]:
+        """What is seen of the images: uint8 of 8-bit images, otherwise the values as float32.
 
         Raises:
             UnreadableItem: See `checked`.
         """
-        return torch.stack([center_crop(self._values(r.array), self.size) for r in readings])
+        return torch.stack([self._framed(self._values(reading.array)) for reading in readings])
 
-    def augmented(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c s s"]:
+    def augmented(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c h w"]:
         """Random variants, of the type of `inputs`; colours are changed of photos alone."""
         pixels = [self._values(reading.array) for reading in readings]
-        return augment(pixels, draws, self._policy, self.size)
+        return augment(pixels, draws, self._policy, self.space, self._fill)
 
-    def copy_of(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c s s"]:
+    def copy_of(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c h w"]:
         """A variant with its own crop and colours; the copies go through the symmetries in turn."""
         policy = replace(self._policy, dihedral=False, horizontal_flip=False, vertical_flip=False)
         pixels = [self._values(reading.array) for reading in readings]
         numbers = SYMMETRIES[self.symmetry]
-        varied = augment(pixels, draws, policy, self.size)
+        varied = augment(pixels, draws, policy, self.space, self._fill)
         return apply_symmetry(varied, numbers[draws.epoch % len(numbers)])
 
     def for_network(self, network: Network) -> Self:
@@ -167,7 +230,7 @@ class ImageInputs(Inputs[Tensor]):
         """The inputs whose outputs are averaged over a set of symmetries."""
         return replace(self, averaged=symmetry)
 
-    def normalized(self, inputs: Tensor) -> Float[Tensor, "n c s s"]:
+    def normalized(self, inputs: Tensor) -> Float[Tensor, "n c h w"]:
         """What `inputs` gives, each channel with a mean of about 0 and a deviation of about 1."""
         return self._preprocessing.normalize(inputs)
 
@@ -181,20 +244,30 @@ class ImageInputs(Inputs[Tensor]):
 
     @property
     def exported(self) -> ExportedInput:
-        """Pixels of the central square."""
-        square = f"the image's shorter side resized to {self.size}, the middle square"
+        """Pixels of what is seen of an image."""
+        dtype = torch.uint8 if self.dtype == "uint8" else torch.float32
+        seen = f"the image's shorter side resized to {self.size}, the middle square"
+        details: dict[str, Any] = {"framing": self.framing}
+        if self.framing != CROP:
+            fill = fill_of(self._mean_colour, dtype).tolist()
+            height, width = self.space
+            seen = (
+                f"the image's shorter side resized to {self.size}, then the whole image scaled to "
+                f"fit into the middle of {height} x {width}, the rest filled with {fill}"
+            )
+            details["fill"] = fill
         if self.is_photo:
-            means = f"0 to 255; {square}"
-            return ExportedInput(name="pixels", means=means, dtype=torch.uint8)
+            means = f"0 to 255; {seen}"
+            return ExportedInput(name="pixels", means=means, dtype=dtype, details=details)
         return ExportedInput(
             name="pixels",
-            means=f"{self.dtype} values as stored, channels first; {square}",
-            dtype=torch.uint8 if self.dtype == "uint8" else torch.float32,
-            details={"stored": self.dtype, "value_range": list(self.value_range)},
+            means=f"{self.dtype} values as stored, channels first; {seen}",
+            dtype=dtype,
+            details={**details, "stored": self.dtype, "value_range": list(self.value_range)},
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Format, size, normalization and the symmetries averaged in prediction."""
+        """Format, size, framing, normalization and the symmetries averaged in prediction."""
         return {
             "channels": self.channels,
             "dtype": self.dtype,
@@ -203,11 +276,14 @@ class ImageInputs(Inputs[Tensor]):
             "std": self.std,
             "image_size": self.size,
             "symmetry": self.averaged,
+            "framing": self.framing,
+            "frame": self.frame,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The inputs that `to_json` wrote."""
+        """The inputs that `to_json` wrote; a run without a framing saw the central square."""
+        frame = document.get("frame")
         return cls(
             size=document["image_size"],
             channels=len(document["mean"]),
@@ -216,15 +292,43 @@ class ImageInputs(Inputs[Tensor]):
             mean=tuple(document["mean"]),
             std=tuple(document["std"]),
             averaged=document["symmetry"],
+            framing=document.get("framing", CROP),
+            frame=None if frame is None else (int(frame[0]), int(frame[1])),
         )
 
     @property
     def _policy(self) -> AugmentPolicy:
         policy = POLICIES[_POLICIES[self.symmetry]]
+        if self.framing != CROP and policy.crop_scale is not None:
+            policy = replace(policy, crop_scale=_WHOLE_CROP)
+        if policy.dihedral and not self.is_square:
+            policy = replace(policy, dihedral=False, horizontal_flip=True, vertical_flip=True)
         if self.is_photo:
             return policy
         # What is a change of light in a photo would be another measurement here.
         return replace(policy, brightness=0.0, contrast=0.0, saturation=0.0)
+
+    @property
+    def _mean_colour(self) -> tuple[float, ...]:
+        """The mean of each channel in the values of an image.
+
+        Of photos it is ImageNet's and not that of the network's normalization, so that features are
+        made of the same pixels whatever network they are for.
+        """
+        return tuple(255 * mean for mean in IMAGENET.mean) if self.is_photo else self.mean
+
+    @property
+    def _fill(self) -> Shaped[Tensor, " c"] | None:
+        """What is beside a whole image, as its values are computed with; None for a crop."""
+        if self.framing == CROP:
+            return None
+        dtype = torch.uint8 if self.dtype == "uint8" else torch.float32
+        return fill_of(self._mean_colour, dtype)
+
+    def _framed(self, pixels: Shaped[Tensor, "c height width"]) -> Shaped[Tensor, "c h w"]:
+        """What the network sees of an image; of what it saw before, the same."""
+        fill = self._fill
+        return cropped(pixels, self.size) if fill is None else fitted(pixels, self.space, fill)
 
     @property
     def _preprocessing(self) -> Preprocessing:

@@ -37,7 +37,11 @@ class ImageKind(Kind):
     name = "image"
     nouns = ("image", "images")
     inputs_type = ImageInputs
-    named_options: ClassVar[Mapping[str, str]] = {"image_size": "size", "symmetry": "symmetry"}
+    named_options: ClassVar[Mapping[str, str]] = {
+        "image_size": "size",
+        "symmetry": "symmetry",
+        "framing": "framing",
+    }
 
     def choose(
         self, source: Source, options: Mapping[str, Any]

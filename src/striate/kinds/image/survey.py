@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import DataError
+from striate.kinds.image.framing import Shapes
 
 PHOTO: Final = (3, "uint8")
 """Channels and type of 8-bit RGB."""
@@ -59,10 +60,11 @@ def common_format(counts: Mapping[tuple[int, str], int], name: str = "") -> tupl
 
 
 class Survey:
-    """Counts, moments and range of the values of images that are seen one by one."""
+    """Counts, shapes, and moments and range of the values, of images that are seen one by one."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[int, str]] = Counter()
+        self._sizes: list[tuple[int, int]] = []
         self._pixels = 0
         self._sums: NDArray[np.float64] = np.zeros(0)
         self._squares: NDArray[np.float64] = np.zeros(0)
@@ -73,6 +75,7 @@ class Survey:
         """Take account of an image, (channels, height, width)."""
         key = (len(array), str(array.dtype))
         self._counts[key] += 1
+        self._sizes.append((array.shape[1], array.shape[2]))
         if key == PHOTO or len(array) != next(iter(self._counts))[0]:
             return  # its values are not asked for, or the format will be refused
         values = array.reshape(len(array), -1).astype(np.float64)
@@ -88,6 +91,10 @@ class Survey:
     def format(self) -> tuple[int, str]:
         """Channels and type of values; see `common_format`."""
         return common_format(self._counts)
+
+    def shapes(self) -> Shapes:
+        """What is known of their heights and widths."""
+        return Shapes.of(self._sizes)
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel; 1 for a channel that is constant."""

@@ -1,4 +1,7 @@
-"""The 8 symmetries of a square image, and the sets of them under which labels may not change."""
+"""The 8 symmetries of a square image, and the sets of them under which labels may not change.
+
+The first 4 are those of any rectangle.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ SYMMETRIES: Final = {
 
 
 def apply_symmetry(
-    images: Shaped[Tensor, "*batch s s"], number: int
-) -> Shaped[Tensor, "*batch s s"]:
+    images: Shaped[Tensor, "*batch h w"], number: int
+) -> Shaped[Tensor, "*batch H W"]:
     """The images under symmetry `number` (0 to 7); an exact index operation."""
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if number & bit]
     images = images.flip(axes) if axes else images
     return images.transpose(-1, -2) if number & 4 else images
 
 
-def views_of(images: Shaped[Tensor, "*batch s s"], symmetry: str) -> list[Tensor]:
+def views_of(images: Shaped[Tensor, "*batch h w"], symmetry: str) -> list[Tensor]:
     """The images under every member of a set of symmetries.
 
     Raises:
