@@ -105,8 +105,14 @@ def check(
     )
     check_parts(dataset)
     inputs = kind.inputs_type.fitted(dataset.store.each(dataset.indices("train")), chosen)
+    inputs = inputs.with_conventions(source.conventions)
+    details = {
+        "kind": kind.name,
+        "shape": " x ".join(map(str, inputs.input_shape)),
+        **inputs.details(),
+    }
     return Checked(
         dataset=dataset,
-        choices={choice.topic: choice.choice for choice in choices},
+        choices={**{choice.topic: choice.choice for choice in choices}, **details},
         notes=inputs.notes(),
     )

@@ -123,6 +123,18 @@ class Inputs(ABC, Generic[B]):
         """The inputs that `to_json` wrote; JSON has lists where the fields are tuples."""
         return cls(**{name: _with_tuples(value) for name, value in document.items()})
 
+    def with_conventions(self, conventions: Mapping[str, Any]) -> Self:
+        """The inputs that read later items by what was decided of the training items.
+
+        Args:
+            conventions: `Source.conventions` of the data.
+        """
+        return self
+
+    def details(self) -> Mapping[str, str]:
+        """Facts of how items become inputs, by name, for the report and for `check`."""
+        return {}
+
     @property
     def read_size(self) -> int | None:
         """Shorter side in pixels that is wanted of an item when it is read; None for all."""
