@@ -26,7 +26,7 @@ from striate.errors import UnknownNameError
 from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment
 from striate.kinds.image.survey import PHOTO, Survey, is_deep_grey
 from striate.kinds.image.symmetry import SYMMETRIES, apply_symmetry, views_of
-from striate.kinds.inputs import ExportedInput, Inputs
+from striate.kinds.inputs import ExportedInput, Inputs, number_option
 from striate.models import Network
 from striate.weights.preprocessing import IMAGENET, Preprocessing
 
@@ -88,7 +88,10 @@ class ImageInputs(Inputs[Tensor]):
         survey = Survey()
         for reading in readings:
             survey.add(reading.array)
-        size, (channels, dtype) = int(options["size"]), survey.format()
+        size, (channels, dtype) = (
+            int(number_option(options, "size", 0, 1, whole=True)),
+            survey.format(),
+        )
         if (channels, dtype) == PHOTO:
             return cls(size=size, scales=survey.deep_scales())
         mean, std = survey.moments()
