@@ -137,7 +137,7 @@ class ImageInputs(Inputs[Tensor]):
     def details(self) -> Mapping[str, str]:
         """The channels and the values of the images, and how arrays are read."""
         low, high = self.value_range
-        channels = "8-bit RGB" if self.is_photo else f"{self.channels} channels of {self.dtype}"
+        channels = "8-bit RGB" if self.is_photo else f"{self.dtype} in {self.channels} channels"
         whites = [
             f"{scale:g} of {what} is white"
             for scale, what in zip(self.scales, ("whole numbers", "floats"), strict=True)
