@@ -10,6 +10,7 @@ if typing.TYPE_CHECKING:
     from striate.estimators import Classifier as Classifier
     from striate.estimators import Regressor as Regressor
     from striate.fitting.fit import fit as fit
+    from striate.kinds.reading import read as read
     from striate.models import create_model as create_model
     from striate.models import list_models as list_models
     from striate.run.run import Run as Run
@@ -25,6 +26,7 @@ _HOMES: typing.Final = {
     "fit": "striate.fitting.fit",
     "list_models": "striate.models",
     "load": "striate.run.run",
+    "read": "striate.kinds.reading",
     "receptive_field": "striate.analysis",
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "fit",
     "list_models",
     "load",
+    "read",
     "receptive_field",
 ]
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,15 +24,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from striate.data.folder_walk import few
 from striate.data.layouts.arrays import ArraySource, axes_of_items, kind_of_array
 from striate.data.unlabelled import Batch
 from striate.errors import DataError
 from striate.fitting.fit import fit
 from striate.fitting.options import with_options
+from striate.run.folder import RUN
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
 
 _NOT_TAKEN = ("resume",)
+
+_MISSING: Final = frozenset(("", "nan", "NaN", "NaT", "NA", "<NA>", "None"))
+"""What labels that are missing are as text."""
 
 C = TypeVar("C", bound="type[_Estimator]")
 
@@ -51,6 +58,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     """What the estimators share: options, the run and its folder."""
 
     run_: Run
+    _run_files: dict[str, bytes]
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
@@ -79,34 +87,47 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     def _fit(self, items: NDArray[Any], labels: Sequence[str] | None, targets: Any) -> Self:
         options = {name: getattr(self, name) for name in _defaults()}
         options["options"] = self.options or {}
-        if self.out is None:
-            options["out"] = self._own_folder()
+        options["out"] = self._own_folder() if self.out is None else _unused(Path(self.out))
         kind = kind_of_array(items) if self.kind == "auto" else self.kind
         self.run_ = fit(ArraySource(items, labels, targets, kind=kind), progress=False, **options)
+        # The estimator outlives its folder, which a tidy system or a user may remove.
+        files = filter(Path.is_file, self.run_.folder.path.iterdir())
+        self._run_files = {path.name: path.read_bytes() for path in files}
         return self
 
     def _checked(self, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The items to train on and their answers; what is known of X's columns is kept."""
+        """The items to train on and their answers; what is known of X's columns is kept.
+
+        Items whose answer is missing are left out, with a warning.
+        """
         with _refusals():
-            answers = validate_data(self, y=y)
+            known = _known(y)
+            if not known.any():
+                raise DataError("not one item has an answer", why="all are None or NaN")
+            answers = validate_data(self, y=y if known.all() else _those(y, known))
             texts = _texts(X)
             items = self._numbers(X, reset=True) if texts is None else texts
-            check_consistent_length(items, answers)
+            check_consistent_length(items, answers if known.all() else known)
+        if not known.all():
+            _warn("have no answer (None or NaN) and are left out", np.flatnonzero(~known))
+            items = items[known]
         return items, answers
 
     def _predictions(self, X: Any) -> list[Prediction]:
+        """What is predicted for each item, in order; a warning names those that are unreadable."""
         check_is_fitted(self, "run_")
         with _refusals():
             texts = _texts(X)
             items = self._numbers(X, reset=False) if texts is None else texts
         if not len(items):
             return []
+        if not (self.run_.folder.path / RUN).is_file():
+            self._restore()
         found = self.run_.predict([Batch(items)], progress=False)
-        unreadable = [prediction for prediction in found if prediction.reason]
+        unreadable = [place for place, prediction in enumerate(found) if prediction.reason]
         if unreadable:
-            raise DataError(
-                f"item {unreadable[0].item} cannot be used", why=unreadable[0].reason or ""
-            )
+            reason = found[unreadable[0]].reason
+            _warn(f"cannot be used and have no answer, the first for: {reason}", unreadable)
         return found
 
     def _numbers(self, X: Any, *, reset: bool) -> NDArray[Any]:
@@ -116,7 +137,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
         if reset:
             self.__dict__.pop("n_features_in_", None)
         array: NDArray[Any] = validate_data(
-            self, X, reset=reset, allow_nd=True, ensure_2d=rows, ensure_min_samples=2 * reset
+            self,
+            X,
+            reset=reset,
+            allow_nd=True,
+            ensure_2d=rows,
+            ensure_min_samples=2 * reset,
+            # In prediction a row that is not finite costs its own answer and no other.
+            ensure_all_finite=reset,
         )
         return array
 
@@ -130,22 +158,21 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     def __getstate__(self) -> dict[str, Any]:
         """The state with the run's files, so that a copy or a pickle predicts on its own."""
         state: dict[str, Any] = dict(super().__getstate__())
-        run = state.pop("run_", None)
-        if run is not None:
-            state["_run_files"] = {
-                path.name: path.read_bytes() for path in run.folder.path.iterdir() if path.is_file()
-            }
+        state.pop("run_", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Put the run's files into a folder of the copy's own."""
-        files = state.pop("_run_files", None)
         super().__setstate__(state)
-        if files is not None:
-            folder = Path(self._own_folder())
-            for name, content in files.items():
-                (folder / name).write_bytes(content)
-            self.run_ = Run(folder, device=self.device)
+        if "_run_files" in state:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Write the run's files into a folder of the estimator's own, and open that."""
+        folder = Path(self._own_folder())
+        for name, content in self._run_files.items():
+            (folder / name).write_bytes(content)
+        self.run_ = Run(folder, device=self.device)
 
 
 @_documented
@@ -153,7 +180,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """`striate.fit` as a scikit-learn classifier.
 
     It works in a `Pipeline`, in `cross_val_score` and in `GridSearchCV`, can be cloned, copied and
-    pickled, and passes scikit-learn's own checks of estimators. Fitting holds out a part of the
+    pickled, and passes scikit-learn's own checks of estimators, but for one that wants a
+    prediction to be refused for a single NaN. Fitting holds out a part of the
     items for calibration and for an evaluation, as every fit does, so that each class needs a few
     items; neither sample weights nor more than one answer for an item are taken.
 
@@ -164,8 +192,10 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
             are 1 or 3 channels first or last and else for volumes, and five for volumes.
         {options}
 
-    Without `out` the run lies in a temporary folder, which is removed with the estimator.
-    `options=None`, the default here, is the same as `{}`.
+    Without `out` the run lies in a temporary folder, which is removed with the estimator. Where
+    `out` holds something already, as in a second fit or a grid search, the run is written to
+    `out-2`, `out-3` and so on. The estimator keeps what it needs of the run, so that it predicts
+    when the folder is gone. `options=None`, the default here, is the same as `{}`.
 
     Attributes:
         classes_: (classes,) the labels, sorted.
@@ -190,7 +220,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                 channels), uint8 or floats from 0 to 1; signals (n, time) or (n, channels, time);
                 volumes (n, depth, height, width) or (n, channels, depth, height, width); or n
                 SMILES.
-            y: (n,) labels: text, whole numbers or truth values.
+            y: (n,) or (n, 1) labels: text, whole numbers or truth values. Items whose label is
+                None or NaN are left out, with a warning.
 
         Raises:
             DataError: Shapes do not fit, values are not finite, a SMILES does not parse, labels
@@ -208,14 +239,29 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return self._fit(items, [f"{number:0{width}d}" for number in numbers], None)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """(n, classes) calibrated probabilities, columns in the order of `classes_`."""
-        found = [np.asarray(found.probabilities) for found in self._predictions(X)]
-        return np.stack(found) if found else np.empty((0, len(self.classes_)))
+        """(n, classes) calibrated probabilities, columns in the order of `classes_`.
+
+        The row of an item that cannot be used (NaN, a SMILES that does not parse) is NaN; a warning
+        says which and why.
+        """
+        rows = np.full((len(found := self._predictions(X)), len(self.classes_)), np.nan)
+        for row, prediction in zip(rows, found, strict=True):
+            if prediction.probabilities is not None:
+                row[:] = prediction.probabilities
+        return rows
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """(n,) the most probable label of each item."""
-        best = self.predict_proba(X).argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[best]
+        """(n,) the most probable label of each item.
+
+        That of an item which cannot be used (NaN, a SMILES that does not parse) is None, and the
+        array then holds objects; a warning says which and why.
+        """
+        probabilities = self.predict_proba(X)
+        missing = np.isnan(probabilities).any(axis=1)
+        labels: NDArray[Any] = self.classes_[np.where(missing, 0, probabilities.argmax(axis=1))]
+        if missing.any():
+            labels = labels.astype(object)
+            labels[missing] = None
         return labels
 
 
@@ -223,16 +269,19 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """`striate.fit` as a scikit-learn regressor.
 
-    It works where `Classifier` does. Of scikit-learn's own checks it passes all but one,
-    `check_regressors_no_decision_function`, which fits ten items of ten different values: these
-    are too few to train, to validate and to test.
+    It works where `Classifier` does. Of scikit-learn's own checks it passes all but two:
+    `check_regressors_no_decision_function` fits ten items of ten different values, which are too
+    few to train, to validate and to test, and `check_estimators_nan_inf` wants a prediction to be
+    refused for a single NaN.
 
     Args:
         kind: What an item is, as of `Classifier`.
         {options}
 
-    Without `out` the run lies in a temporary folder, which is removed with the estimator.
-    `options=None`, the default here, is the same as `{}`.
+    Without `out` the run lies in a temporary folder, which is removed with the estimator. Where
+    `out` holds something already, as in a second fit or a grid search, the run is written to
+    `out-2`, `out-3` and so on. The estimator keeps what it needs of the run, so that it predicts
+    when the folder is gone. `options=None`, the default here, is the same as `{}`.
 
     Attributes:
         n_features_in_: Number of columns, where X had two axes.
@@ -252,7 +301,8 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
         Args:
             X: Items as `Classifier.fit` takes them.
-            y: (n,) numbers.
+            y: (n,) or (n, 1) numbers. Items whose number is None or NaN are left out, with a
+                warning.
 
         Raises:
             DataError: Shapes do not fit, values are not finite, a SMILES does not parse, or there
@@ -267,7 +317,12 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         return self._fit(items, None, targets)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """(n,) the number predicted for each item, in the unit of the training targets."""
+        """(n,) the number predicted for each item, in the unit of the training targets.
+
+        That of an item which cannot be used (NaN, a SMILES that does not parse) is NaN; a warning
+        says which and why.
+        """
+        # NumPy makes NaN of None.
         return np.array([prediction.value for prediction in self._predictions(X)], np.float64)
 
 
@@ -275,6 +330,43 @@ def _defaults() -> dict[str, Any]:
     """The options that an estimator takes as they are, with their defaults."""
     declared = signature(_described).parameters.values()
     return {option.name: option.default for option in declared if option.name != "options"}
+
+
+def _unused(out: Path) -> Path:
+    """`out` where it is new or empty, or else the first of `out-2`, `out-3` and so on that is.
+
+    It is claimed at once, so that fits of a search that run side by side never share a folder.
+    """
+    names = chain([out.name], (f"{out.name}-{number}" for number in count(2)))
+    for folder in map(out.with_name, names):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not any(folder.iterdir()):
+                (folder / ".lock").touch(exist_ok=False)
+                return folder
+        except FileExistsError:
+            continue
+        except OSError:
+            return folder  # the fit says what is wrong with it
+    raise AssertionError("there are always more numbers")
+
+
+def _known(y: Any) -> NDArray[np.bool_]:
+    """Which of some answers are there, (n,); all where y is no column."""
+    answers = np.asarray(y)
+    if answers.dtype.kind not in "OfUT" or not (answers.ndim == 1 or answers.shape[1:] == (1,)):
+        return np.ones(1, np.bool_)
+    return np.array([str(value).strip() not in _MISSING for value in answers.ravel()], np.bool_)
+
+
+def _those(y: Any, known: NDArray[np.bool_]) -> NDArray[Any]:
+    """The answers that are there, of the type that they have without the others."""
+    return np.array(np.asarray(y).ravel()[known].tolist())
+
+
+def _warn(what: str, places: Sequence[int] | NDArray[np.int64]) -> None:
+    """Warn of some items by their places."""
+    warnings.warn(f"items {few([str(place) for place in places])} {what}", stacklevel=4)
 
 
 def _texts(X: Any) -> NDArray[np.str_] | None:

@@ -247,3 +247,44 @@ def test_nodes_come_with_their_graph() -> None:
     first, second = (source.read(item) for item in source.listing.items[:2])
     assert first.graph is second.graph and (first.node, second.node) == (0, 1)
     assert first.graph is not None and first.graph.array.shape == (34, 34)
+
+
+# --- one answer an input ---
+
+
+def answers(inputs: list, kind: str = "image") -> list[tuple[str, str]]:
+    source = open_inputs(inputs, kind)
+    read = read_all(source, source.listing.items, None, 1)
+    return [(item.id, answer.reason if isinstance(answer, Skip) else "") for item, answer in read]
+
+
+def test_what_cannot_be_read_has_its_place_and_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels(8, 8))))
+    (tmp_path / "b.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "c.png").write_bytes(encoded(Image.fromarray(pixels(8, 8))))
+    given = [tmp_path / "missing.png", tmp_path, None, np.zeros((2, 2, 2, 2, 2)), pixels(8, 8)]
+    found = answers(given)
+    assert [name for name, _ in found] == [
+        str(tmp_path / "missing.png"),
+        *(f"{tmp_path}/{name}.png" for name in "abc"),
+        "input 2",
+        "input 3",
+        "array 4",
+    ]
+    assert [bool(reason) for _, reason in found] == [True, False, True, False, True, True, False]
+    assert found[0][1] == "file not found" and "NoneType" in found[4][1]
+    assert "(2, 2, 2, 2, 2)" in found[5][1]
+
+
+def test_where_nothing_can_be_read_the_first_error_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read .*a.png: file not found"):
+        open_inputs([tmp_path / "a.png", tmp_path / "b.png"])
+
+
+def test_a_molecule_that_does_not_parse_keeps_its_place(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    path = tmp_path / "m.csv"
+    path.write_text("smiles\nCCO\nC(\nCC\n")
+    found = answers([path], "graph")
+    assert [name for name, _ in found] == [f"{path}[{name}]" for name in ("CCO", "C(", "CC")]
+    assert [bool(reason) for _, reason in found] == [False, True, False]

@@ -36,9 +36,10 @@ def predict(
     found = trained.predict(given, progress=Progress(quiet=json))
     readable = [prediction for prediction in found if prediction.reason is None]
     if csv is not None:
-        columns = ["item", *trained.task.columns(trained.classes)]
-        blank = [""] * (len(columns) - 1)
-        rows = [[p.item, *(trained.task.cells(p) if p.reason is None else blank)] for p in found]
+        columns = ["item", *trained.task.columns(trained.classes), "reason"]
+        blank = [""] * (len(columns) - 2)
+        cells = [trained.task.cells(p) if p.reason is None else blank for p in found]
+        rows = [[p.item, *row, p.reason or ""] for p, row in zip(found, cells, strict=True)]
         write_atomic(csv, csv_text(columns, rows).encode())
     if json:
         print_json({"predictions": [prediction.to_json() for prediction in found]})

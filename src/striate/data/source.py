@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -148,12 +149,15 @@ class Source(ABC):
         name: The data's name in messages and in the run folder (the path, `sample:solar-cells`).
         listing: The items, what was left out, and what a user should know.
         nouns: What one item and several are called, where the nouns of the kind say too little.
+        conventions: What was decided of all items before they are read (the order of the axes of
+            an array, its value of white), by name; fit for JSON.
     """
 
     kind: Kind
     name: str
     listing: Listing
     nouns: tuple[str, str] | None = None
+    conventions: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def read(self, item: Item, size: int | None = None) -> Reading:

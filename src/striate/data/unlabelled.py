@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -27,7 +27,17 @@ from striate.data.readers.reader import (
     suffixes_of,
 )
 from striate.data.samples.sample import PREFIX
-from striate.data.source import Decoding, Item, Listing, Note, Reading, Skip, Source, load_formats
+from striate.data.source import (
+    Decoding,
+    Item,
+    Listing,
+    MemorySource,
+    Note,
+    Reading,
+    Source,
+    UnreadableItem,
+    load_formats,
+)
 from striate.errors import DataError
 from striate.typing import Kind
 
@@ -43,13 +53,20 @@ class Batch:
     array: NDArray[Any] | Tensor
 
 
-Input: TypeAlias = "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch"
+@dataclass(frozen=True)
+class Alone:
+    """An array that is all that was given, and not one of a list: one item, or several."""
+
+    array: NDArray[Any] | Tensor
+
+
+Input: TypeAlias = "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch | Alone"
 """A file or a folder, the bytes of a file, an image, or an array of one item or of many."""
 
 
 def several(inputs: Iterable[Input] | Input) -> list[Input]:
     """Inputs as a list, also where there is one alone."""
-    alone = isinstance(inputs, str | PathLike | bytes | Batch) or _is_array(inputs)
+    alone = isinstance(inputs, str | PathLike | bytes | Batch | Alone) or is_array(inputs)
     if isinstance(inputs, Iterable) and not alone:
         return list(cast("Iterable[Input]", inputs))
     return [cast("Input", inputs)]
@@ -114,18 +131,29 @@ def open_inputs(
         extras: What the kind is to know of arrays, by name; see `ArraySource`.
 
     Raises:
-        DataError: There is no such file or folder, nothing to predict, or an array, a source or
-            an object of another kind.
+        DataError: There is nothing to predict, or nothing that is given can be: no such file or
+            folder, or an array, a source or an object of another kind. Where some of it can, the
+            rest are items that cannot be read.
     """
     load_formats()
     found = _Found(kind, channels, extras or {})
+    errors: list[DataError] = []
     for number, entry in enumerate(inputs):
-        found.add(entry, number)
-    if not found.origins and not found.skipped:
+        try:
+            found.add(entry, number)
+        except DataError as error:
+            # One of several inputs costs its own answer and no other.
+            name = str(entry) if isinstance(entry, str | PathLike) else f"input {number}"
+            reason = error.why if error.what.startswith("cannot read") else str(error)
+            found.add_unreadable(name, reason)
+            errors.append(error)
+    if errors and len(errors) == len(found.origins):
+        raise errors[0]
+    if not found.origins:
         raise DataError("nothing to predict", why=f"no {kind}s in {', '.join(map(str, inputs))}")
     ids = unique_ids(found.names)
     items = tuple(Item(id=item_id) for item_id in ids)
-    listing = Listing(items=items, skipped=tuple(found.skipped), notes=tuple(found.notes))
+    listing = Listing(items=items, notes=tuple(found.notes))
     return Inputs(kind, listing, dict(zip(ids, found.origins, strict=True)))
 
 
@@ -136,7 +164,6 @@ class _Found:
         self.kind, self._channels, self._extras = kind, channels, extras
         self.names: list[str] = []
         self.origins: list[tuple[Source, Item]] = []
-        self.skipped: list[Skip] = []
         self.notes: list[Note] = []
         self._contents: dict[str, object] = {}
         self._files: FileSource | None = None
@@ -147,11 +174,13 @@ class _Found:
             self._add_path(str(entry))
         elif isinstance(entry, Batch):
             self._add_array(as_array(entry.array), f"array {number}", batch=True)
+        elif isinstance(entry, Alone):
+            self._add_array(as_array(entry.array), f"array {number}", alone=True)
         elif isinstance(entry, bytes):
             self._add_file(f"bytes {number}", entry)
         elif any(isinstance(entry, reader.objects) for _, reader in READERS.items()):
             self._add_file(f"{self.kind} {number}", entry)
-        elif _is_array(entry):
+        elif is_array(entry):
             self._add_array(as_array(entry), f"array {number}")
         else:
             raise DataError(
@@ -194,9 +223,12 @@ class _Found:
             return
         found = walk(path, suffixes_of(self.kind))
         items = [name for name in found.folders if is_item_folder(path / name, self.kind)]
-        for name in sorted([*found.files, *items]):
-            self._add_file(str(path / name), path / name)
-        self.skipped += [replace(skip, id=f"{path}/{skip.id}") for skip in found.skipped]
+        reasons = {skip.id: skip.reason for skip in found.skipped}
+        for name in sorted({*found.files, *items, *reasons}):
+            if name in reasons:
+                self.add_unreadable(f"{path}/{name}", reasons[name])
+            else:
+                self._add_file(str(path / name), path / name)
         self.notes += walk_notes(found, self.kind)
 
     def _add_file(self, name: str, content: object) -> None:
@@ -212,10 +244,23 @@ class _Found:
         """Whether a file that a reader claims for one item holds several for this network."""
         return ARRAYS.get(self.kind).is_batch(shape_of(path) or (), self._channels)
 
-    def _add_array(self, array: NDArray[Any], name: str, *, batch: bool = False) -> None:
-        """Append the items of an array, one or a batch."""
-        one = not batch and ARRAYS.get(self.kind).is_item(array.shape, self._channels)
-        extras = {**self._extras, "kind": np.array(self.kind)}
+    def _add_array(
+        self, array: NDArray[Any], name: str, *, batch: bool = False, alone: bool = False
+    ) -> None:
+        """Append the items of an array, one or a batch; `alone` where it is all that is given."""
+        kind, axes = ARRAYS.get(self.kind), str(self._extras.get("axes", ""))
+        if axes and kind.is_item_as:
+            one = not batch and kind.is_item_as(array.shape, self._channels, axes)
+        else:
+            one = not batch and kind.is_item(array.shape, self._channels)
+        if not batch and not axes and kind.is_ambiguous(array.shape, self._channels, alone):
+            count, rest = array.shape[0], ", ".join(map(str, array.shape[1:]))
+            raise DataError(
+                f"{name} of the shape {array.shape} may be one {self.kind} of {count} channels, or "
+                f"{count} {self.kind}s",
+                fix=f"give it as (1, {count}, {rest}) or as ({count}, 1, {rest})",
+            )
+        extras = {**self._extras, "kind": np.array(self.kind), "unlabelled": np.array(True)}
         source = arrays_source(array[None] if one else array, None, name=name, extras=extras)
         self._add_source(source, one=one)
 
@@ -228,7 +273,18 @@ class _Found:
         items = source.listing.items
         self.names += [source.name if one else f"{source.name}[{item.id}]" for item in items]
         self.origins += [(source, item) for item in items]
-        self.skipped += source.listing.skipped
+        for skip in source.listing.skipped:
+            self.add_unreadable(f"{source.name}[{skip.id}]", skip.reason)
+
+    def add_unreadable(self, name: str, reason: str) -> None:
+        """Append an item that is known to be unreadable, so that it has a place and a reason."""
+
+        def read(item: Item) -> Reading:
+            raise UnreadableItem(reason)
+
+        item = Item(id="0")
+        self.names.append(name)
+        self.origins.append((MemorySource(self.kind, name, Listing(items=(item,)), read), item))
 
 
 def as_array(entry: Any) -> NDArray[Any]:
@@ -240,5 +296,6 @@ def as_array(entry: Any) -> NDArray[Any]:
     return np.asarray(entry)
 
 
-def _is_array(entry: object) -> bool:
+def is_array(entry: object) -> bool:
+    """Whether something is an array or a tensor, or gives itself as one."""
     return hasattr(entry, "__array__") or hasattr(entry, "__array_interface__")

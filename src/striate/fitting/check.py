@@ -105,7 +105,12 @@ def check(
     )
     check_parts(dataset)
     inputs = kind.inputs_type.fitted(dataset.store.each(dataset.indices("train")), chosen)
-    details = dict(inputs.details())
+    inputs = inputs.with_conventions(source.conventions)
+    details = {
+        "kind": kind.name,
+        "shape": " x ".join(map(str, inputs.input_shape)),
+        **inputs.details(),
+    }
     if len(ways := inputs.framings()) > 1:
         details["framing"] = f"what cross-validation in `fit` prefers of {', '.join(ways)}"
     return Checked(

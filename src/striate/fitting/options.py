@@ -42,6 +42,7 @@ def option(
     scope: Sequence[Scope] = ("fit",),
     choices: Sequence[str] = (),
     registered: bool = False,
+    neutral: Sequence[str] = (),
     minimum: float | None = None,
     metavar: str = "",
     decides: bool = True,
@@ -56,6 +57,7 @@ def option(
             the data names it; "method" for one that acts where a method that is tried uses it.
         choices: Values that are allowed, where they can be listed.
         registered: Whether a registry checks the value, which may hold more than `choices`.
+        neutral: Values that ask for what a method without the option does anyway.
         minimum: Lowest value that is allowed.
         metavar: How the command line shows the value.
         decides: Whether the result depends on it, so that a resumed fit must have the same value.
@@ -66,6 +68,7 @@ def option(
         "scope": tuple(scope),
         "choices": tuple(choices),
         "registered": registered,
+        "neutral": tuple(neutral),
         "minimum": minimum,
         "metavar": metavar,
         "decides": decides,
@@ -142,6 +145,7 @@ class FitOptions:
         panel="Data",
         scope=("kind", "method"),
         choices=SYMMETRIES,
+        neutral=("identity",),
     )
     framing: str = option(
         "auto",
@@ -222,8 +226,9 @@ class FitOptions:
         Raises:
             ArgumentError: An option would be ignored.
         """
+        neutral = {declared.name: declared.metadata["neutral"] for declared in fields(self)}
         for name in self._given("method"):
-            if name in of_methods:
+            if name in of_methods or getattr(self, name) in neutral[name]:
                 continue
             if self.method == "auto":
                 raise OptionError(name, getattr(self, name), why=f"no method for a {kind} uses it")

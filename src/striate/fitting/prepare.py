@@ -48,7 +48,8 @@ def read_data(context: FitContext) -> None:
     )
     check_parts(dataset)
     readings = dataset.store.each(dataset.indices("train"))
-    context.inputs = kind.inputs_type.fitted(readings, decided["options"])
+    inputs = kind.inputs_type.fitted(readings, decided["options"])
+    context.inputs = inputs.with_conventions(context.source.conventions)
     context.objective = context.task.objective(dataset)
     context.defaults = kind.defaults(context.inputs)
     _tell(context)
@@ -117,6 +118,11 @@ def _tell(context: FitContext) -> None:
     context.progress.say(
         f"data: {len(dataset.items)} items {what} ({details}); "
         f"{sizes['train']} to train, {sizes['val']} to validate, {sizes['test']} to test"
+    )
+    facts = context.inputs.details()
+    shape = " x ".join(map(str, context.inputs.input_shape))
+    context.progress.say(
+        "; ".join([f"inputs: kind {dataset.kind}; shape {shape}", *map(" ".join, facts.items())])
     )
     for note in (*dataset.notes, *context.inputs.notes()):
         context.progress.say(f"{note.severity}: {note.message}")

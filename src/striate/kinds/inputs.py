@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from striate.data.randomness import Draws
 from striate.data.source import Note, Reading
-from striate.errors import UnknownNameError
+from striate.errors import ArgumentError, UnknownNameError
 from striate.models import Network
 from striate.ops.inputs import Inputs as NetworkInputs
 from striate.report.schema import Choice
@@ -52,6 +53,35 @@ def check_option_names(what: str, options: Iterable[str], known: Collection[str]
     for name in options:
         if name not in known:
             raise UnknownNameError(f"option of {what}", name, known)
+
+
+def number_option(
+    options: Mapping[str, Any], name: str, default: float, least: float = 0, *, whole: bool = False
+) -> float:
+    """An option that is a number, given as one or as text.
+
+    >>> number_option({"sample_rate": "8000"}, "sample_rate", 0.0)
+    8000.0
+
+    Args:
+        options: The options by name.
+        name: The option's name.
+        default: Its value where it is not given.
+        least: The lowest value that is allowed.
+        whole: Whether it must be a whole number.
+
+    Raises:
+        ArgumentError: It is no such number.
+    """
+    value = options.get(name, default)
+    what = "a whole number" if whole else "a number"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name}={value!r}", why=f"it is {what}") from None
+    if not math.isfinite(number) or number < least or (whole and number != round(number)):
+        raise ArgumentError(f"{name}={value!r}", why=f"it is {what}, {least:g} at least")
+    return number
 
 
 def _with_tuples(value: Any) -> Any:
@@ -120,6 +150,14 @@ class Inputs(ABC, Generic[B]):
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """The inputs that `to_json` wrote; JSON has lists where the fields are tuples."""
         return cls(**{name: _with_tuples(value) for name, value in document.items()})
+
+    def with_conventions(self, conventions: Mapping[str, Any]) -> Self:
+        """The inputs that read later items by what was decided of the training items.
+
+        Args:
+            conventions: `Source.conventions` of the data.
+        """
+        return self
 
     @property
     def sets(self) -> Mapping[str, tuple[int, ...]]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from striate.data.sandbox import read_all
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
-from striate.data.unlabelled import Input, several
+from striate.data.unlabelled import Alone, Input, is_array, several
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, WeightsError, one_line
 from striate.files import sha256_file
@@ -137,13 +137,13 @@ class Run:
             label and says why in `reason`.
 
         Raises:
-            DataError: There is no such path, or nothing to predict.
+            DataError: There is nothing to predict, or nothing of it is there.
         """
         progress = as_progress(progress)
         source = self.open(inputs)
         readable: list[Item] = []
         reasons: dict[str, str] = {skip.id: skip.reason for skip in source.listing.skipped}
-        order = [*(skip.id for skip in source.listing.skipped)]
+        order = [*reasons]
 
         def readings() -> Iterator[Reading]:
             for item, reading in self.read(source, source.listing.items):
@@ -167,7 +167,10 @@ class Run:
 
     def open(self, inputs: Sequence[Input] | Input) -> Source:
         """The source of what is to be predicted; see `predict`."""
-        return self.kind.open(several(inputs), self.predictor.inputs)
+        # An image of Pillow's is an array too, and one image whatever its axes.
+        alone = is_array(inputs) and not hasattr(inputs, "getbands")
+        given = [Alone(cast("Any", inputs))] if alone else several(inputs)
+        return self.kind.open(given, self.predictor.inputs)
 
     def read(self, source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Reading | Skip]]:
         """Each item as the model takes it, or why it cannot."""

@@ -31,7 +31,7 @@ NAMES: Final[tuple[tuple[str, str, SplitName | None], ...]] = (
 )
 """Names that items and answers go by, in lower case, and the split they are."""
 
-EXTRAS: Final = ("kind", "sample_rate", "spacing", "groups")
+EXTRAS: Final = ("kind", "sample_rate", "spacing", "groups", "values")
 """Names of further arrays that say something of the items, in lower case."""
 
 _Arrays = Mapping[str, Callable[[], NDArray[Any]]]

@@ -52,7 +52,9 @@ class ArraySource(Source):
     ) -> None:
         load_formats()
         self.kind, self.name, self._notes = kind, name, notes or {}
-        self._read = ARRAYS.get(kind).reader(arrays, extras or {}, name)
+        arrays_of_kind, extras = ARRAYS.get(kind), extras or {}
+        self.conventions = arrays_of_kind.decide(arrays, extras, name)
+        self._read = arrays_of_kind.reader(arrays, {**extras, **self.conventions}, name)
         columns: dict[str, Sequence[Any] | None] = {
             "label": None if labels is None else class_names(labels, name),
             "target": None if targets is None else _finite(targets, name),

@@ -50,6 +50,7 @@ def open_smiles(path: str | Path, *, labelled: bool = True) -> Source:
         splits=table.splits(),
         groups=table.column("group"),
         extras=extras,
+        in_place=not labelled,
     )
 
 
@@ -62,6 +63,7 @@ def molecules(
     splits: Sequence[SplitName | None] | None = None,
     groups: Sequence[str] | None = None,
     extras: Sequence[Mapping[str, str]] | None = None,
+    in_place: bool = False,
 ) -> Source:
     """A source of molecules; those that do not parse are left out, with the SMILES as the reason.
 
@@ -73,6 +75,8 @@ def molecules(
         splits: The split of each molecule, None where Striate is to choose.
         groups: The group of each molecule, which is not torn apart; by default its scaffold.
         extras: Further columns of each molecule's row in its table.
+        in_place: Whether molecules that do not parse stay among the others, and are refused when
+            they are read.
 
     Raises:
         DataError: There are fewer than two classes.
@@ -83,8 +87,10 @@ def molecules(
         try:
             scaffold = scaffold_of(parse_smiles(text))
         except UnreadableItem as error:
-            skipped.append(Skip(id=item_id or f"line {place + 2}", reason=error.reason))
-            continue
+            if not in_place:
+                skipped.append(Skip(id=item_id or f"line {place + 2}", reason=error.reason))
+                continue
+            scaffold = ""
         of_item[item_id] = text
         items.append(
             Item(

@@ -38,6 +38,13 @@ GUESSED_SIDE: Final = 32
 """An array of two axes is taken for an image, and not for a signal of many channels, where both are
 this long and neither is twice the other."""
 
+OVERSHOOT: Final = 0.25
+"""How far values may lie beyond black and white, in parts of the way from one to the other: resizing
+leaves such values, and they are clipped."""
+
+STRAYS: Final = 0.01
+"""The largest share of an image's values that may lie further beyond, and are clipped too."""
+
 _KEPT: Final = {
     "uint8": np.uint8,
     "uint16": np.uint16,
@@ -129,6 +136,50 @@ def values_reading(
                 f"{channel}{where}"
             )
     return Reading(array=values, sha256=sha256, notes=notes)
+
+
+def full_scale(dtype: np.dtype[Any], whole: float = 0.0, fraction: float = 0.0) -> float:
+    """The value of white in images of a type.
+
+    >>> [full_scale(np.dtype(t)) for t in ("uint8", "bool", "uint16", "int64", "float32")]
+    [255.0, 1.0, 65535.0, 255.0, 1.0]
+
+    Args:
+        dtype: The type of the values.
+        whole: The value of white in whole numbers of more than 8 bits; 0 where it is not known.
+        fraction: The value of white in floats; 0 where it is not known.
+    """
+    if dtype.name in ("uint8", "bool"):
+        return 255.0 if dtype.name == "uint8" else 1.0
+    if dtype.kind == "f":
+        return fraction or 1.0
+    return whole or (65535.0 if dtype.name == "uint16" else 255.0)
+
+
+def to_eight_bit(values: NDArray[Any], scale: float, where: str = "") -> NDArray[np.uint8]:
+    """Values as 8-bit ones, `scale` becoming 255; what lies a little beyond is clipped.
+
+    Args:
+        values: The values of one image.
+        scale: The value of white.
+        where: What to add to a reason, such as ", at index 3".
+
+    Raises:
+        UnreadableItem: Values are not finite, or many are far from the range 0 to `scale`.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UnreadableItem(f"values that are not finite{where}")
+    levels = values.astype(np.float32) * (255 / scale)
+    margin = 255 * OVERSHOOT
+    if ((levels < -margin) | (levels > 255 + margin)).mean() > STRAYS:
+        raise UnreadableItem(
+            f"values from {float(values.min()):g} to {float(values.max()):g}, where 0 is black and "
+            f"{scale:g} is white{where}; bring them to that range, or to uint8"
+        )
+    eight_bit: NDArray[np.uint8] = np.rint(levels.clip(0, 255)).astype(np.uint8)
+    return eight_bit
 
 
 def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -166,7 +166,10 @@ def _array_reader(
                     why="that is the name of a file, not a SMILES",
                     fix="fit the folder of the files, or a table of their paths",
                 ) from None
-            raise DataError(f"item {index} of {name} cannot be used", why=error.reason) from None
+            if "unlabelled" not in extras:
+                raise DataError(
+                    f"item {index} of {name} cannot be used", why=error.reason
+                ) from None
     return lambda index: molecule_reading(str(texts[index]))
 
 

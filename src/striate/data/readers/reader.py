@@ -74,11 +74,19 @@ class ArrayKind:
         is_item: Whether an array of this shape is one item rather than several, where a network
             takes so many channels.
         reader: Checks the array of all items, or a sequence of one array each, with the further
-            arrays that came with it ("sample_rate", "spacing") and the data's name, and returns
+            arrays that came with it ("sample_rate", "spacing"; "unlabelled" where they are to be
+            predicted, so that each has an answer) and the data's name, and returns
             how the item at a position is read; raises DataError for what is not of this kind.
         last: Whether the kind is only asked after the others, for it claims what they claim.
         is_batch: Whether a file with an array of this shape, which a reader of the kind claims for
             one item, holds several where a network takes so many channels.
+        decide: What the axes and values of an array mean, by name and fit for JSON, from the same
+            arguments as `reader`, which is given what was decided among the further arrays.
+        is_item_as: The same as `is_item` where the axes of an item of the arrays trained on are known
+            ("HW"), the last argument.
+        is_ambiguous: Whether an array of this shape may be one item and may be several, where a
+            network takes so many channels; the last argument says whether it is all that was
+            given, and not one of a list.
     """
 
     claims: Callable[[tuple[int, ...], np.dtype[Any]], bool]
@@ -86,6 +94,13 @@ class ArrayKind:
     reader: Callable[[Arrays, Mapping[str, NDArray[Any]], str], Callable[[int], Reading]]
     last: bool = False
     is_batch: Callable[[tuple[int, ...], int], bool] = lambda shape, channels: False
+    decide: Callable[[Arrays, Mapping[str, NDArray[Any]], str], dict[str, Any]] = (
+        lambda arrays, extras, name: {}
+    )
+    is_item_as: Callable[[tuple[int, ...], int, str], bool] | None = None
+    is_ambiguous: Callable[[tuple[int, ...], int, bool], bool] = lambda shape, channels, alone: (
+        False
+    )
 
 
 Arrays = NDArray[Any] | Sequence[NDArray[Any]]

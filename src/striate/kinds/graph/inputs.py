@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from striate.data.randomness import Draws, uniforms
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError
-from striate.kinds.inputs import Inputs, check_option_names
+from striate.kinds.inputs import Inputs, check_option_names, number_option
 from striate.models import find
 from striate.ops.graph_batch import GraphBatch
 
@@ -55,7 +55,7 @@ class GraphInputs(Inputs[GraphBatch]):
             DataError: no graphs, or different numbers of features.
         """
         check_option_names("graphs", options, OPTIONS)
-        drop_edges = float(options.get("drop_edges", 0.0))
+        drop_edges = number_option(options, "drop_edges", 0.0)
         if not 0 <= drop_edges < 1:
             raise ArgumentError(f"drop_edges={drop_edges}", why="it must be at least 0, below 1")
         nodes, edges = _Moments("node"), _Moments("edge")

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.randomness import Draws
-from striate.data.readers.image import grey_to_uint8
 from striate.data.readers.image_array import EIGHT_BIT, STORED
+from striate.data.readers.image_values import full_scale, to_eight_bit
 from striate.data.source import Reading, UnreadableItem
 from striate.data.stores.pixels import resize_shorter
 from striate.errors import UnknownNameError
@@ -36,7 +36,7 @@ from striate.kinds.image.framing import (
 )
 from striate.kinds.image.survey import PHOTO, Survey, is_deep_grey
 from striate.kinds.image.symmetry import SYMMETRIES, apply_symmetry, views_of
-from striate.kinds.inputs import ExportedInput, Inputs
+from striate.kinds.inputs import ExportedInput, Inputs, number_option
 from striate.models import Network
 from striate.weights.preprocessing import IMAGENET, Preprocessing
 
@@ -67,6 +67,10 @@ class ImageInputs(Inputs[Tensor]):
             other images in units of their values.
         std: Standard deviation of each channel that normalizes, in the same units.
         value_range: Smallest and largest value of the training images; of photos 0 and 255.
+        axes: Axes of an image in the array that was trained on, "HW", "CHW" or "HWC"; empty where
+            the images were files.
+        scales: Of photos, the value of white in whole numbers of more than 8 bits and in floats,
+            where training items had such; 0 where none had, and the type decides.
         averaged: Set of symmetries whose outputs are averaged in prediction.
         symmetry: Set of symmetries that augmentation draws from.
         framing: What is seen of an image: "crop", "pad" or "rectangle"; see
@@ -84,6 +88,8 @@ class ImageInputs(Inputs[Tensor]):
     mean: tuple[float, ...] = IMAGENET.mean
     std: tuple[float, ...] = IMAGENET.std
     value_range: tuple[float, float] = (0.0, 255.0)
+    axes: str = ""
+    scales: tuple[float, float] = (0.0, 0.0)
     averaged: str = "identity"
     symmetry: str = "mirror"
     framing: str = CROP
@@ -104,12 +110,14 @@ class ImageInputs(Inputs[Tensor]):
         survey = Survey()
         for reading in readings:
             survey.add(reading.array)
-        size, (channels, dtype) = int(options["size"]), survey.format()
-        inputs = cls(size=size, shapes=survey.shapes())
+        size = int(number_option(options, "size", 0, 1, whole=True))
+        channels, dtype = survey.format()
+        inputs = cls(size=size, shapes=survey.shapes(), scales=survey.deep_scales())
         if (channels, dtype) != PHOTO:
             mean, std = survey.moments()
             inputs = replace(
                 inputs,
+                scales=(0.0, 0.0),
                 channels=channels,
                 dtype=dtype,
                 mean=mean,
@@ -154,10 +162,6 @@ class ImageInputs(Inputs[Tensor]):
             return SYMMETRIES
         return {name: numbers for name, numbers in SYMMETRIES.items() if max(numbers) < 4}
 
-    def details(self) -> Mapping[str, str]:
-        """The framing, and the share of the pixels that it shows."""
-        return {"framing": self.framing, "pixels seen": self.shapes.seen(self.framing)}
-
     @property
     def is_photo(self) -> bool:
         """Whether the images are 8-bit RGB."""
@@ -176,7 +180,33 @@ class ImageInputs(Inputs[Tensor]):
     @property
     def array_extras(self) -> Mapping[str, NDArray[Any]]:
         """Arrays are brought to 8 bits for photos, and hold values as stored for others."""
-        return {"values": np.array(EIGHT_BIT if self.is_photo else STORED)}
+        extras = {"values": np.array(EIGHT_BIT if self.is_photo else STORED)}
+        if self.is_photo:
+            extras["scales"] = np.array(self.scales)
+        return {**extras, "axes": np.array(self.axes)} if self.axes else extras
+
+    def with_conventions(self, conventions: Mapping[str, Any]) -> Self:
+        """The inputs that take arrays as those trained on: the same axes, the same white."""
+        if not conventions:
+            return self
+        whole, fraction = map(float, conventions.get("scales", self.scales))
+        return replace(self, axes=str(conventions["axes"]), scales=(whole, fraction))
+
+    def details(self) -> Mapping[str, str]:
+        """Channels and values of the images, how arrays are read, the framing and what it shows."""
+        low, high = self.value_range
+        channels = "8-bit RGB" if self.is_photo else f"{self.dtype} in {self.channels} channels"
+        whites = [
+            f"{scale:g} of {what} is white"
+            for scale, what in zip(self.scales, ("whole numbers", "floats"), strict=True)
+            if scale
+        ]
+        axes = [f"axes of arrays {' x '.join(self.axes)}"] if self.axes else []
+        return {
+            "values": ", ".join([f"{channels} from {low:g} to {high:g}", *whites, *axes]),
+            "framing": self.framing,
+            "pixels seen": self.shapes.seen(self.framing),
+        }
 
     def checked(self, reading: Reading) -> Reading:
         """What the network sees of an image, which is resized by the code that fills the cache.
@@ -272,6 +302,8 @@ class ImageInputs(Inputs[Tensor]):
             "channels": self.channels,
             "dtype": self.dtype,
             "value_range": self.value_range,
+            "axes": self.axes,
+            "scales": self.scales,
             "mean": self.mean,
             "std": self.std,
             "image_size": self.size,
@@ -289,6 +321,8 @@ class ImageInputs(Inputs[Tensor]):
             channels=len(document["mean"]),
             dtype=document.get("dtype", cls.dtype),
             value_range=tuple(document.get("value_range", cls.value_range)),
+            axes=document.get("axes", cls.axes),
+            scales=tuple(document.get("scales", cls.scales)),
             mean=tuple(document["mean"]),
             std=tuple(document["std"]),
             averaged=document["symmetry"],
@@ -343,6 +377,12 @@ class ImageInputs(Inputs[Tensor]):
             raise UnreadableItem(f"{len(array)} channels, and the model takes {self.channels}")
         if (array.dtype == np.uint8) != (self.dtype == "uint8"):
             raise UnreadableItem(f"{array.dtype} values, and the model takes {self.dtype}")
+        low, high = self.value_range
+        whole = self.dtype not in ("uint8", "float32") and low >= 0 and high > 255
+        if whole and array.dtype.kind == "f" and array.min() >= 0 and 0 < array.max() <= 1:
+            raise UnreadableItem(
+                f"values from 0 to 1, and the model takes {self.dtype} from {low:g} to {high:g}"
+            )
 
     def _values(self, array: NDArray[Any]) -> Shaped[Tensor, "c h w"]:
         """An image of any height and width as its values are computed with."""
@@ -350,5 +390,6 @@ class ImageInputs(Inputs[Tensor]):
         if self.dtype != "uint8":
             return torch.from_numpy(array.astype(np.float32))
         if array.dtype != np.uint8:
-            array = np.repeat(grey_to_uint8(array, []), self.channels, axis=0)
+            white = full_scale(array.dtype, *self.scales)
+            array = np.repeat(to_eight_bit(array, white), self.channels, axis=0)
         return torch.from_numpy(array)

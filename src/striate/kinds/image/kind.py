@@ -17,7 +17,7 @@ from striate.errors import DataError
 from striate.kinds.image.drawing import picture
 from striate.kinds.image.inputs import ImageInputs
 from striate.kinds.image.survey import common_format
-from striate.kinds.inputs import Inputs
+from striate.kinds.inputs import Inputs, number_option
 from striate.kinds.kind import KINDS, Defaults, Kind
 from striate.progress import Progress
 from striate.report.schema import Choice
@@ -47,7 +47,8 @@ class ImageKind(Kind):
         self, source: Source, options: Mapping[str, Any]
     ) -> tuple[dict[str, Any], list[Choice]]:
         """The size at which images are kept."""
-        size, choice = choose_size(source, options.get("size"))
+        asked = number_option(options, "size", 0, 8 * ("size" in options), whole=True)
+        size, choice = choose_size(source, int(asked) or None)
         return {**options, "size": size}, [choice]
 
     def build_store(

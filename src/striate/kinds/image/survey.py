@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.readers.image import GREY_RANGES
+from striate.data.readers.image_values import OVERSHOOT
 from striate.errors import DataError
 from striate.kinds.image.framing import Shapes
 
@@ -70,12 +72,16 @@ class Survey:
         self._squares: NDArray[np.float64] = np.zeros(0)
         self._shift: NDArray[np.float64] = np.zeros(0)
         self._low, self._high = np.inf, -np.inf
+        self._deep: dict[str, float] = {}
 
     def add(self, array: NDArray[Any]) -> None:
         """Take account of an image, (channels, height, width)."""
         key = (len(array), str(array.dtype))
         self._counts[key] += 1
         self._sizes.append((array.shape[1], array.shape[2]))
+        if is_deep_grey(array):
+            kind = "f" if array.dtype.kind == "f" else "i"
+            self._deep[kind] = max(self._deep.get(kind, 0.0), float(array.max()))
         if key == PHOTO or len(array) != next(iter(self._counts))[0]:
             return  # its values are not asked for, or the format will be refused
         values = array.reshape(len(array), -1).astype(np.float64)
@@ -95,6 +101,20 @@ class Survey:
     def shapes(self) -> Shapes:
         """What is known of their heights and widths."""
         return Shapes.of(self._sizes)
+
+    def deep_scales(self) -> tuple[float, float]:
+        """The value of white in grey images of more than 8 bits: whole numbers, and floats.
+
+        It is the full scale of the sensor, 8, 12 or 16 bits, that holds the largest value of all of
+        them; 1 or 255 of floats. It is 0 where there are none.
+        """
+        whole, fraction = self._deep.get("i"), self._deep.get("f")
+        white = next((s for s in GREY_RANGES if whole is not None and whole <= s), GREY_RANGES[-1])
+        one = fraction is not None and fraction <= 1 + OVERSHOOT
+        return (
+            0.0 if whole is None else float(white),
+            0.0 if fraction is None else 1.0 if one else 255.0,
+        )
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel; 1 for a channel that is constant."""

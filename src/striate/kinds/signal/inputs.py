@@ -14,7 +14,7 @@ from torch import Tensor
 from striate.data.randomness import Draws
 from striate.data.source import Note, Reading, UnreadableItem
 from striate.errors import ArgumentError
-from striate.kinds.inputs import Inputs, check_option_names
+from striate.kinds.inputs import Inputs, check_option_names, number_option
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
 from striate.kinds.signal.survey import Survey
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
@@ -78,15 +78,16 @@ class SignalInputs(Inputs[Tensor]):
             DataError: channels or rates that differ, in a table.
         """
         _check_options(options)
-        survey = Survey(
-            kind=options.get("input"),
-            rate=options.get("sample_rate"),
-            bands=int(options.get("bands", cls.bands)),
-        )
+        bands = int(number_option(options, "bands", cls.bands, 1, whole=True))
+        length = int(number_option(options, "length", 0, int("length" in options), whole=True))
+        rate = number_option(options, "sample_rate", 0.0)
+        if "sample_rate" in options and not rate:
+            raise ArgumentError(f"sample_rate={options['sample_rate']!r}", why="it is above 0")
+        survey = Survey(kind=options.get("input"), rate=rate or None, bands=bands)
         for reading in readings:
             survey.add(reading)
         channels, rate, kind = survey.channels(), survey.rate(), survey.input()
-        length = int(options.get("length") or survey.length())
+        length = length or survey.length()
         mean, std = survey.moments(kind)
         feed = cls(
             channels=channels,
@@ -95,10 +96,10 @@ class SignalInputs(Inputs[Tensor]):
             lengths=options.get("lengths", "crop"),
             normalize=options.get("normalize", "train"),
             rate=rate,
-            bands=int(options.get("bands", cls.bands)),
+            bands=bands,
             mean=mean,
             std=std,
-            strength=float(options.get("augment", 1.0)),
+            strength=number_option(options, "augment", cls.strength),
         )
         return replace(feed, remarks=survey.remarks(length, feed.lengths, rate))
 
@@ -112,6 +113,14 @@ class SignalInputs(Inputs[Tensor]):
     def notes(self) -> tuple[Note, ...]:
         """What was cropped, filled up or resampled."""
         return tuple(Note(code=code, message=text, severity="info") for code, text in self.remarks)
+
+    def details(self) -> Mapping[str, str]:
+        """The rate, and the mean and the deviation of the values over the training signals."""
+        rate = f"{self.rate:g} samples a second" if self.rate else "not known"
+        pairs = zip(self.mean[:3], self.std[:3], strict=True)
+        values = ", ".join(f"{mean:.4g} ± {std:.3g}" for mean, std in pairs)
+        shown = "" if len(self.mean) <= 3 else " and so on"
+        return {"rate": rate, "values": f"{self.channels} channels, {values}{shown}"}
 
     def inputs(self, readings: Sequence[Reading]) -> Tensor:
         """(n, channels, length) or (n, channels, bands, frames), without anything random.
@@ -196,9 +205,3 @@ def _check_options(options: Mapping[str, Any]) -> None:
     for name, choices in CHOICES.items():
         if name in options and options[name] not in choices:
             raise ArgumentError(f"{name}={options[name]!r}", fix=f"choose {' or '.join(choices)}")
-    least = {"length": 1, "bands": 1, "augment": 0}
-    for name, bound in least.items():
-        if name in options and not float(options[name]) >= bound:
-            raise ArgumentError(f"{name}={options[name]!r}", why=f"it is {bound} at least")
-    if "sample_rate" in options and not float(options["sample_rate"]) > 0:
-        raise ArgumentError(f"sample_rate={options['sample_rate']!r}", why="it is above 0")

@@ -109,6 +109,11 @@ class VolumeInputs(Inputs[Tensor]):
         """How volumes are brought to one grid."""
         return tuple(Note(code="resampled", message=line, severity="info") for line in self.remarks)
 
+    def details(self) -> Mapping[str, str]:
+        """The window of values of each channel."""
+        windows = ", ".join(f"{low:g} to {high:g}" for low, high in self.window[:4])
+        return {"values": f"{self.channels} channels, {windows}"}
+
     def inputs(self, readings: Sequence[Reading]) -> Float[Tensor, "n c d h w"]:
         """Normalized volumes; raises UnreadableItem for one that does not fit."""
         middle = np.full(3, 0.5)

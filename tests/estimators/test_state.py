@@ -1,0 +1,115 @@
+"""Fitted estimators that are copied, kept and fitted again, and items without an answer."""
+
+import copy
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+
+from striate import Classifier, Regressor
+from striate.errors import DataError
+
+OPTIONS = {"method": "probe", "image_size": 32, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def images(draw):
+    shapes = ("disc", "stripes")
+    return np.stack([draw(shapes[n % 2], n)[::2, ::2] for n in range(32)]) / np.float32(255)
+
+
+@pytest.fixture(scope="module")
+def names():
+    return np.array(["solid", "banded"] * 16)
+
+
+@pytest.fixture(scope="module")
+def fitted(images, names, own_cache):
+    return Classifier(**OPTIONS).fit(images, names)
+
+
+def test_another_process_predicts_when_the_folder_is_gone(images, names, own_cache, tmp_path):
+    classifier = Classifier(**OPTIONS, out=tmp_path / "run").fit(images, names)
+    expected = classifier.predict_proba(images[:3])
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "kept.pickle").write_bytes(pickle.dumps(classifier))
+    np.save(tmp_path / "images.npy", images[:3])
+    program = (
+        "import numpy, pickle; c = pickle.load(open('kept.pickle', 'rb'));"
+        "numpy.save('found.npy', c.predict_proba(numpy.load('images.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-6)
+
+
+def test_copies_outlive_the_first(images, names, own_cache):
+    classifier = Classifier(**OPTIONS).fit(images, names)
+    expected = classifier.predict_proba(images[:3])
+    twin = copy.deepcopy(classifier)
+    shutil.rmtree(classifier.run_.folder.path)
+    del classifier.run_.__dict__["predictor"]
+    for one in (classifier, twin, copy.deepcopy(twin)):
+        np.testing.assert_array_equal(one.predict_proba(images[:3]), expected)
+
+
+def test_out_takes_every_fit(images, names, own_cache, tmp_path):
+    classifier = Classifier(**OPTIONS, out=tmp_path / "kept").fit(images, names)
+    assert classifier.fit(images, names).run_.folder.path == tmp_path / "kept-2"
+    search = GridSearchCV(
+        Classifier(**OPTIONS, out=str(tmp_path / "grid")), {"seed": [0, 1]}, cv=2
+    ).fit(images, names)
+    assert search.predict(images[:2]).tolist() == ["solid", "banded"]
+    assert len(list(tmp_path.glob("grid*/run.json"))) == 5
+    assert (tmp_path / "kept" / "run.json").exists()
+
+
+def test_folds_of_three(images, names, own_cache):
+    found = cross_val_predict(Classifier(**OPTIONS), images[:24], names[:24], cv=8)
+    assert len(found) == 24 and (found == names[:24]).mean() > 0.8
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_items_are_answered_one_by_one(fitted, images, names, count):
+    assert fitted.predict(images[:count]).tolist() == names[:count].tolist()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_unreadable_item_costs_its_own_answer(fitted, images, names, value):
+    some = images[:4].copy()
+    some[1, 0, 0] = value
+    with pytest.warns(UserWarning, match="items 1 cannot be used .*not finite"):
+        assert fitted.predict(some).tolist() == ["solid", None, "solid", "banded"]
+    with pytest.warns(UserWarning, match="items 1 "):
+        assert np.isnan(fitted.predict_proba(some)).all(axis=1).tolist() == [0, 1, 0, 0]
+    with pytest.warns(UserWarning, match="items 0 "):
+        assert fitted.predict(some[1:2]).tolist() == [None]
+
+
+def test_an_unreadable_item_has_no_number(own_cache):
+    steps = np.linspace(0.2, 0.9, 40)
+    waves = np.sin(np.arange(40) * steps[:, None])
+    targets = [[step] for step in steps]
+    targets[5] = [None]
+    with pytest.warns(UserWarning, match="items 5 have no answer"):
+        regressor = Regressor(method="probe", device="cpu").fit(waves, targets)
+    waves[[3, 7], 1] = np.nan
+    with pytest.warns(UserWarning, match="items 3, 7 cannot be used"):
+        assert np.flatnonzero(np.isnan(regressor.predict(waves))).tolist() == [3, 7]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_a_missing_label_is_no_class(images, names, missing, own_cache):
+    labels = [missing if n in (3, 8) else name for n, name in enumerate(names)]
+    with pytest.warns(UserWarning, match="items 3, 8 have no answer"):
+        classifier = Classifier(**OPTIONS).fit(images, labels)
+    assert classifier.classes_.tolist() == ["banded", "solid"]
+    assert classifier.predict(images[3:4]).tolist() == ["banded"]
+
+
+def test_labels_that_are_all_missing_are_one_line(images):
+    with pytest.raises(DataError, match="not one item has an answer"):
+        Classifier(**OPTIONS).fit(images, [None] * 32)
