@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striate.data.folder_walk import check_classes
+from striate.data.names import known_labels
 from striate.data.readers.reader import ARRAYS, Arrays
 from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
@@ -106,7 +107,9 @@ def arrays_source(
     extras = extras or {}
     given = None if answers is None else np.asarray(answers)
     regression = (
-        given is not None and given.dtype.kind == "f" and bool((given != np.rint(given)).any())
+        given is not None
+        and given.dtype.kind == "f"
+        and bool((given[np.isfinite(given)] % 1 != 0).any())
     )
     groups = extras.get("groups")
     return ArraySource(
@@ -139,8 +142,10 @@ def axes_of_items(kind: Kind | None = None) -> set[int]:
     return {len(shape) for shape in shapes if any(entry.is_item(shape, 3) for entry in kinds)}
 
 
-def class_names(labels: ArrayLike, name: str) -> list[str]:
-    """The classes of (N,) or (N, 1) labels as text; whole numbers may be stored as floats.
+def class_names(labels: ArrayLike, name: str) -> list[str | None]:
+    """The classes of (N,) or (N, 1) labels as text, None where one is missing.
+
+    Whole numbers may be stored as floats.
 
     Raises:
         DataError: Labels of another shape, or values that are no classes.
@@ -150,20 +155,23 @@ def class_names(labels: ArrayLike, name: str) -> list[str]:
         array = array[:, 0]
     if array.ndim != 1:
         raise DataError(f"the labels of {name} have the shape {array.shape}", why="they are (N,)")
+    if array.dtype.kind not in "biufUSO":
+        raise DataError(f"the labels of {name} hold {array.dtype}")
+    values: list[Any] = array.tolist()
     if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and (array == np.rint(array)).all()):
+        known = array[~np.isnan(array)]
+        if np.isinf(known).any() or (known != np.rint(known)).any():
             raise DataError(
                 f"the labels of {name} are not whole", why="classes are counted or named"
             )
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "biuUSO":
-        raise DataError(f"the labels of {name} hold {array.dtype}")
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+        values = [None if np.isnan(value) else int(value) for value in values]
+    return known_labels(values)
 
 
-def _finite(targets: ArrayLike, name: str) -> list[float]:
+def _finite(targets: ArrayLike, name: str) -> list[float | None]:
+    """Numbers to predict, None where one is missing."""
     numbers = np.asarray(targets, np.float64).reshape(-1)
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    bad = np.flatnonzero(np.isinf(numbers))
     if bad.size:
         raise DataError(f"target {bad[0]} of {name} is {numbers[bad[0]]}", why="it must be finite")
-    return [float(number) for number in numbers]
+    return [None if np.isnan(number) else float(number) for number in numbers]
