@@ -163,8 +163,10 @@ def test_a_decimal_comma_is_read(tmp_path: Path) -> None:
 
 
 def test_a_column_of_times_must_rise_evenly(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("time,x\n0,1\n1,2\n5,3\n")
+    (tmp_path / "a.csv").write_text("time,x\n0,1\n1,2\n2,3\n3,3\n50,3\n")
     assert "equal steps" in reason(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("time,x\n0,1\n2,2\n1,3\n")
+    assert "does not rise" in reason(tmp_path / "a.csv")
 
 
 def test_fault_52_nan_and_inf_name_the_index(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -52,7 +52,10 @@ _UNITS: Final = {
 _SINCE_1970: Final = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 """From which value on moments without a unit count since 1970 in a smaller one than seconds."""
 
-_DAY: Final = 86400.0
+_DAY: Final = 86_400_000_000
+"""Microseconds."""
+
+_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_unnamed(name: str) -> bool:
@@ -74,9 +77,14 @@ def is_index(name: str, fields: Sequence[str]) -> bool:
     """
     if len(fields) < 2 or not all(field.strip().isdecimal() for field in fields):
         return False
-    if _INDEX.fullmatch(name.strip().lower()) and len(set(fields)) == len(fields) > 2:
-        return True
-    return counts_up(np.array(fields, np.float64))
+    return numbers_rows(name, np.array(fields, np.float64))
+
+
+def numbers_rows(name: str, values: NDArray[np.float64]) -> bool:
+    """Whether the values of a column only number the rows."""
+    if _INDEX.fullmatch(name.strip().lower()) and len(np.unique(values)) == len(values) > 2:
+        return bool((values == np.rint(values)).all())
+    return counts_up(values)
 
 
 def counts_up(values: NDArray[np.float64]) -> bool:
@@ -109,42 +117,43 @@ def in_seconds(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
             that count since 1970.
     """
     if not unit:
-        largest = float(np.nanmax(np.abs(values), initial=0))
+        largest = float(np.abs(values).max(initial=0))
         unit = next((unit for start, unit in _SINCE_1970 if largest >= start), 1.0)
     return values if unit == 1 else values * unit
 
 
 def moments_of(fields: Sequence[str]) -> NDArray[np.float64] | None:
-    """Dates and times by ISO 8601 in seconds; None where a field is none, or a plain number.
+    """Dates and times by ISO 8601, in seconds from the first; None where one is a plain number.
 
     >>> np.diff(moments_of(["2024-05-01T12:00:00Z", "2024-05-01 12:00:00.5"])).tolist()
     [0.5]
     >>> moments_of(["23:59:59", "00:00:01"]).tolist(), moments_of(["20240501"])
-    ([86399.0, 86401.0], None)
+    ([0.0, 2.0], None)
     """
-    seconds = []
+    found = []
     for field in fields:
         moment = _moment(field.strip())
         if moment is None:
             return None
-        seconds.append(moment)
-    moments = np.array(seconds, np.float64)
-    if len(moments) and max(seconds) < _DAY:  # times without a date begin again at midnight
-        moments[1:] += _DAY * np.cumsum(np.diff(moments) < -_DAY / 2)
-    return moments
+        found.append(moment)
+    moments = np.array(found, np.int64)
+    if len(found) and max(found) < _DAY:  # times without a date begin again at midnight
+        moments[1:] += _DAY * np.cumsum(np.diff(moments) < -_DAY // 2)
+    return (moments - moments[:1]) / 1e6
 
 
-def _moment(text: str) -> float | None:
+def _moment(text: str) -> int | None:
+    """A date and time in microseconds since 1970, or a time of day since midnight."""
     if not re.search(r"\d[-:]\d", text):
         return None
     try:
         if text[2:3] == ":":
-            clock = time.fromisoformat(text)
-            return clock.hour * 3600 + clock.minute * 60 + clock.second + clock.microsecond / 1e6
+            text = f"1970-01-01T{text}"
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - _START) // timedelta(microseconds=1)
 
 
 def is_time(name: str, fields: Sequence[str]) -> bool:
