@@ -116,7 +116,7 @@ def _columns(
         raise UnreadableItem("no rows of numbers")
     first = rows.fields[0] if headed else rows.remark
     width = len(body[0])
-    if headed and width == len(first) + 1 and is_index("", [row[0] for row in body]):
+    if headed and width == len(first) + 1 and is_index("#", [row[0] for row in body]):
         first = ("", *first)  # R does not name the numbers of the rows
     for place, row in zip(places, body, strict=True):
         if len(row) != width:

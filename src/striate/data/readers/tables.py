@@ -349,7 +349,7 @@ def _headed(rows: Rows) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     width = _last_named(first)
     header = tuple(name.strip() for name in first[:width])
     one_more = bool(below) and all(len(row) == width + 1 for row in below)
-    if one_more and is_index("", [row[0] for row in below]):
+    if one_more and is_index("#", [row[0] for row in below]):
         header = ("", *header)
     return header, tuple(row if len(row) < width else _cut(row, len(header)) for row in below)
 
