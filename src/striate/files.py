@@ -93,36 +93,40 @@ def mark_output(folder: Path) -> None:
         (folder / OUTPUT).touch()
 
 
-def check_output(path: Path, inputs: Iterable[object], option: str, *, ours: bool = True) -> None:
+def check_output(
+    path: Path, inputs: Iterable[object], option: str, *, ours: bool | None = None
+) -> None:
     """Refuse to write a file that would replace one of the user's.
 
     Args:
         path: The file to be written.
-        inputs: What is read for it: files among it, and all files below a folder, are kept.
+        inputs: What is read for it: the paths among it are kept, and what lies below a folder
+            unless it is seen to be an output.
         option: The option that names the file, or its folder.
-        ours: Whether a file that lies there is seen to be such an output of an earlier time.
+        ours: Whether a file that lies there is seen to be such an output of an earlier time; None
+            where that cannot be seen.
 
     Raises:
         OptionError: It would replace an input, or a file that is no such output.
     """
     if not path.is_file() or path.stat().st_size == 0:
         return
-    given = (Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike))
-    if any(_holds(entry, path) for entry in given):
+    given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
+    if any(_holds(entry, path, below=not ours) for entry in given):
         why = f"{str(path)!r} is one of the inputs"
-    elif not ours:
+    elif ours is False:
         why = f"{str(path)!r} is there, and Striate did not write it"
     else:
         return
     raise OptionError(option, str(path), why=why, fix="choose another name")
 
 
-def _holds(entry: Path, path: Path) -> bool:
-    """Whether a path is a file or a folder around it; not so a name that no file can have."""
+def _holds(entry: Path, path: Path, *, below: bool) -> bool:
+    """Whether a path is a file, or a folder around it; not so a name that no file can have."""
     if not os.path.exists(entry):  # noqa: PTH110 - Path.exists raises on over-long names
         return False
     return path.samefile(entry) or (
-        entry.is_dir() and path.resolve().is_relative_to(entry.resolve())
+        below and entry.is_dir() and path.resolve().is_relative_to(entry.resolve())
     )
 
 
