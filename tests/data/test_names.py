@@ -105,6 +105,15 @@ def test_labels_0_and_0_0_are_one_class_and_names_stay():
     assert known_labels(["1.0", "v2"]) == ["1.0", "v2"]
 
 
+def test_an_index_among_the_numbers_of_an_array_is_a_warning():
+    X = np.random.default_rng(0).normal(size=(6, 20))
+    labels = list("ababab")
+    assert not ArraySource(X, labels, kind="signal").listing.notes
+    X[:, 0] = np.arange(6)
+    (note,) = ArraySource(X, labels, kind="signal").listing.notes
+    assert note.code == "index-column"
+
+
 # --- order ---
 
 

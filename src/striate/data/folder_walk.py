@@ -102,10 +102,23 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
+def folders_above(names: Iterable[str]) -> set[str]:
+    """Every folder above some relative paths.
+
+    >>> sorted(folders_above(["a/b/1.png", "a/2.png", "3.png"]))
+    ['a', 'a/b']
+    """
+    above: set[str] = set()
+    folders = {name.rpartition("/")[0] for name in names} - {""}
+    while folders:
+        above |= folders
+        folders = {folder.rpartition("/")[0] for folder in folders} - {""} - above
+    return above
+
+
 def data_folders(found: Found) -> list[str]:
     """The folders of a walk, without those around nothing but what Striate wrote."""
-    around = {str(above) for name in found.made for above in PurePosixPath(name).parents}
-    filled = {str(above) for name in found.files for above in PurePosixPath(name).parents}
+    around, filled = folders_above(found.made), folders_above(found.files)
     return [folder for folder in found.folders if folder in filled or folder not in around]
 
 

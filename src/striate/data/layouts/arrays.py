@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from striate.data.folder_walk import check_classes
 from striate.data.names import known_labels
+from striate.data.readers.index_columns import counts_up
 from striate.data.readers.reader import ARRAYS, Arrays
 from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
@@ -69,8 +70,8 @@ class ArraySource(Source):
             Item(id=str(number), **{what: column[number] for what, column in given.items()})
             for number in range(count)
         )
-        remarks = () if labels is None else tuple(check_classes(items, name))
-        self.listing = Listing(items=items, notes=remarks)
+        remarks = [] if labels is None else check_classes(items, name)
+        self.listing = Listing(items=items, notes=(*_index_note(arrays), *remarks))
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item at full size; raises UnreadableItem for NaN and Inf."""
@@ -78,6 +79,16 @@ class ArraySource(Source):
         reading = self._read(index)
         notes = self._notes.get(index)
         return reading if notes is None else replace(reading, notes=notes)
+
+
+def _index_note(arrays: Arrays) -> list[Note]:
+    """A warning where the first number of each item only numbers the items, as a table's index."""
+    if not isinstance(arrays, np.ndarray) or arrays.ndim != 2 or arrays.dtype.kind not in "iuf":
+        return []
+    if arrays.shape[1] < 2 or not counts_up(np.asarray(arrays[:, 0], np.float64)):
+        return []
+    message = "the first number of each item only numbers the items: if it is a table's index, "
+    return [Note(code="index-column", message=f"{message}leave it out (`X[:, 1:]`)")]
 
 
 def arrays_source(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from striate.data.folder_walk import (
@@ -14,6 +14,7 @@ from striate.data.folder_walk import (
     display_name,
     existing_path,
     few,
+    folders_above,
     is_folder,
     walk,
     walk_notes,
@@ -96,7 +97,7 @@ def _check_no_empty_class(
     kind: Kind,
 ) -> None:
     """Refuse class folders without an item, naming them."""
-    filled = {str(above) for name in placed for above in PurePosixPath(name).parents}
+    filled = folders_above(placed)
     empty = [
         folder
         for folder in data_folders(found)
