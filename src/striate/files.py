@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from striate.errors import StorageError
+from striate.errors import OptionError, StorageError
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
@@ -27,6 +27,13 @@ _REASONS: Final = {
     errno.ELOOP: "a loop of links",
     errno.ENXIO: "not a regular file",
 }
+
+
+OUTPUT: Final = ".striate"
+"""An empty file in every folder that Striate made for what it writes."""
+
+OUTPUT_MARKS: Final = (OUTPUT, "data.lock.json")
+"""Names by which such a folder is known; earlier versions wrote no mark into a run's."""
 
 
 def os_reason(error: OSError) -> str:
@@ -68,6 +75,59 @@ def _escape_cell(cell: object) -> object:
 
 def _unescape_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" else cell
+
+
+def holds_output(folder: Path) -> bool:
+    """Whether Striate wrote a folder: that of a run, finished or not, or of explanations."""
+    return any((folder / mark).exists() for mark in OUTPUT_MARKS)
+
+
+def mark_output(folder: Path) -> None:
+    """Make a folder for output; a new or empty one gets the mark by which it is known as such.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / OUTPUT).touch()
+
+
+def check_output(
+    path: Path, inputs: Iterable[object], option: str, *, ours: bool | None = None
+) -> None:
+    """Refuse to write a file that would replace one of the user's.
+
+    Args:
+        path: The file to be written.
+        inputs: What is read for it: the paths among it are kept, and what lies below a folder
+            unless it is seen to be an output.
+        option: The option that names the file, or its folder.
+        ours: Whether a file that lies there is seen to be such an output of an earlier time; None
+            where that cannot be seen.
+
+    Raises:
+        OptionError: It would replace an input, or a file that is no such output.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
+    if any(_holds(entry, path, below=not ours) for entry in given):
+        why = f"{str(path)!r} is one of the inputs"
+    elif ours is False:
+        why = f"{str(path)!r} is there, and Striate did not write it"
+    else:
+        return
+    raise OptionError(option, str(path), why=why, fix="choose another name")
+
+
+def _holds(entry: Path, path: Path, *, below: bool) -> bool:
+    """Whether a path is a file, or a folder around it; not so a name that no file can have."""
+    if not os.path.exists(entry):  # noqa: PTH110 - Path.exists raises on over-long names
+        return False
+    return path.samefile(entry) or (
+        below and entry.is_dir() and path.resolve().is_relative_to(entry.resolve())
+    )
 
 
 def user_cache_folder() -> Path:

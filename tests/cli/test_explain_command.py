@@ -46,7 +46,7 @@ def test_a_picture_and_a_line_an_input(method, explain, probe_run, photos, tmp_p
         assert np.ptp(right, axis=-1).max() > 60  # the heat is in colour
         below = page[256 + 2 * MARGIN :]
         assert len(below) > 80 and np.ptp(below, axis=-1).max() > 60  # caption and colour scale
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([".striate", *names])
 
 
 def test_another_class_can_be_asked_for(explain, photos, tmp_path):

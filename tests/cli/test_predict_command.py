@@ -51,6 +51,22 @@ def test_csv_agrees_with_predictions_csv(call, probe_run, photos, tmp_path):
             np.testing.assert_allclose(float(answer[name]), float(row[name]), atol=1e-5, rtol=0)
 
 
+def test_no_csv_replaces_a_file_of_the_users(call, probe_run, photos, tmp_path):
+    run, picture = probe_run.folder.path, photos / "disc" / "01.png"
+    mine = tmp_path / "mine.csv"
+    mine.write_text("path,notes\na.png,from the lab book\n")
+    before = {path: path.read_bytes() for path in (mine, picture, run / "predictions.csv")}
+    for target in before:
+        code, _, err = call("predict", run, picture, "--csv", target)
+        assert code == 2 and err.startswith(f"striate: --csv {target}: ") and err.count("\n") == 1
+    for other in (photos, picture):
+        assert call("predict", run, other, "--csv", photos / "disc" / "02.png")[0] == 2
+    assert before == {path: path.read_bytes() for path in before}
+    answers = tmp_path / "answers.csv"
+    for _ in range(2):  # an earlier output is replaced
+        assert call("predict", run, picture, "--csv", answers)[0] == 0
+
+
 def test_an_array_file(call, probe_run, draw, tmp_path):
     np.save(tmp_path / "two.npy", np.stack([draw("disc", 1), draw("stripes", 2)]))
     code, out, _ = call("predict", probe_run.folder.path, tmp_path / "two.npy")

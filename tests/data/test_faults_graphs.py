@@ -104,7 +104,7 @@ def test_answers_that_make_no_sense_are_named(tmp_path):
     assert "line 3: 'inf' in column target" in refusal(
         write(tmp_path / "inf.csv", "smiles,target\nCCO,1\nCCN,inf\n")
     )
-    assert "line 3" in refusal(write(tmp_path / "none.csv", "smiles,label\nCCO,a\nCCN,\n"))
+    assert "line 3" in refusal(write(tmp_path / "none.csv", "smiles,label\nCCO,\nCCN,\n"))
     assert "'tets'" in refusal(
         write(tmp_path / "s.csv", "smiles,label,split\nCCO,a,tets\nCCN,b,\n")
     )

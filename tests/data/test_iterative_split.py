@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data.iterative_split import iterative_parts
 from striate.data.splits import FRACTIONS, SPLITS, split
+from striate.data.splits.iterative import iterative_parts
 
 
 def labelled(seed, num_items=300, num_labels=6):

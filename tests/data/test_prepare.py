@@ -67,7 +67,17 @@ def test_items_without_a_label_are_left_out(prepare_images, array_source, photog
     images = images_of(photographs)
     images["00.png"] = (None, images["00.png"][1])
     dataset = prepare_images(array_source(images), 32)
-    assert [(skip.id, skip.reason) for skip in dataset.skipped] == [("00.png", "no label")]
+    assert not dataset.skipped and "00.png" not in {item.id for item in dataset.items}
+    (note,) = (note for note in dataset.notes if note.code == "unlabelled")
+    assert note.ids == ("00.png",) and "1 items have no label" in note.message
+
+
+def test_however_many_have_no_label_the_others_are_used(prepare_images, array_source, photographs):
+    images = images_of(photographs)
+    for name in list(images)[:20]:
+        images[name] = (None, images[name][1])
+    dataset = prepare_images(array_source(images), 32)
+    assert len(dataset.items) == len(images) - 20
 
 
 def test_bad_fractions_are_refused_before_anything_is_read(prepare_images, array_source, tmp_path):

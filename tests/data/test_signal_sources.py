@@ -163,8 +163,10 @@ def test_a_decimal_comma_is_read(tmp_path: Path) -> None:
 
 
 def test_a_column_of_times_must_rise_evenly(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("time,x\n0,1\n1,2\n5,3\n")
+    (tmp_path / "a.csv").write_text("time,x\n0,1\n1,2\n2,3\n3,3\n50,3\n")
     assert "equal steps" in reason(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("time,x\n0,1\n2,2\n1,3\n")
+    assert "does not rise" in reason(tmp_path / "a.csv")
 
 
 def test_fault_52_nan_and_inf_name_the_index(tmp_path: Path) -> None:
@@ -260,6 +262,8 @@ def test_targets_that_are_not_whole_are_numbers_to_predict(tmp_path: Path) -> No
     np.save(tmp_path / "y.npy", np.array([0.0, 1, 0, 1]))
     assert [item.label for item in open_source(tmp_path).listing.items] == list("0101")
     np.save(tmp_path / "y.npy", np.array([0.5, np.nan, 2, 3]))
+    assert [item.target for item in open_source(tmp_path).listing.items] == [0.5, None, 2, 3]
+    np.save(tmp_path / "y.npy", np.array([0.5, np.inf, 2, 3]))
     assert "target 1" in refusal(tmp_path)
 
 
@@ -321,8 +325,8 @@ def test_a_manifest_of_signals_with_targets(tmp_path: Path) -> None:
         (-2.0, None, "train"),
         (0.0, None, "test"),
     ]
-    (tmp_path / "m.csv").write_text("path,target\n0.wav,1.5\n1.wav,nan\n")
-    assert "line 3: 'nan' in column target" in refusal(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("path,target\n0.wav,1.5\n1.wav,inf\n")
+    assert "line 3: 'inf' in column target" in refusal(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text("path,label,target\n0.wav,a,1\n1.wav,b,2\n")
     listing = open_source(tmp_path / "m.csv").listing
     assert [i.label for i in listing.items] == ["a", "b"]

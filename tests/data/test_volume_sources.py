@@ -269,8 +269,8 @@ def test_four_axes_that_could_be_images_are_images_unless_said(tmp_path: Path) -
 def test_arrays_that_do_not_fit_together() -> None:
     with pytest.raises(DataError, match="has 2 volumes and 3 labels"):
         ArraySource(np.zeros((2, 3, 3, 3)), ["a", "b", "a"], kind="volume")
-    with pytest.raises(DataError, match="target 1 of arrays is nan"):
-        ArraySource(np.zeros((2, 3, 3, 3)), targets=[1.0, np.nan], kind="volume")
+    with pytest.raises(DataError, match="target 1 of arrays is inf"):
+        ArraySource(np.zeros((2, 3, 3, 3)), targets=[1.0, np.inf], kind="volume")
     with pytest.raises(DataError, match="volumes are numbers"):
         ArraySource(np.zeros((2, 3, 3)), ["a", "b"], kind="volume")
 

@@ -16,6 +16,7 @@ from striate.run.folder import RunFolder
 
 FILES = {
     ".lock",
+    ".striate",
     "checkpoints",
     "data.lock.json",
     "history.csv",

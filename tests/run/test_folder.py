@@ -20,7 +20,19 @@ def test_json_round_trip_and_nan_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Out of range"):
         folder.write_json("x.json", float("nan"))
     assert folder.read_json("x.json") == {"é": [1, None]}
-    assert [p.name for p in folder.path.iterdir()] == ["x.json"]
+    assert sorted(p.name for p in folder.path.iterdir()) == [".striate", "x.json"]
+
+
+def test_a_folder_with_the_users_files_is_no_run_folder(tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(RunError, match=r"no run's, as report.html; choose a new folder"):
+        RunFolder.create(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html"]
+    RunFolder.create(tmp_path / "new").write_json("x.json", 1)
+    RunFolder.create(tmp_path / "new")  # it is known again
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "data.lock.json").write_text("{}")
+    RunFolder.create(tmp_path / "old")
 
 
 @given(

@@ -72,13 +72,14 @@ def _write_filtered(
     from striate.data.readers.image import decode_image
     from striate.data.source import UnreadableItem
     from striate.errors import DataError
-    from striate.files import write_atomic
+    from striate.files import check_output, write_atomic
     from striate.ops import filter_picture
 
     if not path.is_file():
         raise DataError(
             f"no such picture: {str(path)!r}", fix='give a file, or a matrix such as "1 2; 3 4"'
         )
+    check_output(target, [path], "out")
     try:
         pixels = torch.from_numpy(decode_image(path).array)
     except UnreadableItem as error:

@@ -34,8 +34,10 @@ def inspect(
 ) -> int:
     """Show layers, parameters, multiply-adds and receptive fields."""
     from striate.analysis import diagram, summary
-    from striate.files import write_atomic
+    from striate.files import check_output, write_atomic
 
+    if svg is not None:
+        check_output(svg, [model], "svg")
     shape = None if input_shape is None else _parse_shape(input_shape)
     if shape is not None and rank is None and not Path(model).is_dir():
         rank = len(shape) - 1

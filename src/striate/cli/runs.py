@@ -27,10 +27,14 @@ def predict(
     device: Device = "auto",
 ) -> int:
     """Print what each INPUT is, with its calibrated probability or interval."""
-    from striate.files import csv_text, write_atomic
+    from striate.files import check_output, csv_text, write_atomic
     from striate.progress import Progress
+    from striate.run.folder import PREDICTIONS
     from striate.run.run import load
 
+    if csv is not None:
+        earlier = csv.is_file() and csv.read_bytes()[:5] == b"item,"
+        check_output(csv, [*inputs, run / PREDICTIONS], "csv", ours=earlier)
     given = [entry for name in inputs for entry in (_standard_input() if name == "-" else [name])]
     trained = load(run, device=device)
     found = trained.predict(given, progress=Progress(quiet=json))

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from striate.data.names import in_order
 from striate.data.source import Item, Note, Skip
 from striate.errors import DataError, nearest
-from striate.files import os_reason
+from striate.files import holds_output, os_reason
 
 MAX_LOSS: Final = 0.05
 """The share of the items that may be left out before the data is refused."""
@@ -34,7 +35,10 @@ class Found:
         folders: The folders, sorted, without ignored ones.
         skipped: Such files that cannot be read, and why (broken links, FIFOs, ...).
         other_suffixes: The number of files of each other suffix, which were left alone.
-        links_out: The links to outside the root, which were not followed.
+        links_out: The links to outside the root, which were followed.
+        links_back: The links to folders that hold the root, or that were met before, which were
+            not followed.
+        made: The folders that Striate wrote, which were left alone.
     """
 
     files: list[str] = field(default_factory=list)
@@ -42,6 +46,8 @@ class Found:
     skipped: list[Skip] = field(default_factory=list)
     other_suffixes: Counter[str] = field(default_factory=Counter)
     links_out: list[str] = field(default_factory=list)
+    links_back: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
 
 
 def display_name(name: str) -> str:
@@ -96,24 +102,46 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def walk(root: Path, suffixes: Collection[str], *, follow_links: bool = False) -> Found:
+def folders_above(names: Iterable[str]) -> set[str]:
+    """Every folder above some relative paths.
+
+    >>> sorted(folders_above(["a/b/1.png", "a/2.png", "3.png"]))
+    ['a', 'a/b']
+    """
+    above: set[str] = set()
+    folders = {name.rpartition("/")[0] for name in names} - {""}
+    while folders:
+        above |= folders
+        folders = {folder.rpartition("/")[0] for folder in folders} - {""} - above
+    return above
+
+
+def data_folders(found: Found) -> list[str]:
+    """The folders of a walk, without those around nothing but what Striate wrote."""
+    around, filled = folders_above(found.made), folders_above(found.files)
+    return [folder for folder in found.folders if folder in filled or folder not in around]
+
+
+def walk(root: Path, suffixes: Collection[str]) -> Found:
     """Look through a folder.
 
-    Hidden files and what systems leave behind are ignored. A link is followed where it leads to
-    something inside the root that has not been met under its own name, so that no loop of links
-    counts anything twice. Hard links are files of their own: two names, found as duplicates.
+    Hidden files, what systems leave behind, and folders that Striate wrote are left alone. A link
+    is followed unless it leads to a folder that holds the root, or to something that was met
+    before, so that no loop of links counts anything twice. A file outside the root to which
+    several links lead, and one of several hard links, are as many files: two names, found as
+    duplicates.
 
     Args:
         root: The folder.
         suffixes: The ends of the names of files that are wanted, in lower case.
-        follow_links: Whether links that leave the root are followed as well.
 
     Raises:
         DataError: A folder cannot be read.
     """
-    walk = _Walk(root=os.fspath(root), follow_links=follow_links, suffixes=tuple(suffixes))
+    walk = _Walk(root=os.fspath(root), suffixes=tuple(suffixes))
     walk.run()
-    for names in (walk.found.files, walk.found.folders, walk.found.links_out):
+    found = walk.found
+    for names in (found.files, found.folders, found.links_out, found.links_back, found.made):
         names.sort()
     walk.found.skipped.sort(key=lambda skip: skip.id)
     return walk.found
@@ -124,7 +152,6 @@ class _Walk:
     """The state of one walk; every path is relative to `root`."""
 
     root: str
-    follow_links: bool
     suffixes: tuple[str, ...]
     found: Found = field(default_factory=Found)
     links: list[str] = field(default_factory=list)
@@ -173,6 +200,8 @@ class _Walk:
         if not stat.S_ISDIR(status.st_mode):
             self._first_visit(status)
             self._file(path, status.st_mode)
+        elif holds_output(Path(self.root, path)):
+            self.found.made.append(path)
         elif self._first_visit(status):
             self.found.folders.append(path)
             pending.append(path)
@@ -185,18 +214,22 @@ class _Walk:
             if self._wanted(path) or not _suffix(path):
                 self._skip(path, "broken link" if error.errno == errno.ENOENT else os_reason(error))
             return
-        if not (self.follow_links or self._inside(full)):
-            self.found.links_out.append(path)
-        elif not self._first_visit(status):
+        root, target = Path(self.root).resolve(), full.resolve()
+        outside = not target.is_relative_to(root)
+        if not stat.S_ISDIR(status.st_mode):
+            if outside or self._first_visit(status):
+                self._file(path, status.st_mode)
+        elif root.is_relative_to(target) or not self._first_visit(status):
+            self.found.links_back.append(path)
             return
-        elif stat.S_ISDIR(status.st_mode):
+        elif holds_output(full):
+            self.found.made.append(path)
+            return
+        else:
             self.found.folders.append(path)
             self._below(path)
-        else:
-            self._file(path, status.st_mode)
-
-    def _inside(self, full: Path) -> bool:
-        return full.resolve().is_relative_to(Path(self.root).resolve())
+        if outside:
+            self.found.links_out.append(path)
 
     def _first_visit(self, status: os.stat_result) -> bool:
         key = (status.st_dev, status.st_ino)
@@ -232,8 +265,17 @@ def walk_notes(found: Found, what: str) -> list[Note]:
         notes.append(Note(code="other-files", message=message, severity="info"))
     if found.links_out:
         ids = tuple(display_name(link) for link in found.links_out)
-        message = f"{len(ids)} links to outside the folder were not followed: {few(ids)}"
-        notes.append(Note(code="link-outside", message=message, ids=ids))
+        message = f"{len(ids)} links to outside the folder were followed: {few(ids)}"
+        notes.append(Note(code="link-outside", message=message, ids=ids, severity="info"))
+    if found.links_back:
+        ids = tuple(display_name(link) for link in found.links_back)
+        message = f"{len(ids)} links lead to folders that are read anyway or hold the data, and "
+        message += f"were not followed: {few(ids)}"
+        notes.append(Note(code="link-back", message=message, ids=ids, severity="info"))
+    if found.made:
+        ids = tuple(display_name(name) for name in found.made)
+        message = f"folders that Striate wrote are no data and were left alone: {few(ids)}"
+        notes.append(Note(code="output-folder", message=message, ids=ids, severity="info"))
     return notes
 
 
@@ -248,7 +290,7 @@ def check_classes(items: Sequence[Item], where: str) -> list[Note]:
         DataError: There are fewer than two classes, or a split whose classes are not those of
             `train`.
     """
-    classes = sorted({item.label for item in items if item.label is not None})
+    classes = in_order({item.label for item in items if item.label is not None})
     if len(classes) < 2:
         raise DataError(
             f"{where} has {len(classes)} class{'' if classes else 'es'}"
@@ -272,9 +314,9 @@ def check_classes(items: Sequence[Item], where: str) -> list[Note]:
 
 
 def _check_same_classes(items: Sequence[Item], where: str) -> None:
-    by_split: dict[str, set[str | None]] = defaultdict(set)
+    by_split: dict[str, set[str]] = defaultdict(set)
     for item in items:
-        if item.split is not None:
+        if item.split is not None and item.label is not None:
             by_split[item.split].add(item.label)
     if not by_split or any(item.split is None for item in items):
         return
@@ -286,8 +328,8 @@ def _check_same_classes(items: Sequence[Item], where: str) -> None:
         )
     for split in ("val", "test"):
         if split in by_split and by_split[split] != by_split["train"]:
-            extra = sorted(map(str, by_split[split] - by_split["train"]))
-            missing = sorted(map(str, by_split["train"] - by_split[split]))
+            extra = in_order(by_split[split] - by_split["train"])
+            missing = in_order(by_split["train"] - by_split[split])
             said = [f"only in {split}: {few(extra)}"] if extra else []
             said += [f"only in train: {few(missing)}"] if missing else []
             raise DataError(
@@ -310,7 +352,7 @@ def check_losses(items: Sequence[Item], skipped: Sequence[Skip]) -> None:
     gone = {skip.id for skip in skipped}
     total = len({item.id for item in items} | gone)
     left = Counter(item.label for item in items if item.id not in gone)
-    lost = sorted({str(item.label) for item in items if item.label and not left[item.label]})
+    lost = in_order({item.label for item in items if item.label and not left[item.label]})
     if lost:
         what = f"nothing of class {few([repr(name) for name in lost])} can be read"
     elif len(gone) > MAX_LOSS * total:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from striate.data.dataset import Dataset
 from striate.data.duplicates import duplicate_notes, first_appearance, join
-from striate.data.folder_walk import check_losses
-from striate.data.source import Item, Skip, Source
+from striate.data.folder_walk import check_losses, few
+from striate.data.source import Item, Note, Source
 from striate.data.splits import FRACTIONS, check_fractions, complete_splits
 from striate.data.stores.store import Built, Store
 from striate.data.target import Target
@@ -56,13 +56,9 @@ def prepare(
     listing = source.listing
     answered = [item for item in listing.items if encoder.is_answered(item)]
     built = build_store(source, answered)
-    unanswered = (
-        Skip(id=item.id, reason="no label")
-        for item in listing.items
-        if not encoder.is_answered(item)
-    )
-    skipped = (*listing.skipped, *unanswered, *built.skipped)
-    check_losses(listing.items, skipped)
+    unanswered = tuple(item.id for item in listing.items if not encoder.is_answered(item))
+    skipped = (*listing.skipped, *built.skipped)
+    check_losses(answered, skipped)
     items, copies = built.items, built.duplicate_groups
     target = encoder.encode(items, source.name)
     splits = complete_splits(
@@ -81,12 +77,21 @@ def prepare(
         skipped=skipped,
         notes=(
             *listing.notes,
+            *_unlabelled_note(unanswered),
             *built.notes,
             *duplicate_notes(items, target.answers, copies, splits, built.sha256s),
             *target.split_notes(items, splits),
         ),
         user_split=any(item.split for item in items),
     )
+
+
+def _unlabelled_note(ids: Sequence[str]) -> list[Note]:
+    """A remark on items without an answer."""
+    if not ids:
+        return []
+    message = f"{len(ids)} items have no label (empty, NaN, NA, None) and were left out: {few(ids)}"
+    return [Note(code="unlabelled", message=message, ids=tuple(ids))]
 
 
 def join_groups(copies: NDArray[np.int64], items: Sequence[Item]) -> NDArray[np.int64]:

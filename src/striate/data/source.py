@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,6 @@ from striate.typing import Kind, SplitName
 
 FileContent: TypeAlias = Path | bytes
 """A file, by its path or by what it holds."""
-
-SPLIT_NAMES: Final[dict[str, SplitName]] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Names of splits in folders and tables, in lower case, and what each is called here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

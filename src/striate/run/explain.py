@@ -16,10 +16,10 @@ from PIL import Image
 from striate.data.dataset import Dataset
 from striate.data.source import Reading, Skip
 from striate.data.unlabelled import Input, several
-from striate.errors import ArgumentError, DataError, one_line
+from striate.errors import DataError, one_line
 from striate.explain import EXPLANATIONS
 from striate.explain.drawing import image_card, svg_card
-from striate.files import storage_error, write_atomic
+from striate.files import check_output, mark_output, storage_error, write_atomic
 from striate.kinds.kind import Kind
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report import Drawing, Picture, RunReport
@@ -190,8 +190,7 @@ class _Files:
     """Writes images into a folder under names that are given once, and never that of an input."""
 
     def __init__(self, folder: Path, inputs: Sequence[Input]) -> None:
-        self._folder = folder
-        self._inputs = {Path(entry).resolve() for entry in inputs if isinstance(entry, str | Path)}
+        self._folder, self._inputs = folder, inputs
         self._taken: set[Path] = set()
 
     def write(self, stem: str, card: Drawing) -> Path:
@@ -208,7 +207,7 @@ class _Files:
             card.save(out, "PNG")
         path = self.path(stem, ".svg" if svg else ".png")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            mark_output(self._folder)
         except OSError as error:
             raise storage_error(self._folder, 0, error) from None
         write_atomic(path, out.getvalue())
@@ -219,11 +218,7 @@ class _Files:
         names = chain([stem], (f"{stem}-{number}" for number in count(2)))
         path = next(p for name in names if (p := self._folder / (name + suffix)) not in self._taken)
         self._taken.add(path)
-        place = path.resolve()
-        if path.exists() and self._inputs & {place, *place.parents}:
-            raise ArgumentError(
-                f"{str(path)!r} is one of the inputs", fix="choose another folder with `out=`"
-            )
+        check_output(path, self._inputs, "out")
         return path
 
 

@@ -21,7 +21,7 @@ from striate.data.source import Reading, Skip
 from striate.engines import Deployment, Engine, Session, load_engines
 from striate.engines.engine import library_errors
 from striate.errors import EngineError, OptionError, StriateError, one_line
-from striate.files import size_text, storage_error, write_atomic
+from striate.files import check_output, size_text, storage_error, write_atomic
 from striate.kinds.inputs import Inputs
 from striate.nn.fuse import fold_batch_norm
 from striate.progress import Progress, ProgressLike, as_progress
@@ -146,7 +146,7 @@ def export(
 
     Raises:
         UnknownNameError: There is no such engine.
-        ArgumentError: `out` does not end as the engine's files do.
+        ArgumentError: `out` does not end as the engine's files do, or is a file of the user's.
         MissingExtraError: The engine is not installed.
         RunError: The run's weights are missing or damaged.
         EngineError: The engine cannot take the network, or answers otherwise.
@@ -159,6 +159,9 @@ def export(
     path = Path(out) if out else run.folder.path / FOLDER / f"model{engine.suffix}"
     if path.suffix != engine.suffix:
         raise OptionError("out", str(path), fix=f"let it end in {engine.suffix}")
+    card_path = path.with_name(f"{path.name}.json")
+    check_output(path, [], "out", ours=card_path.is_file() or out is None)
+    check_output(card_path, [], "out", ours=path.is_file() or out is None)
     deployment = deployment_of(on_cpu)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +183,6 @@ def export(
     except OSError as error:
         raise storage_error(path, 0, error) from None
     card = {**deployment.card, "check": asdict(check)}
-    card_path = path.with_name(f"{path.name}.json")
     write_atomic(card_path, json.dumps(card, indent=2, ensure_ascii=False).encode())
     return Exported(path=path, files=(*files, card_path), engine=engine, card=card, check=check)
 

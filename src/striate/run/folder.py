@@ -12,7 +12,15 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from striate.errors import RunError, StorageError, nearest
-from striate.files import FileInUseError, csv_rows, csv_text, file_lock, write_atomic
+from striate.files import (
+    FileInUseError,
+    csv_rows,
+    csv_text,
+    file_lock,
+    holds_output,
+    mark_output,
+    write_atomic,
+)
 
 T = TypeVar("T")
 
@@ -85,10 +93,18 @@ class RunFolder:
         """Make the folder, and make sure that files can be written to it.
 
         Raises:
+            RunError: it holds files that are no run's.
             StorageError: it cannot be made or written.
         """
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            mark_output(path)
+            others = sorted(entry.name for entry in path.iterdir() if entry.name[0] != ".")
+            if others and not holds_output(path):
+                raise RunError(
+                    f"cannot write a run to {str(path)!r}",
+                    why=f"it holds files that are no run's, as {others[0]}",
+                    fix="choose a new folder with `out=`",
+                )
             probe = path / ".writable"
             probe.touch()
             probe.unlink()

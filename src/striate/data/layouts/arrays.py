@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striate.data.folder_walk import check_classes
+from striate.data.names import known_labels
+from striate.data.readers.index_columns import counts_up
 from striate.data.readers.reader import ARRAYS, Arrays
 from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
@@ -70,8 +72,8 @@ class ArraySource(Source):
             Item(id=str(number), **{what: column[number] for what, column in given.items()})
             for number in range(count)
         )
-        remarks = () if labels is None else tuple(check_classes(items, name))
-        self.listing = Listing(items=items, notes=remarks)
+        remarks = [] if labels is None else check_classes(items, name)
+        self.listing = Listing(items=items, notes=(*_index_note(arrays), *remarks))
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item at full size; raises UnreadableItem for NaN and Inf."""
@@ -79,6 +81,16 @@ class ArraySource(Source):
         reading = self._read(index)
         notes = self._notes.get(index)
         return reading if notes is None else replace(reading, notes=notes)
+
+
+def _index_note(arrays: Arrays) -> list[Note]:
+    """A warning where the first number of each item only numbers the items, as a table's index."""
+    if not isinstance(arrays, np.ndarray) or arrays.ndim != 2 or arrays.dtype.kind not in "iuf":
+        return []
+    if arrays.shape[1] < 2 or not counts_up(np.asarray(arrays[:, 0], np.float64)):
+        return []
+    message = "the first number of each item only numbers the items: if it is a table's index, "
+    return [Note(code="index-column", message=f"{message}leave it out (`X[:, 1:]`)")]
 
 
 def arrays_source(
@@ -108,7 +120,9 @@ def arrays_source(
     extras = extras or {}
     given = None if answers is None else np.asarray(answers)
     regression = (
-        given is not None and given.dtype.kind == "f" and bool((given != np.rint(given)).any())
+        given is not None
+        and given.dtype.kind == "f"
+        and bool((given[np.isfinite(given)] % 1 != 0).any())
     )
     groups = extras.get("groups")
     return ArraySource(
@@ -141,8 +155,10 @@ def axes_of_items(kind: Kind | None = None) -> set[int]:
     return {len(shape) for shape in shapes if any(entry.is_item(shape, 3) for entry in kinds)}
 
 
-def class_names(labels: ArrayLike, name: str) -> list[str]:
-    """The classes of (N,) or (N, 1) labels as text; whole numbers may be stored as floats.
+def class_names(labels: ArrayLike, name: str) -> list[str | None]:
+    """The classes of (N,) or (N, 1) labels as text, None where one is missing.
+
+    Whole numbers may be stored as floats.
 
     Raises:
         DataError: Labels of another shape, or values that are no classes.
@@ -152,20 +168,23 @@ def class_names(labels: ArrayLike, name: str) -> list[str]:
         array = array[:, 0]
     if array.ndim != 1:
         raise DataError(f"the labels of {name} have the shape {array.shape}", why="they are (N,)")
+    if array.dtype.kind not in "biufUSO":
+        raise DataError(f"the labels of {name} hold {array.dtype}")
+    values: list[Any] = array.tolist()
     if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and (array == np.rint(array)).all()):
+        known = array[~np.isnan(array)]
+        if np.isinf(known).any() or (known != np.rint(known)).any():
             raise DataError(
                 f"the labels of {name} are not whole", why="classes are counted or named"
             )
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "biuUSO":
-        raise DataError(f"the labels of {name} hold {array.dtype}")
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+        values = [None if np.isnan(value) else int(value) for value in values]
+    return known_labels(values)
 
 
-def _finite(targets: ArrayLike, name: str) -> list[float]:
+def _finite(targets: ArrayLike, name: str) -> list[float | None]:
+    """Numbers to predict, None where one is missing."""
     numbers = np.asarray(targets, np.float64).reshape(-1)
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    bad = np.flatnonzero(np.isinf(numbers))
     if bad.size:
         raise DataError(f"target {bad[0]} of {name} is {numbers[bad[0]]}", why="it must be finite")
-    return [float(number) for number in numbers]
+    return [None if np.isnan(number) else float(number) for number in numbers]

@@ -3,53 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from striate.data.folder_walk import (
     Found,
     check_classes,
+    data_folders,
     display_name,
     existing_path,
     few,
+    folders_above,
     is_folder,
-    unique_ids,
     walk,
     walk_notes,
 )
+from striate.data.layouts.arrangement import Arrangement, arrangement_of, subfolder_notes
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.reader import FileSource, kind_of_files, suffixes_of
-from striate.data.source import SPLIT_NAMES, Item, Listing, Note, Source
+from striate.data.source import Listing, Note, Source
 from striate.errors import DataError
-from striate.typing import Kind, SplitName
+from striate.typing import Kind
 
 LAYOUT: Final = "DATA/CLASS/IMAGE or DATA/train/CLASS/IMAGE with DATA/test/CLASS/IMAGE"
 
 
-def open_folder(root: str | Path, *, follow_links: bool = False) -> Source:
+def open_folder(root: str | Path) -> Source:
     """The files below a folder, labelled by the folder they lie in.
 
     What most of the files hold is taken (see `kind_of_files`), other files are left alone.
 
     Args:
         root: The folder, which holds class folders, or splits (train, val, test) that hold class
-            folders.
-        follow_links: Whether links that leave the folder are followed as well.
+            folders; one folder may be around them all.
 
     Raises:
         DataError: There is no such folder, there are no items, a class is empty, there are fewer
-            than two classes, or splits with different classes.
+            than two classes, splits with different classes, or classes that look like splits.
     """
     root = data_folder(root, LAYOUT)
-    kind, found = _of_one_kind(root, follow_links)
-    splits = split_folders(name.split("/")[0] for name in found.files if "/" in name)
-    placed = [name for name in found.files if is_placed(name, splits)]
+    kind, found = _of_one_kind(root)
+    arrangement = arrangement_of(found.files, data_folders(found), root)
+    placed = [name for name in found.files if arrangement.place(name) is not None]
     if not placed:
         raise _no_items(root, found, kind)
-    _check_no_empty_class(root, found, placed, splits, kind)
-    items = folder_items(placed, splits)
+    _check_no_empty_class(root, found, placed, arrangement, kind)
+    items = arrangement.items(placed)
     notes = [
+        *arrangement.notes(),
+        *subfolder_notes(arrangement, placed),
         *walk_notes(found, kind),
         *_unplaced_note(found, placed, kind),
         *check_classes(items, str(root)),
@@ -76,67 +79,30 @@ def data_folder(path: str | Path, layout: str) -> Path:
     return root
 
 
-def split_folders(tops: Iterable[str]) -> Mapping[str, SplitName] | None:
-    """The top folders that are splits; None where the top folders are classes.
-
-    They are splits where nothing but splits holds items, or where there is one to train on and one
-    to test on. A lone folder "test" beside "cat" and "dog" is a class.
-
-    Args:
-        tops: The top folders below which there are items.
-    """
-    tops = set(tops)
-    splits = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
-    roles = set(splits.values())
-    whole = tops == set(splits) or ("train" in roles and len(roles) > 1)
-    return splits if splits and whole else None
-
-
-def is_placed(name: str, splits: Mapping[str, SplitName] | None) -> bool:
-    """Whether the item of a relative path lies in a class folder."""
-    folders = name.split("/")[:-1]
-    return bool(folders) if splits is None else len(folders) > 1 and folders[0] in splits
-
-
-def folder_items(names: Sequence[str], splits: Mapping[str, SplitName] | None) -> tuple[Item, ...]:
-    """Items of relative paths, each labelled by its class folder."""
-    parts = [name.split("/") for name in names]
-    return tuple(
-        Item(
-            id=item_id,
-            label=display_name(folders[0 if splits is None else 1]),
-            split=None if splits is None else splits[folders[0]],
-        )
-        for item_id, folders in zip(unique_ids(names), parts, strict=True)
-    )
-
-
-def _of_one_kind(root: Path, follow_links: bool) -> tuple[Kind, Found]:
+def _of_one_kind(root: Path) -> tuple[Kind, Found]:
     """What most files in the folder hold, and the files of that kind."""
-    found = walk(root, suffixes_of(), follow_links=follow_links)
+    found = walk(root, suffixes_of())
     kind = kind_of_files(root / name for name in found.files if "/" in name)
     wanted = suffixes_of(kind)
     if all(name.lower().endswith(tuple(wanted)) for name in found.files):
         return kind, found
-    return kind, walk(root, wanted, follow_links=follow_links)
+    return kind, walk(root, wanted)
 
 
 def _check_no_empty_class(
     root: Path,
     found: Found,
     placed: Sequence[str],
-    splits: Mapping[str, SplitName] | None,
+    arrangement: Arrangement,
     kind: Kind,
 ) -> None:
     """Refuse class folders without an item, naming them."""
-    depth = 1 if splits is None else 2
-    filled = {tuple(name.split("/")[:depth]) for name in placed}
-    folders = [tuple(name.split("/")) for name in found.folders]
-    empty = sorted(
-        "/".join(folder)
-        for folder in folders
-        if len(folder) == depth and folder not in filled and (not splits or folder[0] in splits)
-    )
+    filled = folders_above(placed)
+    empty = [
+        folder
+        for folder in data_folders(found)
+        if arrangement.is_class_folder(folder) and folder not in filled
+    ]
     if not empty:
         return
     gone = Counter(
@@ -146,7 +112,7 @@ def _check_no_empty_class(
         f"no {kind} in the class folder{'s' if len(empty) > 1 else ''} "
         f"{few([str(root / name) for name in empty])}",
         why=", ".join(f"{reason} ({count})" for reason, count in gone.items()),
-        fix=f"add {kind}s, or remove the folder",
+        fix=f"add {kind}s, or move the folder out of the data",
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import few, is_folder
 from striate.data.layouts.graphs import NodeSource, degree_features, whole_graph
 from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.names import known_labels
 from striate.data.readers.tables import Table, read_table
 from striate.data.source import Note
 from striate.errors import DataError
@@ -45,6 +46,7 @@ def open_edge_list(folder: str | Path) -> NodeSource:
     if "target" not in nodes.columns:
         nodes.check_columns(["label"])
     labels = nodes.column("label")
+    known = None if labels is None else known_labels(labels)
     ends = _ends(edges, position, nodes.path)
     features, notes = _node_features(nodes, ends)
     both_ways = np.concatenate([ends, ends[::-1]], 1)
@@ -52,10 +54,10 @@ def open_edge_list(folder: str | Path) -> NodeSource:
         name=str(folder),
         graph=whole_graph(features, both_ways, _edge_features(edges)),
         names=names,
-        labels=labels,
-        targets=nodes.numbers("target", optional=True) if labels is None else None,
+        labels=known,
+        targets=nodes.numbers("target", optional=True) if known is None else None,
         splits=nodes.splits(),
-        notes=notes,
+        notes=(*nodes.notes, *edges.notes, *notes),
     )
 
 

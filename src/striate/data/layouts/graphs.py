@@ -29,7 +29,8 @@ def graphs_source(
     Raises:
         DataError: There are fewer than two classes.
     """
-    of_classes = check_classes(items, name) if items and items[0].label is not None else []
+    labelled = any(item.label is not None for item in items)
+    of_classes = check_classes(items, name) if labelled else []
     by_id = {item.id: reading for item, reading in zip(items, readings, strict=True)}
     listing = Listing(items=tuple(items), notes=(*notes, *of_classes))
     return MemorySource("graph", name, listing, lambda item: by_id[item.id])
@@ -83,7 +84,7 @@ class NodeSource(Source):
         name: The data's name in messages and in the run folder.
         graph: All nodes and edges; see `whole_graph`.
         names: The name of each node.
-        labels: The class of each node, empty where it is not known; None for regression.
+        labels: The class of each node, None where it is not known; None for regression.
         targets: The number of each node, NaN where it is not known; None for classification.
         splits: The split of each node, None where Striate is to choose; None where it is for all.
         notes: What a user should know.
@@ -105,7 +106,7 @@ class NodeSource(Source):
         name: str,
         graph: Reading,
         names: Sequence[str],
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str | None] | None = None,
         targets: Sequence[float] | None = None,
         splits: Sequence[SplitName | None] | None = None,
         notes: Sequence[Note] = (),
@@ -123,7 +124,10 @@ class NodeSource(Source):
             if (labels and labels[node]) or (targets and targets[node] == targets[node])
         ]
         of_classes = check_classes(items, name) if labels else []
-        self.listing = Listing(items=tuple(items), notes=(*notes, *of_classes))
+        alone = len(ids) - len(items)
+        message = f"{alone} nodes without a label take part in the graph, and are no items"
+        unlabelled = (Note(code="unlabelled", message=message, severity="info"),) if alone else ()
+        self.listing = Listing(items=tuple(items), notes=(*notes, *unlabelled, *of_classes))
         self.position = {item_id: node for node, item_id in enumerate(ids)}
 
     def asking(self, names: Sequence[str]) -> NodeSource:

@@ -7,6 +7,7 @@ to read. The columns split and group need not be there.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,13 +18,14 @@ from striate.data.readers.reader import FileSource, kind_of_files
 from striate.data.readers.tables import Table, read_table
 from striate.data.source import Item, Listing, Note, Source
 
-SUFFIXES: Final = (".csv", ".parquet")
+SUFFIXES: Final = (".csv", ".tsv", ".parquet")
 
 
 def open_manifest(path: str | Path) -> Source:
     """The files that a manifest lists; their paths are relative to its folder.
 
-    They are of the kind that most of them are (see `kind_of_files`). Where there is a column
+    A path that leads nowhere from there is tried from the working folder, without blanks around it
+    and with `/` in the place of a backslash. The files are of the kind that most of them are (see `kind_of_files`). Where there is a column
     `label`, a column `target` is left alone, and that is noted.
 
     Raises:
@@ -33,16 +35,21 @@ def open_manifest(path: str | Path) -> Source:
     """
     path = Path(path)
     table = read_table(path)
-    items, files = _items(table)
-    classified = items[0].label is not None
-    notes = check_classes(items, str(path)) if classified else []
+    items, names = _items(table)
+    classified = any(item.label is not None for item in items)
+    notes = [*table.notes, *(check_classes(items, str(path)) if classified else [])]
     if classified and any(table.column("target") or []):
         message = "there is a column label, so the column target was left alone"
         notes.append(Note(code="target-and-label", message=message, severity="info"))
     if len(items) < len(table.rows):
         message = f"{len(table.rows) - len(items)} rows repeat an earlier one"
         notes.append(Note(code="repeated-row", message=message, severity="info"))
-    contents = {item.id: path.parent / file for item, file in zip(items, files, strict=True)}
+    files = [_file(name, path.parent) for name in names]
+    elsewhere = sum(not file.is_relative_to(path.parent) for file in files)
+    if elsewhere and path.parent != Path():
+        message = f"{elsewhere} paths lead to files outside the folder of {path.name}"
+        notes.append(Note(code="path-outside", message=message, severity="info"))
+    contents = {item.id: file for item, file in zip(items, files, strict=True)}
     return FileSource(
         kind_of_files(contents.values()),
         name=str(path),
@@ -74,10 +81,20 @@ def _items(table: Table) -> tuple[tuple[Item, ...], list[str]]:
     return tuple(replace(item, id=item_id) for item, item_id in named), files
 
 
+def _file(name: str, folder: Path) -> Path:
+    """The file that a row names: the first spelling and place where something lies."""
+    plain = name.strip()
+    for spelling in dict.fromkeys((name, plain, plain.replace("\\", "/"))):
+        for place in (folder, Path()):
+            if os.path.exists(place / spelling):  # noqa: PTH110 - Path.exists raises on over-long names
+                return place / spelling
+    return folder / plain
+
+
 LAYOUTS.add(
     "manifest",
     Layout(
-        "a CSV or Parquet file with the columns path and label or target",
+        "a CSV, TSV or Parquet file with the columns path and label or target",
         lambda data: Path(data).suffix.lower() in SUFFIXES and not is_folder(data),
         open_manifest,
         last=True,  # tables of molecules are CSV files too

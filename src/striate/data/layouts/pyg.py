@@ -65,9 +65,9 @@ def _nodes(data: Any, name: str) -> NodeSource:
         for node in [] if mask is None else np.flatnonzero(mask.cpu()).tolist():
             splits[node] = split
     classes = answers[0][0] is not None
-    labels = [label or "" for label, _ in answers]
+    labels = [label for label, _ in answers]
     if any(splits) and classes:  # a node outside every mask takes part in the graph alone
-        labels = [label if split else "" for label, split in zip(labels, splits, strict=True)]
+        labels = [label if split else None for label, split in zip(labels, splits, strict=True)]
     return NodeSource(
         name=name,
         graph=whole_graph(nodes, edges, edge_features),

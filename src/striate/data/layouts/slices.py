@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -18,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.folder_walk import IGNORED_NAMES, check_classes, few, is_folder, walk, walk_notes
-from striate.data.layouts.class_folders import data_folder, folder_items, is_placed, split_folders
+from striate.data.layouts.arrangement import arrangement_of
+from striate.data.layouts.class_folders import data_folder
 from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.names import natural_key
 from striate.data.readers.dicom import SUFFIXES, is_dicom, read_series
 from striate.data.readers.image import IMAGE_SUFFIXES, decode_image
 from striate.data.readers.reader import FOLDER, READERS, FileReader, FileSource, reader_named
 from striate.data.readers.volume import volume_reading
-from striate.data.source import FileContent, Listing, Reading, Source, UnreadableItem
+from striate.data.source import FileContent, Listing, Note, Reading, Source, UnreadableItem
 from striate.errors import DataError
 from striate.files import os_reason
 
@@ -55,7 +56,7 @@ def read_slices(folder: Path) -> Reading:
         return read_series(series)
     pictures = sorted(
         (path for path in files if path.suffix.lower() in IMAGE_SUFFIXES),
-        key=lambda path: _by_numbers(path.name),
+        key=lambda path: natural_key(path.name),
     )
     if not pictures:
         raise UnreadableItem("no slices in the folder")
@@ -74,7 +75,9 @@ def read_slices(folder: Path) -> Reading:
     voxels = np.stack(slices, 1)
     if (voxels[0] == voxels[1]).all() and (voxels[0] == voxels[2]).all():
         voxels = voxels[:1]
-    return volume_reading(np.ascontiguousarray(voxels), digest.hexdigest())
+    message = "slices are in the natural order of their names, so that 10 comes after 9"
+    note = Note(code="slice-order", message=message, severity="info")
+    return volume_reading(np.ascontiguousarray(voxels), digest.hexdigest(), notes=(note,))
 
 
 def open_slices(data: str | Path) -> Source:
@@ -90,14 +93,18 @@ def open_slices(data: str | Path) -> Source:
     root = data_folder(str(data).removeprefix(PREFIX), LAYOUT)
     found = walk(root, frozenset(SUFFIXES) | IMAGE_SUFFIXES | {""})
     folders = sorted({str(PurePosixPath(name).parent) for name in found.files})
-    splits = split_folders(folder.split("/")[0] for folder in folders)
-    shallow = [folder for folder in folders if not is_placed(folder, splits)]
+    arrangement = arrangement_of(folders, where=root)
+    shallow = [folder for folder in folders if arrangement.place(folder) is None]
     if shallow or not folders:
         what = f"slices in {few(shallow)}" if shallow else "no slices"
         why = "each volume is a folder of its own in its class's folder" if shallow else ""
         raise DataError(f"{root}: {what}", why=why, fix=f"the layout is {LAYOUT}")
-    items = folder_items(folders, splits)
-    notes = [*walk_notes(found, "slice"), *check_classes(items, str(root))]
+    items = arrangement.items(folders)
+    notes = [
+        *arrangement.notes(),
+        *walk_notes(found, "slice"),
+        *check_classes(items, str(root)),
+    ]
     return FileSource(
         "volume",
         name=str(data),
@@ -122,16 +129,6 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in IGNORED_NAMES
-
-
-def _by_numbers(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names by the numbers in them.
-
-    >>> sorted(["s10.png", "s9.png"], key=_by_numbers)
-    ['s9.png', 's10.png']
-    """
-    pieces = re.split(r"(\d+)", name)
-    return [(int(piece) if piece.isdecimal() else -1, piece) for piece in pieces]
 
 
 def _is_slice(path: Path) -> bool:

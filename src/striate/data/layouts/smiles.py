@@ -51,6 +51,7 @@ def open_smiles(path: str | Path, *, labelled: bool = True) -> Source:
         groups=table.column("group"),
         extras=extras,
         in_place=not labelled,
+        notes=table.notes,
     )
 
 
@@ -64,6 +65,7 @@ def molecules(
     groups: Sequence[str] | None = None,
     extras: Sequence[Mapping[str, str]] | None = None,
     in_place: bool = False,
+    notes: Sequence[Note] = (),
 ) -> Source:
     """A source of molecules; those that do not parse are left out, with the SMILES as the reason.
 
@@ -77,6 +79,7 @@ def molecules(
         extras: Further columns of each molecule's row in its table.
         in_place: Whether molecules that do not parse stay among the others, and are refused when
             they are read.
+        notes: What a user should know of the table.
 
     Raises:
         DataError: There are fewer than two classes.
@@ -102,12 +105,12 @@ def molecules(
                 extra=extras[place] if extras else {},
             )
         )
-    notes = check_classes(items, name) if labels and labels[0] is not None else []
+    found = [*notes, *(check_classes(items, name) if any(labels or ()) else [])]
     if groups is None and not any(splits or ()):
         count = len({item.group for item in items if item.group})
         message = f"split by scaffold: {count} ring systems, each on one side"
-        notes.append(Note(code="scaffold-split", message=message, severity="info"))
-    listing = Listing(items=tuple(items), skipped=tuple(skipped), notes=tuple(notes))
+        found.append(Note(code="scaffold-split", message=message, severity="info"))
+    listing = Listing(items=tuple(items), skipped=tuple(skipped), notes=tuple(found))
     return _source(name, listing, of_item)
 
 
@@ -131,13 +134,19 @@ def open_molecules(text: str) -> Source:
 
 def _matches(data: str) -> bool:
     path = Path(data)
-    return path.suffix.lower() == ".csv" and not is_folder(path) and COLUMN in header_of(path)
+    return (
+        path.suffix.lower() in (".csv", ".tsv")
+        and not is_folder(path)
+        and COLUMN in header_of(path)
+    )
 
 
 LAYOUTS.add(
     "smiles",
     Layout(
-        "a CSV file with the columns smiles and label or target (molecules)", _matches, open_smiles
+        "a CSV or TSV file with the columns smiles and label or target (molecules)",
+        _matches,
+        open_smiles,
     ),
 )
 TEXTS.add("graph", open_molecules)

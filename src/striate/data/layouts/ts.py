@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import existing_path, few, is_folder
 from striate.data.layouts.arrays import ArraySource
 from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.names import is_missing
 from striate.data.readers.content import read_content, refusing
 from striate.data.source import Note, Source
 from striate.errors import DataError
@@ -33,7 +34,8 @@ SPLIT_ENDS: Final[tuple[tuple[str, SplitName], ...]] = (
 """Ends of the names of files that are splits of one data set."""
 
 MAX_BYTES: Final = 4 * 2**30
-MISSING: Final = ("?", "nan")
+UNKNOWN: Final = "?"
+"""A missing value or class, beside the words for one that all sources know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,8 @@ class Series:
 
     Attributes:
         arrays: The series, (channels, samples) each, NaN where a value is missing.
-        answers: The last field of each line: a class or a target; empty where there is none.
+        answers: The last field of each line: a class or a target; empty where there is none, or
+            where it is missing.
         regression: Whether the answers are numbers to predict.
     """
 
@@ -74,8 +77,8 @@ def open_ts(path: str | Path, *, name: str | None = None) -> Source:
     filled, notes = _without_gaps(arrays)
     return ArraySource(
         filled,
-        labels=None if regression or not all(answers) else answers,
-        targets=[float(answer) for answer in answers] if regression else None,
+        labels=None if regression or not any(answers) else answers,
+        targets=[_target(answer) for answer in answers] if regression else None,
         kind="signal",
         splits=[s for s, series in found for _ in series.arrays] if len(found) > 1 else None,
         name=name or str(path),
@@ -134,7 +137,9 @@ def _item(line: str, header: dict[str, str]) -> tuple[NDArray[np.float64], str]:
         answer = fields.pop().strip()
         if not answer or not fields:
             raise ValueError("no class or target behind the last colon")
-        if _says(header, "targetlabel") and not np.isfinite(float(answer)):
+        if _is_missing(answer):
+            answer = ""
+        elif _says(header, "targetlabel") and not np.isfinite(float(answer)):
             raise ValueError(f"the target {answer} is not finite")
     channels = [_values(field) for field in fields]
     lengths = {len(channel) for channel in channels}
@@ -145,12 +150,20 @@ def _item(line: str, header: dict[str, str]) -> tuple[NDArray[np.float64], str]:
     return np.stack(channels), answer
 
 
+def _target(answer: str) -> float:
+    return float(answer or "nan")
+
+
+def _is_missing(text: str) -> bool:
+    return text.strip() == UNKNOWN or is_missing(text)
+
+
 def _values(field: str) -> NDArray[np.float64]:
     texts = field.split(",")
     try:
         return np.array(texts, dtype=np.float64)
     except ValueError:
-        plain = [np.nan if text.strip().lower() in MISSING else float(text) for text in texts]
+        plain = [np.nan if _is_missing(text) else float(text) for text in texts]
         return np.array(plain, dtype=np.float64)
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import existing_path, is_folder
 from striate.data.layouts.graphs import degree_features, graph_reading, graphs_source
 from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.names import is_missing
 from striate.data.source import Item, Note, Reading, Source
 from striate.errors import DataError
 
@@ -104,7 +105,7 @@ def _items(start: Path, graph_of_node: NDArray[np.int64]) -> list[Item]:
         )
     labels, attributes = _file(start, "graph_labels"), _file(start, "graph_attributes")
     classify = labels.is_file() or not attributes.is_file()
-    values = _whole(labels) if classify else _numbers(attributes)
+    values = _whole(labels, missing=True) if classify else _numbers(attributes, missing=True)
     if len(values) < graph_of_node.max(initial=0):
         raise DataError(
             f"{labels if classify else attributes} has {len(values)} lines",
@@ -112,8 +113,8 @@ def _items(start: Path, graph_of_node: NDArray[np.int64]) -> list[Item]:
             fix="give every graph a line",
         )
     return [
-        Item(id=f"graph {n}", label=str(int(v)) if classify else None,
-             target=None if classify else float(v))
+        Item(id=f"graph {n}", label=str(int(v)) if classify and v == v else None,
+             target=None if classify or v != v else float(v))
         for n, v in enumerate(values[:, 0], start=1)
     ]  # fmt: skip
 
@@ -145,16 +146,22 @@ def _checked(path: Path, values: NDArray[Any], count: int) -> NDArray[Any]:
     return values
 
 
-def _whole(path: Path, width: int | None = None) -> NDArray[np.int64]:
-    values = _numbers(path, width)
-    if (values != np.round(values)).any():
-        line = int(np.flatnonzero((values != np.round(values)).any(1))[0])
+def _whole(path: Path, width: int | None = None, *, missing: bool = False) -> NDArray[Any]:
+    values = _numbers(path, width, missing=missing)
+    fractions = (values != np.round(values)) & ~np.isnan(values)
+    if fractions.any():
+        line = int(np.flatnonzero(fractions.any(1))[0])
         raise DataError(f"{path}, line {line + 1}: not a whole number")
-    return values.astype(np.int64)
+    return values if missing else values.astype(np.int64)
 
 
-def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
+def _numbers(path: Path, width: int | None = None, *, missing: bool = False) -> NDArray[np.float64]:
     """The numbers of a text file, between commas, (lines, numbers a line).
+
+    Args:
+        path: The file.
+        width: How many a line holds; as many as the first by default.
+        missing: Whether one may be missing, and is NaN.
 
     Raises:
         DataError: There is no such file, or a line (named) has no finite numbers or another count.
@@ -166,11 +173,12 @@ def _numbers(path: Path, width: int | None = None) -> NDArray[np.float64]:
     for number, line in enumerate(lines, start=1):
         fields = line.replace(";", ",").split(",")
         try:
-            row = [float(field) for field in fields]
+            row = [np.nan if missing and is_missing(field) else float(field) for field in fields]
         except ValueError:
             row = []
         width = width or len(row)
-        if not row or not np.isfinite(row).all() or len(row) != width:
+        finite = np.isfinite(row) | (missing & np.isnan(row))
+        if not row or not finite.all() or len(row) != width:
             raise DataError(
                 f"{path}, line {number}: {line.strip()!r} is not "
                 + ("a finite number" if width == 1 else f"{width} finite numbers"),

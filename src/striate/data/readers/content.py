@@ -5,6 +5,7 @@ Every function takes a file's path or, where it is in memory already, its bytes.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -113,13 +114,14 @@ def sha256_of(data: FileContent) -> str:
 
 
 def text_of(content: bytes) -> str:
-    """A file's content as UTF-8, with or without a byte-order mark.
+    """A file's content as UTF-8, with or without a byte-order mark, or as UTF-16 with one.
 
     Raises:
-        UnreadableItem: It is not UTF-8; the reason names the first such line.
+        UnreadableItem: It is neither; the reason names the first such line.
     """
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UnreadableItem(f"line {line} is not UTF-8") from None

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from striate.data.names import natural_key
 from striate.data.packages import imported
 from striate.data.readers.content import head_of, read_content
 from striate.data.readers.volume import canonical, volume_reading
@@ -149,14 +150,18 @@ def _even_gap(along: Float[np.ndarray, " slices"], names: Sequence[str], first: 
 
 def _by_number(slices: list[tuple[str, Any]], sha256: str) -> Reading:
     """A volume whose files give no positions."""
-    ordered = sorted(slices, key=lambda pair: (int(pair[1].get("InstanceNumber") or 0), pair[0]))
+    numbered = all(dataset.get("InstanceNumber") not in (None, "") for _, dataset in slices)
+    ordered = sorted(slices, key=lambda pair: natural_key(pair[0]))
+    if numbered:
+        ordered.sort(key=lambda pair: int(pair[1].InstanceNumber))
+    order = "of their numbers" if numbered else "of their files' names, for some have no number"
     first = ordered[0][1]
     depth = first.get("SpacingBetweenSlices") or first.get("SliceThickness")
     plane = first.get("PixelSpacing")
     spacing = (float(depth), float(plane[0]), float(plane[1])) if depth and plane else ()
     note = Note(
         code="no-orientation",
-        message="the files give no positions; slices are in the order of their numbers",
+        message=f"the files give no positions; slices are in the order {order}",
     )
     voxels = np.stack([_values(*pair) for pair in ordered])
     return volume_reading(voxels[None], sha256, spacing, (note,))

@@ -1,32 +1,51 @@
 """Signals in tables (CSV) and arrays (NPY), and what every reading of a signal must hold to.
 
 A table has a row for each moment and a column for each channel, with or without a line of names;
-a column named time or t gives the rate. An array is (samples,) or (channels, samples).
+a column named time, t or alike, or one of ISO times, gives the rate. An array is (samples,) or (channels, samples).
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
 import hashlib
-import io
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.names import is_missing
 from striate.data.readers.content import head_of, read_content, text_of
+from striate.data.readers.delimited import Rows, are_numbers, rows_of
+from striate.data.readers.index_columns import (
+    FEWEST,
+    in_seconds,
+    is_index,
+    is_unnamed,
+    moments_of,
+    numbers_rows,
+    time_unit,
+)
 from striate.data.readers.npy import num_axes, read_npy
 from striate.data.readers.reader import ARRAYS, READERS, ArrayKind, Arrays, FileReader, stored_item
-from striate.data.source import FileContent, Reading, UnreadableItem
+from striate.data.source import FileContent, Note, Reading, UnreadableItem
 from striate.errors import DataError
 
 MAX_BYTES: Final = 2**30
 """The largest file that is read, and the largest signal that one expands to, in bytes."""
 
-TIME_NAMES: Final = ("time", "t", "seconds", "time_s")
-"""Names of a table's column of moments, in lower case."""
+EVEN: Final = 0.01
+"""The share of a step of time by which one may differ and still count as even."""
+
+LONG_AGO: Final = 1e8
+"""Moments from which on, in seconds, a step of time has few digits left."""
+
+MAX_GAP: Final = 10
+"""A step of time longer than so many usual ones is a gap, and is not interpolated."""
+
+MAX_MISSING: Final = 0.5
+"""The share of a channel's values that may be missing and are interpolated."""
 
 MAX_CHANNELS: Final = 1024
 """More rows than this in an array are taken for samples, not for channels."""
@@ -35,13 +54,16 @@ LONGER_THAN_WIDE: Final = 2
 """An array (N, a, b) of numbers is signals of a channels where b is at least so many times a."""
 
 
-def signal_reading(array: NDArray[Any], sha256: str, rate: float | None = None) -> Reading:
+def signal_reading(
+    array: NDArray[Any], sha256: str, rate: float | None = None, notes: tuple[Note, ...] = ()
+) -> Reading:
     """A reading of a signal, checked.
 
     Args:
         array: The signal's numbers, (channels, samples).
         sha256: The SHA-256 of what is stored.
         rate: The number of samples a second, where it is known.
+        notes: Remarks on the item.
 
     Raises:
         UnreadableItem: The signal is empty, or holds NaN or Inf; the reason names the first place.
@@ -56,71 +78,201 @@ def signal_reading(array: NDArray[Any], sha256: str, rate: float | None = None) 
             f"{int(bad.sum())} values that are not finite, the first {signal[channel, index]} "
             f"at index {index} of channel {channel}"
         )
-    return Reading(array=signal, sha256=sha256, spacing=() if rate is None else (1 / rate,))
+    spacing = () if rate is None else (1 / rate,)
+    return Reading(array=signal, sha256=sha256, spacing=spacing, notes=notes)
 
 
 def read_signal_table(data: FileContent) -> Reading:
-    """A signal from a CSV file; `;` and tabs part columns too, and a byte-order mark is no harm.
+    """A signal from a text table, a row for each moment and a column for each channel.
+
+    The column of moments gives the rate; columns that only number the rows are left out; blank
+    cells and moments that are not quite even are interpolated. Each of these is noted.
 
     Raises:
-        UnreadableItem: There are no numbers, or rows of different lengths, named by line.
+        UnreadableItem: There are no numbers, rows of different lengths (named by line), moments
+            that do not rise, or a channel of which more is missing than is there.
     """
     content = read_content(data, MAX_BYTES)
-    names, rows = _rows(text_of(content))
-    columns = np.array(rows, dtype=np.float64).T
+    names, columns, moments = _columns(rows_of(text_of(content)))
+    channels, notes = _channels(names, columns)
+    channels, missing = _filled(channels)
     rate = None
-    at = next((i for i, name in enumerate(names) if name in TIME_NAMES), None)
-    if at is not None and len(columns) > 1:
-        rate = _rate(columns[at])
-        columns = np.delete(columns, at, axis=0)
-    return signal_reading(columns, hashlib.sha256(content).hexdigest(), rate)
+    if moments is not None:
+        channels, rate, uneven = _evenly(channels, moments)
+        notes += uneven
+    return signal_reading(channels, hashlib.sha256(content).hexdigest(), rate, (*notes, *missing))
 
 
-def _rows(text: str) -> tuple[list[str], list[list[float]]]:
-    """The names of the columns, empty where there are none, and the rows of numbers."""
-    first = text.partition("\n")[0]
-    delimiter = max(";\t,", key=first.count)
-    names: list[str] = []
-    rows: list[list[float]] = []
-    width = 0
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        for fields in reader:
-            if not any(field.strip() for field in fields):
-                continue
-            width = width or len(fields)
-            if len(fields) != width:
-                raise UnreadableItem(
-                    f"line {reader.line_num} has {len(fields)} fields and the first has {width}"
-                )
-            try:
-                rows.append([_number(field, delimiter) for field in fields])
-            except ValueError as error:
-                if rows or names:
-                    raise UnreadableItem(f"line {reader.line_num} has {error}") from None
-                names = [field.strip().lower() for field in fields]
-    except csv.Error as error:
-        raise UnreadableItem(f"line {reader.line_num}: {error}") from None
-    if not rows:
+def _columns(
+    rows: Rows,
+) -> tuple[list[str], list[NDArray[np.float64]], NDArray[np.float64] | None]:
+    """The names of the channels, empty where there are none, their values, and the moments."""
+    if not rows.fields:
         raise UnreadableItem("no rows of numbers")
-    return names, rows
+    headed = not _is_data(rows.fields[0]) or _are_numbers_of_columns(rows.fields)
+    body = rows.fields[headed:]
+    places = rows.places[headed:]
+    if not body:
+        raise UnreadableItem("no rows of numbers")
+    first = rows.fields[0] if headed else rows.remark
+    width = len(body[0])
+    if headed and width == len(first) + 1 and is_index("#", [row[0] for row in body]):
+        first = ("", *first)  # R does not name the numbers of the rows
+    for place, row in zip(places, body, strict=True):
+        if len(row) != width:
+            raise UnreadableItem(f"{place} has {len(row)} fields and the first has {width}")
+    named = [name.strip().lower() for name in first] if len(first) == width else [""] * width
+    if headed and len(first) != width:
+        raise UnreadableItem(f"{places[0]} has {width} fields and the first has {len(first)}")
+    texts = list(zip(*body, strict=True))
+    times = _time_columns(named, texts)
+    kept = [
+        n for n in range(width) if n not in times and (named[n] or any(map(str.strip, texts[n])))
+    ]
+    at = next((n for n in times if texts[n][0] != texts[n][-1]), times[0]) if times else None
+    moments = None if at is None else _moments(named[at], texts[at], places, rows.delimiter)
+    columns = [_numbers(texts[n], places, rows.delimiter) for n in kept]
+    return ([named[n] for n in kept] if any(named) else []), columns, moments
 
 
-def _number(text: str, delimiter: str) -> float:
-    """A field as a number; the comma of a table parted by semicolons is a decimal point."""
-    try:
-        return float(text.replace(",", ".") if delimiter == ";" else text)
-    except ValueError:
-        raise ValueError(f"{text.strip()[:40]!r}, not a number") from None
+def _is_data(row: Sequence[str]) -> bool:
+    """Whether a row holds a number or a moment, and nothing else but blanks."""
+    known = [field for field in row if not is_missing(field)]
+    return bool(known) and all(are_numbers([field]) or moments_of([field]) is not None
+                               or field.strip().lower().lstrip("+-") in ("inf", "infinity")
+                               for field in known)  # fmt: skip
 
 
-def _rate(moments: NDArray[np.float64]) -> float:
-    """The number of samples a second of evenly spaced moments."""
+def _are_numbers_of_columns(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row counts the columns from 0, as pandas names those without a name."""
+    first, below = rows[0], rows[1:]
+    indexed = not first[0].strip()
+    names = [field.strip() for field in first[indexed:]]
+    counted = bool(names) and names == [str(number) for number in range(len(names))]
+    fractions = any("." in field or "," in field for row in below[:9] for field in row)
+    return counted and (indexed or (len(names) > 2 and fractions))
+
+
+def _time_columns(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[int]:
+    """The columns of moments, by their names or as ISO 8601, where others are left."""
+    found = [
+        n
+        for n, (name, texts) in enumerate(zip(names, columns, strict=True))
+        if time_unit(name) is not None or moments_of(texts[:1]) is not None
+    ]
+    return found if len(found) < len(columns) else []
+
+
+def _numbers(texts: Sequence[str], places: Sequence[str], delimiter: str) -> NDArray[np.float64]:
+    """A column as numbers, NaN where a cell is blank; a decimal comma is a point."""
+    values = []
+    for place, text in zip(places, texts, strict=True):
+        try:
+            plain = text.replace(",", ".") if delimiter != "," else text
+            values.append(math.nan if is_missing(text) else float(plain))
+        except ValueError:
+            raise UnreadableItem(f"{place} has {text.strip()[:40]!r}, not a number") from None
+    return np.array(values, np.float64)
+
+
+def _moments(
+    name: str, texts: Sequence[str], places: Sequence[str], delimiter: str
+) -> NDArray[np.float64]:
+    """The moments of the rows in seconds."""
+    moments = moments_of(texts)
+    if moments is not None:
+        return moments
+    values = _numbers(texts, places, delimiter)
+    blank = np.flatnonzero(np.isnan(values))
+    if blank.size:
+        raise UnreadableItem(f"{places[int(blank[0])]} has no time")
+    return in_seconds(values, time_unit(name) or 0.0)
+
+
+def _channels(
+    names: Sequence[str], columns: Sequence[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], tuple[Note, ...]]:
+    """The columns that hold a signal, (channels, samples), and a remark on the others."""
+    named = names or ["channel"] * len(columns)
+    left = [
+        n
+        for n, (name, values) in enumerate(zip(named, columns, strict=True))
+        if len(columns) > 1
+        and (
+            is_unnamed(name) or numbers_rows(name, values) or (not (n or names) and _ramps(values))
+        )
+    ]
+    if len(left) == len(columns):
+        left = []
+    kept = [values for n, values in enumerate(columns) if n not in left]
+    said = ", ".join(named[n] or "one without a name" for n in left)
+    message = f"columns that number or time the rows were left out: {said}"
+    notes = (Note(code="index-column", message=message, severity="info"),) if left else ()
+    return np.array(kept), notes
+
+
+def _ramps(values: NDArray[np.float64]) -> bool:
+    """Whether values rise in equal steps, as moments do and no signal."""
+    steps = np.diff(values)
+    even = np.allclose(steps, steps.mean(), rtol=1e-3, atol=0) if len(steps) else False
+    return len(values) >= FEWEST and bool(even) and steps[0] > 0
+
+
+def _filled(channels: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[Note, ...]]:
+    """The channels with missing values interpolated, and a remark where there were any."""
+    gaps = np.isnan(channels)
+    if not gaps.any():
+        return channels, ()
+    most = int(gaps.mean(axis=1).argmax())
+    if gaps[most].mean() > MAX_MISSING:
+        raise UnreadableItem(
+            f"{int(gaps[most].sum())} of {gaps.shape[1]} values of channel {most} are missing"
+        )
+    places = np.arange(channels.shape[1])
+    filled = [
+        np.interp(places, places[~gap], row[~gap]) for row, gap in zip(channels, gaps, strict=True)
+    ]
+    message = f"{int(gaps.sum())} missing values were interpolated"
+    return np.stack(filled), (Note(code="missing-values", message=message, severity="info"),)
+
+
+def _evenly(
+    channels: NDArray[np.float64], moments: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float | None, tuple[Note, ...]]:
+    """The channels in equal steps of time, the samples a second, and a remark on what was done."""
     steps = np.diff(moments)
     step = float(np.median(steps)) if len(steps) else 0.0
-    if step <= 0 or np.abs(steps - step).max() > 0.01 * step:
-        raise UnreadableItem("the column of times does not rise in equal steps")
-    return 1 / step
+    if step > 0 and np.abs(steps - step).max() <= EVEN * step:
+        # Seconds since 1970 leave too few digits for the steps to be exactly even.
+        long_ago = np.abs(moments).max() > LONG_AGO
+        return channels, _round_rate(1 / step, 1e-4) if long_ago else 1 / step, ()
+    if not len(steps) or steps.min() < 0 or moments[-1] == moments[0]:
+        raise UnreadableItem("the column of times does not rise")
+    if steps.min() == 0:  # times written more coarsely than they were taken
+        rate = _round_rate((len(moments) - 1) / (moments[-1] - moments[0]))
+        message = f"several rows have one time: they were taken to be even, {rate:g} a second"
+        return channels, rate, (Note(code="coarse-times", message=message),)
+    if steps.max() > MAX_GAP * step:
+        raise UnreadableItem(
+            f"the column of times does not rise in equal steps: {steps.max():g} s after "
+            f"{moments[int(steps.argmax())]:g} s, elsewhere {step:g} s"
+        )
+    # The median of coarse times is rounded, the mean is raised by samples that are lost.
+    rate = _round_rate(1 / (step if steps.max() > 1.5 * step else float(steps.mean())))
+    even = np.arange(moments[0], moments[-1] + EVEN / rate, 1 / rate)
+    channels = np.stack([np.interp(even, moments, row) for row in channels])
+    message = f"uneven times were interpolated to {rate:g} samples a second"
+    return channels, rate, (Note(code="uneven-times", message=message, severity="info"),)
+
+
+def _round_rate(rate: float, within: float = EVEN) -> float:
+    """The roundest rate within a share of it, so that items of one logger have the same.
+
+    >>> _round_rate(49.87), _round_rate(101.3), _round_rate(0.334)
+    (50.0, 101.0, 0.33)
+    """
+    rounded = (float(f"{rate:.{digits}g}") for digits in range(1, 17))
+    return next(value for value in rounded if abs(value - rate) < within * rate)
 
 
 def read_signal_array(data: FileContent) -> Reading:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from striate.data.folder_walk import existing_path, few
+from striate.data.names import MISSING, SPLIT_WORDS, is_missing, known_labels, split_named
 from striate.data.packages import imported
 from striate.data.readers.content import head_of, refusing, text_of
-from striate.data.source import SPLIT_NAMES, UnreadableItem
+from striate.data.readers.delimited import Rows, are_numbers, rows_of
+from striate.data.readers.index_columns import is_index, is_time, is_unnamed
+from striate.data.source import Note, UnreadableItem
 from striate.errors import DataError, nearest
 from striate.typing import SplitName
 
@@ -33,6 +34,12 @@ ANSWERS: Final = ("label", LABELS, "target")
 _MISSPELT: Final = 0.8
 """The similarity from which a column is taken for a misspelt one."""
 
+_KEPT: Final = frozenset({*KNOWN_COLUMNS, LABELS, "id", "source"})
+"""Columns that a layout reads by name: they are kept whatever they hold."""
+
+_HEAD: Final = 1 << 16
+"""The bytes in which the names of the columns are looked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -43,12 +50,16 @@ class Table:
         header: The names of the columns as written, trimmed.
         rows: The fields of each row as written, as many as columns.
         places: Where each row stands ("line 3").
+        decimal_comma: Whether a comma in a number is a decimal point.
+        notes: What a user should know of the columns.
     """
 
     path: Path
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     places: tuple[str, ...]
+    decimal_comma: bool = False
+    notes: tuple[Note, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,7 +83,7 @@ class Table:
         return self.column(name) or []
 
     def numbers(self, name: str, *, optional: bool = False) -> list[float]:
-        """The fields of a column as finite numbers; NaN for an empty field where that may be.
+        """The fields of a column as finite numbers; NaN for a missing one where that may be.
 
         Raises:
             DataError: There is no such column, or a field is no finite number.
@@ -80,11 +91,11 @@ class Table:
         values, bad = [], []
         for place, text in zip(self.places, self.required(name), strict=True):
             try:
-                value = float(text)
+                value = float(text.replace(",", ".") if self.decimal_comma else text)
             except ValueError:
                 value = math.nan
             values.append(value)
-            if not math.isfinite(value) and (text or not optional):
+            if not math.isfinite(value) and not (optional and text in MISSING):
                 bad.append(f"{place}: {text!r} in column {name} is not a finite number")
         self.refuse(bad, "write a number, or leave out the row")
         return values
@@ -95,14 +106,15 @@ class Table:
         Raises:
             DataError: A name is that of no split.
         """
-        names = [name.lower() for name in self.column("split") or [""] * len(self.rows)]
+        names = self.column("split") or [""] * len(self.rows)
+        splits = [None if is_missing(name) else split_named(name) for name in names]
         bad = [
             f"{place} has the split {name!r}"
-            for place, name in zip(self.places, names, strict=True)
-            if name and name not in SPLIT_NAMES
+            for place, name, split in zip(self.places, names, splits, strict=True)
+            if split is None and not is_missing(name)
         ]
-        self.refuse(bad, f"a split is one of {', '.join(SPLIT_NAMES)}, or empty")
-        return [SPLIT_NAMES[name] if name else None for name in names]
+        self.refuse(bad, f"a split is one of {SPLIT_WORDS}, or empty")
+        return splits
 
     def answers(self) -> tuple[list[str | None], list[float | None], list[dict[str, str]]]:
         """What each row says that a task may be to predict.
@@ -113,31 +125,48 @@ class Table:
         Returns:
             The label and the target of each row, one of which is None and, where neither is given,
             both; and the trimmed fields of the further columns, those that `KNOWN_COLUMNS` does
-            not name, by the column's name as written (`labels` in lower case).
+            not name, by the column's name as written (`labels` in lower case). A row whose answer
+            is missing has none of the three.
 
         Raises:
-            DataError: A row has no label where others have, or a target that is no number.
+            DataError: No row has an answer, a target is no number, or among rows with several
+                labels one is empty.
         """
         further = {
             name if name == LABELS else self.header[place]: place
             for place, name in enumerate(self.columns)
-            if name and name not in KNOWN_COLUMNS
+            if name not in KNOWN_COLUMNS
         }
         extra = [{name: row[place].strip() for name, place in further.items()} for row in self.rows]
         labels, targets = self.column("label"), self.column("target")
         nothing = [None] * len(self.rows)
         if LABELS in further:
             labels = None
-        if labels is not None and (any(labels) or not any(targets or [])):
-            fix = f"where a row has none of the labels, name the column {LABELS}"
-            several = any(SEPARATOR in field for field in labels)
-            self.refuse_empty("label", labels, fix if several else "")
-            if several:
+        if labels is not None and (not all(map(is_missing, labels)) or targets is None):
+            if any(SEPARATOR in field for field in labels):
+                self.refuse_empty(
+                    "label", labels, f"where a row has none of the labels, name the column {LABELS}"
+                )
                 pairs = zip(extra, labels, strict=True)
-                return [*nothing], [*nothing], [{**row, LABELS: text} for row, text in pairs]
-            return [*labels], [*nothing], extra
-        numbers = nothing if targets is None else self.numbers("target")
-        return [*nothing], [*numbers], extra
+                return (
+                    [*nothing],
+                    [*nothing],
+                    _known([{**row, LABELS: text} for row, text in pairs]),
+                )
+            known = known_labels(labels)
+            self._refuse_unanswered("label", known)
+            return known, [*nothing], _only_of(known, extra)
+        if targets is None:
+            return [*nothing], [*nothing], _known(extra)
+        values = self.numbers("target", optional=True)
+        numbers = [None if math.isnan(value) else value for value in values]
+        self._refuse_unanswered("target", numbers)
+        return [*nothing], numbers, _only_of(numbers, extra)
+
+    def _refuse_unanswered(self, name: str, answers: Sequence[object]) -> None:
+        """Refuse the table where no row has an answer."""
+        if all(answer is None for answer in answers):
+            self.refuse([f"{place} has no {name}" for place in self.places], f"fill in the {name}s")
 
     def check_answered(self, item: str) -> None:
         """Refuse a table without a column of items, or without any that may hold answers.
@@ -200,18 +229,41 @@ class Table:
             )
 
 
+def _only_of(answers: Sequence[object], extra: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The further fields of the rows that have an answer: without one they are not to be one."""
+    return [{} if answer is None else row for answer, row in zip(answers, extra, strict=True)]
+
+
+def _known(extra: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Further fields that are the answers, none where they are missing.
+
+    An empty column `labels` says that there are no labels; a word for a missing one does not.
+    """
+    return [{} if row and _is_unknown(row) else row for row in extra]
+
+
+def _is_unknown(row: dict[str, str]) -> bool:
+    if LABELS in row:
+        return bool(row[LABELS]) and is_missing(row[LABELS])
+    return all(map(is_missing, row.values()))
+
+
 def header_of(path: Path) -> tuple[str, ...]:
-    """The column names of a CSV file in lower case; none where it cannot be read as one."""
+    """The column names of a text table in lower case; none where it cannot be read as one."""
+    head = head_of(path, _HEAD)
+    ends = max(head.rfind(b"\n"), head.rfind(b"\r"))
     try:
-        first = text_of(head_of(path, 1 << 16).partition(b"\n")[0])
+        header, _ = _headed(rows_of(text_of(head[:ends] if len(head) == _HEAD else head)))
     except UnreadableItem:
         return ()
-    fields = next(csv.reader([first], delimiter=_delimiter(first)), [])
-    return tuple(field.strip().lower() for field in fields)
+    return tuple(name.lower() for name in header)
 
 
 def read_table(path: Path) -> Table:
     """Read a CSV or a Parquet file.
+
+    Columns without a name, and those that only number the rows or say when they were written, are
+    left out, with a note.
 
     Raises:
         DataError: There is no such file, it cannot be read or is not UTF-8, it has no rows, two
@@ -225,34 +277,99 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path} has two columns {repeated[0]}", fix="rename one of them")
     if table.header and not table.rows:
         raise DataError(f"{path} lists no items", fix="add a line for each")
-    return table
+    return _without_indices(table)
+
+
+def _without_indices(table: Table) -> Table:
+    """The table without the columns that say nothing of an item but where its row stands."""
+    columns = list(zip(*table.rows, strict=True)) or [() for _ in table.header]
+    reasons = {
+        place: reason
+        for place, (name, fields) in enumerate(zip(table.header, columns, strict=True))
+        if (reason := _no_content(name, fields)) is not None
+    }
+    kept = [place for place in range(len(table.header)) if place not in reasons]
+    said = [f"{table.header[place] or 'one without a name'} ({reason})"
+            for place, reason in reasons.items() if any(map(str.strip, columns[place]))]  # fmt: skip
+    message = f"columns of {table.path.name} were left out: {few(said)}"
+    notes = (Note(code="index-column", message=message, severity="info"),) if said else ()
+    return replace(
+        table,
+        header=tuple(table.header[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+        notes=notes,
+    )
+
+
+def _no_content(name: str, fields: Sequence[str]) -> str | None:
+    """Why a column says nothing of an item; None where it may."""
+    if name.lower() in _KEPT:
+        return None
+    if is_unnamed(name):
+        return "it has no name, as an index"
+    if is_index(name, fields):
+        return "it numbers the rows"
+    return "it holds times" if is_time(name, fields) else None
 
 
 def _read_csv(path: Path) -> Table:
     with refusing(path, fix="save it as UTF-8"):
         text = text_of(path.read_bytes())
-    delimiter = _delimiter(text.partition("\n")[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows, places, ragged = [], [], []
-    try:
-        header = tuple(name.strip() for name in next(reader, []))
-        for fields in reader:
-            if not any(fields):
-                continue
-            place = f"line {reader.line_num}"
-            rows.append(tuple(fields))
-            places.append(place)
-            if len(fields) != len(header):
-                ragged.append(f"{place} has {len(fields)}")
-    except csv.Error as error:
-        raise DataError(f"cannot read {path}", why=f"line {reader.line_num}: {error}") from None
+    with refusing(path):
+        rows = rows_of(text)
+    header, fields = _headed(rows)
+    places = rows.places[len(rows.places) - len(fields) :]
+    ragged = [
+        f"{place} has {len(row)}"
+        for place, row in zip(places, fields, strict=True)
+        if len(row) != len(header)
+    ]
     if ragged:
         raise DataError(
             f"rows of {path} do not have the header's {len(header)} fields",
             why=few(ragged),
             fix="put fields that hold the delimiter in double quotes",
         )
-    return Table(path=path, header=header, rows=tuple(rows), places=tuple(places))
+    return Table(
+        path=path, header=header, rows=fields, places=places, decimal_comma=rows.delimiter != ","
+    )
+
+
+def _headed(rows: Rows) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The names of the columns, and the rows below them.
+
+    The names may stand in a comment, as NumPy writes them, and be one short, where R wrote the
+    numbers of the rows without one.
+    """
+    if not rows.fields:
+        return (), ()
+    first, *below = rows.fields
+    if _names(rows.remark, first):
+        first, below = rows.remark, list(rows.fields)
+    width = _last_named(first)
+    header = tuple(name.strip() for name in first[:width])
+    one_more = bool(below) and all(len(row) == width + 1 for row in below)
+    if one_more and is_index("#", [row[0] for row in below]):
+        header = ("", *header)
+    return header, tuple(row if len(row) < width else _cut(row, len(header)) for row in below)
+
+
+def _names(remark: Sequence[str], first: Sequence[str]) -> bool:
+    """Whether a comment above the first row, rather than that row, names the columns."""
+    if len(remark) != len(first):
+        return False
+    known = [_KEPT & {name.strip().lower() for name in fields} for fields in (remark, first)]
+    return bool(known[0] and not known[1]) or (are_numbers(first) and not are_numbers(remark))
+
+
+def _last_named(header: Sequence[str]) -> int:
+    """The number of columns up to the last that has a name."""
+    return next((n for n in range(len(header), 0, -1) if header[n - 1].strip()), 0)
+
+
+def _cut(row: tuple[str, ...], width: int) -> tuple[str, ...]:
+    """A row without empty fields behind the last named column."""
+    return row if any(map(str.strip, row[width:])) else row[:width]
 
 
 def _read_parquet(path: Path) -> Table:
@@ -284,7 +401,3 @@ def _as_text(value: object) -> str:
     if isinstance(value, list):
         return ";".join(map(_as_text, value))
     return "" if value is None else str(value)
-
-
-def _delimiter(header: str) -> str:
-    return max((",", ";", "\t"), key=header.count)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.data.folder_walk import few
+from striate.data.names import in_order
 from striate.data.source import Item, Note
 from striate.data.target import Target
 from striate.errors import DataError
@@ -43,12 +44,12 @@ _NUM_CLASSES_NAMED: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTarget(Target):
-    """The class number of each item; the classes are in alphabetical order."""
+    """The class number of each item; the classes are in the order of numbers or names."""
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> Self:
         """The target of items with these labels."""
-        classes = tuple(sorted(set(labels)))
+        classes = tuple(in_order(labels))
         number = {name: k for k, name in enumerate(classes)}
         numbers = np.array([number[label] for label in labels], np.int64)
         return cls(classes=classes, values=numbers, strata=numbers, answers=numbers)

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from striate.data.dataset import Dataset
+from striate.data.names import in_order
 from striate.data.source import Item
 from striate.data.target import Target
 from striate.errors import DataError, UnknownNameError, one_line
@@ -85,7 +86,7 @@ class Classification(Task):
         Raises:
             DataError: It does not.
         """
-        unknown = sorted({item.label or "" for item in items} - set(classes))
+        unknown = in_order({item.label or "" for item in items} - set(classes))
         if unknown:
             raise DataError(
                 f"{name} has classes the model does not know: {', '.join(unknown[:8])}",

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from striate.data.folder_walk import few
+from striate.data.names import in_order
 from striate.data.readers.tables import LABELS, SEPARATOR
 from striate.data.source import Item
 from striate.errors import DataError
@@ -75,9 +76,9 @@ def label_sets(items: Sequence[Item]) -> list[frozenset[str]]:
 
 
 def named_labels(items: Sequence[Item]) -> tuple[str, ...]:
-    """The names of all labels in alphabetical order, those of columns without a 1 among them."""
+    """The names of all labels in order, those of columns without a 1 among them."""
     columns = {name for item in items if has_columns(item) for name in item.extra}
-    return tuple(sorted(columns.union(*label_sets(items))))
+    return tuple(in_order(columns.union(*label_sets(items))))
 
 
 def split_labels(text: str, separator: str = SEPARATOR) -> frozenset[str]:

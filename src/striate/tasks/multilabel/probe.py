@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.iterative_split import iterative_parts
+from striate.data.splits.iterative import iterative_parts
 from striate.tasks.multilabel.scoring import cross_entropies
 from striate.transfer.probe import FOLDS, LinearProbe, ProbeConfig, fit_threads, logistic_path
 

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from striate.data.dataset import Dataset
+from striate.data.names import in_order
 from striate.data.readers.tables import LABELS
 from striate.data.source import Item
 from striate.data.target import Target
@@ -109,14 +110,14 @@ class Multilabel(Task):
         if not items:
             raise DataError(f"{name}: no item has labels", fix="add a column labels")
         known = set(named_labels(items))
-        missing = sorted(set(classes) - known)
+        missing = in_order(set(classes) - known)
         if missing and has_columns(items[0]):
             raise DataError(
                 f"{name} has no column {', '.join(missing[:8])}",
                 why="it is not known which items have these labels",
                 fix="add the columns, of 0 and 1",
             )
-        unknown = sorted(known - set(classes))
+        unknown = in_order(known - set(classes))
         if unknown:
             raise DataError(
                 f"{name} has labels the model does not know: {', '.join(unknown[:8])}",

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.iterative_split import iterative_parts
 from striate.data.randomness import permutation_keys
 from striate.data.source import Item
+from striate.data.splits.iterative import iterative_parts
 from striate.data.target import Target
 from striate.errors import ArgumentError, DataError
 

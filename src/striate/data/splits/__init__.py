@@ -1,0 +1,12 @@
+"""How items are split into train, val and test."""
+
+from striate.data.splits.iterative import iterative_parts
+from striate.data.splits.stratified import (
+    FRACTIONS,
+    SPLITS,
+    check_fractions,
+    complete_splits,
+    split,
+)
+
+__all__ = ["FRACTIONS", "SPLITS", "check_fractions", "complete_splits", "iterative_parts", "split"]
