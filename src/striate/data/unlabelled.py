@@ -194,7 +194,9 @@ class _Found:
             return
         found = walk(path, suffixes_of(self.kind))
         items = [name for name in found.folders if is_item_folder(path / name, self.kind)]
-        for name in sorted([*found.files, *items]):
+        inside = tuple(f"{name}/" for name in items)
+        files = [name for name in found.files if not name.startswith(inside)]
+        for name in sorted([*files, *items]):
             self._add_file(str(path / name), path / name)
         self.skipped += [replace(skip, id=f"{path}/{skip.id}") for skip in found.skipped]
         self.notes += walk_notes(found, self.kind)
