@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import IGNORED_NAMES, check_classes, few, is_folder, walk, walk_notes
 from striate.data.layouts.class_folders import data_folder, folder_items, is_placed, split_folders
 from striate.data.layouts.layout import LAYOUTS, Layout
-from striate.data.readers.dicom import PATIENCE, SUFFIXES, has_frames, is_dicom, read_series
+from striate.data.readers.dicom import PATIENCE, has_frames, is_dicom, read_series
 from striate.data.readers.image import decode_image
 from striate.data.readers.image_formats import IMAGE_SUFFIXES
 from striate.data.readers.reader import FOLDER, READERS, FileReader, FileSource, reader_named
@@ -94,7 +94,7 @@ def open_slices(data: str | Path) -> Source:
             than two classes, or splits with different classes.
     """
     root = data_folder(str(data).removeprefix(PREFIX), LAYOUT)
-    found = walk(root, frozenset(SUFFIXES) | IMAGE_SUFFIXES | {""})
+    found = walk(root, IMAGE_SUFFIXES | {""})
     folders = sorted({str(PurePosixPath(name).parent) for name in found.files})
     splits = split_folders(folder.split("/")[0] for folder in folders)
     shallow = [folder for folder in folders if not is_placed(folder, splits)]

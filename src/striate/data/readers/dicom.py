@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from striate.data.packages import imported
 from striate.data.readers.content import head_of, opened, read_content
 from striate.data.readers.dicom_slices import Slice, stacked
+from striate.data.readers.image_formats import DICOM_SUFFIXES
 from striate.data.readers.image_values import POLARITY, min_is_black, values_reading
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.readers.volume import volume_reading
@@ -32,8 +33,6 @@ MAX_BYTES: Final = 2**30
 
 MAX_VOXELS: Final = 2**31
 """The most voxels of a volume."""
-
-SUFFIXES: Final = (".dcm", ".dicom")
 
 PATIENCE: Final = 12
 """A series may take so many times as long to read as one picture."""
@@ -50,7 +49,7 @@ _NO_IMAGES: Final = (
 
 def is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's preamble, or a DICOM file's suffix."""
-    return path.suffix.lower() in SUFFIXES or head_of(path, 132)[128:] == b"DICM"
+    return path.suffix.lower() in DICOM_SUFFIXES or head_of(path, 132)[128:] == b"DICM"
 
 
 def has_frames(data: FileContent) -> bool:
@@ -335,5 +334,7 @@ def _check_one_series(datasets: Sequence[tuple[str, Any]]) -> None:
 
 READERS.add(
     "dicom-frames",
-    FileReader("volume", SUFFIXES, read_dicom_volume, has_frames, isolated=True, patience=PATIENCE),
+    FileReader(
+        "volume", DICOM_SUFFIXES, read_dicom_volume, has_frames, isolated=True, patience=PATIENCE
+    ),
 )

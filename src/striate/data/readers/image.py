@@ -30,9 +30,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.data.readers.content import head_of, read_content
-from striate.data.readers.dicom import SUFFIXES as DICOM_SUFFIXES
-from striate.data.readers.dicom import read_dicom_image
 from striate.data.readers.image_formats import (
+    DICOM_SUFFIXES,
     FORMATS,
     HEIF,
     IMAGE_SUFFIXES,
@@ -95,6 +94,8 @@ def read_image(data: FileContent | Image.Image, *, size: int | None = None) -> R
     """
     content = b"" if isinstance(data, Image.Image) else read_content(data, MAX_BYTES)
     if _is_dicom(data, content):
+        from striate.data.readers.dicom import read_dicom_image  # slow to import
+
         return read_dicom_image(content)
     if needs_tifffile(content):
         _check_decodable(data, content)
@@ -191,8 +192,7 @@ def _check_decodable(data: FileContent | Image.Image, content: bytes) -> str | N
         UnreadableItem: It is of a format that is not decoded; the reason names the remedy.
     """
     name = sniff(content[:_HEAD])
-    suffix = data.suffix.lower() if isinstance(data, Path) else ""
-    said = format_named(suffix)
+    said = format_named(data.suffix.lower()) if isinstance(data, Path) else None
     # A camera's RAW file is a TIFF file whose first picture is a preview.
     if name == "TIFF" and (said == "camera RAW" or is_camera_raw(content)):
         name = "camera RAW"
@@ -227,6 +227,7 @@ def _load(
             raise UnreadableItem(
                 'HEIC pictures need pillow-heif; install it with: pip install "striate[heic]"'
             )
+    formats.sort(key=lambda known: known != name)  # Pillow imports a plugin when it is asked
     with _pillow_warnings(notes):
         image = Image.open(io.BytesIO(content), formats=formats)
         width, height = image.size

@@ -81,11 +81,13 @@ REFUSED: Final = {
 """Formats of pictures that are not decoded: their suffixes, which are listed and refused rather than
 overlooked, and what the user can do."""
 
+DICOM_SUFFIXES: Final = (".dcm", ".dicom")
+
 IMAGE_SUFFIXES: Final = frozenset(
     suffix
     for suffixes in (*FORMATS.values(), *(suffixes for suffixes, _ in REFUSED.values()))
     for suffix in suffixes
-) | {".dcm", ".dicom"}
+) | frozenset(DICOM_SUFFIXES)
 
 _SIGNATURES: Final = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -134,7 +136,6 @@ _SIGNATURES: Final = (
     (0, b"DanM", "MSP"),
     (0, b"LinS", "MSP"),
     (0, b"\0\0\1\0", "ICO"),
-    (0, b"\0\0\2\0", "CUR"),
     (128, b"DICM", "DICOM"),
 )
 """Offset and first bytes of the formats that a refusal can name."""
