@@ -24,6 +24,7 @@ FORMATS: Final = {
     "ICNS": (".icns",),
     "ICO": (".ico",),
     "IM": (".im",),
+    "IMT": (".imt",),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
     "MCIDAS": (),
@@ -36,6 +37,7 @@ FORMATS: Final = {
     "PSD": (".psd",),
     "QOI": (".qoi",),
     "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "SPIDER": (".spi", ".spider"),
     "SUN": (".ras",),
     "TGA": (".tga", ".icb", ".vda", ".vst"),
     "TIFF": (".tif", ".tiff"),
@@ -46,7 +48,7 @@ FORMATS: Final = {
 }
 """Formats that are decoded, and the suffixes each goes by."""
 
-UNSIGNED: Final = frozenset({"IM", "PCD", "TGA"})
+UNSIGNED: Final = frozenset({"IM", "IMT", "PCD", "SPIDER", "TGA"})
 """Formats without a signature that tells them from text: tried where the suffix says so, alone."""
 
 HEIF: Final = "HEIF"
@@ -57,10 +59,8 @@ NOT_PICTURES: Final = {
     "EPS": "a vector drawing",
     "GRIB": "weather data that Pillow only recognizes",
     "HDF5": "arrays that Pillow only recognizes",
-    "IMT": "no signature, and no suffix of its own",
     "IPTC": "no signature; news-agency data around a picture",
     "MPEG": "a video",
-    "SPIDER": "no signature, and no suffix of its own",
     "WMF": "a vector drawing",
 }
 """Formats of Pillow's registry that are not decoded, and why."""
