@@ -169,6 +169,7 @@ class MissingExtraError(MachineError):
     """
 
     def __init__(self, package: str, extra: str) -> None:
+        self.package, self.extra = package, extra
         super().__init__(
             f"{package} is not installed", fix=f'install it with: pip install "striate[{extra}]"'
         )

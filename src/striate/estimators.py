@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from inspect import signature
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from striate.data.folder_walk import few
 from striate.data.layouts.arrays import ArraySource, axes_of_items, kind_of_array
+from striate.data.names import is_missing
 from striate.data.unlabelled import Batch
 from striate.errors import DataError
 from striate.fitting.fit import fit
@@ -35,9 +36,6 @@ from striate.run.run import Run
 from striate.tasks.prediction import Prediction
 
 _NOT_TAKEN = ("resume",)
-
-_MISSING: Final = frozenset(("", "nan", "NaN", "NaT", "NA", "<NA>", "None"))
-"""What labels that are missing are as text."""
 
 C = TypeVar("C", bound="type[_Estimator]")
 
@@ -356,7 +354,7 @@ def _known(y: Any) -> NDArray[np.bool_]:
     answers = np.asarray(y)
     if answers.dtype.kind not in "OfUT" or not (answers.ndim == 1 or answers.shape[1:] == (1,)):
         return np.ones(1, np.bool_)
-    return np.array([str(value).strip() not in _MISSING for value in answers.ravel()], np.bool_)
+    return np.array([not is_missing(value) for value in answers.ravel().tolist()], np.bool_)
 
 
 def _those(y: Any, known: NDArray[np.bool_]) -> NDArray[Any]:

@@ -15,12 +15,27 @@ from PIL import ExifTags, Image, PngImagePlugin
 from striate.data import sandbox
 from striate.data.layouts import open_source
 from striate.data.readers import image as image_reader
-from striate.data.readers.image import FORMATS, decode_image
+from striate.data.readers.image import decode_image
+from striate.data.readers.image_formats import FORMATS, NOT_PICTURES
 from striate.data.sandbox import DecoderPool, read_all
 from striate.data.source import Decoding, Reading, Skip, UnreadableItem
 from striate.data.unlabelled import open_inputs
 
 SEED = 20
+WRITTEN = {
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+    "TGA",
+    "QOI",
+}
 
 
 def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -423,7 +438,7 @@ def test_fault_18_whatever_a_decoder_raises(
 
 def test_fault_18_random_damage_is_read_or_skipped() -> None:
     rng = np.random.default_rng(SEED)
-    for image_format in FORMATS.keys() - {"DIB"}:
+    for image_format in WRITTEN - {"DIB"}:
         whole = np.frombuffer(encode(photo(), image_format), np.uint8)
         for _ in range(40):
             broken = whole.copy()
@@ -438,14 +453,14 @@ BROKEN_DECODER = """
 import os, resource, time
 import striate.data.sandbox as sandbox
 import striate.data.readers.image as image
-decode = image.decode_image
+decode = image.read_image
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 def decode_or_not(path, **options):
     if path.name.startswith("hang"): time.sleep(1000)
     if path.name.startswith("crash"): os.abort()
     if path.name.startswith("print"): os.write(1, b"noise on standard output")
     return decode(path, **options)
-image.decode_image = decode_or_not
+image.read_image = decode_or_not
 sandbox.serve()
 """
 
@@ -486,25 +501,53 @@ def test_fault_19_a_dead_idle_decoder_costs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "name"),
+    ("content", "said"),
     [
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS"),
-        (b"8BPS\0\x01" + b"\0" * 40, "PSD"),
-        (b"SIMPLE  =                    T" + b" " * 2850, "FITS"),
-        (b"BLP2" + b"\0" * 200, "BLP"),
-        (b"%PDF-1.7\n", "PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "EPS; a vector drawing"),
+        (b"%PDF-1.7\n", "PDF; export its pages as PNG"),
+        (b"\xff\x0a" + b"\0" * 40, "JPEG XL; convert it to PNG"),
+        (b"II*\0\x10\0\0\0CR\2\0" + b"\0" * 200, "camera RAW; develop it to JPEG"),
     ],
 )
-def test_fault_20_formats_not_on_the_list(tmp_path: Path, content: bytes, name: str) -> None:
+def test_fault_20_formats_not_on_the_list(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    assert reason(tmp_path / "a.png") == f"format not supported: {name}"
+    assert reason(tmp_path / "a.png").startswith(f"format not supported: {said}")
 
 
-def test_fault_20_a_format_pillow_knows_and_the_list_does_not() -> None:
-    assert reason(encode(photo(), "EPS")) == "format not supported: EPS"
-    assert reason(encode(photo(), "ICO", sizes=[(16, 16)])) == "format not supported: ICO"
-    for image_format in ("TGA", "PCX", "SGI"):
-        assert reason(encode(photo(), image_format)) == "not an image"
+@pytest.mark.parametrize("suffix", [".nef", ".CR2", ".arw", ".dng"])
+def test_fault_20_the_preview_in_a_cameras_raw_file_is_not_taken(
+    tmp_path: Path, suffix: str
+) -> None:
+    photo().save(tmp_path / f"a{suffix}", "TIFF")
+    assert "camera RAW" in reason(tmp_path / f"a{suffix}")
+    photo().save(tmp_path / "b.tif", tiffinfo={50706: b"\1\4\0\0"})
+    assert "camera RAW" in reason((tmp_path / "b.tif").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "image_format", ["BLP", "DDS", "ICNS", "ICO", "PCX", "QOI", "SGI", "TGA", "MPO"]
+)
+def test_fault_20_whatever_pillow_decodes_is_read(tmp_path: Path, image_format: str) -> None:
+    picture = photo().resize((32, 32))
+    picture = picture.quantize(200) if image_format == "BLP" else picture
+    suffix = "mpo" if image_format == "MPO" else image_format.lower()
+    picture.save(tmp_path / f"a.{suffix}", image_format)
+    with Image.open(tmp_path / f"a.{suffix}") as stored:
+        expected = np.asarray(stored.convert("RGB"))
+    np.testing.assert_array_equal(hwc(decode_image(tmp_path / f"a.{suffix}")), expected)
+
+
+def test_fault_20_a_format_without_a_signature_is_told_by_its_suffix() -> None:
+    assert reason(encode(photo(), "TGA")) == "not an image"
+
+
+def test_fault_20_every_format_of_pillow_is_read_or_refused_by_name() -> None:
+    Image.init()
+    assert set(Image.OPEN) - {"HEIF"} == (FORMATS.keys() - {"HEIC"}) | NOT_PICTURES.keys()
+    named = {s for suffixes in FORMATS.values() for s in suffixes}
+    for suffix, name in Image.EXTENSION.items():
+        if name in FORMATS:
+            assert suffix in named
 
 
 def class_folders(root: Path, *names: str, count: int = 2) -> Path:
@@ -535,7 +578,7 @@ def test_fault_22_avif_and_heic(tmp_path: Path) -> None:
     items = {item.id: item for item in source.listing.items}
     pixels = hwc(source.read(items["a/x.avif"])).astype(int)
     assert np.abs(pixels - UPRIGHT).max() <= 24
-    with pytest.raises(UnreadableItem, match="format not supported: HEIC"):
+    with pytest.raises(UnreadableItem, match="damaged HEIC file"):
         source.read(items["b/y.heic"])
 
 

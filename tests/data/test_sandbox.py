@@ -14,9 +14,9 @@ from striate.data import sandbox
 from striate.data.layouts import ArraySource
 from striate.data.readers.image import decode_image
 from striate.data.sandbox import DecoderPool, read_all
-from striate.data.source import Decoding, Reading, Skip
+from striate.data.source import Decoding, Item, Listing, MemorySource, Reading, Skip
 from striate.data.unlabelled import open_inputs
-from striate.errors import MachineError
+from striate.errors import MachineError, MissingExtraError
 
 
 def images(folder: Path, count: int) -> list[Path]:
@@ -133,3 +133,48 @@ def test_called_without_a_main_guard_or_a_main_module(tmp_path: Path, how: str) 
     )
     assert done.stdout == f"script runs\n{['Reading'] * 3}\n"
     assert done.stderr == ""
+
+
+ODD_READERS = """
+import os
+import striate.data.sandbox as sandbox
+import striate.data.readers.image as image
+from striate.errors import DataError, MissingExtraError
+RAISED = {"key": KeyError("Rows"), "bare": RuntimeError(), "data": DataError("odd", why="so")}
+def read(path, **options):
+    os.write(2, b"TIFFReadDirectory: Warning, Unknown field\\n")
+    if path.stem == "extra": raise MissingExtraError("av", "video")
+    raise RAISED[path.stem]
+image.read_image = read
+sandbox.serve()
+"""
+
+
+def test_whatever_a_reader_raises_is_that_items_skip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = sandbox._PROGRAM.replace("serve()", "") + ODD_READERS
+    monkeypatch.setattr(sandbox, "_PROGRAM", program)
+    said = {"key": "KeyError: 'Rows'", "bare": "RuntimeError", "data": "odd: so"}
+    for name in (*said, "extra"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    source = open_inputs([tmp_path / f"{name}.png" for name in said])
+    answers = [answer for _, answer in read_all(source, source.listing.items, None, 1)]
+    assert [a.reason for a in answers if isinstance(a, Skip)] == list(said.values())
+    source = open_inputs([tmp_path / "extra.png"])
+    with pytest.raises(MissingExtraError, match=r"av is not installed; .*striate\[video\]"):
+        list(read_all(source, source.listing.items, None, 1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_whatever_a_reader_of_this_process_raises_is_that_items_skip() -> None:
+    def read(item: Item) -> Reading:
+        if item.id == "a":
+            raise IndexError("list index out of range")
+        return Reading(array=np.zeros((1, 4), np.float32), sha256="")
+
+    items = (Item(id="a"), Item(id="b"))
+    source = MemorySource("signal", "odd", Listing(items=items), read)
+    (_, first), (_, second) = read_all(source, items, None, 1)
+    assert first == Skip(id="a", reason="IndexError: list index out of range")
+    assert isinstance(second, Reading)

@@ -359,16 +359,25 @@ def check_losses(items: Sequence[Item], skipped: Sequence[Skip]) -> None:
         what = f"{len(gone)} of {total} items cannot be read, more than {MAX_LOSS:.0%}"
     else:
         return
+    raise DataError(
+        what,
+        why=reasons_for(skipped),
+        fix="replace these files or take them out of the data",
+    )
+
+
+def reasons_for(skipped: Sequence[Skip], count: int = 5) -> str:
+    """Why items cannot be read: the commonest reasons, each with its number and an example.
+
+    >>> reasons_for([Skip(id="a", reason="empty file"), Skip(id="b", reason="empty file")])
+    'empty file (2, as a)'
+    """
     examples: dict[str, list[str]] = defaultdict(list)
     for skip in skipped:
         examples[skip.reason].append(skip.id)
     ranked = sorted(examples.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    why = ", ".join(f"{reason} ({len(ids)}, as {ids[0]})" for reason, ids in ranked[:5])
-    raise DataError(
-        what,
-        why=why + (f", and {len(ranked) - 5} more reasons" if len(ranked) > 5 else ""),
-        fix="replace these files or take them out of the data",
-    )
+    why = ", ".join(f"{reason} ({len(ids)}, as {ids[0]})" for reason, ids in ranked[:count])
+    return why + (f", and {len(ranked) - count} more reasons" if len(ranked) > count else "")
 
 
 def few(names: Sequence[str], count: int = 5) -> str:

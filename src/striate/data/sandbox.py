@@ -11,7 +11,11 @@ On the wire, little-endian:
 - request: length of a JSON head, length of the file's content (0 where the head has its path),
   then both. The head is `{"module", "function", "path", "size"}`, without a size for full size.
 - answer: length of a JSON head, length of the array's bytes, then both. The head is
-  `{"skip": reason}` or `{"shape", "dtype", "sha256", "spacing", "notes"}`.
+  `{"skip": reason}`, `{"missing": [package, extra]}` or
+  `{"shape", "dtype", "sha256", "spacing", "notes"}`.
+
+Whatever a decoder or a reader raises on one item is that item's skip, with the exception's type
+where no reader means to raise it. What a decoder writes to the terminal goes nowhere.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.source import Decoding, Item, Note, Reading, Skip, Source, UnreadableItem
-from striate.errors import MachineError
+from striate.errors import DataError, MachineError, MissingExtraError
 
 DECODE_SECONDS: Final = 10.0
 """The time in which a child process must decode one file."""
@@ -108,8 +112,12 @@ def _read(source: Source, item: Item, size: int | None, pool: DecoderPool) -> Re
     try:
         decoding = source.isolated(item, size)
         reading = source.read(item, size) if decoding is None else pool.decode(decoding)
-    except UnreadableItem as error:
-        return Skip(id=item.id, reason=error.reason)
+    except MachineError:
+        raise
+    except DataError as error:
+        return Skip(id=item.id, reason=str(error))
+    except Exception as error:
+        return Skip(id=item.id, reason=UnreadableItem.because_of(error).reason)
     return replace(reading, notes=tuple(replace(note, ids=(item.id,)) for note in reading.notes))
 
 
@@ -131,7 +139,8 @@ class DecoderPool:
         """What the decoding of a file gives, computed in a child process.
 
         Raises:
-            UnreadableItem: The decoding raises it, crashes, or is over its time.
+            UnreadableItem: The decoding raises anything, crashes, or is over its time.
+            MissingExtraError: The decoding needs a package that is not installed.
             MachineError: No child process can be started.
         """
         decoder: _Decoder | None = getattr(self._own, "decoder", None)
@@ -181,14 +190,15 @@ class _Decoder:
     def decode(self, decoding: Decoding) -> Reading:
         if not self._ready:
             self._wait_until_ready()
-        decode, content, size = decoding
+        decode, content, size, patience = decoding
+        seconds = self._seconds * patience
         request: dict[str, Any] = {"module": decode.__module__, "function": decode.__qualname__}
         if isinstance(content, Path):
             request["path"], content = os.fspath(content.absolute()), b""
         if size is not None:
             request["size"] = size
         try:
-            with self._within(self._seconds):
+            with self._within(seconds):
                 _send(self._requests, request, content)
                 head_length, length = _LENGTHS.unpack(self._receive(_LENGTHS.size).tobytes())
                 head = json.loads(self._receive(head_length).tobytes())
@@ -196,10 +206,12 @@ class _Decoder:
         except (OSError, EOFError):
             self._process.wait()
             if self._late:
-                raise UnreadableItem(f"the decoder took over {self._seconds:g} s") from None
+                raise UnreadableItem(f"the decoder took over {seconds:g} s") from None
             raise UnreadableItem(
                 f"the decoder crashed (exit status {self._process.returncode})"
             ) from None
+        if "missing" in head:
+            raise MissingExtraError(*head["missing"])
         if "skip" in head:
             raise UnreadableItem(head["skip"])
         return Reading(
@@ -285,9 +297,13 @@ def _answer(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], by
         reading: Reading = decode(
             Path(request["path"]) if "path" in request else content, **options
         )
-    except UnreadableItem as error:
-        return {"skip": error.reason}, b""
-    array = np.ascontiguousarray(reading.array)
+        array = np.ascontiguousarray(reading.array)
+    except DataError as error:
+        return {"skip": str(error)}, b""
+    except MissingExtraError as error:
+        return {"missing": [error.package, error.extra]}, b""
+    except Exception as error:
+        return {"skip": UnreadableItem.because_of(error).reason}, b""
     head = {
         "shape": array.shape,
         "dtype": array.dtype.str,

@@ -7,17 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.errors import DataError
+from striate.errors import DataError, one_line
 from striate.registry import load_package
 from striate.typing import Kind, SplitName
 
 FileContent: TypeAlias = Path | bytes
 """A file, by its path or by what it holds."""
+
+_MAX_REASON: Final = 200
+"""Characters of another library's message that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +109,18 @@ class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure
         self.reason = reason
         super().__init__(reason)
 
+    @classmethod
+    def because_of(cls, error: Exception, doing: str = "") -> UnreadableItem:
+        """The item's fault where a reader raised something that no reader means to raise.
+
+        Args:
+            error: What was raised; its type is named, for the message alone may be a bare word.
+            doing: What came before it, such as "no DICOM image".
+        """
+        said = one_line(str(error))[:_MAX_REASON]
+        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return cls(f"{doing}: {what}" if doing else what)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
@@ -123,11 +138,13 @@ class Decoding(NamedTuple):
         decode: The function, which takes the file and, where `size` is given, that by keyword.
         content: The file's path or its bytes.
         size: The shorter side wanted, in pixels.
+        patience: Such files may take so many times as long as one picture.
     """
 
     decode: Callable[..., Reading]
     content: FileContent
     size: int | None = None
+    patience: float = 1.0
 
 
 class Source(ABC):

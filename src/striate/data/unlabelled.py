@@ -224,7 +224,9 @@ class _Found:
         found = walk(path, suffixes_of(self.kind))
         items = [name for name in found.folders if is_item_folder(path / name, self.kind)]
         reasons = {skip.id: skip.reason for skip in found.skipped}
-        for name in sorted({*found.files, *items, *reasons}):
+        inside = tuple(f"{name}/" for name in items)
+        files = [name for name in found.files if not name.startswith(inside)]
+        for name in sorted({*files, *items, *reasons}):
             if name in reasons:
                 self.add_unreadable(f"{path}/{name}", reasons[name])
             else:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate.data.readers import image as image_reader
-from striate.data.readers.image import FORMATS, IMAGE_SUFFIXES, decode_image, sniff
+from striate.data.readers.image import decode_image
+from striate.data.readers.image_formats import IMAGE_SUFFIXES, sniff
 from striate.data.source import UnreadableItem
 
 
@@ -115,7 +116,8 @@ def test_the_pixel_limit_is_below_pillows_own() -> None:
 
 
 def test_every_format_is_recognized_by_its_first_bytes() -> None:
-    for name in FORMATS.keys() - {"DIB", "PPM"}:  # a DIB has no signature, a PPM a short one
+    # A DIB has no signature, a PPM a short one.
+    for name in ("AVIF", "BMP", "DDS", "GIF", "ICO", "JPEG", "PNG", "QOI", "SGI", "TIFF", "WEBP"):
         assert sniff(encode(photo(16, 16), name)) == name
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in IMAGE_SUFFIXES)
 

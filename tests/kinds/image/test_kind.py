@@ -57,5 +57,5 @@ def test_image_size_looks_at_few_of_many():
 
 
 def test_image_size_of_nothing_readable():
-    with pytest.raises(DataError, match="sized: not one of the items looked at can be read"):
+    with pytest.raises(DataError, match="sized: not one of the 2 items looked at can be read"):
         choose_size(Sized([None, None]), None)

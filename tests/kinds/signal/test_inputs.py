@@ -261,3 +261,24 @@ def test_ranges_of_the_augmentation() -> None:
     with pytest.raises(ArgumentError, match="noise=-1"):
         SignalAugment(noise=-1)
     assert SignalAugment().times(0) == SignalAugment(shift=0, warp=0, scale=0, noise=0, mask=0)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("kind", ["raw", "mel"])
+def test_sounds_of_one_and_of_two_channels_are_mixed_down(order, kind) -> None:
+    mono = readings([3000] * 3, channels=1, rate=8000)
+    stereo = readings([3000] * 2, channels=2, rate=8000)
+    mixed = [reading(r.array.mean(0, keepdims=True), 8000) for r in stereo]
+    items = [mono, stereo] if order == (1, 2) else [stereo, mono]
+    feed = SignalInputs.fitted(items[0] + items[1], {"input": kind})
+    plain = SignalInputs.fitted(mono + mixed, {"input": kind})
+    assert feed.channels == 1
+    np.testing.assert_allclose([feed.mean, feed.std], [plain.mean, plain.std], rtol=1e-5)
+    torch.testing.assert_close(feed.inputs(stereo), feed.inputs(mixed))
+    assert "mixed down to one channel (1 channels: 3, 2 channels: 2)" in feed.notes()[0].message
+
+
+def test_other_signals_of_different_channels_are_refused() -> None:
+    items = readings([50], channels=1, rate=100) + readings([50], channels=2, rate=100)
+    with pytest.raises(DataError, match="different numbers of channels"):
+        SignalInputs.fitted(items, {})

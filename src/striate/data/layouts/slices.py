@@ -1,7 +1,7 @@
 """One volume in one folder: the files of a DICOM series, or pictures of slices or frames.
 
 DATA/CLASS/ITEM/SLICE, or splits (train, val, test) with that below them. DICOM files are found as they
-are; pictures are volumes only where that is said, by `slices:DATA`, for a folder of pictures is a
+are, those that lie in their class's folder as items of their own; pictures are volumes only where that is said, by `slices:DATA`, for a folder of pictures is a
 class of images elsewhere. A manifest may list such folders as well.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -21,15 +23,19 @@ from striate.data.layouts.arrangement import arrangement_of
 from striate.data.layouts.class_folders import data_folder
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.names import natural_key
-from striate.data.readers.dicom import SUFFIXES, is_dicom, read_series
-from striate.data.readers.image import IMAGE_SUFFIXES, decode_image
+from striate.data.readers.dicom import PATIENCE, has_frames, is_dicom, read_series
+from striate.data.readers.image import decode_image
+from striate.data.readers.image_formats import IMAGE_SUFFIXES
 from striate.data.readers.reader import FOLDER, READERS, FileReader, FileSource, reader_named
 from striate.data.readers.volume import volume_reading
 from striate.data.source import FileContent, Listing, Note, Reading, Source, UnreadableItem
 from striate.errors import DataError
 from striate.files import os_reason
+from striate.typing import Kind
 
 PREFIX: Final = "slices:"
+
+_NUM_LOOKED_AT: Final = 20
 
 LAYOUT: Final = (
     "DATA/CLASS/ITEM/SLICE or DATA/train/CLASS/ITEM/SLICE with DATA/test/CLASS/ITEM/SLICE"
@@ -91,7 +97,7 @@ def open_slices(data: str | Path) -> Source:
             than two classes, or splits with different classes.
     """
     root = data_folder(str(data).removeprefix(PREFIX), LAYOUT)
-    found = walk(root, frozenset(SUFFIXES) | IMAGE_SUFFIXES | {""})
+    found = walk(root, IMAGE_SUFFIXES | {""})
     folders = sorted({str(PurePosixPath(name).parent) for name in found.files})
     arrangement = arrangement_of(folders, where=root)
     shallow = [folder for folder in folders if arrangement.place(folder) is None]
@@ -113,18 +119,49 @@ def open_slices(data: str | Path) -> Source:
     )
 
 
-def _holds_series(data: str) -> bool:
-    """Whether the first file found below a folder is of DICOM."""
+def open_dicom(data: str | Path) -> Source:
+    """The DICOM files below a folder: each an item where they lie in their class's folder.
+
+    A file of one frame is an image and one of several frames a volume, as the first file is. Where
+    files lie in folders of their own below the class, each such folder is a volume.
+
+    Raises:
+        DataError: There is no such folder, files lie at different depths, there are fewer than two
+            classes, or splits with different classes.
+    """
+    root = data_folder(data, LAYOUT)
+    found = walk(root, frozenset({""}))
+    names = [name for name in found.files if is_dicom(root / name)]
+    arrangement = arrangement_of(names, where=root)
+    places = [arrangement.place(name) for name in names]
+    if any(place is None or "/" in place.below for place in places):
+        return open_slices(data)
+    items = arrangement.items(names)
+    others = Counter(PurePosixPath(name).suffix.lower() for name in set(found.files) - set(names))
+    found.other_suffixes.update({suffix or "no suffix": n for suffix, n in others.items()})
+    kind: Kind = "volume" if has_frames(root / names[0]) else "image"
+    notes = [*arrangement.notes(), *walk_notes(found, kind), *check_classes(items, str(root))]
+    return FileSource(
+        kind,
+        name=str(data),
+        listing=Listing(items=items, skipped=tuple(found.skipped), notes=tuple(notes)),
+        contents={item.id: root / name for item, name in zip(items, names, strict=True)},
+    )
+
+
+def _holds_dicom(data: str) -> bool:
+    """Whether most of the first files found in the folders below a folder are of DICOM."""
     if not is_folder(data):
         return False
-    first = next(_files(Path(data)), None)
-    return first is not None and is_dicom(first)
+    first = [is_dicom(path) for path in islice(_files(Path(data)), _NUM_LOOKED_AT)]
+    return sum(first) > len(first) / 2
 
 
 def _files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not _is_ignored(name))
-        yield from (Path(folder, name) for name in sorted(names) if not _is_ignored(name))
+        if Path(folder) != root:
+            yield from (Path(folder, name) for name in sorted(names) if not _is_ignored(name))
 
 
 def _is_ignored(name: str) -> bool:
@@ -148,13 +185,22 @@ def _holds_slices(folder: FileContent) -> bool:
     except OSError:
         return False
     slices = set(filter(_is_slice, files))
+    if len(slices) > 1 and has_frames(min(slices)):  # each is a volume of its own
+        return False
     return bool(slices) and not any(map(reader_named, files - slices))
 
 
-READERS.add("slices", FileReader("volume", (FOLDER,), read_slices, _holds_slices))
+READERS.add(
+    "slices",
+    FileReader("volume", (FOLDER,), read_slices, _holds_slices, isolated=True, patience=PATIENCE),
+)
 LAYOUTS.add(
     "dicom",
-    Layout("a folder of DICOM series (DATA/CLASS/SERIES/SLICE)", _holds_series, open_slices),
+    Layout(
+        "a folder of DICOM files (DATA/CLASS/IMAGE) or series (DATA/CLASS/SERIES/SLICE)",
+        _holds_dicom,
+        open_dicom,
+    ),
 )
 LAYOUTS.add(
     "slices",

@@ -1,4 +1,10 @@
-"""Sound in files: WAV in plain PCM or float by ourselves, other formats through soundfile."""
+"""Sound in files: WAV in plain PCM or float by ourselves, other formats through soundfile.
+
+The content decides, not the suffix. A WAV file that was written as a stream has no true length of its
+samples (0, or near 2 or 4 GiB): they then go to the end of the file. RF64 files have it in a chunk of
+their own. What is cut off behind the samples (tags, cue points) is left alone; samples that are cut
+off are not.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +31,24 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 MAX_RATE: Final = 10_000_000
 """Samples a second; a header that says more is wrong."""
 
-_MAGIC: Final = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"\xff\xfb", b"\xff\xf3")
+_STREAM_BYTES: Final = 0x7FFF0000
+"""A length from here on that is longer than the file is that of a stream: SoX writes about 2 GiB, FFmpeg
+and others 4 GiB less one byte."""
+
+_MAGIC: Final = (
+    b"RIFF",
+    b"RF64",
+    b"BW64",
+    b"RIFX",
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"FORM",
+    b".snd",
+    b"\xff\xfb",
+    b"\xff\xf3",
+    b"riff",
+)
 """How files of sound begin."""
 
 
@@ -33,17 +56,18 @@ def read_sound(data: FileContent) -> Reading:
     """A sound as float32 (channels, samples); full scale of whole numbers is 1.
 
     Raises:
-        UnreadableItem: It is no sound, or its header promises another length than there is.
+        UnreadableItem: It is no sound, or its header promises more samples than there are.
         MissingExtraError: It is of a format other than plain WAV, and soundfile is not installed.
     """
     content = read_content(data, MAX_BYTES)
     sha256 = hashlib.sha256(content).hexdigest()
-    plain = None
-    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
-        plain = _wav(content)
-    elif isinstance(data, Path) and data.suffix.lower() in WAV_SUFFIXES:
+    wav = content[:4] in (b"RIFF", b"RF64", b"BW64") and content[8:12] == b"WAVE"
+    named_wav = isinstance(data, Path) and data.suffix.lower() in WAV_SUFFIXES
+    if named_wav and not wav and not content.startswith(_MAGIC):
+        if content[4:8] == b"ftyp":
+            raise UnreadableItem("MP4 sound (AAC) in a file named .wav; convert it to WAV")
         raise UnreadableItem("not a WAV file")
-    array, rate = plain or _by_soundfile(content)
+    array, rate = (_wav(content) if wav else None) or _by_soundfile(content)
     return signal_reading(array, sha256, rate)
 
 
@@ -64,13 +88,16 @@ def _wav(content: bytes) -> tuple[NDArray[Any], float] | None:
         coding = struct.unpack_from("<H", form, 24)[0]
     if coding not in (_PCM, _FLOAT):
         return None
-    width = bits // 8
-    if not 0 < rate <= MAX_RATE or channels < 1 or bits % 8 or block != channels * width:
+    width = block // channels if channels else 0  # 12 bits take two bytes, 20 take three
+    if (
+        not 0 < rate <= MAX_RATE
+        or block != channels * width
+        or not 8 * width - 8 < bits <= 8 * width
+    ):
         raise UnreadableItem(
             f"a WAV header of {channels} channels, {bits} bits and {rate} samples a second"
         )
-    if len(data) % block:
-        raise UnreadableItem(f"{len(data)} bytes of samples, {block} bytes each")
+    data = data[: len(data) // block * block]  # of a recording that was cut off
     samples = _samples(data, coding, width)
     if samples is None:
         raise UnreadableItem(f"WAV samples of {bits} bits")
@@ -78,7 +105,7 @@ def _wav(content: bytes) -> tuple[NDArray[Any], float] | None:
 
 
 def _chunks(content: bytes) -> dict[bytes, bytes]:
-    """The parts of a RIFF file by name, the first of each.
+    """The parts of a RIFF file by name, the first of each; those behind the samples may be cut off.
 
     Raises:
         UnreadableItem: A part is longer than the file.
@@ -88,7 +115,13 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
     while at + 8 <= len(content):
         name, length = content[at : at + 4], struct.unpack_from("<I", content, at + 4)[0]
         held = len(content) - at - 8
+        if name == b"data" and length == 0xFFFFFFFF and len(chunks.get(b"ds64", b"")) >= 16:
+            length = struct.unpack_from("<Q", chunks[b"ds64"], 8)[0]
+        if name == b"data" and _is_streamed(content[at + 8 :], length):
+            length = held
         if length > held:
+            if b"data" in chunks:
+                return chunks
             raise UnreadableItem(
                 f"the header promises {length} bytes of {name.decode('latin-1')!r} and "
                 f"there are {held}"
@@ -96,6 +129,20 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
         chunks.setdefault(name, content[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
     return chunks
+
+
+def _is_streamed(behind: bytes, length: int) -> bool:
+    """Whether samples go to the end of the file, whatever their length is said to be.
+
+    Args:
+        behind: The file from the first sample on.
+        length: What the header says.
+    """
+    if length == 0:
+        # Samples, unless another part follows.
+        named = len(behind) >= 8 and behind[:4].isascii() and behind[:4].strip().isalnum()
+        return not (named and struct.unpack_from("<I", behind, 4)[0] <= len(behind) - 8)
+    return length >= _STREAM_BYTES and length > len(behind)
 
 
 def _samples(data: bytes, coding: int, width: int) -> NDArray[Any] | None:

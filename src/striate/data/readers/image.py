@@ -30,35 +30,27 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.data.readers.content import head_of, read_content
-from striate.data.readers.image_values import MIN_SIDE, values_reading
+from striate.data.readers.image_formats import (
+    DICOM_SUFFIXES,
+    FORMATS,
+    HEIF,
+    IMAGE_SUFFIXES,
+    UNSIGNED,
+    format_named,
+    refusal,
+    sniff,
+)
+from striate.data.readers.image_values import MIN_SIDE, POLARITY, min_is_black, values_reading
 from striate.data.readers.reader import READERS, FileReader
-from striate.data.readers.tiff import HEADS, needs_tifffile, read_bands
+from striate.data.readers.tiff import (
+    bits_of,
+    is_camera_raw,
+    is_white_zero,
+    needs_tifffile,
+    read_bands,
+)
 from striate.data.source import FileContent, Note, Reading, UnreadableItem
 from striate.errors import one_line
-
-FORMATS: Final = {
-    "AVIF": (".avif", ".avifs"),
-    "BMP": (".bmp",),
-    "DIB": (".dib",),
-    "GIF": (".gif",),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf"),
-    "PNG": (".png", ".apng"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
-"""Pillow's formats that are decoded, and the suffixes each goes by."""
-
-REFUSED_SUFFIXES: Final = (
-    ".blp", ".cr2", ".dcm", ".dng", ".eps", ".fit", ".fits", ".heic", ".heif", ".ico",
-    ".jxl", ".nef", ".psd", ".svg", ".tga",
-)  # fmt: skip
-"""Suffixes of images that are not decoded: listed and refused rather than overlooked."""
-
-IMAGE_SUFFIXES: Final = frozenset(s for group in FORMATS.values() for s in group) | frozenset(
-    REFUSED_SUFFIXES
-)
 
 GREY_RANGES: Final = (255, 4095, 65535)
 """Full scales of 8-, 12- and 16-bit sensors."""
@@ -69,43 +61,14 @@ _JPEG_BLOCK: Final = 8
 BACKGROUND: Final = (255, 255, 255, 255)
 """What transparent images are composited on: white."""
 
-_SIGNATURES: Final = (
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (8, b"WEBP", "WEBP"),
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
-    (4, b"ftypmif1", "HEIC"),
-    (4, b"ftypmsf1", "HEIC"),
-    (4, b"jP  \r\n", "JPEG2000"),
-    (4, b"JXL \r\n", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"%!PS", "EPS"),
-    (0, b"\xc5\xd0\xd3\xc6", "EPS"),
-    (0, b"%PDF", "PDF"),
-    (0, b"8BPS", "PSD"),
-    (0, b"SIMPLE  =", "FITS"),
-    (0, b"BLP1", "BLP"),
-    (0, b"BLP2", "BLP"),
-    (0, b"\0\0\1\0", "ICO"),
-    (128, b"DICM", "DICOM"),
-)
-"""Offset and first bytes of the formats that a refusal can name."""
-
 MAX_PIXELS: Final = 128 * 2**20
 """The most pixels of an image as stored; Pillow's own limit is a little higher."""
 
 MAX_BYTES: Final = 2**30
 """The largest size of a file."""
 
-_PNG_HEAD: Final = 26
-_PNG_DEEP_GREY: Final = b"\x10\0"
-"""16 bits and no colour, at the end of the head of a PNG file."""
+_HEAD: Final = 132
+"""Bytes that every signature lies in."""
 
 _MAX_REASON: Final = 200
 """Characters of a decoder's message that are kept."""
@@ -118,32 +81,36 @@ _WARNINGS_LOCK = threading.Lock()
 def read_image(data: FileContent | Image.Image, *, size: int | None = None) -> Reading:
     """Read one image: 8-bit RGB, or (channels, height, width) with the values as stored.
 
-    8-bit grey and colour pictures become RGB, by `decode_image`. Grey of more than 8 bits (PNG,
-    TIFF, images of Pillow's), and TIFF files of several bands, keep their values.
+    8-bit grey and colour pictures become RGB, by `decode_image`. Grey of more than 8 bits, TIFF
+    files of several bands, and DICOM images of more than 8 bits keep their values.
 
     Args:
         data: As `decode_image` takes it.
         size: As `decode_image` takes it; images whose values are kept come at full size.
 
     Raises:
-        UnreadableItem: The image cannot be decoded, holds NaN or Inf, or needs tifffile.
+        UnreadableItem: The image cannot be decoded, holds NaN or Inf, or needs a package that is
+            not installed.
     """
-    if isinstance(data, Image.Image):
-        deep, content = data.mode.startswith(("I", "F")), b""
-    else:
-        head = head_of(data, _PNG_HEAD)
-        deep = head[:4] in HEADS or (sniff(head) == "PNG" and head[24:26] == _PNG_DEEP_GREY)
-        content = read_content(data, MAX_BYTES) if deep else b""
-    if deep and needs_tifffile(content):
+    content = b"" if isinstance(data, Image.Image) else read_content(data, MAX_BYTES)
+    if _is_dicom(data, content):
+        from striate.data.readers.dicom import read_dicom_image  # slow to import
+
+        return read_dicom_image(content)
+    if needs_tifffile(content):
+        _check_decodable(data, content)
         array, remarks = read_bands(content)
         return values_reading(array, hashlib.sha256(content).hexdigest(), tuple(remarks))
-    if deep:
-        notes: list[Note] = []
-        image = _decoded(data, content, None, notes)
-        if image.mode.startswith(("I", "F")):
-            sha256 = hashlib.sha256(content or image.tobytes()).hexdigest()
-            return values_reading(np.asarray(image)[None], sha256, tuple(notes))
-    return decode_image(data, size=size)
+    notes: list[Note] = []
+
+    def finish(image: Image.Image, notes: list[Note]) -> Image.Image:
+        return image if _is_deep(image) else _flatten(image, notes)
+
+    image = _decoded(data, content, size, notes, finish)
+    if not _is_deep(image):
+        return _photo(data, content, image, size, notes)
+    sha256 = hashlib.sha256(content or image.tobytes()).hexdigest()
+    return values_reading(np.asarray(image)[None], sha256, tuple(notes))
 
 
 def decode_image(data: FileContent | Image.Image, *, size: int | None = None) -> Reading:
@@ -160,7 +127,17 @@ def decode_image(data: FileContent | Image.Image, *, size: int | None = None) ->
     """
     content = b"" if isinstance(data, Image.Image) else read_content(data, MAX_BYTES)
     notes: list[Note] = []
-    image = _decoded(data, content, size, notes, _flatten)
+    return _photo(data, content, _decoded(data, content, size, notes, _flatten), size, notes)
+
+
+def _photo(
+    data: FileContent | Image.Image,
+    content: bytes,
+    image: Image.Image,
+    size: int | None,
+    notes: list[Note],
+) -> Reading:
+    """The reading of an image that is L or RGB by now."""
     if isinstance(data, Path):
         notes += _name_notes(data, content)
     if size is not None:
@@ -172,14 +149,6 @@ def decode_image(data: FileContent | Image.Image, *, size: int | None = None) ->
     )
 
 
-def sniff(content: bytes) -> str | None:
-    """The name of the image format whose first bytes these are; None where none is known."""
-    for offset, magic, name in _SIGNATURES:
-        if content.startswith(magic, offset):
-            return name
-    return None
-
-
 def _decoded(
     data: FileContent | Image.Image,
     content: bytes,
@@ -189,7 +158,12 @@ def _decoded(
 ) -> Image.Image:
     """An image upright and finished; whatever a broken file raises is an UnreadableItem."""
     try:
-        image = data.copy() if isinstance(data, Image.Image) else _load(content, size, notes)
+        image = data.copy() if isinstance(data, Image.Image) else _load(data, content, size, notes)
+        tags = getattr(data if isinstance(data, Image.Image) else image, "tag_v2", {})
+        if _is_deep(image) and is_white_zero(tags):  # Pillow turns those of 8 bits alone
+            values = min_is_black(np.asarray(image), bits_of(tags))
+            notes.append(POLARITY)
+            return finish(Image.fromarray(values), notes)
         return finish(_upright(image, notes), notes)
     except UnreadableItem:
         raise
@@ -199,10 +173,63 @@ def _decoded(
         raise UnreadableItem(_reason(error, content)) from error
 
 
-def _load(content: bytes, size: int | None, notes: list[Note]) -> Image.Image:
+def _is_dicom(data: FileContent | Image.Image, content: bytes) -> bool:
+    """Whether an image is of DICOM, by its preamble; files without one by their suffix."""
+    name = sniff(content[:_HEAD])
+    return name == "DICOM" or (
+        name is None and isinstance(data, Path) and data.suffix.lower() in DICOM_SUFFIXES
+    )
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith(("I", "F"))
+
+
+def _check_decodable(data: FileContent | Image.Image, content: bytes) -> str | None:
+    """The format that an image is to be decoded as, by its content or else its suffix, if known.
+
+    Raises:
+        UnreadableItem: It is of a format that is not decoded; the reason names the remedy.
+    """
+    name = sniff(content[:_HEAD])
+    said = format_named(data.suffix.lower()) if isinstance(data, Path) else None
+    # A camera's RAW file is a TIFF file whose first picture is a preview.
+    if name == "TIFF" and (said == "camera RAW" or is_camera_raw(content)):
+        name = "camera RAW"
+    name = name or said
+    if name is not None and name not in FORMATS and name != "DICOM":
+        raise UnreadableItem(refusal(name))
+    return name
+
+
+def _with_heif() -> bool:
+    """Whether HEIC pictures can be decoded; Pillow is told of the package that does."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _load(
+    data: FileContent | Image.Image, content: bytes, size: int | None, notes: list[Note]
+) -> Image.Image:
     """The first frame with its pixels loaded, as it is stored."""
+    name = _check_decodable(data, content)
+    formats = [known for known in FORMATS if known not in UNSIGNED and known != "HEIC"]
+    if name in UNSIGNED:
+        formats.append(name)
+    if name == "HEIC":
+        if _with_heif():
+            formats.append(HEIF)
+        elif content[8:12] not in (b"mif1", b"msf1"):  # those may be AVIF
+            raise UnreadableItem(
+                'HEIC pictures need pillow-heif; install it with: pip install "striate[heic]"'
+            )
+    formats.sort(key=lambda known: known != name)  # Pillow imports a plugin when it is asked
     with _pillow_warnings(notes):
-        image = Image.open(io.BytesIO(content), formats=list(FORMATS))
+        image = Image.open(io.BytesIO(content), formats=formats)
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise UnreadableItem(
@@ -246,8 +273,10 @@ def _pillow_warnings(notes: list[Note]) -> Iterator[None]:
 
 
 def _frame_notes(image: Image.Image) -> list[Note]:
-    if image.format == "MPO" or not getattr(image, "is_animated", False):
+    if image.format in ("MPO", "ICNS", "ICO", "PSD") or not getattr(image, "is_animated", False):
         return []  # the further frames of an MPO are previews and gain maps of the first
+    if image.format == HEIF:
+        return [Note(code="first-frame", message="several pictures, the primary one is used")]
     if image.format == "TIFF":
         return [Note(code="first-page", message="several pages, the first is used")]
     return [Note(code="first-frame", message="animated, the first frame is used", severity="info")]
@@ -255,8 +284,8 @@ def _frame_notes(image: Image.Image) -> list[Note]:
 
 def _name_notes(path: Path, content: bytes) -> list[Note]:
     """A remark on a file whose name says another format than its content."""
-    actual, suffix = sniff(content), path.suffix.lower()
-    said = next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
+    actual, suffix = sniff(content[:_HEAD]), path.suffix.lower()
+    said = format_named(suffix)
     if actual is None or said is None or actual == said:
         return []
     message = f"{actual} content in a file named {suffix}"
@@ -334,11 +363,11 @@ def _reason(error: Exception, content: bytes) -> str:
         return "over the pixel limit"
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
-    name = sniff(content)
+    name = sniff(content[:_HEAD])
     if isinstance(error, UnidentifiedImageError):
         if name is None:
             return "not an image"
-        return f"damaged {name} file" if name in FORMATS else f"format not supported: {name}"
+        return f"damaged {name} file" if name in FORMATS else refusal(name)
     message = one_line(str(error) or type(error).__name__)[:_MAX_REASON]
     if "truncated" in message.lower():
         return "truncated file"
@@ -351,7 +380,7 @@ READERS.add(
         "image",
         tuple(sorted(IMAGE_SUFFIXES)),
         read_image,
-        lambda data: sniff(head_of(data, 132)) is not None,
+        lambda data: sniff(head_of(data, _HEAD)) is not None,
         sized=True,
         isolated=True,
         any_name=True,

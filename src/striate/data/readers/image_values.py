@@ -44,6 +44,12 @@ leaves such values, and they are clipped."""
 
 STRAYS: Final = 0.01
 """The largest share of an image's values that may lie further beyond, and are clipped too."""
+POLARITY: Final = Note(
+    code="polarity",
+    message="the smallest value is white; turned around, so that it is black",
+    severity="info",
+)
+"""The remark on an image or a volume whose polarity was turned."""
 
 _KEPT: Final = {
     "uint8": np.uint8,
@@ -180,6 +186,29 @@ def to_eight_bit(values: NDArray[Any], scale: float, where: str = "") -> NDArray
         )
     eight_bit: NDArray[np.uint8] = np.rint(levels.clip(0, 255)).astype(np.uint8)
     return eight_bit
+
+
+def min_is_black(values: NDArray[Any], bits: int = 0) -> NDArray[Any]:
+    """Values whose smallest is white, so that their smallest is black.
+
+    The rule is of the type and not of the image, so that two images keep their relation: unsigned
+    values are taken from the largest of so many bits, signed ones become -1 - value, and floats
+    change their sign.
+
+    >>> min_is_black(np.array([0, 4095], np.uint16), bits=12).tolist()
+    [4095, 0]
+
+    Args:
+        values: The values as stored.
+        bits: The number of bits of unsigned values; 0 for all bits of their type.
+    """
+    if values.dtype.kind == "f":
+        return -values
+    if values.dtype.kind == "i":
+        turned: NDArray[Any] = -1 - values
+        return turned
+    full = 2 ** (bits or 8 * values.dtype.itemsize) - 1
+    return np.asarray(full - values.clip(max=full), values.dtype)
 
 
 def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -44,16 +44,36 @@ def read_nifti(data: FileContent) -> Reading:
     """
     image = _image(data)
     header = image.header
-    array = _voxels(image)
+    array, notes = _without_nan(_voxels(image))
     affine = np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         stored = array.transpose(2, 1, 0, *range(3, array.ndim))
         note = Note(code="no-orientation", message="the header gives no orientation and no spacing")
-        return volume_reading(_channels(stored), sha256_of(data), notes=(note,))
+        return volume_reading(_channels(stored), sha256_of(data), notes=(*notes, note))
     turned, steps = canonical(array, affine)
     factor = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
     spacing = [factor * step for step in steps]
-    return volume_reading(_channels(turned), sha256_of(data), spacing)
+    return volume_reading(_channels(turned), sha256_of(data), spacing, notes)
+
+
+def _without_nan(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[Note, ...]]:
+    """The voxels with a background in place of NaN, which programs write outside the brain.
+
+    The background is 0, or the smallest value where all values are below 0. Voxels that are all
+    NaN, or hold Inf, are left for `volume_reading` to refuse.
+    """
+    if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+        return array, ()
+    nan = np.isnan(array)
+    count = int(nan.sum())
+    if count in (0, array.size):
+        return array, ()
+    background = min(0.0, float(np.nanmax(array)))
+    if background < 0:
+        background = float(np.nanmin(array))
+    message = f"NaN in {count / array.size:.2g} of the voxels, taken as {background:g}"
+    note = Note(code="nan-background", message=message, severity="info")
+    return np.where(nan, array.dtype.type(background), array), (note,)
 
 
 def _image(data: FileContent) -> Any:
@@ -74,11 +94,10 @@ def _image(data: FileContent) -> Any:
             content = b""
             if packed:
                 check_expansion(needed, held)
-                content = head + file.read(max(0, needed + 1 - len(head)))
+                content = head + file.read(max(0, needed - len(head)))
                 held = len(content)
-        if held < needed or (packed and held > needed):
-            what = f"at least {held}" if held > needed else str(held)
-            raise UnreadableItem(f"the header needs {needed} bytes and there are {what}")
+        if held < needed:  # more is padding, which programs write and readers leave alone
+            raise UnreadableItem(f"the header needs {needed} bytes and there are {held}")
         if isinstance(data, bytes) or packed:
             return kind.from_bytes(content or data)
         return kind.from_filename(data, mmap="r")

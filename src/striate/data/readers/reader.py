@@ -51,6 +51,7 @@ class FileReader:
         sized: Whether `read` takes the keyword `size`, the shorter side wanted in pixels.
         isolated: Whether files are read in processes of their own, for a broken one may hang or
             crash the decoder; otherwise they are read by threads of this process.
+        patience: In a process of its own a file may take so many times as long as one picture.
         any_name: Whether files whose suffix no reader knows are these, told by their content.
         objects: Types of objects in memory that `read` takes as well.
     """
@@ -61,6 +62,7 @@ class FileReader:
     claims: Callable[[FileContent], bool]
     sized: bool = False
     isolated: bool = False
+    patience: float = 1.0
     any_name: bool = False
     objects: tuple[type, ...] = ()
 
@@ -261,7 +263,7 @@ class FileSource(Source):
         reader = reader_of(content, self.kind)
         if not reader.isolated:
             return None
-        return Decoding(reader.read, content, size if reader.sized else None)
+        return Decoding(reader.read, content, size if reader.sized else None, reader.patience)
 
 
 def _readers() -> list[FileReader]:

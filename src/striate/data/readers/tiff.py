@@ -9,13 +9,14 @@ channels, and so are the pages of a file that does not say what its pages are; o
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.readers.image_values import MAX_CHANNELS, check_size
+from striate.data.readers.image_values import MAX_CHANNELS, POLARITY, check_size, min_is_black
 from striate.data.source import Note, UnreadableItem
 from striate.errors import one_line
 
@@ -24,6 +25,8 @@ HEADS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 258, 262, 270, 277
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_SUBFILE, _MAKE, _SUB_IFDS, _DNG_VERSION = 254, 271, 330, 50706
+_UNSIGNED, _SIGNED = 1, 2
 _COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Samples that are colours, by photometric interpretation: grey, RGB, palette, CMYK, YCbCr, Lab."""
 _ALPHA: Final = (1, 2)
@@ -48,10 +51,31 @@ def needs_tifffile(content: bytes) -> bool:
     described = str(tags.get(_DESCRIPTION, "")).lstrip()
     if pages > 1 and (deep or described.startswith(_STACKS)):
         return True
-    if samples == 1:
-        return False
+    if samples == 1:  # of which Pillow takes 32 bits for signed, and signed 8 bits for unsigned
+        kind = (max(bits), max(formats))
+        return kind == (32, _UNSIGNED) or kind == (8, _SIGNED)
     colours = samples - any(kind in _ALPHA for kind in tags.get(_EXTRA_SAMPLES, ()))
     return deep or colours != _COLOURS.get(tags.get(_PHOTOMETRIC, 2))
+
+
+def is_camera_raw(content: bytes) -> bool:
+    """Whether a TIFF file is a camera's RAW file, whose first picture is a preview."""
+    try:
+        tags: Any = getattr(Image.open(io.BytesIO(content), formats=["TIFF"]), "tag_v2", {})
+    except Exception:  # Pillow's plugins raise nearly every built-in exception
+        return False
+    preview = int(tags.get(_SUBFILE, 0)) & 1 and _SUB_IFDS in tags and _MAKE in tags
+    return bool(_DNG_VERSION in tags or preview)
+
+
+def is_white_zero(tags: Mapping[int, Any]) -> bool:
+    """Whether the tags of a TIFF file say that the smallest value is white."""
+    return tags.get(_PHOTOMETRIC) == 0
+
+
+def bits_of(tags: Mapping[int, Any]) -> int:
+    """The number of bits of a value, by the tags of a TIFF file."""
+    return int(max(tags.get(_BITS, (1,))))
 
 
 def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
@@ -72,6 +96,8 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
             series = file.series[0]
             check_size(series.shape, np.dtype(series.dtype))
             array, axes = np.asarray(series.asarray()), str(series.axes)
+            page = series.keyframe
+            white_zero, bits = int(page.photometric) == 0, int(page.bitspersample)
     except UnreadableItem:
         raise
     except Exception as error:  # a broken file raises nearly anything in tifffile and its codecs
@@ -81,7 +107,10 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
                 'pip install "striate[tiff]"'
             ) from None
         raise UnreadableItem(f"damaged TIFF file: {one_line(str(error))[:200]}") from error
-    return _channels_first(array, axes)
+    array, notes = _channels_first(array, axes)
+    if white_zero and array.dtype.kind in "uif":
+        return min_is_black(array, bits), [*notes, POLARITY]
+    return array, notes
 
 
 def _channels_first(array: NDArray[Any], axes: str) -> tuple[NDArray[Any], list[Note]]:

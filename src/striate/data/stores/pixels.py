@@ -8,6 +8,7 @@ processes that build the same cache do no harm to each other.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -262,17 +263,18 @@ def _file_key(source: Source, items: Sequence[Item], size: int) -> str | None:
 
 
 def _key(identities: Iterable[object], size: int) -> str:
-    versions = (DECODER_VERSION, PIL.__version__, torch.__version__, _tifffile_version())
+    versions = (DECODER_VERSION, PIL.__version__, torch.__version__, *_versions())
     text = json.dumps([versions, size, list(identities)])
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
-def _tifffile_version() -> str:
-    """The installed version; without it other items are skipped."""
-    try:
-        return version("tifffile")
-    except PackageNotFoundError:
-        return ""
+def _versions() -> list[str]:
+    """The installed versions of optional decoders; without them other items are skipped."""
+    found = dict.fromkeys(("imagecodecs", "pillow-heif", "pydicom", "tifffile"), "")
+    for name in found:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return list(found.values())
 
 
 def _padding(length: int, dtype: np.dtype[Any]) -> int:

@@ -68,6 +68,30 @@ class Built(Generic[S]):
     duplicate_groups: NDArray[np.int64]
 
 
+def without(built: Built[ReadingStore], reasons: Mapping[int, str]) -> Built[ReadingStore]:
+    """What was read without the items that do not go with the others.
+
+    Args:
+        built: What was read.
+        reasons: Why each is left out, by its position in the store.
+    """
+    kept = [index for index in range(len(built.items)) if index not in reasons]
+    gone = {built.items[index].id: reason for index, reason in reasons.items()}
+    notes = (
+        replace(note, ids=tuple(name for name in note.ids if name not in gone))
+        for note in built.notes
+        if not (note.ids and set(note.ids) <= set(gone))
+    )
+    return Built(
+        store=built.store.only(kept),
+        items=tuple(built.items[index] for index in kept),
+        skipped=(*built.skipped, *(Skip(id=name, reason=why) for name, why in gone.items())),
+        notes=tuple(notes),
+        sha256s=tuple(built.sha256s[index] for index in kept),
+        duplicate_groups=first_appearance(built.duplicate_groups[kept]),
+    )
+
+
 class ReadingPass:
     """One pass over the items of a source, which keeps account of what became of each.
 
@@ -190,6 +214,10 @@ class ReadingStore(Store):
             sha256s=tuple(taken.sha256s),
             duplicate_groups=first_appearance(np.array(taken.sha256s, np.str_)),
         )
+
+    def only(self, indices: Sequence[int]) -> ReadingStore:
+        """The store of some of the readings, in the order given, on the same file."""
+        return ReadingStore(self._memory, [self._entries[index] for index in indices])
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from striate.data.folder_walk import reasons_for
 from striate.data.sandbox import read_all
 from striate.data.source import Item, Reading, Skip, Source
 from striate.data.stores.pixels import PixelStore
@@ -105,11 +106,11 @@ def choose_size(source: Source, asked: int | None) -> tuple[int, Choice]:
     read = [reading for _, reading in read_all(source, looked_at, None)]
     sides = [min(reading.array.shape[1:]) for reading in read if isinstance(reading, Reading)]
     if not sides:
-        reasons = [skip for skip in read if isinstance(skip, Skip)]
+        skipped = [skip for skip in read if isinstance(skip, Skip)]
         raise DataError(
-            f"{source.name}: not one of the items looked at can be read",
-            why=f"{reasons[0].id}: {reasons[0].reason}" if reasons else "",
-            fix="open some of them in another program",
+            f"{source.name}: not one of the {len(looked_at)} items looked at can be read",
+            why=reasons_for(skipped),
+            fix="replace these files or take them out of the data",
         )
     median = int(np.median(sides))
     size = min(max(median, MIN_SIZE), MAX_SIZE)

@@ -16,7 +16,7 @@ from striate.data.source import Note, Reading, UnreadableItem
 from striate.errors import ArgumentError
 from striate.kinds.inputs import Inputs, check_option_names, number_option
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
-from striate.kinds.signal.survey import Survey
+from striate.kinds.signal.survey import SOUND_RATE, Survey, mixed_down
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
 
 OPTIONS: Final = ("input", "length", "lengths", "normalize", "sample_rate", "bands", "augment")
@@ -165,6 +165,9 @@ class SignalInputs(Inputs[Tensor]):
     def _row(self, reading: Reading, place: float) -> NDArray[np.float32]:
         """(channels, length) of one item."""
         signal = np.array(reading.array, dtype=np.float32)  # a copy: torch wants to write
+        sound = bool(reading.spacing) and 1 / reading.spacing[0] >= SOUND_RATE
+        if sound and signal.ndim == 2 and self.channels == 1 < len(signal):
+            signal = mixed_down(signal)
         if signal.ndim != 2 or len(signal) != self.channels:
             raise UnreadableItem(f"{len(signal)} channels, and the others have {self.channels}")
         if self.rate and reading.spacing:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any, Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from striate.data.source import Reading
 from striate.errors import ArgumentError, DataError
@@ -17,6 +18,10 @@ SOUND_RATE: Final = 4000
 
 LONGEST: Final = 1 << 19
 """Most samples of an input, unless the user asks for more."""
+
+
+_MIXED: Final = 0
+"""Stands for the number of channels of sounds that are mixed down to one."""
 
 
 class Survey:
@@ -33,8 +38,7 @@ class Survey:
         self._channels: Counter[int] = Counter()
         self._rates: Counter[float] = Counter()
         self._lengths: list[int] = []
-        self._raw = _Moments()
-        self._mel = _Moments()
+        self._moments: defaultdict[tuple[int, str], _Moments] = defaultdict(_Moments)
 
     def add(self, reading: Reading) -> None:
         """Take in one training item."""
@@ -42,25 +46,40 @@ class Survey:
         rate = 1 / reading.spacing[0] if reading.spacing else 0.0
         self._channels[len(signal)] += 1
         self._rates[round(rate, 6)] += 1
-        if len(self._channels) > 1:
+        if len(self._channels) > 1 and not self._is_sound():
             return  # refused in the end, with the whole table
         if self._asked_rate and rate:
             signal, rate = to_rate(signal, rate, self._asked_rate), float(self._asked_rate)
         self._lengths.append(signal.shape[1])
-        self._raw.add(signal.astype(np.float64))
+        self._add_moments(len(signal), signal, rate)
+        if self._is_sound() and len(signal) > 1:
+            self._add_moments(_MIXED, mixed_down(signal), rate)
+
+    def _add_moments(self, channels: int, signal: NDArray[np.float32], rate: float) -> None:
+        self._moments[channels, "raw"].add(signal.astype(np.float64))
         if self._kind != "raw" and rate and (self._kind == "mel" or rate >= SOUND_RATE):
             config = MelConfig.for_rate(rate, self._bands)
             maps = log_mel(torch.from_numpy(signal)[None], config)[0].flatten(1)
-            self._mel.add(maps.double().numpy())
+            self._moments[channels, "mel"].add(maps.double().numpy())
+
+    def _is_sound(self) -> bool:
+        return min(self._rates) >= SOUND_RATE
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether sounds of one channel and of several are brought to one."""
+        return len(self._channels) > 1 and self._is_sound()
 
     def channels(self) -> int:
-        """Of every signal.
+        """Of every input; sounds of different numbers of channels are mixed down to one.
 
         Raises:
-            DataError: none was added, or they differ.
+            DataError: none was added, or they differ and are no sounds.
         """
         if not self._channels:
             raise DataError("there are no training signals")
+        if self.is_mixed:
+            return 1
         if len(self._channels) > 1:
             raise DataError(
                 "signals have different numbers of channels",
@@ -111,11 +130,19 @@ class Survey:
 
     def moments(self, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of each channel of what the network sees."""
-        return (self._mel if kind == "mel" else self._raw).result()
+        if not self.is_mixed:
+            return self._moments[self.channels(), kind].result()
+        mixed = self._moments[_MIXED, kind]
+        if 1 in self._channels:
+            mixed.merge(self._moments[1, kind])
+        return mixed.result()
 
     def remarks(self, length: int, lengths: str, rate: float) -> tuple[tuple[str, str], ...]:
         """What is done to the signals, as pairs of code and message."""
         found = []
+        if self.is_mixed:
+            table = _table(self._channels, "channels")
+            found.append(("mixed-down", f"sounds are mixed down to one channel ({table})"))
         shorter = sum(one < length for one in self._lengths)
         longer = sum(one > length for one in self._lengths)
         if shorter or longer:
@@ -132,6 +159,12 @@ class Survey:
         return tuple(found)
 
 
+def mixed_down(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of all channels, (1, samples)."""
+    mean: NDArray[np.float32] = signal.mean(0, keepdims=True)
+    return mean
+
+
 class _Moments:
     """Sums of (channels, samples) for mean and deviation, exact enough in float64."""
 
@@ -144,6 +177,11 @@ class _Moments:
         self._count += values.shape[1]
         self._sum = self._sum + values.sum(1)
         self._squares = self._squares + np.square(values).sum(1)
+
+    def merge(self, others: _Moments) -> None:
+        self._count += others._count
+        self._sum = self._sum + others._sum
+        self._squares = self._squares + others._squares
 
     def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         mean = np.atleast_1d(self._sum / self._count)

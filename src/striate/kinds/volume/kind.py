@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+from striate.data.source import Item, Source
+from striate.data.stores.store import Built, ReadingStore, Store, without
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
 from striate.kinds.volume.drawing import picture
 from striate.kinds.volume.inputs import VolumeInputs
+from striate.progress import Progress
 
 
 class VolumeKind(Kind):
@@ -19,6 +23,22 @@ class VolumeKind(Kind):
     inputs_type = VolumeInputs
     named_options: ClassVar[Mapping[str, str]] = {"image_size": "size", "symmetry": "symmetry"}
     explanation = "occlusion"
+
+    def build_store(
+        self,
+        source: Source,
+        items: Sequence[Item],
+        *,
+        folder: Path,
+        options: Mapping[str, Any],
+        progress: Progress,
+    ) -> Built[Store]:
+        """Read volumes once; where most have a spacing, those without one are left out."""
+        built = ReadingStore.build(source, items, folder, progress)
+        unknown = [i for i in range(len(built.items)) if not built.store[i].spacing]
+        if options.get("spacing") == "ignore" or 2 * len(unknown) >= len(built.items):
+            return built
+        return without(built, dict.fromkeys(unknown, "no spacing, and most of the others have one"))
 
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
         """Tri-planar features of an image network's filters."""
