@@ -21,6 +21,7 @@ from striate.models import Network, create_model
 from striate.models.kernel_machine import ScaleFeatures
 from striate.nn.layout import channels_last, placed
 from striate.progress import duration
+from striate.report.schema import Choice
 from striate.tasks.objective import ProbeOutputs
 from striate.transfer.features import PooledFeatures, prepare
 from striate.transfer.probe import LinearProbe
@@ -63,6 +64,8 @@ class Baseline:
         asked = context.options.weights
         pretrained = "imagenet" if context.defaults.pretrained else None
         network = made(context, self.model, pretrained if asked == "auto" else asked)
+        for note in network.notes:
+            context.tell(Choice(topic="weights", choice=str(asked), why=note))
         if context.defaults.fit_features is not None:
             train = context.dataset.store.take(context.dataset.indices("train"))
             context.defaults.fit_features(

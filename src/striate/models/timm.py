@@ -26,9 +26,13 @@ from striate.errors import (
 )
 from striate.models.catalog import Variant, register_open
 from striate.models.network import GridConfig, GridNetwork
+from striate.weights.manifest import Layout
 from striate.weights.preprocessing import Preprocessing
 
 PREFIX: Final = "timm/"
+
+_MODEL: Final = "stem.model."
+"""Starts our names of the tensors that are timm's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,16 @@ class TimmNetwork(GridNetwork):
         self.preprocessing = preprocessing.for_channels(config.in_channels)
         if isinstance(classifier, nn.Linear) and classifier.bias is not None:
             self.classifier.load_state_dict(classifier.state_dict())
+
+    def layouts(self) -> dict[str, Layout]:
+        """Timm's own names."""
+        names = (key for key in self.state_dict() if key.startswith(_MODEL))
+        keys = {key: key.removeprefix(_MODEL) for key in names}
+        # Of several classifiers (a distilled one has two) the first is that of the class token.
+        model: Any = self.stem.get_submodule("model")
+        classifier = model.default_cfg["classifier"]
+        head: str = classifier if isinstance(classifier, str) else classifier[0]
+        return {"timm": Layout(keys={**keys, "head.linear": head})}
 
     def forward_intermediates(
         self,
