@@ -10,7 +10,8 @@ from striate.data.prepare import prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
 from striate.data.splits import SPLITS
-from striate.errors import DataError, OptionError, RunError
+from striate.errors import DataError, OptionError, RunError, UserError
+from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.method import Method, load_methods
 from striate.kinds.kind import Kind
@@ -106,8 +107,32 @@ def methods_to_try(context: FitContext) -> list[Method]:
             others = " or ".join(context.defaults.methods)
             raise OptionError("method", asked, why=reasons[0], fix=f"choose {others}")
     uses = frozenset().union(*(method.uses for method in found))
-    context.options.check_methods(context.kind.name, uses)
+    found = _fitting(context, found)
+    implied = found[0].implied if len(found) == 1 else {}
+    context.options.check_methods(context.kind.name, uses, implied)
     return found
+
+
+def _fitting(context: FitContext, methods: list[Method]) -> list[Method]:
+    """The methods whose network takes the inputs; the user is told of others.
+
+    Raises:
+        ArgumentError: That of the first does not: the user has named it, or it is the baseline.
+    """
+    kept, checked = [], set()
+    for method in methods:
+        name = method.network_of(context.options.model, context.defaults)
+        try:
+            if name is not None and name not in checked:
+                check_network(name, context.inputs, context.objective.num_outputs)
+        except UserError as error:
+            if not kept:
+                raise
+            context.tell(Choice(topic="method", choice=f"without {method.name}", why=str(error)))
+        else:
+            checked.add(name)
+            kept.append(method)
+    return kept
 
 
 def _tell(context: FitContext) -> None:

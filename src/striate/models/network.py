@@ -92,6 +92,11 @@ class GridConfig(NetworkConfig):
     rank: int = 2
     input_size: int = 224
 
+    @property
+    def fixed_size(self) -> bool:
+        """Whether inputs must have the side `input_size`."""
+        return False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         layers(self.rank)
@@ -353,6 +358,13 @@ class GridNetwork(Network):
                 f"an input with {x.shape[1]} channels",
                 why=f"the network takes {channels}",
                 fix=f"build it with in_channels={x.shape[1]}",
+            )
+        size = self.config.input_size
+        if self.config.fixed_size and any(side != size for side in x.shape[2:]):
+            raise ArgumentError(
+                f"an input of {' x '.join(map(str, x.shape[2:]))}",
+                why=f"the network takes {size} along each axis and nothing else",
+                fix=f"build it with input_size={x.shape[2]}",
             )
         if min(x.shape[2:]) < self.min_size:
             raise ArgumentError(
