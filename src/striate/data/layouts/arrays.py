@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.data.folder_walk import check_classes
+from striate.data.folder_walk import class_notes
 from striate.data.readers.reader import ARRAYS, Arrays
 from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
@@ -68,7 +68,7 @@ class ArraySource(Source):
             Item(id=str(number), **{what: column[number] for what, column in given.items()})
             for number in range(count)
         )
-        remarks = () if labels is None else tuple(check_classes(items, name))
+        remarks = () if labels is None else tuple(class_notes(items))
         self.listing = Listing(items=items, notes=remarks)
 
     def read(self, item: Item, size: int | None = None) -> Reading:

@@ -9,7 +9,7 @@ from typing import Final
 
 from striate.data.folder_walk import (
     Found,
-    check_classes,
+    class_notes,
     display_name,
     existing_path,
     few,
@@ -52,7 +52,7 @@ def open_folder(root: str | Path, *, follow_links: bool = False) -> Source:
     notes = [
         *walk_notes(found, kind),
         *_unplaced_note(found, placed, kind),
-        *check_classes(items, str(root)),
+        *class_notes(items),
     ]
     return FileSource(
         kind,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import check_classes, unique_ids
+from striate.data.folder_walk import class_notes, unique_ids
 from striate.data.source import Item, Listing, MemorySource, Note, Reading, Source
 from striate.typing import SplitName
 
@@ -29,7 +29,7 @@ def graphs_source(
     Raises:
         DataError: There are fewer than two classes.
     """
-    of_classes = check_classes(items, name) if items and items[0].label is not None else []
+    of_classes = class_notes(items) if items and items[0].label is not None else []
     by_id = {item.id: reading for item, reading in zip(items, readings, strict=True)}
     listing = Listing(items=tuple(items), notes=(*notes, *of_classes))
     return MemorySource("graph", name, listing, lambda item: by_id[item.id])
@@ -122,7 +122,7 @@ class NodeSource(Source):
             for node, item_id in enumerate(ids)
             if (labels and labels[node]) or (targets and targets[node] == targets[node])
         ]
-        of_classes = check_classes(items, name) if labels else []
+        of_classes = class_notes(items) if labels else []
         self.listing = Listing(items=tuple(items), notes=(*notes, *of_classes))
         self.position = {item_id: node for node, item_id in enumerate(ids)}
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import IGNORED_NAMES, check_classes, few, is_folder, walk, walk_notes
+from striate.data.folder_walk import IGNORED_NAMES, class_notes, few, is_folder, walk, walk_notes
 from striate.data.layouts.class_folders import data_folder, folder_items, is_placed, split_folders
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.dicom import SUFFIXES, is_dicom, read_series
@@ -97,7 +97,7 @@ def open_slices(data: str | Path) -> Source:
         why = "each volume is a folder of its own in its class's folder" if shallow else ""
         raise DataError(f"{root}: {what}", why=why, fix=f"the layout is {LAYOUT}")
     items = folder_items(folders, splits)
-    notes = [*walk_notes(found, "slice"), *check_classes(items, str(root))]
+    notes = [*walk_notes(found, "slice"), *class_notes(items)]
     return FileSource(
         "volume",
         name=str(data),

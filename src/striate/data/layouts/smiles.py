@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from striate.data.folder_walk import check_classes, is_folder, unique_ids
+from striate.data.folder_walk import class_notes, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.molecule import molecule_reading, parse_smiles, scaffold_of
 from striate.data.readers.reader import TEXTS
@@ -96,7 +96,7 @@ def molecules(
                 extra=extras[place] if extras else {},
             )
         )
-    notes = check_classes(items, name) if labels and labels[0] is not None else []
+    notes = class_notes(items) if labels and labels[0] is not None else []
     if groups is None and not any(splits or ()):
         count = len({item.group for item in items if item.group})
         message = f"split by scaffold: {count} ring systems, each on one side"
