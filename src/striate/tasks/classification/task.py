@@ -58,9 +58,11 @@ class Classification(Task):
                 splits[item.split or "train"].add(item.label)
         for split in ("val", "test"):
             if extra := sorted(splits[split] - splits["train"]):
+                lacking = sorted(splits["train"] - splits[split])
+                only_in_train = f"; only in train: {few(lacking)}" if lacking else ""
                 raise DataError(
                     f"train and {split} of {name} have different classes",
-                    why=f"only in {split}: {few(extra)}",
+                    why=f"only in {split}: {few(extra)}{only_in_train}",
                     fix=f"add items of them to train, or leave them out of {split}",
                 )
 
