@@ -17,6 +17,7 @@ from striate.errors import UnknownNameError, WeightsError
 from striate.models import create_model
 from striate.weights.checkpoint import read_tables, tables_in
 from striate.weights.layout import best_part, rename
+from striate.weights.manifest import OWN_LAYOUT
 
 STATE = {"conv.weight": torch.arange(4.0), "conv.bias": torch.ones(2)}
 OTHER = {key: tensor + 1 for key, tensor in STATE.items()}
@@ -28,7 +29,7 @@ def named(prefix: str, state: dict[str, Tensor] = STATE) -> dict[str, Tensor]:
 
 def taken(content: object) -> dict[str, Tensor]:
     """The tensors of a checkpoint that a network with the names of STATE takes."""
-    return rename(best_part(dict(tables_in(content)), list(STATE), {}), list(STATE))[0]
+    return rename(best_part(dict(tables_in(content)), list(STATE), [OWN_LAYOUT]), list(STATE))[0]
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.PTH", "w.ckpt", "w.tar", "weights"])

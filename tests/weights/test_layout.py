@@ -33,7 +33,7 @@ def test_a_template_for_one_stage_goes_first() -> None:
 def test_the_layout_that_explains_most_is_recognized() -> None:
     def layout_of(*names: str) -> Layout:
         table = {name: torch.ones(1) for name in names}
-        return best_part({"": table}, KEYS, {"flat": FLAT}).layout
+        return best_part({"": table}, KEYS, [OWN_LAYOUT, FLAT]).layout
 
     assert layout_of(*KEYS) is OWN_LAYOUT
     assert layout_of("s.weight", "b.0.weight") is FLAT

@@ -23,7 +23,7 @@ from striate.errors import UnknownNameError, WeightsError
 from striate.typing import PathLike
 from striate.weights.fetch import Origin, fetch_first
 from striate.weights.layout import best_part, rename
-from striate.weights.manifest import Layout, layouts, sources
+from striate.weights.manifest import OWN_LAYOUT, Layout, layouts, sources
 from striate.weights.preprocessing import Preprocessing
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".model")
@@ -93,7 +93,7 @@ def _read(
     path: Path, table: Mapping[str, Layout], keys: Sequence[str], origin: Origin | None
 ) -> Checkpoint:
     tables = read_tables(path)
-    known = {origin.source.layout: table[origin.source.layout]} if origin else table
+    known = [table[origin.source.layout]] if origin else [OWN_LAYOUT, *table.values()]
     try:
         part = best_part(tables, keys, known)
         state, notes = rename(part, keys)

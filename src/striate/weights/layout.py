@@ -11,7 +11,7 @@ from typing import Final
 from torch import Tensor
 
 from striate.errors import WeightsError
-from striate.weights.manifest import OWN_LAYOUT, Layout
+from striate.weights.manifest import Layout
 
 _BLOCK: Final = re.compile(r"stages\.(\d+)\.(\d+)\.")
 
@@ -77,7 +77,7 @@ class Part:
 def best_part(
     tables: Mapping[str, Mapping[str, Tensor]],
     known: Sequence[str],
-    layouts: Mapping[str, Layout],
+    layouts: Sequence[Layout],
 ) -> Part:
     """The part of a checkpoint, and the way of naming, that explain most of a network's names.
 
@@ -86,14 +86,14 @@ def best_part(
     Args:
         tables: Tables of tensors by the dotted keys under which they lie.
         known: The network's names, ours.
-        layouts: Other people's ways of naming.
+        layouts: Ways of naming, the preferred first.
 
     Raises:
         WeightsError: None explains any.
     """
     best, found = (0, False), None
     for place, table in tables.items():
-        for layout in (OWN_LAYOUT, *layouts.values()):
+        for layout in layouts:
             for prefix, count in _prefixes(table, set(their_keys(known, layout).values())).items():
                 score = (count, _is_averaged(f"{place}.{prefix}"))
                 if score > best:
