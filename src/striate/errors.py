@@ -195,6 +195,43 @@ class DivergedError(MachineError):
     """The loss became infinite or NaN, and going back to a checkpoint did not help."""
 
 
+class Problems:
+    """Gathers errors that do not keep one from looking further, to tell all of them at once.
+
+    >>> problems = Problems()
+    >>> with problems:
+    ...     raise DataError("one")
+    >>> with problems:
+    ...     raise DataError("two")
+    >>> problems.tell()
+    Traceback (most recent call last):
+    striate.errors.DataError: 2 problems: (1) one; (2) two
+    """
+
+    def __init__(self) -> None:
+        self.found: list[UserError] = []
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, UserError):
+            self.found.append(error)
+            return True
+        return False
+
+    def tell(self) -> None:
+        """Raise what was found, if anything was.
+
+        Raises:
+            UserError: The one error, or a DataError that lists all.
+        """
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            listed = "; ".join(f"({n}) {error}" for n, error in enumerate(self.found, 1))
+            raise DataError(f"{len(self.found)} problems", why=listed)
+
+
 SYNONYMS: Final = {
     "evaluate": "eval",
     "gpu": "cuda",

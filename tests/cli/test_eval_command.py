@@ -20,7 +20,9 @@ def test_json_is_one_document_and_nothing_else(call, probe_run, photos):
         code, out, err = call("eval", probe_run.folder.path, *data, "--json")
         assert (code, err) == (0, "")
         document = json.loads(out)
-        assert set(document) == {"data", "items", "skipped", "metrics"}
+        assert set(document) == {
+            *("data", "items", "skipped", "known", "notes", "metrics", "metrics_of_others")
+        }
         assert set(METRICS) <= set(document["metrics"])
         assert document["items"] == (60 if data else 9)
         assert set(document["metrics"]["accuracy"]) == {"value", "ci95"}

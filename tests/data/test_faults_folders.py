@@ -16,6 +16,7 @@ from striate.data.sandbox import read_all
 from striate.data.source import Item, Listing, Reading, Skip, UnreadableItem
 from striate.data.unlabelled import open_inputs
 from striate.errors import DataError
+from striate.tasks.task import task_of
 
 
 def save(path: Path, level: int = 0) -> Path:
@@ -45,7 +46,8 @@ def codes(found: Listing) -> list[str]:
 
 def refusal(root: Path) -> str:
     with pytest.raises(DataError) as caught:
-        open_source(root)
+        source = open_source(root)
+        task_of(source.listing.items).check_learnable(source.listing.items, source.name)
     assert caught.value.exit_code == 2
     assert str(root) in str(caught.value) and "\n" not in str(caught.value)
     return str(caught.value)
@@ -260,7 +262,11 @@ def test_fault_45_parts_with_different_classes(tmp_path: Path) -> None:
 def test_fault_45_a_class_missing_from_validation(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", "cat", "dog")
     class_folders(tmp_path / "valid", "cat")
-    assert "only in train: dog" in refusal(tmp_path)
+    items = open_source(tmp_path).listing.items
+    target = task_of(items).encode(items, "data")
+    splits = np.array([item.split for item in items])
+    (note,) = [n for n in target.split_notes(items, splits) if n.code == "class-not-in-split"]
+    assert "no item of dog in val" in note.message
 
 
 def test_fault_45_classes_in_a_manifest(tmp_path: Path) -> None:

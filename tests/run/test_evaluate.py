@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
 from striate.errors import DataError
@@ -56,3 +57,23 @@ def test_a_class_the_model_does_not_know_is_named(probe_run, photos, tmp_path):
     with pytest.raises(DataError) as caught:
         evaluate(probe_run, tmp_path / "new")
     assert "does not know: cube: it was trained on disc, square, stripes" in str(caught.value)
+
+
+def test_items_that_the_run_learnt_from_are_told_first_and_the_others_figured(probe_run, photos):
+    result = evaluate(probe_run, photos)
+    assert result.num_known == 60 - probe_run.report.split_sizes["test"]
+    assert result.others["accuracy"].value == pytest.approx(probe_run.metrics["accuracy"])
+    first, *rest = result.as_text().splitlines()
+    assert first.startswith("warning: the run learnt from 51 of 60 items")
+    assert any(line.startswith("9 of them that the run did not learn from") for line in rest)
+
+
+def test_one_class_alone_is_figured_with_a_note(probe_run, photos, draw, tmp_path):
+    (tmp_path / "new" / "disc").mkdir(parents=True)
+    for number in range(100, 104):
+        Image.fromarray(draw("disc", number)).save(tmp_path / "new" / "disc" / f"{number}.png")
+    result = evaluate(probe_run, tmp_path / "new")
+    assert (result.num_items, result.num_known, result.others) == (4, 0, {})
+    assert result.metrics["accuracy"].value is not None
+    assert result.metrics["roc_auc"].value is None
+    assert result.notes == ("no item of square, stripes: the figures leave them out",)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from striate.errors import UnknownNameError, WeightsError
 from striate.models import MODELS, create_model
-from striate.weights.layout import recognize, their_keys
+from striate.weights.layout import best_part, their_keys
 from striate.weights.manifest import OWN_LAYOUT, Layout, layouts, sources
 
 KEYS = ["stem.conv.weight", "stages.0.0.conv.weight", "stages.1.0.conv.weight", "head.linear.bias"]
@@ -31,10 +31,14 @@ def test_a_template_for_one_stage_goes_first() -> None:
 
 
 def test_the_layout_that_explains_most_is_recognized() -> None:
-    assert recognize(KEYS, KEYS, {"flat": FLAT}) is OWN_LAYOUT
-    assert recognize(["s.weight", "b.0.weight"], KEYS, {"flat": FLAT}) is FLAT
+    def layout_of(*names: str) -> Layout:
+        table = {name: torch.ones(1) for name in names}
+        return best_part({"": table}, KEYS, [OWN_LAYOUT, FLAT]).layout
+
+    assert layout_of(*KEYS) is OWN_LAYOUT
+    assert layout_of("s.weight", "b.0.weight") is FLAT
     with pytest.raises(WeightsError, match="their first keys are x, y"):
-        recognize(["x", "y"], KEYS, {"flat": FLAT})
+        layout_of("x", "y")
 
 
 @pytest.mark.parametrize("family", sorted({variant.family for _, variant in MODELS.items()}))
@@ -67,13 +71,13 @@ def save(state: dict[str, torch.Tensor], folder: Path) -> Path:
 
 def test_missing_and_unexpected_keys_are_named(tmp_path: Path) -> None:
     state = create_model("resnet18").state_dict()
-    del state["head.linear.bias"]
+    del state["stem.conv.weight"]
     state["extra.weight"] = torch.ones(1)
     with pytest.raises(WeightsError) as caught:
         create_model("resnet18", weights=save(state, tmp_path))
     line = str(caught.value)
     assert str(tmp_path) in line
-    assert "1 keys are missing (head.linear.bias)" in line
+    assert "1 keys are missing (stem.conv.weight)" in line
     assert "1 keys are unexpected (extra.weight)" in line
 
 

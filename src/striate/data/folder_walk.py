@@ -279,26 +279,13 @@ def walk_notes(found: Found, what: str) -> list[Note]:
     return notes
 
 
-def check_classes(items: Sequence[Item], where: str) -> list[Note]:
-    """Refuse labels that do not make a classification task; remark on doubtful ones.
+def class_notes(items: Sequence[Item]) -> list[Note]:
+    """Remark on doubtful labels; whether a classifier can learn from them its task says.
 
     Args:
         items: Labelled items.
-        where: The data's name, for messages.
-
-    Raises:
-        DataError: There are fewer than two classes, or a split whose classes are not those of
-            `train`.
     """
     classes = in_order({item.label for item in items if item.label is not None})
-    if len(classes) < 2:
-        raise DataError(
-            f"{where} has {len(classes)} class{'' if classes else 'es'}"
-            + (f" ({classes[0]!r})" if classes else ""),
-            why="a classifier needs two or more",
-            fix="put the items of each class in a folder of its own",
-        )
-    _check_same_classes(items, where)
     alike = defaultdict(list)
     for name in classes:
         alike[name.casefold().strip()].append(name)
@@ -311,32 +298,6 @@ def check_classes(items: Sequence[Item], where: str) -> list[Note]:
         for names in alike.values()
         if len(names) > 1
     ]
-
-
-def _check_same_classes(items: Sequence[Item], where: str) -> None:
-    by_split: dict[str, set[str]] = defaultdict(set)
-    for item in items:
-        if item.split is not None and item.label is not None:
-            by_split[item.split].add(item.label)
-    if not by_split or any(item.split is None for item in items):
-        return
-    if "train" not in by_split:
-        raise DataError(
-            f"{where} has no training items",
-            why=f"the splits given are {', '.join(sorted(by_split))}",
-            fix="add a split named train",
-        )
-    for split in ("val", "test"):
-        if split in by_split and by_split[split] != by_split["train"]:
-            extra = in_order(by_split[split] - by_split["train"])
-            missing = in_order(by_split["train"] - by_split[split])
-            said = [f"only in {split}: {few(extra)}"] if extra else []
-            said += [f"only in train: {few(missing)}"] if missing else []
-            raise DataError(
-                f"train and {split} of {where} have different classes",
-                why="; ".join(said),
-                fix="give every split the same classes, by the same names",
-            )
 
 
 def check_losses(items: Sequence[Item], skipped: Sequence[Skip]) -> None:

@@ -15,6 +15,7 @@ from striate.data.source import Item, Note, Source
 from striate.data.splits import FRACTIONS, check_fractions, complete_splits
 from striate.data.stores.store import Built, Store
 from striate.data.target import Target
+from striate.errors import Problems
 
 BuildStore: TypeAlias = Callable[[Source, Sequence[Item]], Built[Store]]
 """Reads some items of a source, once."""
@@ -37,6 +38,7 @@ def prepare(
     *,
     seed: int = 0,
     fractions: tuple[float, float, float] = FRACTIONS,
+    problems: Problems | None = None,
 ) -> Dataset:
     """Read every item once, leave out what cannot be used, and split the rest without leaks.
 
@@ -46,6 +48,8 @@ def prepare(
         build_store: Reads the items that have an answer.
         seed: Seed of the split.
         fractions: Shares of train, val and test, where the user gave no split.
+        problems: Gathers what is wrong with data that can be looked at further nevertheless; by
+            default the first problem is raised.
 
     Raises:
         ArgumentError: A fraction is out of range.
@@ -58,7 +62,11 @@ def prepare(
     built = build_store(source, answered)
     unanswered = tuple(item.id for item in listing.items if not encoder.is_answered(item))
     skipped = (*listing.skipped, *built.skipped)
-    check_losses(answered, skipped)
+    gathered = Problems() if problems is None else problems
+    with gathered:
+        check_losses(answered, skipped)
+    if problems is None or not built.items:
+        gathered.tell()
     items, copies = built.items, built.duplicate_groups
     target = encoder.encode(items, source.name)
     splits = complete_splits(

@@ -3,12 +3,13 @@
 Sources: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017; for graphs Pope et al., "Explainability Methods for Graph Convolutional
 Neural Networks", CVPR 2019. For a network that ends in global average pooling and one linear layer
-it equals the class activation map of Zhou et al. (CVPR 2016) up to a factor.
+it equals the class activation map of Zhou et al. (CVPR 2016) up to a factor. Of a network of tokens
+the maps are those before the last attention.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -27,6 +28,17 @@ class HasActivationMap(Protocol):
         """Return what each place of the inputs adds to the targets' logits, (n, *reduced)."""
 
 
+@runtime_checkable
+class HasTokens(Protocol):
+    """A network whose last features may be tokens, of which one alone makes the logits."""
+
+    def mixing_block(self) -> nn.Module | None:
+        """Return the last block that mixes tokens; None of a network of maps."""
+
+    def token_maps(self, tokens: Tensor, space: tuple[int, ...], /) -> Tensor:
+        """Return what that block takes as maps, (n, c, *reduced)."""
+
+
 class HasStem(Protocol):
     """A network of nodes; a `striate.models.GraphNetwork` is one."""
 
@@ -43,8 +55,34 @@ def _grid(
     """
     if isinstance(network, HasActivationMap):
         return network.activation_map(inputs, targets).float().relu()
+    if isinstance(network, HasTokens) and (block := network.mixing_block()) is not None:
+        return _tokens(network, block, inputs, targets)
     maps = network.forward_features(inputs)
     slopes = gradients(lambda maps: target_logits(network.forward_head(maps), targets), maps)
+    weights = slopes.flatten(2).mean(-1)
+    return torch.einsum("nc,nc...->n...", weights.float(), maps.float()).relu()
+
+
+def _tokens(
+    network: Any, block: nn.Module, inputs: Tensor, targets: Tensor
+) -> Float[Tensor, " n *reduced"]:
+    """Weigh what the last mixing block takes: after it the patches are read no more."""
+    kept: list[Tensor] = []
+
+    def keep(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        kept.append(given[0].detach().requires_grad_())
+        return (kept[-1], *given[1:])
+
+    handle = block.register_forward_pre_hook(keep)
+    try:
+        with torch.enable_grad():
+            # A copy, since a tensor made in inference mode cannot be kept for a gradient.
+            logits = network.forward_head(network.forward_features(inputs.clone().detach()))
+            (slopes,) = torch.autograd.grad(target_logits(logits, targets).sum(), kept)
+    finally:
+        handle.remove()
+    space = tuple(inputs.shape[2:])
+    maps, slopes = (network.token_maps(x, space) for x in (kept[0].detach(), slopes))
     weights = slopes.flatten(2).mean(-1)
     return torch.einsum("nc,nc...->n...", weights.float(), maps.float()).relu()
 

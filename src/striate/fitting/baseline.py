@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.data.randomness import epoch_order
 from striate.device import fast_dtype
+from striate.errors import ArgumentError, StriateError
 from striate.fitting.candidate import HeldOut
 from striate.fitting.context import CHECK_STOP_EVERY, FitContext
 from striate.kinds.inputs import Inputs
@@ -22,6 +23,7 @@ from striate.models import Network, create_model
 from striate.models.kernel_machine import ScaleFeatures
 from striate.nn.layout import channels_last, placed
 from striate.progress import duration
+from striate.report.schema import Choice
 from striate.tasks.objective import ProbeOutputs
 from striate.transfer.features import PooledFeatures, prepare
 from striate.transfer.probe import LinearProbe
@@ -64,6 +66,8 @@ class Baseline:
         asked = context.options.weights
         pretrained = "imagenet" if context.defaults.pretrained else None
         network = made(context, self.model, pretrained if asked == "auto" else asked)
+        for note in network.notes:
+            context.tell(Choice(topic="weights", choice=str(asked), why=note))
         if context.defaults.fit_features is not None:
             train = context.dataset.store.take(context.dataset.indices("train"))
             context.defaults.fit_features(
@@ -242,6 +246,36 @@ def made(context: FitContext, name: str, weights: str | None) -> Network:
         **context.inputs.network_options(name),
     )
     return network.to(context.device)
+
+
+def check_network(name: str, inputs: Inputs[Any], num_outputs: int) -> None:
+    """Make sure that a network takes the fit's inputs; nothing is allocated or computed.
+
+    Args:
+        name: Name of the network.
+        inputs: The fit's.
+        num_outputs: Number of outputs.
+
+    Raises:
+        ArgumentError: It does not.
+    """
+    with torch.device("meta"):
+        network = create_model(name, num_classes=num_outputs, **inputs.network_options(name)).eval()
+        if not network.config.rank:
+            return
+        try:
+            with torch.inference_mode():
+                network(torch.empty(1, *inputs.input_shape))
+        except StriateError:
+            raise
+        # A network of another library raises whatever it likes.
+        except Exception as error:
+            shape = " x ".join(map(str, inputs.input_shape))
+            raise ArgumentError(
+                f"{name} does not take inputs of {shape}",
+                why=str(error).partition("\n")[0] or type(error).__name__,
+                fix="choose another network or size",
+            ) from error
 
 
 def plain_batches(

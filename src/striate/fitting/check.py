@@ -9,8 +9,10 @@ from striate.data.dataset import Dataset
 from striate.data.layouts.layout import open_source
 from striate.errors import one_line
 from striate.files import user_cache_folder
+from striate.fitting.baseline import check_network
+from striate.fitting.method import load_methods
 from striate.fitting.options import FitOptions
-from striate.fitting.prepare import check_parts, read_dataset
+from striate.fitting.prepare import read_dataset
 from striate.kinds.kind import kind_named
 from striate.progress import ProgressLike, as_progress
 from striate.tasks.task import task_of
@@ -79,6 +81,8 @@ def check(
 ) -> Checked:
     """Read, check and split some data as a fit would, and fit the inputs to the training items.
 
+    What it refuses a fit refuses, by the same words, and what it passes a fit can learn from.
+
     Args:
         data: See `striate.fit`.
         seed: Seed of the split.
@@ -93,19 +97,18 @@ def check(
     kind = kind_named(source.kind)
     options = FitOptions(seed=seed, image_size=image_size)
     options.check_kind(kind.name, kind.named_options)
+    task = task_of(source.listing.items)
+    task.check_learnable(source.listing.items, source.name)
     chosen, choices = kind.choose(source, options.for_inputs(kind.named_options))
-    dataset = read_dataset(
+    dataset, inputs = read_dataset(
         source,
         kind,
-        task_of(source.listing.items),
+        task,
         folder=user_cache_folder(),
         options=chosen,
         seed=seed,
         progress=as_progress(progress),
     )
-    check_parts(dataset)
-    inputs = kind.inputs_type.fitted(dataset.store.each(dataset.indices("train")), chosen)
-    inputs = inputs.with_conventions(source.conventions)
     details = {
         "kind": kind.name,
         "shape": " x ".join(map(str, inputs.input_shape)),
@@ -113,6 +116,10 @@ def check(
     }
     if len(ways := inputs.framings()) > 1:
         details["framing"] = f"what cross-validation in `fit` prefers of {', '.join(ways)}"
+    defaults = kind.defaults(inputs)
+    network = load_methods().get(defaults.methods[0]).network_of("auto", defaults)
+    if network is not None:
+        check_network(network, inputs, task.objective(dataset).num_outputs)
     return Checked(
         dataset=dataset,
         choices={**{choice.topic: choice.choice for choice in choices}, **details},

@@ -71,7 +71,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     kind = kind_named(source.kind)
     chosen.check_kind(kind.name, kind.named_options)
     if method:
-        chosen.check_methods(kind.name, method.uses)
+        chosen.check_methods(kind.name, method.uses, method.implied)
     told = as_progress(progress)
     device = choose_device(chosen.device)
     keep_freed_memory()

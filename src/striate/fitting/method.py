@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Proposal
 from striate.fitting.context import FitContext
+from striate.kinds.kind import Defaults
 from striate.registry import Registry, load_package
 
 
@@ -18,6 +20,7 @@ class Method(ABC):
         name: What `--method` takes; the name of its file.
         description: How the report says it, after "The model is".
         uses: Names of the options that act in it, of those that not every method uses.
+        implied: Values of further options that say what it does anyway.
         is_baseline: Whether it is the baseline itself, with which its result is not compared.
         needs_baseline: Whether it starts from frozen features and a linear probe on them.
     """
@@ -25,8 +28,18 @@ class Method(ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     uses: ClassVar[frozenset[str]]
+    implied: ClassVar[Mapping[str, object]] = {}
     is_baseline: ClassVar[bool] = False
     needs_baseline: ClassVar[bool] = True
+
+    def network_of(self, asked: str, defaults: Defaults) -> str | None:
+        """Name of the network that the method makes; None where there is none.
+
+        Args:
+            asked: The value of `--model`.
+            defaults: What suits the inputs.
+        """
+        return defaults.features if asked == "auto" else asked
 
     @abstractmethod
     def reasons(self, context: FitContext) -> list[str]:

@@ -216,25 +216,33 @@ class FitOptions:
                 why = f"it is of no use for a {kind}"
                 raise OptionError(name, getattr(self, name), why=why, fix="leave it out")
 
-    def check_methods(self, kind: str, of_methods: Collection[str]) -> None:
+    def check_methods(
+        self,
+        kind: str,
+        of_methods: Collection[str],
+        implied: Mapping[str, object] | None = None,
+    ) -> None:
         """Refuse options that no method uses which will be tried.
 
         Args:
             kind: Name of the kind of the data.
             of_methods: Names of the options that act in the methods.
+            implied: Values of further options that say what the methods do anyway.
 
         Raises:
             ArgumentError: An option would be ignored.
         """
         neutral = {declared.name: declared.metadata["neutral"] for declared in fields(self)}
         for name in self._given("method"):
-            if name in of_methods or getattr(self, name) in neutral[name]:
+            value = getattr(self, name)
+            says_nothing = value in neutral[name] or (name, value) in (implied or {}).items()
+            if name in of_methods or says_nothing:
                 continue
             if self.method == "auto":
-                raise OptionError(name, getattr(self, name), why=f"no method for a {kind} uses it")
+                raise OptionError(name, value, why=f"no method for a {kind} uses it")
             why = f"the method {self.method!r} does not use it"
             fix = "leave it out, or choose another method"
-            raise OptionError(name, getattr(self, name), why=why, fix=fix)
+            raise OptionError(name, value, why=why, fix=fix)
 
     def for_inputs(self, names: Mapping[str, str]) -> dict[str, Any]:
         """The options of a kind's inputs.

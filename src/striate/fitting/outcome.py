@@ -55,7 +55,12 @@ def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluat
     report = context.objective.report(
         _facts(context, candidate), evaluation, seed=context.options.seed
     )
-    pictures = mistake_pictures(context.kind, context.task, report, candidate.predictor, dataset)
+    pictures, choices = mistake_pictures(
+        context.kind, context.task, report, candidate.predictor, dataset
+    )
+    for choice in choices:
+        context.tell(choice)
+    report = report.model_copy(update={"choices": (*report.choices, *choices)})
     write_report(folder, context.task, report, pictures)
     # Last: where it is there, the run is whole.
     folder.write_record(_record(context, candidate, sha256_file(folder.path / MODEL)))

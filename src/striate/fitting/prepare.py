@@ -10,11 +10,13 @@ from striate.data.prepare import prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
 from striate.data.splits import SPLITS
-from striate.errors import DataError, OptionError, RunError
+from striate.errors import DataError, OptionError, Problems, RunError, UserError
+from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.method import Method, load_methods
+from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
-from striate.progress import Progress
+from striate.progress import Progress, counted
 from striate.report.schema import Choice
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
@@ -34,10 +36,11 @@ def read_data(context: FitContext) -> None:
         chosen, choices = kind.choose(context.source, options)
         return {"options": chosen, "choices": [choice.model_dump() for choice in choices]}
 
+    context.task.check_learnable(context.source.listing.items, context.source.name)
     decided = context.steps.step("inputs", choose)
     for choice in decided["choices"]:
         context.tell(Choice(**choice))
-    context.dataset = dataset = read_dataset(
+    context.dataset, context.inputs = read_dataset(
         context.source,
         kind,
         context.task,
@@ -46,11 +49,7 @@ def read_data(context: FitContext) -> None:
         seed=context.options.seed,
         progress=context.progress,
     )
-    check_parts(dataset)
-    readings = dataset.store.each(dataset.indices("train"))
-    inputs = kind.inputs_type.fitted(readings, decided["options"])
-    context.inputs = inputs.with_conventions(context.source.conventions)
-    context.objective = context.task.objective(dataset)
+    context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
     _tell(context)
     _same_as_before(context)
@@ -65,16 +64,32 @@ def read_dataset(
     options: dict[str, Any],
     seed: int,
     progress: Progress,
-) -> Dataset:
-    """The items of a source, read once and split; see `striate.data.prepare.prepare`."""
-    return prepare(
+) -> tuple[Dataset, Inputs[Any]]:
+    """The items of a source, read once and split, and the inputs fitted to the training items.
+
+    Raises:
+        DataError: The data cannot be used; every problem that was found is listed.
+        ArgumentError: An option does not suit the data.
+    """
+    problems = Problems()
+    dataset = prepare(
         source,
         task,
         lambda source, items: kind.build_store(
             source, items, folder=folder, options=options, progress=progress
         ),
         seed=seed,
+        problems=problems,
     )
+    with problems:
+        check_parts(dataset)
+    inputs: Inputs[Any] | None = None
+    with problems:
+        readings = dataset.store.each(dataset.indices("train"))
+        inputs = kind.inputs_type.fitted(readings, options).with_conventions(source.conventions)
+    problems.tell()
+    assert inputs is not None, "what is not fitted is a problem"
+    return dataset, inputs
 
 
 def check_parts(dataset: Dataset) -> None:
@@ -83,13 +98,17 @@ def check_parts(dataset: Dataset) -> None:
     Raises:
         DataError: A part is empty.
     """
-    for part in SPLITS:
-        if not len(dataset.indices(part)):
-            raise DataError(
-                f"{dataset.name}: no item is left for the {part} part",
-                why=f"there are {len(dataset.items)} items in {len(dataset.classes)} classes",
-                fix="add items, or give another split",
-            )
+    empty = [part for part in SPLITS if not len(dataset.indices(part))]
+    if empty:
+        groups = len(set(dataset.duplicate_groups.tolist()))
+        same = len(dataset.items) - groups
+        copies = f", {same} of them copies of others" if same else ""
+        classes = f" in {counted(len(dataset.classes), 'class')}" if dataset.classes else ""
+        raise DataError(
+            f"{dataset.name}: no item is left for the {' and the '.join(empty)} part",
+            why=f"there are {counted(len(dataset.items), 'item')}{classes}{copies}",
+            fix="add items (a class needs three or more), or give another split",
+        )
 
 
 def methods_to_try(context: FitContext) -> list[Method]:
@@ -107,8 +126,33 @@ def methods_to_try(context: FitContext) -> list[Method]:
             others = " or ".join(context.defaults.methods)
             raise OptionError("method", asked, why=reasons[0], fix=f"choose {others}")
     uses = frozenset().union(*(method.uses for method in found))
-    context.options.check_methods(context.kind.name, uses)
+    found = _fitting(context, found)
+    implied = found[0].implied if len(found) == 1 else {}
+    context.options.check_methods(context.kind.name, uses, implied)
     return found
+
+
+def _fitting(context: FitContext, methods: list[Method]) -> list[Method]:
+    """The methods whose network takes the inputs; the user is told of others.
+
+    Raises:
+        ArgumentError: That of the first does not: the user has named it, or it is the baseline.
+    """
+    kept: list[Method] = []
+    checked: set[str | None] = set()
+    for method in methods:
+        name = method.network_of(context.options.model, context.defaults)
+        try:
+            if name is not None and name not in checked:
+                check_network(name, context.inputs, context.objective.num_outputs)
+        except UserError as error:
+            if not kept:
+                raise
+            context.tell(Choice(topic="method", choice=f"without {method.name}", why=str(error)))
+        else:
+            checked.add(name)
+            kept.append(method)
+    return kept
 
 
 def _tell(context: FitContext) -> None:

@@ -129,7 +129,9 @@ def fit_temperature(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " 
 def negative_log_likelihood(
     logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], temperature: float = 1.0
 ) -> float:
-    """Mean over the items, of logits divided by a temperature, in nats."""
+    """Mean over the items, of logits divided by a temperature, in nats; 0 of no items."""
+    if not len(labels):
+        return 0.0
     log_probabilities = _log_softmax(logits, temperature)
     return -float(np.take_along_axis(log_probabilities, labels[:, None], axis=1).mean())
 

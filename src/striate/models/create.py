@@ -11,13 +11,10 @@ from striate.models.catalog import Variant, find
 from striate.models.network import Network, NetworkConfig
 from striate.typing import PathLike
 from striate.weights.checkpoint import ANY_SOURCE, Checkpoint, load_checkpoint
-from striate.weights.layout import check_shapes
+from striate.weights.layout import CLASSES, check_shapes
 from striate.weights.reshape import adapt_channels, as_filters, inflate, match_unit_axes
 
 HEAD_WEIGHT: Final = "head.linear.weight"
-
-FRESH_HEADS: Final = ("head.", "auxiliary.")
-"""Starts the names of tensors that belong to the classes."""
 
 
 def create_model(
@@ -46,9 +43,10 @@ def create_model(
             networks of series, volumes or graphs alone 1.
         num_classes: Number of logits. By default as many as the weights give, or 1000 (of graphs
             2) without weights.
-        weights: `imagenet` (the first source that can be had), the name of a source, or a file
-            (safetensors, or a .pt with tensors only) with the keys of Striate, torchvision, timm
-            or efficientnet_pytorch. By default weights are random.
+        weights: `imagenet` (the first source that can be had), the name of a source, or a file of
+            any name (safetensors or what `torch.save` wrote, with tensors and plain values only)
+            with the keys of Striate, torchvision, timm or efficientnet_pytorch, also under the
+            keys and prefixes that training scripts put before them. By default weights are random.
         options: Fields of the network's configuration, over the variant's and the weights' own.
             `create_model(name, **asdict(network.config))` makes the same network again.
 
@@ -68,8 +66,11 @@ def create_model(
     network = variant.build(config)
     if weights is None:
         return network
-    checkpoint = load_checkpoint(variant.family, name, weights, list(network.state_dict()))
-    found = {"num_classes": len(checkpoint.state[HEAD_WEIGHT]), **checkpoint.config}
+    checkpoint = load_checkpoint(
+        variant.family, name, weights, list(network.state_dict()), network.layouts()
+    )
+    head = checkpoint.state.get(HEAD_WEIGHT)
+    found = {**({} if head is None else {"num_classes": len(head)}), **checkpoint.config}
     config = configure(name, variant.config, {**found, **asked})
     if config != network.config:
         network = variant.build(config)
@@ -121,8 +122,10 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
         if state[first].ndim == 4:
             state = inflate(state, config.rank)
         state[first] = adapt_channels(state[first], config.in_channels)
-    if len(state[HEAD_WEIGHT]) != config.num_classes:
-        state = {key: tensor for key, tensor in state.items() if not key.startswith(FRESH_HEADS)}
+    notes = checkpoint.notes
+    if HEAD_WEIGHT in state and len(state[HEAD_WEIGHT]) != config.num_classes:
+        notes = (*notes, f"their layer for {len(state[HEAD_WEIGHT])} classes starts afresh")
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(CLASSES)}
     state = match_unit_axes(state, expected)
     try:
         check_shapes(state, expected)
@@ -130,5 +133,6 @@ def _load(network: Network, checkpoint: Checkpoint, weights: PathLike) -> None:
         raise WeightsError(f"{weights}: {error.what}", why=error.why, fix=error.fix) from None
     network.load_state_dict({**expected, **state})
     network.origin = checkpoint.origin
+    network.notes = () if checkpoint.origin else notes
     if checkpoint.preprocessing is not None:
         network.preprocessing = checkpoint.preprocessing.for_channels(config.in_channels)

@@ -15,6 +15,7 @@ from striate.nn.blocks import init_convolution
 from striate.nn.heads import AuxiliaryLogits, ClassifierHead, GlobalAveragePool, Head
 from striate.nn.ranks import convolutions, layers
 from striate.weights.fetch import Origin
+from striate.weights.manifest import Layout
 from striate.weights.preprocessing import IMAGENET, ImageLike, Preprocessing
 
 Blocks: TypeAlias = tuple[tuple[str, nn.Module], ...]
@@ -91,6 +92,11 @@ class GridConfig(NetworkConfig):
     rank: int = 2
     input_size: int = 224
 
+    @property
+    def fixed_size(self) -> bool:
+        """Whether inputs must have the side `input_size`."""
+        return False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         layers(self.rank)
@@ -112,6 +118,7 @@ class Network(nn.Module):
         head: Makes logits of the pooled features.
         preprocessing: How inputs of a grid are prepared; it belongs to the weights.
         origin: Where pretrained weights came from; None where there are none.
+        notes: What of a user's file of weights was taken and what was not.
         min_size: The smallest side of an input.
     """
 
@@ -119,6 +126,7 @@ class Network(nn.Module):
     head: Head
     preprocessing: Preprocessing
     origin: Origin | None = None
+    notes: tuple[str, ...] = ()
     min_size = 1
 
     # As torch declares `forward`: what they take depends on the kind of items.
@@ -177,6 +185,10 @@ class Network(nn.Module):
                 why="it prepares images, which have two axes",
             )
         return self.preprocessing.transform
+
+    def layouts(self) -> Mapping[str, Layout]:
+        """Ways in which others name this network's tensors, beside those of its family."""
+        return {}
 
     def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights made to fit this rank and input size, where they are no filters.
@@ -346,6 +358,13 @@ class GridNetwork(Network):
                 f"an input with {x.shape[1]} channels",
                 why=f"the network takes {channels}",
                 fix=f"build it with in_channels={x.shape[1]}",
+            )
+        size = self.config.input_size
+        if self.config.fixed_size and any(side != size for side in x.shape[2:]):
+            raise ArgumentError(
+                f"an input of {' x '.join(map(str, x.shape[2:]))}",
+                why=f"the network takes {size} along each axis and nothing else",
+                fix=f"build it with input_size={x.shape[2]}",
             )
         if min(x.shape[2:]) < self.min_size:
             raise ArgumentError(

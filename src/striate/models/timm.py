@@ -26,9 +26,13 @@ from striate.errors import (
 )
 from striate.models.catalog import Variant, register_open
 from striate.models.network import GridConfig, GridNetwork
+from striate.weights.manifest import Layout
 from striate.weights.preprocessing import Preprocessing
 
 PREFIX: Final = "timm/"
+
+_MODEL: Final = "stem.model."
+"""Starts our names of the tensors that are timm's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,11 @@ class TimmConfig(GridConfig):
     """
 
     timm_name: str
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether timm says so."""
+        return bool(_card(self.timm_name).fixed_input_size)
 
 
 class TimmFeatures(nn.Module):
@@ -120,6 +129,42 @@ class TimmNetwork(GridNetwork):
         if isinstance(classifier, nn.Linear) and classifier.bias is not None:
             self.classifier.load_state_dict(classifier.state_dict())
 
+    def layouts(self) -> dict[str, Layout]:
+        """Timm's own names."""
+        names = (key for key in self.state_dict() if key.startswith(_MODEL))
+        keys = {key: key.removeprefix(_MODEL) for key in names}
+        # Of several classifiers (a distilled one has two) the first is that of the class token.
+        model: Any = self.stem.get_submodule("model")
+        classifier = model.default_cfg["classifier"]
+        head: str = classifier if isinstance(classifier, str) else classifier[0]
+        return {"timm": Layout(keys={**keys, "head.linear": head})}
+
+    def mixing_block(self) -> nn.Module | None:
+        """The last block of a transformer of tokens; None of another network."""
+        model: Any = self.stem.get_submodule("model")
+        blocks = getattr(model, "blocks", None)
+        tokens = hasattr(model, "patch_embed") and isinstance(blocks, nn.Sequential | nn.ModuleList)
+        return blocks[-1] if tokens and blocks is not None else None
+
+    def token_maps(
+        self, tokens: Float[Tensor, "n tokens d"], space: tuple[int, ...]
+    ) -> Float[Tensor, "n d h w"]:
+        """The map of all patches, without the tokens before them.
+
+        Raises:
+            ArgumentError: The tokens are no grid of patches.
+        """
+        model: Any = self.stem.get_submodule("model")
+        patches = tokens[:, getattr(model, "num_prefix_tokens", 0) :]
+        patch = getattr(model.patch_embed, "patch_size", None) or (1, 1)
+        grid = [side // size for side, size in zip(space, patch, strict=True)]
+        if tokens.ndim != 3 or grid[0] * grid[1] != patches.shape[1]:
+            raise ArgumentError(
+                f"{PREFIX}{self.config.timm_name}: no map",
+                why=f"{patches.shape[1]} tokens are no grid of {grid[0]} x {grid[1]} patches",
+            )
+        return patches.transpose(1, 2).reshape(len(patches), -1, *grid)
+
     def forward_intermediates(
         self,
         x: Float[Tensor, "n c h w"],
@@ -169,7 +214,11 @@ def _create(config: TimmConfig, card: Any, pretrained: bool) -> Any:
     # timm lets the errors of the hub's client and of its HTTP library through.
     except Exception as error:
         if not pretrained:
-            raise
+            raise ArgumentError(
+                f"{PREFIX}{config.timm_name} cannot be made for a side of {config.input_size}",
+                why=f"timm says {str(error) or type(error).__name__}",
+                fix=f"take its own side, `image_size={card.input_size[-1]}`",
+            ) from error
         raise WeightsUnavailableError(
             f"no pretrained weights of {PREFIX}{config.timm_name} can be had",
             why=f"timm could not get them ({type(error).__name__})",

@@ -139,6 +139,16 @@ class ViT(GridNetwork):
         if not stem.position.is_meta:
             nn.init.trunc_normal_(stem.position, std=0.02)
 
+    def mixing_block(self) -> nn.Module:
+        """The last block: after it the class token alone is read."""
+        return list(self.stages[-1].children())[-1]
+
+    def token_maps(
+        self, tokens: Float[Tensor, "n width tokens"], space: tuple[int, ...]
+    ) -> Float[Tensor, "n width *grid"]:
+        """See `as_maps`."""
+        return self.as_maps(tokens, space)
+
     def as_maps(
         self, x: Float[Tensor, "n width tokens"], space: tuple[int, ...]
     ) -> Float[Tensor, "n width *grid"]:

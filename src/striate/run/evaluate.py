@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from striate.data.layouts.layout import open_source
+from striate.data.snapshot import from_json
 from striate.data.source import Item, Reading, Skip, Source
-from striate.errors import DataError, one_line
+from striate.errors import DataError, StriateError, one_line
 from striate.metrics.intervals import Estimate
 from striate.progress import Progress, ProgressLike, as_progress
+from striate.run.folder import LOCK
 from striate.run.run import Run
 from striate.typing import PathLike
 
@@ -25,6 +27,10 @@ class Evaluated:
         num_skipped: Number of items left out, as they could not be read or have no label.
         metrics: Value and 95 % interval of each metric, by name.
         lines: The metrics for a person, a line each.
+        num_known: Number of items that the run learnt from, by their content.
+        others: The metrics of the other items; empty where all or none are known.
+        other_lines: Those for a person.
+        notes: What a user should know of the items.
     """
 
     data: str
@@ -32,28 +38,48 @@ class Evaluated:
     num_skipped: int
     metrics: Mapping[str, Estimate]
     lines: Sequence[str]
+    num_known: int = 0
+    others: Mapping[str, Estimate] = field(default_factory=dict)
+    other_lines: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The document of `striate eval --json`."""
-        metrics = {
-            name: {"value": estimate.value, "ci95": estimate.ci95}
-            for name, estimate in self.metrics.items()
-        }
         return {
             "data": self.data,
             "items": self.num_items,
             "skipped": self.num_skipped,
-            "metrics": metrics,
+            "known": self.num_known,
+            "notes": list(self.notes),
+            "metrics": _figures(self.metrics),
+            "metrics_of_others": _figures(self.others),
         }
 
     def as_text(self) -> str:
-        """A line a metric."""
+        """What the figures are not worth, where the run knows items; then a line a metric."""
         skipped = f", {self.num_skipped} left out" if self.num_skipped else ""
-        return "\n".join([f"{self.num_items} items of {self.data}{skipped}", *self.lines])
+        lines = [f"note: {note}" for note in self.notes]
+        if self.num_known:
+            lines.insert(0, self._warning())
+        lines += [f"{self.num_items} items of {self.data}{skipped}", *self.lines]
+        if self.others:
+            num_others = self.num_items - self.num_known
+            lines += [f"{num_others} of them that the run did not learn from", *self.other_lines]
+        return "\n".join(lines)
+
+    def _warning(self) -> str:
+        of_all = f"{self.num_known} of {self.num_items}" if self.others else f"all {self.num_items}"
+        return (
+            f"warning: the run learnt from {of_all} items: on them it is better than on new ones"
+            + ("; the figures of the others follow" if self.others else "")
+        )
 
 
 def evaluate(run: Run, data: PathLike | None = None, *, progress: ProgressLike = None) -> Evaluated:
     """Evaluate a finished run.
+
+    Items that the run has learnt from, by their content, are told and counted, and the figures of
+    the others are given too.
 
     Args:
         run: The run.
@@ -64,33 +90,28 @@ def evaluate(run: Run, data: PathLike | None = None, *, progress: ProgressLike =
         DataError: The data cannot be used, or have classes that the model does not know.
     """
     if data is None:
-        name = f"the test split of {run.record.data}"
         metrics: Mapping[str, Estimate] = dict(run.report.test)
-        kept, skipped = run.report.split_sizes["test"], 0
-    else:
-        source = open_source(str(data))
-        name, (metrics, kept) = source.name, _on_new_data(run, source, as_progress(progress))
-        skipped = len(source.listing.items) + len(source.listing.skipped) - kept
-    return Evaluated(
-        data=name,
-        num_items=kept,
-        num_skipped=skipped,
-        metrics=metrics,
-        lines=run.task.lines(metrics, run.calibration.unit),
-    )
+        return Evaluated(
+            data=f"the test split of {run.record.data}",
+            num_items=run.report.split_sizes["test"],
+            num_skipped=0,
+            metrics=metrics,
+            lines=run.task.lines(metrics, run.calibration.unit),
+        )
+    return _on_new_data(run, open_source(str(data)), as_progress(progress))
 
 
-def _on_new_data(
-    run: Run, source: Source, progress: Progress
-) -> tuple[Mapping[str, Estimate], int]:
-    """Metrics of a run on labelled data, and the number of items that could be read."""
+def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:
+    """Metrics of a run on labelled data."""
     if source.kind != run.record.kind:
         raise DataError(
             f"{source.name} holds {source.kind}s", why=f"it was trained on {run.record.kind}s"
         )
     answered = [item for item in source.listing.items if run.task.is_answered(item)]
     run.task.check_answers(answered, source.name, run.classes)
+    learnt_from = _learnt_from(run)
     kept: list[Item] = []
+    known: list[bool] = []
 
     def readable() -> Iterator[Reading]:
         with progress.track("evaluating", len(answered), "items") as tracker:
@@ -100,9 +121,46 @@ def _on_new_data(
                     progress.say(f"skipped {one_line(reading.id)}: {one_line(reading.reason)}")
                 else:
                     kept.append(item)
+                    known.append(reading.sha256 in learnt_from)
                     yield reading
 
     outputs = run.outputs(readable())
     if not kept:
         raise DataError(f"{source.name}: not one item can be read")
-    return run.task.evaluate(outputs, run.calibration, kept, run.classes), len(kept)
+
+    def figures(positions: Sequence[int]) -> Mapping[str, Estimate]:
+        items = [kept[position] for position in positions]
+        return run.task.evaluate(outputs[list(positions)], run.calibration, items, run.classes)
+
+    metrics = figures(range(len(kept)))
+    new = [position for position, is_known in enumerate(known) if not is_known]
+    others = figures(new) if 0 < len(new) < len(kept) else {}
+    unit = run.calibration.unit
+    return Evaluated(
+        data=source.name,
+        num_items=len(kept),
+        num_skipped=len(source.listing.items) + len(source.listing.skipped) - len(kept),
+        metrics=metrics,
+        lines=run.task.lines(metrics, unit),
+        num_known=len(kept) - len(new),
+        others=others,
+        other_lines=run.task.lines(others, unit) if others else (),
+        notes=run.task.answer_notes(kept, run.classes),
+    )
+
+
+def _learnt_from(run: Run) -> set[str]:
+    """Hashes of the items that a run has learnt from or was chosen by."""
+    try:
+        items = from_json(run.folder.read_json(LOCK)).items
+    except StriateError:
+        return set()
+    hashes = {item.sha256 for item in items}
+    # The nodes of one graph are all in one file, and have its hash.
+    return {item.sha256 for item in items if item.split != "test"} if len(hashes) > 1 else set()
+
+
+def _figures(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {
+        name: {"value": estimate.value, "ci95": estimate.ci95} for name, estimate in metrics.items()
+    }

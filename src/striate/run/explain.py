@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,13 +16,14 @@ from PIL import Image
 from striate.data.dataset import Dataset
 from striate.data.source import Reading, Skip
 from striate.data.unlabelled import Input, several
-from striate.errors import DataError, one_line
+from striate.errors import ArgumentError, DataError, one_line
 from striate.explain import EXPLANATIONS
 from striate.explain.drawing import image_card, svg_card
 from striate.files import check_output, mark_output, storage_error, write_atomic
 from striate.kinds.kind import Kind
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report import Drawing, Picture, RunReport
+from striate.report.schema import Choice
 from striate.run.predictor import Predictor
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
@@ -34,6 +35,10 @@ AUTO: Final = "auto"
 
 HIGHER: Final = "a higher value"
 """What evidence is for where a number is predicted."""
+
+OTHERWISE: Final = ("occlusion",)
+"""Methods that take the place of the one that suits a kind, where it fails: they ask nothing of a
+network but its outputs."""
 
 BATCH_SIZE: Final = 8
 """Items that are read before the first of them is explained."""
@@ -100,12 +105,20 @@ def explain_inputs(
     requested = None if target is None else run.task.output_named(target, run.classes)
     if method != AUTO:
         EXPLANATIONS.get(method)
-    chosen = run.kind.explanation if method == AUTO else method
+    progress = as_progress(progress)
     files = None if out is None else _Files(Path(out), given)
-    draw = _drawing(run.kind, run.predictor)
-    for reading, prediction in _read(run, given, as_progress(progress)):
+    methods = (run.kind.explanation, *OTHERWISE) if method == AUTO else (method,)
+    draw = _Drawing(run.kind, run.predictor, methods)
+    for reading, prediction in _read(run, given, progress):
         number = prediction.output if requested is None else requested
-        picture = draw(reading, number, chosen, item=prediction.item)
+        num_told = len(draw.choices())
+        picture = draw(reading, number, prediction.item)
+        for choice in draw.choices()[num_told:]:
+            progress.say(f"{choice.topic}: {choice.choice} ({choice.why})")
+        if picture is None:
+            why = draw.choices()[-1].why
+            raise ArgumentError("this network cannot be explained", why=why)
+        chosen = draw.method
         explained = run.classes[number] if run.classes else None
         caption = (
             prediction.item,
@@ -126,7 +139,7 @@ def explain_inputs(
 
 def mistake_pictures(
     kind: Kind, task: Task, report: RunReport, predictor: Predictor, dataset: Dataset
-) -> dict[str, Picture]:
+) -> tuple[dict[str, Picture], list[Choice]]:
     """The worst mistakes of a report, each with the evidence for its prediction.
 
     Args:
@@ -137,23 +150,65 @@ def mistake_pictures(
         dataset: The data that were evaluated.
 
     Returns:
-        A picture for each mistake by the item's name, made by the method that suits the kind.
+        A picture for each mistake by the item's name, made by the method that suits the kind; and
+        where that fails what was done instead, for the report. A picture never ends a fit.
     """
     # The report shows an odd name in another form than the data have it.
     position = {one_line(item.id): index for index, item in enumerate(dataset.items)}
-    pictures, draw = {}, _drawing(kind, predictor)
+    pictures: dict[str, Picture] = {}
+    draw = _Drawing(kind, predictor, (kind.explanation, *OTHERWISE))
     for item, target in task.mistakes(report, dataset.classes):
         if item in position:
             reading, name = dataset.store[position[item]], dataset.items[position[item]].id
-            picture = draw(reading, target, kind.explanation, item=name)
-            marked = picture.overlay is None
-            pictures[item] = Picture(image=_on_card(picture)) if marked else picture
-    return pictures
+            picture = draw(reading, target, name)
+            if picture is not None:
+                marked = picture.overlay is None
+                pictures[item] = Picture(image=_on_card(picture)) if marked else picture
+    return pictures, draw.choices()
 
 
-def _drawing(kind: Kind, predictor: Predictor) -> Callable[..., Picture]:
-    """`Kind.picture` of a network: from a reading, a target, a method and the item's name."""
-    return partial(kind.picture, predictor.network, predictor.inputs, device=predictor.device)
+class _Drawing:
+    """`Kind.picture` of a network, by the first of some methods that does not fail.
+
+    Args:
+        kind: Kind of the items.
+        predictor: The network and its inputs.
+        methods: Names of the methods, the preferred first.
+    """
+
+    def __init__(self, kind: Kind, predictor: Predictor, methods: Sequence[str]) -> None:
+        self._picture = partial(
+            kind.picture, predictor.network, predictor.inputs, device=predictor.device
+        )
+        self._left = list(methods)
+        self._failures: list[tuple[str, str]] = []
+
+    @property
+    def method(self) -> str:
+        """The method that is used; empty where all have failed."""
+        return self._left[0] if self._left else ""
+
+    def __call__(self, reading: Reading, target: int, item: str) -> Picture | None:
+        """The picture of an item; None where every method fails."""
+        while self._left:
+            try:
+                return self._picture(reading, target, self.method, item=item)
+            # Networks of other libraries raise whatever they like.
+            except Exception as error:
+                why = str(error).partition("\n")[0] or type(error).__name__
+                self._failures.append((self._left.pop(0), why))
+        return None
+
+    def choices(self) -> list[Choice]:
+        """What took the place of a method that failed, and why."""
+        return [
+            Choice(
+                topic="explanation",
+                choice=self.method or "none",
+                why=f"{name} cannot explain this network: {why}",
+            )
+            for name, why in self._failures
+        ]
 
 
 def _on_card(picture: Picture, caption: Sequence[str] = ()) -> Drawing:

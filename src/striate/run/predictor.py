@@ -65,7 +65,8 @@ class Predictor:
     def example(self) -> Float[Tensor, "1 c *space"]:
         """A normalized input that reaches every layer, to fold by."""
         config = self.network.config
-        side = max(self.network.min_size, 32)
+        fixed = getattr(config, "fixed_size", False)
+        side = config.input_size if fixed else max(self.network.min_size, 32)
         generator = torch.Generator().manual_seed(0)
         shape = (1, config.in_channels, *[side] * config.rank)
         return torch.randn(shape, generator=generator).to(self.device)

@@ -62,6 +62,24 @@ class Task(ABC):
     def is_answered(self, item: Item) -> bool:
         """Whether an item has an answer to learn from."""
 
+    def check_learnable(self, items: Items, name: str) -> None:
+        """Make sure, before they are read, that items can be learnt from.
+
+        Args:
+            items: Every item of the data.
+            name: Name of the data, for messages.
+
+        Raises:
+            DataError: They cannot.
+        """
+        given = {item.split or "train" for item in items}
+        if "train" not in given:
+            raise DataError(
+                f"{name} has no training items",
+                why=f"the splits given are {', '.join(sorted(given))}",
+                fix="add a split named train",
+            )
+
     @abstractmethod
     def encode(self, items: Items, name: str) -> Target:
         """What is to be predicted of items that are answered, for the data of that name."""
@@ -128,6 +146,15 @@ class Task(ABC):
             items: The items, which `check_answers` accepts.
             classes: Names of the classes.
         """
+
+    def answer_notes(self, items: Items, classes: Classes) -> tuple[str, ...]:
+        """What a user should know of the answers of items whose figures are told.
+
+        Args:
+            items: The items, which `check_answers` accepts.
+            classes: Names of the classes that the run knows.
+        """
+        return ()
 
     @abstractmethod
     def compare(self, first: Rows, second: Rows, classes: Classes) -> PairedComparison:

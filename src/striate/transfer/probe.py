@@ -124,7 +124,8 @@ def fit_probe(
     with fit_threads(X.size * num_classes):
         if len(config.Cs) > 1:
             scores = _cross_validation_losses(X, y, num_classes, config, groups)
-            C = min(scores, key=lambda C: (scores[C], C))
+            middle = config.Cs[len(config.Cs) // 2]
+            C = min(scores, key=lambda C: (scores[C], C)) if scores else middle
         (weight, bias), *_ = logistic_path(X, y, num_classes, (C,), config)
     return LinearProbe(
         weight=torch.from_numpy(weight).float(),
@@ -156,7 +157,7 @@ def cross_outputs(
 
     Returns:
         Logits, and the positions of the items that they are of, ascending: all but those of a fold
-        without which a single class would be left.
+        without which a single class would be left; none where no fold can be made.
     """
     X, y = features.double().numpy(), labels.numpy()
     X_judged = X if judged is None else judged.double().numpy()
@@ -257,8 +258,9 @@ def _cross_validation_losses(
     config: ProbeConfig,
     groups: NDArray[np.int64] | None,
 ) -> dict[float, float]:
-    """Mean negative log likelihood of held-out items by C."""
+    """Mean negative log likelihood of held-out items by C; empty where no fold can be made."""
     totals = np.zeros(len(config.Cs))
+    num_folds = 0
     for train, test in _folds(y, groups, config):
         layers = logistic_path(X[train], y[train], num_classes, config.Cs, config)
         for i, (weight, bias) in enumerate(layers):
@@ -266,17 +268,25 @@ def _cross_validation_losses(
             logits -= logits.max(1, keepdims=True)
             log_p = logits[np.arange(len(test)), y[test]] - np.log(np.exp(logits).sum(1))
             totals[i] -= log_p.sum()
+        num_folds += 1
+    if not num_folds:
+        return {}
     return dict(zip(config.Cs, (totals / len(y)).tolist(), strict=True))
 
 
 def _folds(
     y: NDArray[Any], groups: NDArray[np.int64] | None, config: ProbeConfig
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Stratified folds that keep groups whole; a class too small for a fold is left to the others."""
+    """Stratified folds that keep groups whole; a class too small for a fold is left to the others.
+
+    None where each class has one item, or all are one group.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     num_groups = len(y) if groups is None else len(np.unique(groups))
     whole = num_groups < len(y)
+    if num_groups < 2 or np.bincount(y).max() < 2:
+        return
     num_folds = max(2, min(FOLDS, num_groups, int(np.bincount(y).max())))
     splitter_type = StratifiedGroupKFold if whole else StratifiedKFold
     splitter = splitter_type(num_folds, shuffle=True, random_state=config.seed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.data.folder_walk import check_classes
+from striate.data.folder_walk import class_notes
 from striate.data.names import known_labels
 from striate.data.readers.index_columns import counts_up
 from striate.data.readers.reader import ARRAYS, Arrays
@@ -72,7 +72,7 @@ class ArraySource(Source):
             Item(id=str(number), **{what: column[number] for what, column in given.items()})
             for number in range(count)
         )
-        remarks = [] if labels is None else check_classes(items, name)
+        remarks = [] if labels is None else class_notes(items)
         self.listing = Listing(items=items, notes=(*_index_note(arrays), *remarks))
 
     def read(self, item: Item, size: int | None = None) -> Reading:

@@ -9,7 +9,7 @@ from typing import Final
 
 from striate.data.folder_walk import (
     Found,
-    check_classes,
+    class_notes,
     data_folders,
     display_name,
     existing_path,
@@ -55,7 +55,7 @@ def open_folder(root: str | Path) -> Source:
         *subfolder_notes(arrangement, placed),
         *walk_notes(found, kind),
         *_unplaced_note(found, placed, kind),
-        *check_classes(items, str(root)),
+        *class_notes(items),
     ]
     return FileSource(
         kind,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from striate.data.folder_walk import check_classes, is_folder, unique_ids
+from striate.data.folder_walk import class_notes, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.reader import FileSource, kind_of_files
 from striate.data.readers.tables import Table, read_table
@@ -37,7 +37,7 @@ def open_manifest(path: str | Path) -> Source:
     table = read_table(path)
     items, names = _items(table)
     classified = any(item.label is not None for item in items)
-    notes = [*table.notes, *(check_classes(items, str(path)) if classified else [])]
+    notes = [*table.notes, *(class_notes(items) if classified else [])]
     if classified and any(table.column("target") or []):
         message = "there is a column label, so the column target was left alone"
         notes.append(Note(code="target-and-label", message=message, severity="info"))

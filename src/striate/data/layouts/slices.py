@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import IGNORED_NAMES, check_classes, few, is_folder, walk, walk_notes
+from striate.data.folder_walk import IGNORED_NAMES, class_notes, few, is_folder, walk, walk_notes
 from striate.data.layouts.arrangement import arrangement_of
 from striate.data.layouts.class_folders import data_folder
 from striate.data.layouts.layout import LAYOUTS, Layout
@@ -106,11 +106,7 @@ def open_slices(data: str | Path) -> Source:
         why = "each volume is a folder of its own in its class's folder" if shallow else ""
         raise DataError(f"{root}: {what}", why=why, fix=f"the layout is {LAYOUT}")
     items = arrangement.items(folders)
-    notes = [
-        *arrangement.notes(),
-        *walk_notes(found, "slice"),
-        *check_classes(items, str(root)),
-    ]
+    notes = [*arrangement.notes(), *walk_notes(found, "slice"), *class_notes(items)]
     return FileSource(
         "volume",
         name=str(data),
@@ -140,7 +136,7 @@ def open_dicom(data: str | Path) -> Source:
     others = Counter(PurePosixPath(name).suffix.lower() for name in set(found.files) - set(names))
     found.other_suffixes.update({suffix or "no suffix": n for suffix, n in others.items()})
     kind: Kind = "volume" if has_frames(root / names[0]) else "image"
-    notes = [*arrangement.notes(), *walk_notes(found, kind), *check_classes(items, str(root))]
+    notes = [*arrangement.notes(), *walk_notes(found, kind), *class_notes(items)]
     return FileSource(
         kind,
         name=str(data),

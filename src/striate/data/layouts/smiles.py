@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from striate.data.folder_walk import check_classes, is_folder, unique_ids
+from striate.data.folder_walk import class_notes, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.molecule import molecule_reading, parse_smiles, scaffold_of
 from striate.data.readers.reader import TEXTS
@@ -105,7 +105,7 @@ def molecules(
                 extra=extras[place] if extras else {},
             )
         )
-    found = [*notes, *(check_classes(items, name) if any(labels or ()) else [])]
+    found = [*notes, *(class_notes(items) if any(labels or ()) else [])]
     if groups is None and not any(splits or ()):
         count = len({item.group for item in items if item.group})
         message = f"split by scaffold: {count} ring systems, each on one side"

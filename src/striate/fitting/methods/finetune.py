@@ -193,13 +193,13 @@ def frozen_blocks(network: Network, input_shape: tuple[int, ...], stride: int) -
         input_shape: Shape of an input, channels first.
         stride: Blocks whose maps are finer than one position in so many pixels stay frozen.
     """
-    shadow = copy.deepcopy(network).to("meta").eval()
+    shadow: Any = copy.deepcopy(network).to("meta").eval()
     maps = torch.zeros(1, *input_shape, device="meta")
     count = 0
     with torch.no_grad():
         for _, module in shadow.blocks()[:-1]:
             maps = module(maps)
-            if maps.shape[-1] * stride < input_shape[-1]:
+            if shadow.as_maps(maps, input_shape[1:]).shape[-1] * stride < input_shape[-1]:
                 break
             count += 1
     return count

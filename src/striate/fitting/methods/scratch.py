@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 from striate.fitting.baseline import Baseline, made
 from striate.fitting.candidate import Proposal, trained
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
 from striate.fitting.training import MIN_SECONDS, run_training, whole_network
+from striate.kinds.kind import Defaults
 from striate.run.predictor import Predictor
 
 MIN_JUDGES = 20
@@ -25,7 +28,12 @@ class Scratch(Method):
     name = "scratch"
     description = "trained from random weights"
     uses = frozenset({"model", "epochs", "symmetry", "workers"})
+    implied: ClassVar[Mapping[str, object]] = {"weights": None}
     needs_baseline = False
+
+    def network_of(self, asked: str, defaults: Defaults) -> str | None:
+        """The network that suits the kind, or the one that was asked for."""
+        return defaults.network if asked == "auto" else asked
 
     def reasons(self, context: FitContext) -> list[str]:
         """There is a network for every kind."""
@@ -42,8 +50,7 @@ class Scratch(Method):
 
     def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
         """The network of the best epoch."""
-        asked = context.options.model
-        name = context.defaults.network if asked == "auto" else asked
+        name = self.network_of(context.options.model, context.defaults) or ""
         end = time.monotonic() + context.seconds_to_train()
         network = made(context, name, None)
         inputs = context.inputs.with_symmetry(context.options.symmetry).for_network(network)

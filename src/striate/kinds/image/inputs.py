@@ -38,6 +38,7 @@ from striate.kinds.image.survey import PHOTO, Survey, is_deep_grey
 from striate.kinds.image.symmetry import SYMMETRIES, apply_symmetry, views_of
 from striate.kinds.inputs import ExportedInput, Inputs, number_option
 from striate.models import Network
+from striate.models.catalog import find
 from striate.weights.preprocessing import IMAGENET, Preprocessing
 
 _POLICIES: Final = {
@@ -239,6 +240,12 @@ class ImageInputs(Inputs[Tensor]):
         numbers = SYMMETRIES[self.symmetry]
         varied = augment(pixels, draws, policy, self.space, self._fill)
         return apply_symmetry(varied, numbers[draws.epoch % len(numbers)])
+
+    def network_options(self, name: str) -> dict[str, Any]:
+        """A network of one size only is made for the size of the square."""
+        options = super().network_options(name)
+        fixed = getattr(find(name).config, "fixed_size", False)
+        return {**options, "input_size": self.size} if fixed else options
 
     def for_network(self, network: Network) -> Self:
         """Photos are normalized as the network's weights want it; of others the network is told."""

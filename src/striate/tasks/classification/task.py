@@ -10,8 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from striate.data.dataset import Dataset
+from striate.data.folder_walk import few
 from striate.data.names import in_order
 from striate.data.source import Item
+from striate.data.splits import SPLITS
 from striate.data.target import Target
 from striate.errors import DataError, UnknownNameError, one_line
 from striate.metrics.classification import evaluate
@@ -36,6 +38,34 @@ class Classification(Task):
     def is_answered(self, item: Item) -> bool:
         """Whether the item has a label."""
         return item.label is not None
+
+    def check_learnable(self, items: Items, name: str) -> None:
+        """A classifier needs two classes, and every class of another split in training.
+
+        Raises:
+            DataError: It is not so.
+        """
+        super().check_learnable(items, name)
+        labels = {item.label for item in items} - {None}
+        if len(labels) == 1:
+            raise DataError(
+                f"{name} has 1 class ({next(iter(labels))!r})",
+                why="a classifier needs two or more",
+                fix="put the items of each class in a folder of its own",
+            )
+        splits: dict[str, set[str]] = {split: set() for split in SPLITS}
+        for item in items:
+            if item.label is not None:
+                splits[item.split or "train"].add(item.label)
+        for split in ("val", "test"):
+            if extra := in_order(splits[split] - splits["train"]):
+                lacking = in_order(splits["train"] - splits[split])
+                only_in_train = f"; only in train: {few(lacking)}" if lacking else ""
+                raise DataError(
+                    f"train and {split} of {name} have different classes",
+                    why=f"only in {split}: {few(extra)}{only_in_train}",
+                    fix=f"add items of them to train, or leave them out of {split}",
+                )
 
     def encode(self, items: Items, name: str) -> ClassTarget:
         """The class numbers."""
@@ -101,6 +131,12 @@ class Classification(Task):
         number = {name: k for k, name in enumerate(classes)}
         labels = np.array([number[item.label or ""] for item in items])
         return evaluate(calibration.answers(outputs.numpy()), labels).metrics
+
+    def answer_notes(self, items: Items, classes: Classes) -> tuple[str, ...]:
+        """Classes without an item."""
+        there = {item.label for item in items}
+        absent = [name for name in classes if name not in there]
+        return (f"no item of {few(absent)}: the figures leave them out",) if absent else ()
 
     def compare(self, first: Rows, second: Rows, classes: Classes) -> PairedComparison:
         """McNemar's test, and the differences of the metrics."""
