@@ -98,7 +98,7 @@ def test_an_input_is_never_replaced(explain, photos, tmp_path):
     first = tmp_path / "cats.png"
     first.write_bytes((photos / "disc" / "02.png").read_bytes())
     code, _, err = explain(first, folder)
-    assert code == 2 and "is one of the inputs; choose another folder with --out" in err
+    assert code == 2 and "is one of the inputs; choose another name" in err
     assert folder.read_bytes() == (photos / "disc" / "01.png").read_bytes()
 
 

@@ -28,7 +28,7 @@ def judged(plain, mirrored, count=40, noise=0.01, **more):
         ((0.1, 0.1), (0.2, 0.2), "mirror", "of what the probe has learnt"),
         ((0.1, 0.1), (0.3, 0.3), "identity", "34% of what the probe has learnt"),
         ((0.1, 0.1), (2.0, 2.0), "identity", "of what the probe has learnt"),
-        ((0.69, 0.69), (0.69, 0.69), "identity", "learnt too little"),
+        ((0.7, 0.7), (0.7, 0.7), "identity", "learnt too little"),
         # The mean is within what is tolerated, class b is not.
         ((0.1, 0.1), (0.0, 0.34), "identity", "items of 'b'"),
     ],

@@ -59,7 +59,7 @@ def predictor():
         ("split", "prediction"),
         ("p_label", "label"),
         ('a,"b"', "two\nlines"),
-        ("caf\udce9", " "),
+        ("caf\udce9", "a b"),
     ],
 )
 def test_predictions_round_trip(draw, own_cache, names, tmp_path):
@@ -153,7 +153,8 @@ def report(dataset):
 
 def test_pictures_of_the_worst_mistakes(predictor, dataset, report):
     test = dataset.indices("test")
-    pictures = mistake_pictures(kind_named("image"), TASK, report, predictor, dataset)
+    pictures, choices = mistake_pictures(kind_named("image"), TASK, report, predictor, dataset)
+    assert choices == []
     assert set(pictures) == set(dataset.ids(test))
     index = int(test[0])
     shown = np.asarray(pictures[dataset.items[index].id].image)
@@ -169,14 +170,14 @@ def test_a_mistake_with_an_odd_name_has_a_picture_too(predictor, dataset, report
     )
     report = report.model_copy(update={"worst_mistakes": mistakes})
     odd = replace(dataset, items=items)
-    pictures = mistake_pictures(kind_named("image"), TASK, report, predictor, odd)
+    pictures, _ = mistake_pictures(kind_named("image"), TASK, report, predictor, odd)
     assert set(pictures) == {mistake.id for mistake in mistakes} != set()
 
 
 def test_both_files_of_a_report_are_written(report, tmp_path):
     folder = RunFolder.create(tmp_path)
     write_report(folder, TASK, report, {})
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".striate", "report.html", "report.json"]
     assert TASK.read_report(folder.read_json("report.json")) == report
     assert "<h1>t: 2 classes of images</h1>" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "report.html").stat().st_size < 100_000

@@ -100,7 +100,7 @@ def _compared(context: FitContext, ways: Mapping[str, Inputs[Any]]) -> Choice:
     if not context.objective.can_learn(judges):
         why = f"{seen}; {len(judges)} training items are too few to compare framings"
         return Choice(topic="framing", choice=first, why=why)
-    judged = {name: _judged(context, extract, way, judges) for name, way in usable.items()}
+    judged = {name: _judged(context, extract, name, way, judges) for name, way in usable.items()}
     choice, margin = preferred(judged)
     loss_name = context.objective.metrics[0].replace("_", " ")
     losses = ", ".join(f"{one.loss:.4f} {name}" for name, one in judged.items())
@@ -139,9 +139,13 @@ def _judges(context: FitContext, extract: Extract, num_ways: int) -> NDArray[np.
     """Training items at random: as many as the time allows."""
     train = context.dataset.indices("train")
     train = train[epoch_order(context.options.seed, 0, len(train))]
-    per_item = _seconds_per_item(context, extract, train)
-    affordable = TIME_SHARE * context.options.seconds / (num_ways * per_item)
-    count = min(MAX_JUDGES, max(MIN_JUDGES, int(affordable)))
+
+    def affordable() -> int:
+        per_item = _seconds_per_item(context, extract, train)
+        return int(TIME_SHARE * context.options.seconds / (num_ways * per_item))
+
+    count = context.steps.step("items that judge framings", affordable)
+    count = min(MAX_JUDGES, max(MIN_JUDGES, count))
     while count < len(train) and not context.objective.can_learn(train[:count]):
         count *= 2
     return train[:count]
@@ -150,28 +154,32 @@ def _judges(context: FitContext, extract: Extract, num_ways: int) -> NDArray[np.
 def _seconds_per_item(context: FitContext, extract: Extract, indices: NDArray[np.int64]) -> float:
     """Seconds that the features of an item take, measured on the second of two equal batches."""
     some = indices[: context.inputs.batch_size]
-    _features(context, extract, context.inputs, some)
+    extract(context.inputs.inputs(context.dataset.store.take(some)))
     began = time.monotonic()
-    _features(context, extract, context.inputs, some)
+    extract(context.inputs.inputs(context.dataset.store.take(some)))
     return (time.monotonic() - began) / len(some)
 
 
-def _features(
-    context: FitContext, extract: Extract, inputs: Inputs[Any], indices: NDArray[np.int64]
-) -> Tensor:
-    return torch.cat([extract(batch) for batch in plain_batches(context, indices, inputs)])
-
-
 def _judged(
-    context: FitContext, extract: Extract, way: Inputs[Any], judges: NDArray[np.int64]
+    context: FitContext,
+    extract: Extract,
+    name: str,
+    way: Inputs[Any],
+    judges: NDArray[np.int64],
 ) -> Judged:
     """A cross-validation of the probe within these items, on what is seen this way."""
     objective = context.objective
-    found = _features(context, extract, way, judges)
-    features = torch.zeros(len(context.dataset.items), found.shape[1])
-    features[judges] = found
-    config = objective.probe_config(context.options.seed)
-    probe = objective.fit_probe(features, judges, config)
-    outputs, covered = objective.cross_outputs(features, judges, replace(config, Cs=(probe.C,)))
-    calibration, loss = objective.calibrate(outputs, covered)
-    return Judged(loss=loss, losses=objective.item_losses(outputs, calibration, covered))
+
+    def judge() -> dict[str, Any]:
+        found = torch.cat([extract(batch) for batch in plain_batches(context, judges, way)])
+        features = torch.zeros(len(context.dataset.items), found.shape[1])
+        features[judges] = found
+        config = objective.probe_config(context.options.seed)
+        probe = objective.fit_probe(features, judges, config)
+        outputs, covered = objective.cross_outputs(features, judges, replace(config, Cs=(probe.C,)))
+        calibration, loss = objective.calibrate(outputs, covered)
+        losses = objective.item_losses(outputs, calibration, covered)
+        return {"loss": float(loss), "losses": losses.tolist()}
+
+    found = context.steps.step(f"framing {name}", judge)
+    return Judged(loss=found["loss"], losses=np.array(found["losses"]))

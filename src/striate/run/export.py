@@ -175,7 +175,7 @@ def export(
                 raise EngineError(
                     f"{engine.reader} answers otherwise",
                     why=check.as_text(),
-                    fix=f"export to {' or '.join(others)}, or keep the file with --force",
+                    fix=f"export to {' or '.join(others)}, or keep the file with `force=True`",
                 )
             files = [
                 file.replace(path.with_name(file.name)) for file in sorted(Path(folder).iterdir())

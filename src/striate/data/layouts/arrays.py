@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from striate.data.folder_walk import class_notes
 from striate.data.names import known_labels
-from striate.data.readers.index_columns import counts_up
 from striate.data.readers.reader import ARRAYS, Arrays
+from striate.data.readers.tables.index_columns import counts_up
 from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
 from striate.typing import Kind, SplitName

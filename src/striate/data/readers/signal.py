@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from striate.data.names import is_missing
 from striate.data.readers.content import head_of, read_content, text_of
-from striate.data.readers.delimited import Rows, are_numbers, rows_of
-from striate.data.readers.index_columns import (
+from striate.data.readers.npy import num_axes, read_npy
+from striate.data.readers.reader import ARRAYS, READERS, ArrayKind, Arrays, FileReader, stored_item
+from striate.data.readers.tables.delimited import Rows, are_numbers, rows_of
+from striate.data.readers.tables.index_columns import (
     FEWEST,
     in_seconds,
     is_index,
@@ -27,8 +29,6 @@ from striate.data.readers.index_columns import (
     numbers_rows,
     time_unit,
 )
-from striate.data.readers.npy import num_axes, read_npy
-from striate.data.readers.reader import ARRAYS, READERS, ArrayKind, Arrays, FileReader, stored_item
 from striate.data.source import FileContent, Note, Reading, UnreadableItem
 from striate.errors import DataError
 
@@ -269,7 +269,7 @@ def _round_rate(rate: float, within: float = EVEN) -> float:
     """The roundest rate within a share of it, so that items of one logger have the same.
 
     >>> _round_rate(49.87), _round_rate(101.3), _round_rate(0.334)
-    (50.0, 101.0, 0.33)
+    (50.0, 101.0, 0.334)
     """
     rounded = (float(f"{rate:.{digits}g}") for digits in range(1, 17))
     return next(value for value in rounded if abs(value - rate) < within * rate)

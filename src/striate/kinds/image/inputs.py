@@ -95,7 +95,7 @@ class ImageInputs(Inputs[Tensor]):
     symmetry: str = "mirror"
     framing: str = CROP
     frame: tuple[int, int] | None = None
-    shapes: Shapes = field(default_factory=Shapes)
+    shapes: Shapes = field(default_factory=Shapes, compare=False)
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:

@@ -13,8 +13,8 @@ from striate.data.folder_walk import existing_path, few
 from striate.data.names import MISSING, SPLIT_WORDS, is_missing, known_labels, split_named
 from striate.data.packages import imported
 from striate.data.readers.content import head_of, refusing, text_of
-from striate.data.readers.delimited import Rows, are_numbers, rows_of
-from striate.data.readers.index_columns import is_index, is_time, is_unnamed
+from striate.data.readers.tables.delimited import Rows, are_numbers, rows_of
+from striate.data.readers.tables.index_columns import is_index, is_time, is_unnamed
 from striate.data.source import Note, UnreadableItem
 from striate.errors import DataError, nearest
 from striate.typing import SplitName
