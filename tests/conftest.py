@@ -52,9 +52,9 @@ def photos(tmp_path_factory, draw, own_cache):
     for shape in SHAPES:
         (root / shape).mkdir(parents=True)
         for number in range(20):
-            picture = Image.fromarray(draw(shape, number, *((64, 64) if number % 4 else (96, 70))))
+            picture = Image.fromarray(draw(shape, number, *((64, 64) if number % 4 else (96, 84))))
             if number % 5 == 0:
-                picture.resize((220, 280)).save(root / shape / f"{number:02d}.jpg", quality=95)
+                picture.resize((240, 280)).save(root / shape / f"{number:02d}.jpg", quality=95)
             else:
                 picture.save(root / shape / f"{number:02d}.png")
     return root

@@ -100,6 +100,7 @@ def test_the_run_predicts_explains_and_exports_what_it_saw(strips, strips_run, t
     assert exported.check.passed
 
 
+@pytest.mark.slow
 def test_networks_trained_by_steps_see_it_too(strips, tmp_path):
     options = {**OPTIONS, "method": "finetune", "image_size": 32, "framing": "pad"}
     run = striate.fit(strips, out=tmp_path / "pad", epochs=1, symmetry="dihedral", **options)

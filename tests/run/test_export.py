@@ -1,6 +1,7 @@
 """Exported files, read without Striate, against the run's own predictions."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,6 +107,14 @@ def test_what_cannot_be_exported_is_told_and_nothing_is_written(probe_run, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.fixture(scope="module")
+def written(probe_run, tmp_path_factory):
+    """A function in the place of `TorchExport.write`: the run's file, which is written once."""
+    path = tmp_path_factory.mktemp("written") / "m.pt2"
+    export(probe_run, "pt2", out=path)
+    return lambda self, deployment, out: shutil.copy(path, out)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -115,8 +124,11 @@ def test_what_cannot_be_exported_is_told_and_nothing_is_written(probe_run, tmp_p
         (lambda outputs: (outputs[0], outputs[1][:, ::-1]), "answers otherwise"),
     ],
 )
-def test_a_file_that_answers_otherwise_is_refused(wrong, said, probe_run, tmp_path, monkeypatch):
+def test_a_file_that_answers_otherwise_is_refused(
+    wrong, said, probe_run, written, tmp_path, monkeypatch
+):
     load = TorchExport.load
+    monkeypatch.setattr(TorchExport, "write", written)
 
     def loaded(self, path):
         session = load(self, path)
@@ -133,8 +145,11 @@ def test_a_file_that_answers_otherwise_is_refused(wrong, said, probe_run, tmp_pa
     assert forced.card["check"]["largest"] == forced.check.largest > 1e-3
 
 
-def test_outputs_that_mean_the_same_probabilities_are_not_refused(probe_run, tmp_path, monkeypatch):
+def test_outputs_that_mean_the_same_probabilities_are_not_refused(
+    probe_run, written, tmp_path, monkeypatch
+):
     load = TorchExport.load
+    monkeypatch.setattr(TorchExport, "write", written)
 
     def loaded(self, path):
         session = load(self, path)
