@@ -32,7 +32,7 @@ check: $(STAMP)dev
 	$(BIN)/deptry .
 
 test: $(STAMP)dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)dev
 	$(BIN)/python -m pytest -n 2 -m ''

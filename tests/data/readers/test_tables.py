@@ -125,10 +125,12 @@ def test_paths_as_people_write_them(tmp_path, monkeypatch):
     (tmp_path / "d" / "m.csv").write_text("path,label\n" + "\n".join(rows))
     source = open_source(tmp_path / "d" / "m.csv")
     assert [source.path(item).name for item in source.listing.items] == ["0.png", " 1.png", "2.png"]
+    (note,) = source.listing.notes
+    assert note.message.startswith("2 paths lead nowhere from the table's folder (file not found)")
     (tmp_path / "tables" / "m.csv").write_text("path,label\nd/im/0.png,a\nd\\im\\2.png,b\n")
     source = open_source(tmp_path / "tables" / "m.csv")
     assert [source.path(item).is_file() for item in source.listing.items] == [True, True]
-    assert [note.code for note in source.listing.notes] == ["path-outside"]
+    assert [note.code for note in source.listing.notes] == ["path-otherwise", "path-outside"]
 
 
 # --- signals ---

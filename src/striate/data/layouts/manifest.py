@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from striate.data.folder_walk import class_notes, is_folder, unique_ids
+from striate.data.folder_walk import class_notes, display_name, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.reader import FileSource, kind_of_files
 from striate.data.readers.tables import Table, read_table
@@ -25,8 +25,9 @@ def open_manifest(path: str | Path) -> Source:
     """The files that a manifest lists; their paths are relative to its folder.
 
     A path that leads nowhere from there is tried from the working folder, without blanks around it
-    and with `/` in the place of a backslash. The files are of the kind that most of them are (see `kind_of_files`). Where there is a column
-    `label`, a column `target` is left alone, and that is noted.
+    and with `/` in the place of a backslash, and that is noted. The files are of the kind that most
+    of them are (see `kind_of_files`). Where there is a column `label`, a column `target` is left
+    alone, and that is noted.
 
     Raises:
         DataError: There is no such file, columns are missing, rows do not make sense (they are
@@ -45,6 +46,7 @@ def open_manifest(path: str | Path) -> Source:
         message = f"{len(table.rows) - len(items)} rows repeat an earlier one"
         notes.append(Note(code="repeated-row", message=message, severity="info"))
     files = [_file(name, path.parent) for name in names]
+    notes += _found_otherwise_note(names, files, path.parent)
     elsewhere = sum(not file.is_relative_to(path.parent) for file in files)
     if elsewhere and path.parent != Path():
         message = f"{elsewhere} paths lead to files outside the folder of {path.name}"
@@ -89,6 +91,20 @@ def _file(name: str, folder: Path) -> Path:
             if os.path.exists(place / spelling):  # noqa: PTH110 - Path.exists raises on over-long names
                 return place / spelling
     return folder / plain
+
+
+def _found_otherwise_note(names: list[str], files: list[Path], folder: Path) -> list[Note]:
+    """A remark on paths that were read otherwise than they are written."""
+    pairs = zip(names, files, strict=True)
+    otherwise = [(name, file) for name, file in pairs if file != folder / name and file.exists()]
+    if not otherwise:
+        return []
+    name, file = otherwise[0]
+    message = (
+        f"{len(otherwise)} paths lead nowhere from the table's folder (file not found) and were "
+        f"read otherwise: {display_name(name)} as {display_name(str(file))}"
+    )
+    return [Note(code="path-otherwise", message=message, severity="info")]
 
 
 LAYOUTS.add(
