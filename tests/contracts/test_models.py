@@ -15,7 +15,7 @@ from torch import nn
 import striate
 from striate.errors import ArgumentError, UnknownNameError
 from striate.models import MODELS, GraphNetwork, Network, create_model, describe, list_models
-from striate.models.catalog import check_model_name, count_parameters
+from striate.models.catalog import check_model_name
 from striate.nn.blocks import StochasticDepth
 from striate.ops.graph_adjacency import sort_by_target
 from striate.ops.graph_batch import GraphBatch
@@ -48,7 +48,7 @@ def smallest_of_each_family() -> list[str]:
     best: dict[str, str] = {}
     for name, variant in MODELS.items():
         other = best.setdefault(variant.family, name)
-        if count_parameters(variant) < count_parameters(MODELS.get(other)):
+        if variant.num_parameters < MODELS.get(other).num_parameters:
             best[variant.family] = name
     return list(best.values())
 

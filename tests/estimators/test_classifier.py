@@ -96,6 +96,7 @@ def test_cross_val_score_of_a_pipeline(images, names, own_cache):
     assert scores.shape == (2,) and scores.min() > 0.7
 
 
+@pytest.mark.slow
 def test_grid_search(images, names, own_cache):
     search = GridSearchCV(
         Classifier(**OPTIONS), {"image_size": [16, 32]}, cv=2, error_score="raise"

@@ -13,7 +13,6 @@ from PIL import Image
 import striate
 from striate.errors import ArgumentError, EngineError, StoppedError
 from striate.models import MODELS
-from striate.models.catalog import count_parameters
 from striate.run.explain import explain_inputs
 
 SIDES = {"inception": 75, "alexnet": 64, "googlenet": 32}
@@ -37,7 +36,7 @@ def smallest() -> dict[str, str]:
     best: dict[str, str] = {}
     for name, variant in MODELS.items():
         other = best.setdefault(variant.family, name)
-        if count_parameters(variant) < count_parameters(MODELS.get(other)):
+        if variant.num_parameters < MODELS.get(other).num_parameters:
             best[variant.family] = name
     return {family: name for family, name in best.items() if family not in NOT_FITTED}
 

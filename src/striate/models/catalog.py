@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any, Final
 
 import torch
@@ -32,6 +33,13 @@ class Variant:
     build: Callable[[Any], Network]
     ranks: tuple[int, ...] = (1, 2, 3)
     pretrained: Callable[[Any], Network] | None = None
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """Number of parameters of the variant as registered; nothing is allocated."""
+        with torch.device("meta"):
+            network = self.build(self.config)
+        return sum(parameter.numel() for parameter in network.parameters())
 
 
 MODELS: Final[Registry[Variant]] = Registry("model")
@@ -139,7 +147,7 @@ def _describe(name: str, variant: Variant) -> Description:
         name=name,
         family=variant.family,
         ranks=variant.ranks,
-        parameters=count_parameters(variant),
+        parameters=variant.num_parameters,
         input_size=variant.config.input_size or None,
         weights=_weights(name, variant),
     )
@@ -149,10 +157,3 @@ def _weights(name: str, variant: Variant) -> tuple[str, ...]:
     """Names of pretrained weights; "imagenet" where they are not a file of the network's own."""
     listed = tuple(source.name for source in sources(variant.family, name))
     return listed or (() if variant.pretrained is None else ("imagenet",))
-
-
-def count_parameters(variant: Variant) -> int:
-    """Number of parameters of the variant as registered; nothing is allocated."""
-    with torch.device("meta"):
-        network = variant.build(variant.config)
-    return sum(parameter.numel() for parameter in network.parameters())
