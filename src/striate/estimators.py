@@ -143,7 +143,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
         if reset:
             self.__dict__.pop("n_features_in_", None)
             self._num_axes = axes
-        elif axes == self._num_axes - 1 > 1:
+        elif axes == getattr(self, "_num_axes", 0) - 1 > 1:
             raise DataError(
                 f"X has {axes} axes, and had {self._num_axes} in fitting",
                 why="the first is that of the items",

@@ -323,3 +323,8 @@ def test_a_signal_with_numbers_is_no_table_of_paths(tmp_path):
     rows = "".join(f"{n * n},{n % 7}\n" for n in range(30))
     (tmp_path / "walk.csv").write_text(f"x,y\n{rows}")
     assert len(open_inputs([tmp_path / "walk.csv"], "signal", 2).listing.items) == 1
+
+
+def test_no_inputs_at_all_are_said_to_be_none() -> None:
+    with pytest.raises(DataError, match="nothing to predict: no inputs were given"):
+        open_inputs([])

@@ -151,7 +151,9 @@ def open_inputs(
     if errors and len(errors) == len(found.origins):
         raise errors[0]
     if not found.origins:
-        raise DataError("nothing to predict", why=f"no {kind}s in {', '.join(map(str, inputs))}")
+        given = ", ".join(map(str, inputs))
+        why = f"no {kind}s in {given}" if given else "no inputs were given"
+        raise DataError("nothing to predict", why=why)
     ids = unique_ids(found.names)
     items = tuple(Item(id=item_id) for item_id in ids)
     listing = Listing(items=items, notes=tuple(found.notes))
