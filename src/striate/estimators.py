@@ -57,6 +57,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
 
     run_: Run
     _run_files: dict[str, bytes]
+    _num_axes: int
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
@@ -102,7 +103,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
             known = _known(y)
             if not known.any():
                 raise DataError("not one item has an answer", why="all are None or NaN")
-            answers = validate_data(self, y=y if known.all() else _those(y, known))
+            answers = validate_data(self, y=_plain(y) if known.all() else _those(y, known))
             texts = _texts(X)
             items = self._numbers(X, reset=True) if texts is None else texts
             check_consistent_length(items, answers if known.all() else known)
@@ -131,9 +132,23 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     def _numbers(self, X: Any, *, reset: bool) -> NDArray[Any]:
         """X as an array of finite numbers; raises ValueError and TypeError as scikit-learn does."""
         # X has columns only where each item is a row; images may be of any size in prediction.
-        rows = _num_axes(X) <= 2
+        axes = _num_axes(X)
+        rows = axes <= 2
+        if not axes and isinstance(X, list | tuple):
+            shapes = dict.fromkeys(str(np.shape(item)) for item in X)
+            raise DataError(
+                f"the items have different shapes: {few([*shapes])}",
+                fix="bring them to one shape, or fit files with `striate.fit`",
+            )
         if reset:
             self.__dict__.pop("n_features_in_", None)
+            self._num_axes = axes
+        elif axes == getattr(self, "_num_axes", 0) - 1 > 1:
+            raise DataError(
+                f"X has {axes} axes, and had {self._num_axes} in fitting",
+                why="the first is that of the items",
+                fix="give a single item as X[None], and channels an axis of their own",
+            )
         array: NDArray[Any] = validate_data(
             self,
             X,
@@ -355,6 +370,19 @@ def _known(y: Any) -> NDArray[np.bool_]:
     if answers.dtype.kind not in "OfUT" or not (answers.ndim == 1 or answers.shape[1:] == (1,)):
         return np.ones(1, np.bool_)
     return np.array([not is_missing(value) for value in answers.ravel().tolist()], np.bool_)
+
+
+def _plain(y: Any) -> Any:
+    """Answers without the wrapping in which tables and files hold them: objects, bytes."""
+    answers = np.asarray(y)
+    if answers.dtype.kind == "S":
+        return np.char.decode(answers, "utf-8", "replace")
+    numbers = answers.dtype.kind == "O" and answers.size and not _hold_text(answers)
+    return np.array(answers.tolist()) if numbers else y
+
+
+def _hold_text(answers: NDArray[Any]) -> bool:
+    return any(isinstance(answer, str) for answer in answers.ravel())
 
 
 def _those(y: Any, known: NDArray[np.bool_]) -> NDArray[Any]:

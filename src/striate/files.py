@@ -121,6 +121,30 @@ def check_output(
     raise OptionError(option, str(path), why=why, fix="choose another name")
 
 
+def check_output_folder(folder: Path, inputs: Iterable[object], option: str) -> None:
+    """Refuse to write files among the user's data, where they would be taken for items later.
+
+    Args:
+        folder: The folder to write to. A new or empty one is marked as output, and so never read.
+        inputs: What is read: the folders among it are kept as they are, with all that is below.
+        option: The option that names the folder.
+
+    Raises:
+        OptionError: The folder holds files, Striate did not make it, and it is one of the inputs or
+            lies in one.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()) or holds_output(folder):
+        return
+    given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
+    if any(_is_folder(entry) and _holds(entry, folder, below=True) for entry in given):
+        why = f"{str(folder)!r} is a folder of the data: what is written there would be an item"
+        raise OptionError(option, str(folder), why=why, fix="choose a new folder")
+
+
+def _is_folder(entry: Path) -> bool:
+    return os.path.isdir(entry)  # noqa: PTH112 - Path.is_dir raises on over-long names
+
+
 def _holds(entry: Path, path: Path, *, below: bool) -> bool:
     """Whether a path is a file, or a folder around it; not so a name that no file can have."""
     if not os.path.exists(entry):  # noqa: PTH110 - Path.exists raises on over-long names

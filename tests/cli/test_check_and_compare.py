@@ -23,3 +23,12 @@ def test_compare(call, probe_run):
     assert "p = 1" in out
     code, out, _ = call("compare", path, path, "--json")
     assert json.loads(out)["p_value"] == 1
+
+
+def test_a_line_break_in_the_name_of_a_class_breaks_no_line(call, photos, tmp_path):
+    for name, shape in (("a\nb", "disc"), ("c", "stripes")):
+        (tmp_path / name).mkdir()
+        for path in sorted((photos / shape).iterdir())[:4]:
+            (tmp_path / name / path.name).write_bytes(path.read_bytes())
+    code, out, _ = call("check", tmp_path)
+    assert code == 0 and "8 items in 2 classes: a\\nb 4, c 4" in out

@@ -1,5 +1,6 @@
 """Sources of graphs, molecules and nodes, and their feed."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -177,6 +178,22 @@ def test_an_edge_list(tmp_path):
     readings = [source.read(item) for item in source.listing.items]
     assert [reading.node for reading in readings] == [0, 1, 3, 4]
     assert all(reading.graph is source.graph for reading in readings)
+
+
+def test_features_of_nodes_go_by_their_names(tmp_path):
+    tables = {
+        "old": "id,label,age,size\n1,a,0,90\n2,b,1,91\n3,a,0,92\n",
+        "new": "size,label,ID,Age\n90,a,1,0\n91,b,2,1\n92,a,3,0\n",
+    }
+    graphs = []
+    for name, nodes in tables.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "nodes.csv").write_text(nodes)
+        (tmp_path / name / "edges.csv").write_text("source,target\n1,2\n2,3\n")
+        graphs.append(open_source(tmp_path / name))
+    old, new = ([graph.read(item) for item in graph.listing.items] for graph in graphs)
+    feed = NodeInputs.from_json(json.loads(json.dumps(NodeInputs.fitted(old, {}).to_json())))
+    assert torch.equal(feed.inputs(old).nodes, feed.inputs(new).nodes)
 
 
 def test_an_edge_list_without_features_and_with_targets(tmp_path):

@@ -397,6 +397,21 @@ def test_npy_objects_are_refused(tmp_path: Path) -> None:
     assert "Python objects" in refusal(tmp_path)
     np.savez(tmp_path / "d.npz", X=rgb_batch(), y=np.array(["a", 1] * 3, dtype=object))
     assert "Python objects" in refusal(tmp_path / "d.npz")
+    assert "y.astype(str)" in refusal(tmp_path / "d.npz")
+
+
+@pytest.mark.parametrize(
+    ("labels", "remedy"),
+    [
+        (np.eye(2)[[0, 1] * 3], "y.argmax(axis=1)"),
+        (np.array(["2024-01-01", "2024-01-02"] * 3, "M8[D]"), "y.astype(str)"),
+    ],
+)
+def test_labels_that_are_no_classes_come_with_a_remedy(
+    tmp_path: Path, labels: np.ndarray, remedy: str
+) -> None:
+    np.savez(tmp_path / "d.npz", X=rgb_batch(), y=labels)
+    assert remedy in refusal(tmp_path / "d.npz")
 
 
 def test_npz_bomb(tmp_path: Path) -> None:

@@ -288,3 +288,43 @@ def test_a_molecule_that_does_not_parse_keeps_its_place(tmp_path: Path) -> None:
     found = answers([path], "graph")
     assert [name for name, _ in found] == [f"{path}[{name}]" for name in ("CCO", "C(", "CC")]
     assert [bool(reason) for _, reason in found] == [False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["image", "signal"])
+def test_a_table_of_paths_gives_the_files_that_it_lists(tmp_path, kind):
+    content, suffix = (
+        (encoded(Image.fromarray(pixels(8, 8, 3))), "png") if kind == "image" else (sound(), "wav")
+    )
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.{suffix}").write_bytes(content)
+    table = tmp_path / "test.csv"
+    table.write_bytes(
+        f"\ufeffid;path\r\n1;in\\a.{suffix}\r\n2;gone.{suffix}\r\n3;in/b.{suffix}\r\n".encode()
+    )
+    source = open_inputs([table], kind, 1 if kind == "signal" else 3)
+    found = [answer for _, answer in read_all(source, source.listing.items, None, 2)]
+    assert [type(answer) for answer in found] == [Reading, Skip, Reading]
+    assert "not found" in found[1].reason
+    assert [Path(item.id).name for item in source.listing.items] == [
+        f"a.{suffix}",
+        f"gone.{suffix}",
+        f"b.{suffix}",
+    ]
+
+
+def test_a_table_with_a_row_without_a_path_is_refused_by_line(tmp_path):
+    (tmp_path / "test.csv").write_text("path,id\na.png,1\n,2\n")
+    with pytest.raises(DataError, match="line 3 has no path"):
+        open_inputs([tmp_path / "test.csv"])
+
+
+def test_a_signal_with_numbers_is_no_table_of_paths(tmp_path):
+    rows = "".join(f"{n * n},{n % 7}\n" for n in range(30))
+    (tmp_path / "walk.csv").write_text(f"x,y\n{rows}")
+    assert len(open_inputs([tmp_path / "walk.csv"], "signal", 2).listing.items) == 1
+
+
+def test_no_inputs_at_all_are_said_to_be_none() -> None:
+    with pytest.raises(DataError, match="nothing to predict: no inputs were given"):
+        open_inputs([])

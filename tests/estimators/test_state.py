@@ -115,3 +115,31 @@ def test_a_missing_label_is_no_class(images, names, missing, own_cache):
 def test_labels_that_are_all_missing_are_one_line(images):
     with pytest.raises(DataError, match="not one item has an answer"):
         Classifier(**OPTIONS).fit(images, [None] * 32)
+
+
+def test_one_item_is_never_taken_for_several(fitted, images, own_cache):
+    for alone in (images[0, 0], images[:1, 0, 0]):
+        with pytest.raises(DataError):
+            fitted.predict(alone)
+    with pytest.raises(DataError, match=r"X has 3 axes, and had 4 in fitting.*X\[None\]"):
+        fitted.predict(images[0])
+    assert len(fitted.predict(images[0][None])) == 1
+
+
+def test_images_of_several_shapes_are_refused_in_a_line(images, names):
+    mixed = [images[0], images[1][:20], *images[2:]]
+    with pytest.raises(DataError, match=r"different shapes: \(32, 32, 3\), \(20, 32, 3\)"):
+        Classifier(**OPTIONS).fit(mixed, names)
+
+
+@pytest.mark.parametrize("kind", ["S", "int", "bool"])
+def test_answers_may_be_bytes_and_objects(kind, images, names, own_cache):
+    wrapped = {
+        "S": names.astype("S"),
+        "int": np.array([1, 2] * 16, dtype=object),
+        "bool": np.array([True, False] * 16, dtype=object),
+    }[kind]
+    plain = {"S": names, "int": np.array([1, 2] * 16), "bool": np.array([True, False] * 16)}[kind]
+    classifier = Classifier(**OPTIONS).fit(images, wrapped)
+    assert classifier.classes_.dtype.kind == plain.dtype.kind
+    assert (classifier.predict(images) == plain).mean() > 0.9

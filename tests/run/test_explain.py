@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from striate.data.source import Item, Listing, Reading, Skip
-from striate.errors import ArgumentError, DataError, UnknownNameError
+from striate.errors import ArgumentError, DataError, OptionError, UnknownNameError
 from striate.kinds.kind import KINDS, kind_named
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.models import create_model
@@ -36,8 +36,27 @@ def test_names_are_given_once(tmp_path):
     assert [files.path("a", ".png").name for _ in range(3)] == ["a.png", "a-2.png", "a-3.png"]
 
 
+@pytest.mark.parametrize("out", ["data", "data/cat", "data/cat/.."])
+def test_explanations_never_lie_among_the_data(tmp_path, out):
+    item = tmp_path / "data" / "cat" / "x.npy"
+    item.parent.mkdir(parents=True)
+    item.touch()
+    for inputs, data in (([item], str(tmp_path / "data")), ([str(tmp_path / "data")], "")):
+        with pytest.raises(OptionError, match="is a folder of the data"):
+            _Files(tmp_path / out, inputs, data)
+
+
+def test_a_new_folder_within_the_data_takes_explanations(tmp_path):
+    (tmp_path / "x.npy").touch()
+    for _ in range(2):
+        files = _Files(tmp_path / "explained", [tmp_path / "x.npy"], str(tmp_path))
+        assert files.write("x", "<svg/>") == tmp_path / "explained" / "x.svg"
+
+
 class SmallRun:
     """A run on volumes whose calibration makes another class win than the outputs do."""
+
+    record = SimpleNamespace(data="sample:blobs")
 
     def __init__(self, classes=("a", "b"), broken=()):
         feed = VolumeInputs.fitted([reading(1, 16, 16, 16)], {})

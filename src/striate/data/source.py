@@ -89,6 +89,7 @@ class Reading:
         graph: The whole graph, where the item is one of its nodes; all its nodes share one object.
         node: The position of the item's node in `graph`.
         node_names: Names of the nodes, of a graph whose nodes are items.
+        channel_names: Names of the channels, where they are stored by name and not by place.
     """
 
     array: NDArray[Any]
@@ -100,6 +101,7 @@ class Reading:
     graph: Reading | None = None
     node: int | None = None
     node_names: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import existing_path, is_folder, unique_ids, walk, walk_notes
 from striate.data.layouts.arrays import arrays_source
 from striate.data.layouts.layout import layout_of, open_source
+from striate.data.layouts.manifest import is_manifest, listed_files
 from striate.data.readers.content import refusing
 from striate.data.readers.npy import read_npy, shape_of
 from striate.data.readers.reader import (
@@ -117,7 +118,7 @@ def open_inputs(
     Args:
         inputs: What is to be predicted:
 
-            - paths of files, and of folders with files at any depth; what else `striate fit` takes
+            - paths of files, of folders with files at any depth, and of tables of paths; what else `striate fit` takes
               (tables of molecules, .ts files) gives all its items; a text that is no file is an
               item itself where the kind has such (a molecule's SMILES);
             - bytes, the content of one file (an image, a sound, a volume);
@@ -150,7 +151,9 @@ def open_inputs(
     if errors and len(errors) == len(found.origins):
         raise errors[0]
     if not found.origins:
-        raise DataError("nothing to predict", why=f"no {kind}s in {', '.join(map(str, inputs))}")
+        given = ", ".join(map(str, inputs))
+        why = f"no {kind}s in {given}" if given else "no inputs were given"
+        raise DataError("nothing to predict", why=why)
     ids = unique_ids(found.names)
     items = tuple(Item(id=item_id) for item_id in ids)
     listing = Listing(items=items, notes=tuple(found.notes))
@@ -200,6 +203,10 @@ class _Found:
         path = existing_path(Path(name))
         if path.is_dir():
             self._add_folder(path)
+            return
+        if suffixes_of(self.kind) and is_manifest(path):
+            for _, file in listed_files(path):
+                self._add_file(str(file), file)
             return
         reader = reader_named(path, self.kind)
         arrays = path.suffix.lower() == ".npy" and self.kind in ARRAYS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
@@ -82,6 +82,15 @@ def number_option(
     if not math.isfinite(number) or number < least or (whole and number != round(number)):
         raise ArgumentError(f"{name}={value!r}", why=f"it is {what}, {least:g} at least")
     return number
+
+
+def in_order_of(names: tuple[str, ...], reading: Reading) -> Reading:
+    """An item with its channels in the order of some names; as it is where it has others."""
+    own = reading.channel_names
+    if own == names or sorted(own) != sorted(names) or len({*own}) < len(own):
+        return reading
+    places = [own.index(name) for name in names]
+    return replace(reading, array=reading.array[places], channel_names=names)
 
 
 def _with_tuples(value: Any) -> Any:

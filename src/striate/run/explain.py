@@ -19,7 +19,13 @@ from striate.data.unlabelled import Input, several
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explain import EXPLANATIONS
 from striate.explain.drawing import image_card, svg_card
-from striate.files import check_output, mark_output, storage_error, write_atomic
+from striate.files import (
+    check_output,
+    check_output_folder,
+    mark_output,
+    storage_error,
+    write_atomic,
+)
 from striate.kinds.kind import Kind
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report import Drawing, Picture, RunReport
@@ -96,8 +102,8 @@ def explain_inputs(
 
     Raises:
         UnknownNameError: There is no such method, class or node.
-        ArgumentError: A class was given for a run that predicts numbers, or a file would replace
-            an input.
+        ArgumentError: A class was given for a run that predicts numbers, a file would replace
+            an input, or the images would lie among the data.
         DataError: There is no such path, or not one input can be read.
         StorageError: An explanation image could not be written.
     """
@@ -106,7 +112,7 @@ def explain_inputs(
     if method != AUTO:
         EXPLANATIONS.get(method)
     progress = as_progress(progress)
-    files = None if out is None else _Files(Path(out), given)
+    files = None if out is None else _Files(Path(out), given, run.record.data)
     methods = (run.kind.explanation, *OTHERWISE) if method == AUTO else (method,)
     draw = _Drawing(run.kind, run.predictor, methods)
     for reading, prediction in _read(run, given, progress):
@@ -242,9 +248,20 @@ def _read(
 
 
 class _Files:
-    """Writes images into a folder under names that are given once, and never that of an input."""
+    """Writes images into a folder under names that are given once, and never that of an input.
 
-    def __init__(self, folder: Path, inputs: Sequence[Input]) -> None:
+    Args:
+        folder: The folder.
+        inputs: What is explained.
+        data: What the run learnt from.
+
+    Raises:
+        OptionError: The folder is a part of the data, or of an input, where an explanation would be
+            taken for an item.
+    """
+
+    def __init__(self, folder: Path, inputs: Sequence[Input], data: str = "") -> None:
+        check_output_folder(folder, [*inputs, *filter(None, [data])], "out")
         self._folder, self._inputs = folder, inputs
         self._taken: set[Path] = set()
 

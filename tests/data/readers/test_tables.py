@@ -207,3 +207,23 @@ def test_uneven_times_are_interpolated_and_said():
 def test_times_that_are_coarser_than_the_rows():
     reading = signal(lines(np.arange(20) // 10, WAVE, head="time,x"))
     assert codes(reading) == ["coarse-times"] and reading.array.shape == (1, 20)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("id,path,label,Patient", "not used: id, Patient (name one group"),
+        ("path,target,fold", "not used: fold (name one group"),
+        ("path,label,group,site", "not used: site"),
+        ("path,label,group", ""),
+        ("path,cat,dog", ""),
+    ],
+)
+def test_columns_of_a_manifest_that_are_not_used_are_noted(tmp_path, columns, said):
+    names = columns.split(",")
+    fields = {"path": "ab", "label": "xy", "cat": "01", "dog": "10"}
+    rows = (",".join(fields.get(name, "75")[n] for name in names) for n in range(2))
+    (tmp_path / "m.csv").write_text("\n".join([columns, *rows]))
+    notes = open_source(tmp_path / "m.csv").listing.notes
+    found = [note.message for note in notes if note.code == "unused-column"]
+    assert said in found[0] if said else not found

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from striate.data.readers.signal import read_signal_table
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError, UnknownNameError
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
@@ -51,6 +52,34 @@ def test_normalization_is_of_the_training_items_alone() -> None:
     torch.testing.assert_close(x.std((0, 2), correction=0), torch.ones(2), atol=1e-5, rtol=0)
     other = reading(stacked[0] + 100)
     assert (feed.inputs([other]) > 5).all()
+
+
+def table(*columns: tuple[str, float]) -> Reading:
+    """A table of noise around a value for each column."""
+    rows = [RNG.normal(size=50) for _ in columns]
+    lines = [
+        ",".join(f"{value + row[n]:.3f}" for row, (_, value) in zip(rows, columns, strict=True))
+        for n in range(50)
+    ]
+    header = ",".join(name for name, _ in columns)
+    return read_signal_table("\n".join([header, *lines]).encode())
+
+
+def test_columns_of_tables_go_by_their_names() -> None:
+    train = [table(("x", 0), ("y", 90)), table(("Y", 90), ("X", 0)), table(("x", 0), ("y", 90))]
+    feed = SignalInputs.fitted(train, {"normalize": "none"})
+    feed = SignalInputs.from_json(json.loads(json.dumps(feed.to_json())))
+    np.testing.assert_allclose(feed.mean, [0, 90], atol=1)
+    for item in (*train, table(("y", 90), ("x", 0))):
+        np.testing.assert_allclose(feed.inputs([item])[0].mean(1), [0, 90], atol=1)
+    assert "in 1 training signals the columns are in another order" in feed.notes()[0].message
+
+
+def test_columns_of_other_names_are_taken_by_place_and_noted() -> None:
+    train = [table(("x", 0), ("y", 90)), table(("a", 0), ("b", 90)), reading(np.ones((2, 50)))]
+    feed = SignalInputs.fitted(train, {})
+    assert [note.code for note in feed.notes()] == ["other-columns"]
+    assert "as a, b for x, y" in feed.notes()[0].message
 
 
 def test_each_item_by_itself() -> None:

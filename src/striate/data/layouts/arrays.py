@@ -167,9 +167,17 @@ def class_names(labels: ArrayLike, name: str) -> list[str | None]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError(f"the labels of {name} have the shape {array.shape}", why="they are (N,)")
+        raise DataError(
+            f"the labels of {name} have the shape {array.shape}",
+            why="they are (N,)",
+            fix="of a column for each class take y.argmax(axis=1)",
+        )
     if array.dtype.kind not in "biufUSO":
-        raise DataError(f"the labels of {name} hold {array.dtype}")
+        raise DataError(
+            f"the labels of {name} hold {array.dtype}",
+            why="labels are text or numbers",
+            fix="save y.astype(str)",
+        )
     values: list[Any] = array.tolist()
     if array.dtype.kind == "f":
         known = array[~np.isnan(array)]

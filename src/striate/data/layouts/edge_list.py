@@ -7,6 +7,8 @@ columns source and target; all others are features of the edge. An edge counts b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,9 @@ from striate.errors import DataError
 
 NODES: Final = "nodes.csv"
 EDGES: Final = "edges.csv"
+READ_BY_NAME: Final = ("id", "label", "target", "split")
+"""Columns of nodes that are no features."""
+
 MAX_IDENTITIES: Final = 1000
 """Up to this many nodes without features are told apart by a feature each."""
 
@@ -48,11 +53,14 @@ def open_edge_list(folder: str | Path) -> NodeSource:
     labels = nodes.column("label")
     known = None if labels is None else known_labels(labels)
     ends = _ends(edges, position, nodes.path)
-    features, notes = _node_features(nodes, ends)
+    columns = tuple(name for name in nodes.columns if name not in READ_BY_NAME)
+    features, notes = _node_features(nodes, columns, ends)
     both_ways = np.concatenate([ends, ends[::-1]], 1)
     return NodeSource(
         name=str(folder),
-        graph=whole_graph(features, both_ways, _edge_features(edges)),
+        graph=replace(
+            whole_graph(features, both_ways, _edge_features(edges)), channel_names=columns
+        ),
         names=names,
         labels=known,
         targets=nodes.numbers("target", optional=True) if known is None else None,
@@ -80,10 +88,9 @@ def _ends(edges: Table, places: dict[str, int], nodes: Path) -> NDArray[np.int64
 
 
 def _node_features(
-    nodes: Table, ends: NDArray[np.int64]
+    nodes: Table, columns: Sequence[str], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], tuple[Note, ...]]:
     """The features, (features, nodes); without any, one a node or, of a large graph, its degree."""
-    columns = [c for c in nodes.columns if c not in ("id", "label", "target", "split")]
     count = len(nodes.rows)
     if columns:
         return np.array([nodes.numbers(column) for column in columns], np.float32), ()

@@ -15,7 +15,7 @@ from typing import Final
 from striate.data.folder_walk import class_notes, display_name, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.readers.reader import FileSource, kind_of_files
-from striate.data.readers.tables import Table, read_table
+from striate.data.readers.tables import Table, header_of, read_table
 from striate.data.source import Item, Listing, Note, Source
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
@@ -42,6 +42,8 @@ def open_manifest(path: str | Path) -> Source:
     if classified and any(table.column("target") or []):
         message = "there is a column label, so the column target was left alone"
         notes.append(Note(code="target-and-label", message=message, severity="info"))
+    if classified or any(item.target is not None for item in items):
+        notes += table.unused()
     if len(items) < len(table.rows):
         message = f"{len(table.rows) - len(items)} rows repeat an earlier one"
         notes.append(Note(code="repeated-row", message=message, severity="info"))
@@ -58,6 +60,26 @@ def open_manifest(path: str | Path) -> Source:
         listing=Listing(items=items, notes=tuple(notes)),
         contents=contents,
     )
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a table with a column of paths."""
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    parquet = path.suffix.lower() == ".parquet"
+    return "path" in (read_table(path).columns if parquet else header_of(path))
+
+
+def listed_files(path: Path) -> list[tuple[str, Path]]:
+    """The files that a manifest lists, by their names there; its other columns are left alone.
+
+    Raises:
+        DataError: The table cannot be read, or a row has no path.
+    """
+    table = read_table(path)
+    names = table.column("path", strip=False) or []
+    table.refuse_empty("path", names)
+    return [(name, _file(name, path.parent)) for name in names]
 
 
 def _items(table: Table) -> tuple[tuple[Item, ...], list[str]]:

@@ -10,6 +10,7 @@ import codecs
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -94,13 +95,15 @@ def read_signal_table(data: FileContent) -> Reading:
     """
     content = read_content(data, MAX_BYTES)
     names, columns, moments = _columns(rows_of(text_of(content)))
-    channels, notes = _channels(names, columns)
+    names, channels, notes = _channels(names, columns)
     channels, missing = _filled(channels)
     rate = None
     if moments is not None:
         channels, rate, uneven = _evenly(channels, moments)
         notes += uneven
-    return signal_reading(channels, hashlib.sha256(content).hexdigest(), rate, (*notes, *missing))
+    digest = hashlib.sha256(content).hexdigest()
+    reading = signal_reading(channels, digest, rate, (*notes, *missing))
+    return replace(reading, channel_names=tuple(names))
 
 
 def _columns(
@@ -191,8 +194,8 @@ def _moments(
 
 def _channels(
     names: Sequence[str], columns: Sequence[NDArray[np.float64]]
-) -> tuple[NDArray[np.float64], tuple[Note, ...]]:
-    """The columns that hold a signal, (channels, samples), and a remark on the others."""
+) -> tuple[list[str], NDArray[np.float64], tuple[Note, ...]]:
+    """The columns that hold a signal by name, (channels, samples), and a remark on the others."""
     named = names or ["channel"] * len(columns)
     left = [
         n
@@ -204,11 +207,11 @@ def _channels(
     ]
     if len(left) == len(columns):
         left = []
-    kept = [values for n, values in enumerate(columns) if n not in left]
+    kept = [n for n in range(len(columns)) if n not in left]
     said = ", ".join(named[n] or "one without a name" for n in left)
     message = f"columns that number or time the rows were left out: {said}"
     notes = (Note(code="index-column", message=message, severity="info"),) if left else ()
-    return np.array(kept), notes
+    return [names[n] for n in kept if names], np.array([columns[n] for n in kept]), notes
 
 
 def _ramps(values: NDArray[np.float64]) -> bool:

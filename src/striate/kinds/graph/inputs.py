@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from striate.data.randomness import Draws, uniforms
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError
-from striate.kinds.inputs import Inputs, check_option_names, number_option
+from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number_option
 from striate.models import find
 from striate.ops.graph_batch import GraphBatch
 
@@ -33,6 +33,7 @@ class GraphInputs(Inputs[GraphBatch]):
         edge_mean: of each edge feature; empty where edges have none.
         edge_std: of each edge feature.
         drop_edges: probability that training leaves out an edge, both ways at once.
+        names: of the node features, in their order; empty where they have none.
     """
 
     node_mean: tuple[float, ...]
@@ -40,6 +41,7 @@ class GraphInputs(Inputs[GraphBatch]):
     edge_mean: tuple[float, ...] = ()
     edge_std: tuple[float, ...] = ()
     drop_edges: float = 0.0
+    names: tuple[str, ...] = ()
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
@@ -59,7 +61,9 @@ class GraphInputs(Inputs[GraphBatch]):
         if not 0 <= drop_edges < 1:
             raise ArgumentError(f"drop_edges={drop_edges}", why="it must be at least 0, below 1")
         nodes, edges = _Moments("node"), _Moments("edge")
+        names: tuple[str, ...] = ()
         for reading in readings:
+            names = names or reading.channel_names
             nodes.add(reading.array)
             edges.add(np.empty((0, 0)) if reading.edge_features is None else reading.edge_features)
         if nodes.channels is None:
@@ -72,6 +76,7 @@ class GraphInputs(Inputs[GraphBatch]):
             edge_mean=edge_mean,
             edge_std=edge_std,
             drop_edges=drop_edges,
+            names=names,
         )
 
     @property
@@ -121,7 +126,8 @@ class GraphInputs(Inputs[GraphBatch]):
     ) -> GraphBatch:
         nodes, edges, features = [], [], []
         start = 0
-        for reading, mask in zip(readings, kept, strict=True):
+        for stored, mask in zip(readings, kept, strict=True):
+            reading = in_order_of(self.names, stored)
             own_edges, own_features = self._checked(reading)
             if mask is not None:
                 own_edges, own_features = own_edges[:, mask], own_features[:, mask]

@@ -63,7 +63,7 @@ class NodeInputs(Inputs[GraphBatch]):
             raise DataError("there is no node to train on")
         graph, _ = _place(items[0])
         nodes = [_place(item)[1] for item in items]
-        trained = Reading(array=graph.array[:, nodes], sha256="", edge_features=graph.edge_features)
+        trained = replace(graph, array=graph.array[:, nodes])
         features = GraphInputs.fitted([trained], {})
         return cls(features=features, num_nodes=graph.array.shape[1])
 

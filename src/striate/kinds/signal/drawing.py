@@ -15,6 +15,7 @@ from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.explain.drawing import OPACITY, document, element, hex_colours
 from striate.explain.method import GridExplainable
+from striate.kinds.inputs import in_order_of
 from striate.kinds.signal.inputs import SignalInputs
 from striate.kinds.signal.waveform import to_rate
 from striate.nn.layout import channels_last
@@ -69,6 +70,7 @@ def picture(
     Raises:
         UnknownNameError: There is no such method.
     """
+    reading = in_order_of(inputs.names, reading)
     x = channels_last(inputs.inputs([reading]).to(device))
     found = explain(network, x, torch.tensor([target]), method).heat[0].cpu().numpy()
     over_time = found.max(0) if found.ndim == 2 else found

@@ -14,7 +14,7 @@ from torch import Tensor
 from striate.data.randomness import Draws
 from striate.data.source import Note, Reading, UnreadableItem
 from striate.errors import ArgumentError
-from striate.kinds.inputs import Inputs, check_option_names, number_option
+from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number_option
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
 from striate.kinds.signal.survey import SOUND_RATE, Survey, mixed_down
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
@@ -45,6 +45,8 @@ class SignalInputs(Inputs[Tensor]):
         std: of each channel.
         strength: factor on `SignalAugment`'s defaults; 0 trains on the signals as they are.
         remarks: what was done, as pairs of code and message.
+        names: of the channels, in their order; items that have the same in another order are
+            brought to it. Empty where the first training item has none.
     """
 
     channels: int
@@ -58,6 +60,7 @@ class SignalInputs(Inputs[Tensor]):
     std: tuple[float, ...] = ()
     strength: float = 1.0
     remarks: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
@@ -100,6 +103,7 @@ class SignalInputs(Inputs[Tensor]):
             mean=mean,
             std=std,
             strength=number_option(options, "augment", cls.strength),
+            names=survey.names if len(survey.names) == channels else (),
         )
         return replace(feed, remarks=survey.remarks(length, feed.lengths, rate))
 
@@ -164,6 +168,7 @@ class SignalInputs(Inputs[Tensor]):
 
     def _row(self, reading: Reading, place: float) -> NDArray[np.float32]:
         """(channels, length) of one item."""
+        reading = in_order_of(self.names, reading)
         signal = np.array(reading.array, dtype=np.float32)  # a copy: torch wants to write
         sound = bool(reading.spacing) and 1 / reading.spacing[0] >= SOUND_RATE
         if sound and signal.ndim == 2 and self.channels == 1 < len(signal):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from striate.data.source import Reading
 from striate.errors import ArgumentError, DataError
+from striate.kinds.inputs import in_order_of
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_rate
 
 SOUND_RATE: Final = 4000
@@ -31,6 +32,9 @@ class Survey:
         kind: "raw" or "mel" where the user chose.
         rate: samples a second to which everything is brought, where the user chose.
         bands: of a spectrogram.
+
+    Attributes:
+        names: of the channels, in their order; empty where they have none.
     """
 
     def __init__(self, kind: str | None, rate: float | None, bands: int) -> None:
@@ -39,9 +43,17 @@ class Survey:
         self._rates: Counter[float] = Counter()
         self._lengths: list[int] = []
         self._moments: defaultdict[tuple[int, str], _Moments] = defaultdict(_Moments)
+        self._num_reordered = 0
+        self._others: list[tuple[str, ...]] = []
+        self.names: tuple[str, ...] = ()
 
     def add(self, reading: Reading) -> None:
-        """Take in one training item."""
+        """Take in one training item; its channels are put in the order of the first one's."""
+        self.names = self.names or reading.channel_names
+        own, reading = reading.channel_names, in_order_of(self.names, reading)
+        self._num_reordered += reading.channel_names != own
+        if len(own) == len(self.names) and reading.channel_names != self.names:
+            self._others.append(own)
         signal = np.asarray(reading.array, dtype=np.float32)
         rate = 1 / reading.spacing[0] if reading.spacing else 0.0
         self._channels[len(signal)] += 1
@@ -143,6 +155,13 @@ class Survey:
         if self.is_mixed:
             table = _table(self._channels, "channels")
             found.append(("mixed-down", f"sounds are mixed down to one channel ({table})"))
+        if self._num_reordered:
+            text = f"in {self._num_reordered} training signals the columns are in another order: "
+            found.append(("reordered", f"{text}they were put in that of {', '.join(self.names)}"))
+        if self._others:
+            text = f"{len(self._others)} training signals have columns of other names, as "
+            text += f"{', '.join(self._others[0])} for {', '.join(self.names)}: taken by place"
+            found.append(("other-columns", text))
         shorter = sum(one < length for one in self._lengths)
         longer = sum(one > length for one in self._lengths)
         if shorter or longer:

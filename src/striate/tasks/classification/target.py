@@ -16,7 +16,7 @@ from striate.data.folder_walk import few
 from striate.data.names import in_order
 from striate.data.source import Item, Note
 from striate.data.target import Target
-from striate.errors import DataError
+from striate.errors import DataError, one_line
 from striate.metrics.calibration import negative_log_likelihood
 from striate.metrics.classification import roc_area_bound
 from striate.report import RunFacts
@@ -202,7 +202,9 @@ class ClassificationObjective(Objective):
     def composition(self) -> tuple[str, str]:
         """The first classes with their counts."""
         counts = list(self.dataset.target.overview()["classes"].items())[:_NUM_CLASSES_NAMED]
-        return f"in {self.num_outputs} classes", ", ".join(f"{name} {n}" for name, n in counts)
+        return f"in {self.num_outputs} classes", one_line(
+            ", ".join(f"{name} {n}" for name, n in counts)
+        )
 
     def constant(self) -> NDArray[np.float64]:
         """The classes' shares in training."""

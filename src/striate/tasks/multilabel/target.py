@@ -16,7 +16,7 @@ from striate.data.dataset import Dataset
 from striate.data.folder_walk import few
 from striate.data.source import Item, Note
 from striate.data.target import Target
-from striate.errors import DataError
+from striate.errors import DataError, one_line
 from striate.report import RunFacts
 from striate.tasks.multilabel.labels import joined, label_sets, membership, named_labels
 from striate.tasks.multilabel.loss import BinaryCrossEntropy
@@ -195,7 +195,7 @@ class MultilabelObjective(Objective):
         if found["without_label"]:
             counts.append(f"none {found['without_label']}")
         noun = "label" if self.num_outputs == 1 else "labels"
-        return f"with {self.num_outputs} {noun}", ", ".join(counts)
+        return f"with {self.num_outputs} {noun}", one_line(", ".join(counts))
 
     def constant(self) -> NDArray[np.float64]:
         """The labels' shares in training."""

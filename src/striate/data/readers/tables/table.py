@@ -163,6 +163,16 @@ class Table:
         self._refuse_unanswered("target", numbers)
         return [*nothing], numbers, _only_of(numbers, extra)
 
+    def unused(self) -> list[Note]:
+        """A note of the columns that are not used where there are labels or targets, if any."""
+        names = [name for name in self.header if name.lower() not in KNOWN_COLUMNS and name]
+        if not names:
+            return []
+        message = f"columns of {self.path.name} that are not used: {few(names)}"
+        if "group" not in self.columns:
+            message += " (name one group to keep its items on one side of the split)"
+        return [Note(code="unused-column", message=message, severity="info")]
+
     def _refuse_unanswered(self, name: str, answers: Sequence[object]) -> None:
         """Refuse the table where no row has an answer."""
         if all(answer is None for answer in answers):
