@@ -32,7 +32,7 @@ check: $(STAMP)dev
 	$(BIN)/deptry .
 
 test: $(STAMP)dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP)dev
 	$(BIN)/python -m pytest -n 2 -m ''

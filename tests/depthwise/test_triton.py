@@ -110,7 +110,10 @@ print("equal")
 """
 
 
-@pytest.mark.parametrize("script", [BANDED, DIRECT], ids=["banded", "direct"])
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(BANDED, id="banded"), pytest.param(DIRECT, id="direct", marks=pytest.mark.slow)],
+)
 def test_triton_kernels_equal_the_reference_and_spread_no_infinity(script):
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(

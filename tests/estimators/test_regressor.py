@@ -62,7 +62,7 @@ def test_grid_search(waves, rates, own_cache):
         (np.zeros((0, 8, 8)), "Found array with 0 sample"),
         (np.zeros(4), "Expected 2D array, got 1D array"),
         (3, "Expected 2D array, got scalar array"),
-        ([[1, 2], [3]], "inhomogeneous"),
+        ([[1, 2], [3]], "different shapes"),
     ],
 )
 def test_what_cannot_be_used_is_refused(items, message, estimator):

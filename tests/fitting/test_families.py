@@ -46,10 +46,7 @@ FAMILIES = [
         name, family, marks=() if family.startswith(QUICK) else pytest.mark.slow, id=family
     )
     for family, name in smallest().items()
-] + [
-    pytest.param(name, "timm", marks=() if "vit" in name else pytest.mark.slow, id=name)
-    for name in TIMM
-]
+] + [pytest.param(name, "timm", marks=pytest.mark.slow, id=name) for name in TIMM]
 
 
 def data_for(name: str, family: str, folder: Path) -> tuple[Path, dict[str, Any], Any]:

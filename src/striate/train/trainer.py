@@ -136,7 +136,7 @@ class Trainer:
             stopped: StopReason | None = None
             num_steps = self._position.schedule.total_steps - self._steps_done
             with self._progress.track("training", num_steps, "steps") as tracker:
-                while stopped is None and self._steps_done < self._position.schedule.total_steps:
+                while stopped is None and not self._done:
                     try:
                         stopped = self._train_epoch(tracker)
                     except _Divergence as divergence:
@@ -294,6 +294,12 @@ class Trainer:
             total_steps = self._steps_done + affordable * steps_per_epoch
             self._position.schedule = schedule.shortened(self._steps_done, total_steps=total_steps)
             self._progress.say(f"the time allows {affordable} more epochs, not {left}")
+
+    @property
+    def _done(self) -> bool:
+        """Whether the last epoch is finished: its steps are done, and it was validated."""
+        finished = self._position.epoch * self._batches.steps_per_epoch
+        return finished >= self._position.schedule.total_steps
 
     @property
     def _steps_done(self) -> int:

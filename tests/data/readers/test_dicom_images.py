@@ -243,6 +243,7 @@ def test_a_directory_file_among_the_slices_is_no_slice(tmp_path: Path) -> None:
     assert read_series(sorted(root.iterdir())).array.shape == (1, 4, 12, 12)
 
 
+@pytest.mark.slow
 def test_a_fit_of_x_rays(tmp_path: Path, own_cache: Path) -> None:
     rng = np.random.default_rng(0)
     for label in ("along", "across"):
