@@ -71,3 +71,10 @@ def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
 def test_reasons_are_plain_words():
     assert os_reason(FileNotFoundError(2, "No such file or directory")) == "file not found"
     assert os_reason(OSError(5, "Input/output error")) == "input/output error"
+
+
+def test_a_lock_leaves_nothing_of_its_owner_where_work_fails(tmp_path):
+    with pytest.raises(ValueError, match="work"), file_lock(tmp_path / ".lock"):
+        assert (tmp_path / ".lock-owner").read_text() == str(os.getpid())
+        raise ValueError("work")
+    assert not (tmp_path / ".lock-owner").exists()

@@ -199,8 +199,8 @@ def file_lock(path: Path) -> Iterator[None]:
     try:
         owner.write_text(str(os.getpid()))
         yield
-        owner.unlink(missing_ok=True)
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()
 
 
