@@ -50,13 +50,13 @@ class Judged:
 
 
 def choose_framing(context: FitContext) -> Inputs[Any]:
-    """The fit's inputs with the framing that the user asked for or that suits the training items.
+    """The fit's inputs with the framing that the user chose or that suits the training items.
 
     Args:
         context: The fit, its data read.
 
     Raises:
-        ArgumentError: The symmetry asked for is not one of such an input.
+        ArgumentError: The requested symmetry is not one of such an input.
     """
     inputs, asked = context.inputs, context.options.framing
     ways = inputs.framings()

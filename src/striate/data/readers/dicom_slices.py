@@ -67,7 +67,8 @@ def stacked(
     order = np.argsort(along, kind="stable")
     gap = _even_gap(along[order], [slices[i].name for i in order], first)
     known = first.plane_spacing is not None
-    between_rows, between_columns = first.plane_spacing if known else (1.0, 1.0)  # type: ignore[misc]
+    plane = (1.0, 1.0) if first.plane_spacing is None else first.plane_spacing
+    between_rows, between_columns = map(float, plane)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = rows * between_columns, columns * between_rows
     affine[:3, 2] = normal * gap

@@ -46,7 +46,7 @@ DECODER_VERSION: Final = 3
 """A number to be raised when decoding or resizing gives other pixels: old caches are then left."""
 
 MAX_ASPECT: Final = 8
-"""The longer side of a stored item is at most so many times the size asked for its shorter side."""
+"""The longer side of a stored item is at most so many times the requested size of its shorter side."""
 
 _MAGIC: Final = b"striate1"
 _FOOTER: Final = struct.Struct("<QQII8s")  # bytes of pixels, bytes of index, their CRC-32s, magic

@@ -32,7 +32,7 @@ class Scratch(Method):
     needs_baseline = False
 
     def network_of(self, asked: str, defaults: Defaults) -> str | None:
-        """The network that suits the kind, or the one that was asked for."""
+        """The network that suits the kind, or the one that was requested."""
         return defaults.network if asked == "auto" else asked
 
     def reasons(self, context: FitContext) -> list[str]:
