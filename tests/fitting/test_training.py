@@ -52,9 +52,12 @@ def planned(objective_of, tmp_path, monkeypatch):
             folder=SimpleNamespace(path=tmp_path),
             progress=SimpleNamespace(say=lambda text: None),
             stop=lambda: False,
+            to_beat=None,
+            tell=lambda choice: None,
             steps=SimpleNamespace(step=lambda name, make: make(), timed=lambda phase, work: work()),
         )
-        assert training.run_training(context, made, seconds) == []
+        training.run_training(context, made, seconds)
+        assert context.history == []
         return plans[-1]
 
     return make

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from striate.train import trainer
 from striate.train.checkpoint import CheckpointStore
 from striate.train.history import TrainResult
 from striate.train.losses import CrossEntropy
+from striate.train.pace import Pace
 from striate.train.plan import TrainPlan
 from striate.train.trainer import Trainer
 
@@ -70,6 +73,10 @@ def weights(network: nn.Module) -> dict[str, torch.Tensor]:
 def assert_bitwise_equal(one: nn.Module, other: nn.Module) -> None:
     for (name, a), (_, b) in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
+
+
+def pace(seconds_left: Callable[[], float], max_epochs: int = 3, **limits: float) -> Pace:
+    return Pace(seconds_left=seconds_left, max_epochs=max_epochs, **limits)
 
 
 def losses(result: TrainResult) -> list[tuple[int, float, float, float]]:
@@ -321,7 +328,7 @@ def test_the_deadline_stops_at_the_end_of_a_step(
         PLAN,
         checkpoints=store,
         progress=progress,
-        seconds_left=lambda: 7 - next(ticks),
+        pace=pace(lambda: 7 - next(ticks)),
     )
     assert (result.stopped, result.steps, result.best_epoch) == ("deadline", 6, 1)
     assert "time is up after step 6 of 12; the best epoch so far is kept" in told.getvalue()
@@ -341,22 +348,111 @@ def test_a_slower_machine_gets_fewer_epochs(
         PLAN,
         checkpoints=store,
         progress=progress,
-        seconds_left=lambda: left,
+        pace=pace(lambda: left, 2),
     )
-    assert "the time allows 1 more epochs, not 2" in told.getvalue()
+    assert "the time allows 1 more epoch, not 2" in told.getvalue()
     assert (result.stopped, result.steps, len(result.history)) == (None, 8, 2)
     rates = [row.learning_rate for row in result.history]
     full = train(make_network(), batches, validate, PLAN)
     assert rates[0] == full.history[0].learning_rate
     assert rates[1] < full.history[1].learning_rate  # compressed: on its way to zero
     again = train(
-        make_network(), batches, validate, PLAN, checkpoints=store, seconds_left=lambda: left
+        make_network(), batches, validate, PLAN, checkpoints=store, pace=pace(lambda: left, 2)
     )
     assert again.steps == 8  # a resumed run knows that it was shortened
 
 
+def test_a_plan_of_one_epoch_grows_where_there_is_time(
+    make_network, batches, validate, store, progress, told
+) -> None:
+    plan = replace(PLAN, epochs=1)
+    result = train(
+        make_network(), batches, validate, plan, progress=progress, pace=pace(lambda: 1e6, 12)
+    )
+    assert (len(result.history), result.stopped) == (12, None)
+    assert "the time allows 11 more epochs, not 0" in told.getvalue()
+    rates = [row.learning_rate for row in result.history]
+    assert max(rates) == rates[0] == plan.learning_rate
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.05 * rates[0]
+
+
+def test_the_weights_of_the_beginning_are_kept_where_no_epoch_is_better(
+    make_network, batches
+) -> None:
+    scores = iter([0.2, 0.3, 0.25, 0.21])
+    network = make_network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    result = train(
+        network, batches, lambda network: {"log_loss": next(scores)}, PLAN, keep_start=True
+    )
+    assert (result.best_epoch, result.best_value, len(result.history)) == (0, 0.2, 3)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_run_stopped_before_an_epoch_was_better_resumes_with_its_beginning(
+    make_network, batches, store
+) -> None:
+    def worse():
+        scores = iter([0.2, 0.3, 0.4, 0.5])
+        return lambda network: {"log_loss": next(scores)}
+
+    network = make_network()
+    stop = StopAfter(6)
+    train(network, batches, worse(), PLAN, checkpoints=store, keep_start=True, stop=stop)
+    scores = iter([0.4, 0.5])
+    result = train(
+        network,
+        batches,
+        lambda network: {"log_loss": next(scores)},
+        PLAN,
+        checkpoints=store,
+        keep_start=True,
+    )
+    assert (result.best_epoch, result.best_value) == (0, 0.2)
+    assert_bitwise_equal(network, make_network())
+
+
+def test_a_validation_that_gets_no_better_ends_the_training_at_a_rate_of_zero(
+    make_network, batches, progress, told
+) -> None:
+    scores = iter([0.5, 0.4, *[0.45] * 100])
+    result = train(
+        make_network(),
+        batches,
+        lambda network: {"log_loss": next(scores)},
+        replace(PLAN, epochs=40),
+        progress=progress,
+        pace=pace(lambda: 1e6, 40),
+    )
+    # Ten epochs without gain after the second, and five over which the rate goes to zero.
+    assert (len(result.history), result.best_epoch, result.stopped) == (17, 2, None)
+    assert "validation is no better since epoch 2: 5 more epochs, not 28" in told.getvalue()
+    assert result.history[-1].learning_rate < 0.1 * result.history[11].learning_rate
+
+
+def test_a_training_that_cannot_win_is_given_up(make_network, batches, progress, told) -> None:
+    def values():
+        return iter([1 - 0.01 * i for i in range(41)])
+
+    def trained(to_beat):
+        scores = values()
+        return train(
+            make_network(),
+            batches,
+            lambda network: {"log_loss": next(scores)},
+            replace(PLAN, epochs=40),
+            progress=progress,
+            pace=pace(lambda: 1e6, 40, to_beat=to_beat),
+        )
+
+    assert len(trained(0.65).history) == 40
+    assert len(trained(0.3).history) == 10
+    assert "given up after epoch 10 of 40: validation 0.9100" in told.getvalue()
+
+
 def test_a_deadline_within_the_first_epoch_leaves_weights(make_network, batches, validate) -> None:
-    result = train(make_network(), batches, validate, PLAN, seconds_left=lambda: 0.0)
+    result = train(make_network(), batches, validate, PLAN, pace=pace(lambda: 0.0))
     assert (result.stopped, result.steps, result.history) == ("deadline", 1, ())
     assert math.isfinite(result.best_value)
 
@@ -370,7 +466,7 @@ def test_groups_scale_the_rate(make_network, batches, validate) -> None:
         ParameterGroup(name="fast", parameters=(network[6].bias,), rate_scale=3.0),
     ]
     plan = TrainPlan(epochs=1, learning_rate=1e-2, warmup_epochs=0, ema_decay=None)
-    train(network, batches, validate, plan, groups, seconds_left=lambda: 0.0)
+    train(network, batches, validate, plan, groups, pace=pace(lambda: 0.0))
     moved = (network[6].bias - before["6.bias"]).abs()
     torch.testing.assert_close(moved, torch.full_like(moved, 3e-2), rtol=1e-3, atol=0)
     assert (network[0].bias - before["0.bias"]).abs().max() <= 1.01e-3

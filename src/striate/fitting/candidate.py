@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +28,6 @@ class Candidate:
         calibration: Makes answers of its outputs.
         outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
         weights: What the network started from, for the report.
-        history: One row for each epoch.
         details: Further facts for the report.
     """
 
@@ -38,7 +37,6 @@ class Candidate:
     calibration: Calibration
     outputs: Tensor | None
     weights: str
-    history: Sequence[Mapping[str, float]] = ()
     details: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -111,7 +109,6 @@ def trained(
     name: str,
     model: str,
     weights: str,
-    history: Sequence[Mapping[str, float]],
 ) -> Proposal:
     """A network that was trained by steps, as a proposal.
 
@@ -122,7 +119,6 @@ def trained(
         name: What the user is told that it is.
         model: Name of the network.
         weights: What it started from.
-        history: One row for each epoch.
     """
     val = context.dataset.indices("val")
     outputs = predicted(context, predictor, val, "predicting validation")
@@ -134,7 +130,6 @@ def trained(
         calibration=calibration,
         outputs=outputs,
         weights=weights,
-        history=history,
     )
     return Proposal(
         method=method,

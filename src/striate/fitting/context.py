@@ -52,6 +52,8 @@ class FitContext:
         choices: Decisions made for the user, for the report.
         candidates: What was tried, for the report.
         first_baseline: Seconds until the first model could be judged; None before.
+        history: A row for each epoch of the last training by steps, whether it was kept or not.
+        to_beat: Validation loss of the best model so far; None before the first.
         predicted_per_second: Items of the test part that the result predicted in a second.
         dataset: The items, read, checked and split.
         inputs: How an item becomes a network's input, fitted to the training items.
@@ -72,6 +74,8 @@ class FitContext:
     choices: list[Choice] = field(default_factory=list)
     candidates: list[CandidateRow] = field(default_factory=list)
     first_baseline: float | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    to_beat: float | None = None
     predicted_per_second: float = 0.0
     dataset: Dataset = field(init=False)
     inputs: Inputs[Any] = field(init=False)

@@ -123,6 +123,7 @@ def _fit(context: FitContext) -> None:
                 context.tell(Choice(topic="method", choice=best.name, why=against))
                 continue
         best = select(context, best, method.propose(context, baseline))
+        context.to_beat = best.loss
     assert best is not None, "a kind names at least one method"
     candidate = best.finish()
     evaluation = evaluated(context, candidate, baseline if methods[0].needs_baseline else None)

@@ -51,7 +51,7 @@ def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluat
     if candidate.outputs is not None:
         parts.insert(0, (dataset.indices("val"), candidate.outputs))
     write_predictions(folder, context.task, dataset, candidate.calibration, parts)
-    write_history(folder, candidate.history)
+    write_history(folder, context.history)
     report = context.objective.report(
         _facts(context, candidate), evaluation, seed=context.options.seed
     )
@@ -104,18 +104,18 @@ def _facts(context: FitContext, candidate: Candidate) -> RunFacts:
         skipped=dataset.skipped,
         choices=context.choices,
         candidates=context.candidates,
-        history=candidate.history,
-        throughput=_throughput(context, candidate),
+        history=context.history,
+        throughput=_throughput(context),
     )
 
 
-def _throughput(context: FitContext, candidate: Candidate) -> dict[str, float]:
+def _throughput(context: FitContext) -> dict[str, float]:
     """Items a second, by what was done."""
     rates = {}
     if features := context.steps.seconds("features"):
         rates["features"] = len(context.dataset.items) / features
-    if candidate.history:
-        rates["train"] = float(np.median([row["samples_per_second"] for row in candidate.history]))
+    if context.history:
+        rates["train"] = float(np.median([row["samples_per_second"] for row in context.history]))
     return {**rates, "predict": context.predicted_per_second}
 
 

@@ -24,9 +24,11 @@ from striate.nn.layout import placed
 from striate.nn.parameters import ParameterGroup, plain_groups
 from striate.ops.inputs import Inputs as NetworkInputs
 from striate.progress import counted
+from striate.report.schema import Choice
 from striate.run.folder import CHECKPOINTS
 from striate.train.checkpoint import CheckpointStore
-from striate.train.history import EpochRow
+from striate.train.history import EpochRow, TrainResult
+from striate.train.pace import Pace
 from striate.train.plan import TrainPlan, affordable_epochs
 from striate.train.trainer import Trainer
 
@@ -50,6 +52,8 @@ class Training:
         learning_rate: Learning rate at the peak of the schedule.
         max_epochs: Largest number of epochs, however much time there is.
         clip_norm: Largest norm of a gradient; None for no limit.
+        keep_start: Whether the weights that it begins with are a result too, where no epoch is
+            better on the validation items.
         finish: Puts what was learnt into the network.
     """
 
@@ -60,11 +64,17 @@ class Training:
     learning_rate: float
     max_epochs: int
     clip_norm: float | None = None
+    keep_start: bool = False
     finish: Callable[[], None] = lambda: None
 
 
 def whole_network(
-    context: FitContext, network: Network, inputs: Inputs[Any], learning_rate: float
+    context: FitContext,
+    network: Network,
+    inputs: Inputs[Any],
+    learning_rate: float,
+    *,
+    keep_start: bool = False,
 ) -> Training:
     """Training of all layers from augmented items.
 
@@ -73,6 +83,7 @@ def whole_network(
         network: On the fit's device.
         inputs: How items become its inputs.
         learning_rate: Learning rate at the peak of the schedule.
+        keep_start: Whether the weights that it begins with are a result too.
     """
     defaults, dataset, objective = context.defaults, context.dataset, context.objective
     train, val = dataset.indices("train"), dataset.indices("val")
@@ -101,11 +112,14 @@ def whole_network(
         learning_rate=learning_rate,
         max_epochs=defaults.max_epochs,
         clip_norm=defaults.clip_norm,
+        keep_start=keep_start,
     )
 
 
-def run_training(context: FitContext, training: Training, end: float) -> list[dict[str, float]]:
-    """Train until the moment `end`, or for the epochs that the user chose; one row an epoch.
+def run_training(context: FitContext, training: Training, end: float) -> None:
+    """Train until the moment `end`, or for the epochs that the user chose.
+
+    The training may end earlier, where the validation items show that more would bring nothing.
 
     Args:
         context: The fit; training goes on from the last checkpoint in its folder.
@@ -141,6 +155,14 @@ def run_training(context: FitContext, training: Training, end: float) -> list[di
             f"{row.samples_per_second:.0f} items/s"
         )
 
+    pace = None
+    if asked is None:
+        pace = Pace(
+            seconds_left=lambda: end - monotonic(),
+            max_epochs=training.max_epochs,
+            to_beat=context.to_beat,
+        )
+
     def trainer(plan: TrainPlan) -> Trainer:
         return Trainer(
             training.trainee,
@@ -155,7 +177,8 @@ def run_training(context: FitContext, training: Training, end: float) -> list[di
             progress=context.progress,
             on_epoch=tell,
             stop=context.stop,
-            seconds_left=None if asked is not None else lambda: end - monotonic(),
+            pace=pace,
+            keep_start=training.keep_start,
         )
 
     def planned() -> int:
@@ -176,7 +199,21 @@ def run_training(context: FitContext, training: Training, end: float) -> list[di
     if result.stopped == "signal":
         raise StoppedError
     training.finish()
-    return history_rows(result.history)
+    context.history = history_rows(result.history)
+    _tell_best(context, result)
+
+
+def _tell_best(context: FitContext, result: TrainResult) -> None:
+    """Say which epoch's weights are kept, and why no others."""
+    count, best = len(result.history), result.best_epoch
+    figure = f"validation {context.objective.metrics[0].replace('_', ' ')} {result.best_value:.4f}"
+    if not best:
+        choice, why = "what it began with", f"no epoch of {count} did better than its {figure}"
+    elif best > count:
+        choice, why = f"an unfinished epoch {best}", f"the time was over, {figure}"
+    else:
+        choice, why = f"epoch {best} of {count}", f"the best {figure}"
+    context.tell(Choice(topic="trained network kept", choice=choice, why=why))
 
 
 def validation_outputs(network: nn.Module, batches: Iterator[NetworkInputs]) -> Tensor:

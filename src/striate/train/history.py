@@ -56,8 +56,9 @@ class TrainResult:
 
     Attributes:
         history: A row for each epoch, those before a resume included.
-        best_epoch: The best epoch by validation, from 1; 0 where no epoch was finished.
-        best_value: Its metric; NaN where no epoch was finished.
+        best_epoch: The best epoch by validation, from 1; 0 where the network's first weights were
+            better, or no epoch was finished.
+        best_value: Its metric; NaN where nothing was validated.
         steps: Steps done in all.
         rollbacks: Number of times that training went back.
         stopped: Why training ended before the plan's end; None at its end. After "signal" the
@@ -87,8 +88,9 @@ class Position:
         loss_sum: Sum of the losses of the epoch's steps.
         samples: Items that this process has seen in the epoch.
         seconds: Seconds that the epoch has taken so far.
-        best_epoch: The best epoch by validation, from 1.
+        best_epoch: The best epoch by validation, from 1; 0 for the weights of the beginning.
         best_value: Its metric.
+        ending: Whether the run comes to its end because validation got no better.
     """
 
     schedule: Schedule
@@ -103,6 +105,7 @@ class Position:
     seconds: float = 0.0
     best_epoch: int | None = None
     best_value: float | None = None
+    ending: bool = False
 
     def count_loss(self, loss: float, norm: float) -> str:
         """Count the loss of a step and the norm of its gradient.

@@ -68,7 +68,7 @@ class TrainPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate's course over a run, which may be shortened on the way.
+    """The learning rate's course over a run, which may be changed on the way.
 
     Attributes:
         planned_steps: Steps of the run as it was planned.
@@ -93,6 +93,14 @@ class Schedule:
     def shortened(self, step: int, *, total_steps: int) -> Self:
         """The schedule that from `step` on runs through the rest of the course in fewer steps."""
         return replace(self, turn_step=step, turn_place=self._place(step), total_steps=total_steps)
+
+    def lengthened(self, step: int, *, total_steps: int) -> Self:
+        """The schedule of a longer run, whose warm-up is over at `step`."""
+        return type(self)(
+            planned_steps=total_steps,
+            warmup_steps=min(self.warmup_steps, step),
+            total_steps=total_steps,
+        )
 
     def _place(self, step: int) -> float:
         """Where in the planned course a step is."""

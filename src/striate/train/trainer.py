@@ -31,6 +31,7 @@ from striate.train.checkpoint import (
 from striate.train.ema import weight_average
 from striate.train.history import EpochRow, Position, StopReason, TrainResult
 from striate.train.losses import Loss
+from striate.train.pace import Pace
 from striate.train.plan import Schedule, TrainPlan
 from striate.train.step import gradient_within_memory, step_seed
 from striate.train.strategy import Strategy
@@ -68,8 +69,10 @@ class Trainer:
         progress: Told how far the training is.
         on_epoch: Called with each row of the history as it is made.
         stop: Asked after each step whether to save and stop.
-        seconds_left: Gives the seconds after which no further step begins; without it, time is
-            no limit.
+        pace: The time that there is and what the training must reach; without it, it has the
+            epochs of its plan.
+        keep_start: Whether the weights that it begins with are validated too, and kept where no
+            epoch is better.
     """
 
     def __init__(
@@ -86,7 +89,8 @@ class Trainer:
         progress: Progress | None = None,
         on_epoch: Callable[[EpochRow], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        seconds_left: Callable[[], float] | None = None,
+        pace: Pace | None = None,
+        keep_start: bool = False,
     ) -> None:
         self._strategy = strategy = strategy or Strategy()
         self._device = groups[0].parameters[0].device
@@ -102,7 +106,7 @@ class Trainer:
         self._validate, self._loss = validate, loss.to(self._device)
         self._checkpoints, self._on_epoch, self._stop = checkpoints, on_epoch, stop
         self._progress = progress if progress and strategy.is_writer else Progress(quiet=True)
-        self._seconds_left = seconds_left
+        self._pace, self._keep_start = pace, keep_start
         self._parameters = [p for group in groups for p in group.parameters]
         self._optimizer = torch.optim.AdamW(
             [{"params": g.parameters, "weight_decay": g.weight_decay} for g in groups],
@@ -132,6 +136,8 @@ class Trainer:
         """
         with self._own_random_numbers():
             self._resume()
+            if self._keep_start and not self._best:
+                self._keep_if_best(self._validation_metrics(), epoch=0)
             self._good = self._capture()
             stopped: StopReason | None = None
             num_steps = self._position.schedule.total_steps - self._steps_done
@@ -142,7 +148,7 @@ class Trainer:
                     except _Divergence as divergence:
                         self._go_back(divergence)
             if stopped == "deadline" and not self._best:
-                self._keep_if_best(self._validation_metrics())
+                self._keep_if_best(self._validation_metrics(), epoch=self._position.epoch + 1)
             if stopped != "signal":
                 restore(self._network, self._best)
         self._network.eval()
@@ -248,7 +254,7 @@ class Trainer:
         if self._stop is not None and agree(self._stop()):
             self._progress.say(f"stopped {at}")
             return "signal"
-        if self._seconds_left is not None and agree(self._seconds_left() <= 0):
+        if self._pace is not None and agree(self._pace.seconds_left() <= 0):
             total = self._position.schedule.total_steps
             self._progress.say(f"time is up {at} of {total}; the best epoch so far is kept")
             return "deadline"
@@ -260,7 +266,7 @@ class Trainer:
         self._check_loss()
         began = perf_counter()
         metrics = self._validation_metrics()
-        self._keep_if_best(metrics)
+        self._keep_if_best(metrics, epoch=position.epoch + 1)
         seconds_per_epoch = position.seconds + perf_counter() - began
         samples = self._strategy.reduce(position.samples)
         row = EpochRow(
@@ -273,27 +279,32 @@ class Trainer:
         )
         self._history.append(row)
         position.next_epoch()
-        self._keep_to_time(seconds_per_epoch)
+        self._follow_pace(seconds_per_epoch)
         self._save()
         if self._on_epoch is not None:
             self._on_epoch(row)
 
-    def _keep_to_time(self, seconds_per_epoch: float) -> None:
-        """Plan fewer epochs where the machine turns out slower, so that the rate still reaches zero.
+    def _follow_pace(self, seconds_per_epoch: float) -> None:
+        """Plan fewer or more epochs than before, so that the rate still reaches zero at the end.
 
         A run that is merely cut off keeps weights that were still moving fast.
         """
-        if self._seconds_left is None:
+        if self._pace is None:
             return
-        schedule, steps_per_epoch = self._position.schedule, self._batches.steps_per_epoch
-        left = (schedule.total_steps - self._steps_done) // steps_per_epoch
-        affordable = max(0, int(self._seconds_left() / seconds_per_epoch))
+        position, steps_per_epoch = self._position, self._batches.steps_per_epoch
+        planned = position.schedule.total_steps // steps_per_epoch
+        values = [row.metrics[self._plan.metric] for row in self._history]
+        course = self._pace.course(values, planned, seconds_per_epoch, ending=position.ending)
         # The writer decides for all processes.
-        affordable = self._strategy.reduce(affordable if self._strategy.is_writer else 0)
-        if affordable < left:
-            total_steps = self._steps_done + affordable * steps_per_epoch
-            self._position.schedule = schedule.shortened(self._steps_done, total_steps=total_steps)
-            self._progress.say(f"the time allows {affordable} more epochs, not {left}")
+        is_writer = self._strategy.is_writer
+        epochs = round(self._strategy.reduce(course.epochs if is_writer else 0))
+        position.ending = self._strategy.agree(course.ending and is_writer)
+        if epochs == planned:
+            return
+        schedule = position.schedule
+        change = schedule.shortened if epochs < planned else schedule.lengthened
+        position.schedule = change(self._steps_done, total_steps=epochs * steps_per_epoch)
+        self._progress.say(course.why)
 
     @property
     def _done(self) -> bool:
@@ -317,13 +328,13 @@ class Trainer:
             raise UnknownNameError("metric", self._plan.metric, metrics)
         return metrics
 
-    def _keep_if_best(self, metrics: Mapping[str, float]) -> None:
+    def _keep_if_best(self, metrics: Mapping[str, float], *, epoch: int) -> None:
         """Keep the validated weights where they are the best so far."""
         position = self._position
         value, best = metrics[self._plan.metric], position.best_value
         if not self._best or (not math.isnan(value) and (best is None or value < best)):
             position.best_value = None if math.isnan(value) else value
-            position.best_epoch = position.epoch + 1
+            position.best_epoch = epoch
             self._best = snapshot(self._validated.state_dict())
 
     def _capture(self) -> State:

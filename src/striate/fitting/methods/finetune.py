@@ -100,7 +100,8 @@ class Finetune(Method):
             inputs = inputs.with_symmetry(context.options.symmetry)
             end = time.monotonic() + context.seconds_to_train()
             rate = context.defaults.fine_tuning_rate
-            history = run_training(context, whole_network(context, network, inputs, rate), end)
+            training = whole_network(context, network, inputs, rate, keep_start=True)
+            run_training(context, training, end)
         else:
             inputs = inputs.with_symmetry(choose_symmetry(context, baseline, inputs))
             views = choose_views(context, network, inputs)
@@ -110,7 +111,7 @@ class Finetune(Method):
             training = context.steps.timed(
                 "train", lambda: late_blocks(context, network, inputs, seconds)
             )
-            history = run_training(context, training, end)
+            run_training(context, training, end)
             inputs = inputs.with_views(views)
         return trained(
             context,
@@ -119,7 +120,6 @@ class Finetune(Method):
             name="fine-tuning",
             model=baseline.model,
             weights=baseline.weights,
-            history=history,
         )
 
 
@@ -181,6 +181,7 @@ def late_blocks(
         groups=relative_groups(folded, folded.get_submodule("head"), head_rate=HEAD_RATE),
         learning_rate=RELATIVE_RATE,
         max_epochs=context.defaults.max_epochs,
+        keep_start=True,
         finish=lambda: unfold_batch_norm(folded, tail, example),
     )
 

@@ -57,7 +57,7 @@ class Scratch(Method):
         for choice in inputs.choices():
             context.tell(choice)
         training = whole_network(context, network, inputs, context.defaults.learning_rate)
-        history = run_training(context, training, end)
+        run_training(context, training, end)
         predictor = Predictor(network=network.eval(), inputs=inputs, device=context.device)
         return trained(
             context,
@@ -66,7 +66,6 @@ class Scratch(Method):
             name="training from scratch",
             model=name,
             weights="random",
-            history=history,
         )
 
 
