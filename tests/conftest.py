@@ -79,6 +79,15 @@ def kernel_run(photos, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def auto_run(photos, tmp_path_factory):
+    """A finished run by method auto, with one epoch of fine-tuning."""
+    import striate
+
+    out = tmp_path_factory.mktemp("runs") / "auto"
+    return striate.fit(photos, out=out, image_size=64, epochs=1, device="cpu")
+
+
+@pytest.fixture(scope="session")
 def tuned_run(photos, tmp_path_factory):
     """A finished run by method finetune, of two epochs."""
     import striate

@@ -61,16 +61,33 @@ def test_fault_59_killed_twice(begin, finish, interrupt, tuned_run, tmp_path):
 def test_fault_60_a_signal_saves_and_says_how_to_go_on(
     begin, finish, interrupt, launcher, tuned_run, tmp_path
 ):
-    stages = [(signal.SIGINT, 130, "image size"), (signal.SIGTERM, 143, "training 2 epochs")]
-    for number, code, line in stages:
+    # Ctrl-C before there is any model leaves nothing to finish with.
+    stages = [
+        (signal.SIGINT, 130, "image size", "finishing with the best model so far"),
+        (signal.SIGTERM, 143, "training 2 epochs", "saving, then stopping"),
+    ]
+    for number, code, line, action in stages:
         begin(tmp_path / "run", (*FINETUNE, "--resume"))
         assert interrupt(number, line) == code
         said = launcher.text().splitlines()
-        assert f"{number.name}: saving, then stopping; once more to leave at once" in said
+        assert f"{number.name}: {action}; once more to leave at once" in said
         assert said[-1] == "striate: stopped, and saved; go on from here with --resume"
         assert "Traceback" not in launcher.text()
         assert not (tmp_path / "run" / "run.json").exists()
     assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256
+
+
+def test_ctrl_c_finishes_with_the_best_so_far_and_resume_goes_on(
+    begin, finish, interrupt, launcher, auto_run, tmp_path
+):
+    options = ("--image-size", 64, "--epochs", 1)
+    begin(tmp_path / "run", options)
+    assert interrupt(signal.SIGINT, "training 1 epoch") == 130
+    said = launcher.text().splitlines()
+    assert "the search was ended early; --resume goes on" in said
+    record = RunFolder.open(tmp_path / "run").record()
+    assert (record.search, (tmp_path / "run" / "report.html").exists()) == ("ended early", True)
+    assert finish(tmp_path / "run", options) == auto_run.record.model.sha256
 
 
 def test_fault_60_a_second_signal_leaves_at_once(begin, launcher, tmp_path):

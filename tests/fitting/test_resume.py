@@ -63,6 +63,54 @@ def test_a_kernel_machine_is_the_same_after_stops(photos, kernel_run, tmp_path):
     assert run.record.model.sha256 == kernel_run.record.model.sha256
 
 
+AUTO = {"image_size": 64, "epochs": 1, "device": "cpu"}
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+def test_a_fit_killed_after_its_first_baseline_predicts_and_resumes(photos, auto_run, tmp_path):
+    def kill(line):
+        if line.startswith("kernel machine after"):
+            raise Killed
+
+    out = tmp_path / "run"
+    with pytest.raises(Killed):
+        striate.fit(photos, out=out, **AUTO, progress=kill)
+    run = striate.load(out)
+    assert run.record.search == "running"
+    assert run.predict(photos / "disc" / "00.jpg")[0].label in run.classes
+    assert run.explain(photos / "disc" / "00.jpg")[0].target in run.classes
+    assert "the fit has not ended" in repr(run)
+    with pytest.raises(RunError, match="has not ended"):
+        run.summary()
+    resumed = striate.fit(photos, out=out, **AUTO, resume=True)
+    assert resumed.record.model.sha256 == auto_run.record.model.sha256
+    assert resumed.record.search == "complete"
+
+
+@pytest.mark.parametrize("at", ["kernel machine after", "training 1 epoch"])
+def test_a_search_that_is_ended_finishes_with_the_best_so_far_and_goes_on(
+    at, photos, auto_run, tmp_path
+):
+    told = []
+    out = tmp_path / "run"
+
+    def stop():
+        return "finish" if any(line.startswith(at) for line in told) else False
+
+    run = striate.fit(photos, out=out, **AUTO, progress=told.append, stop=stop)
+    assert run.record.search == "ended early"
+    assert run.record.method in ("probe", "kernel", "finetune")
+    assert 0 <= run.metrics["accuracy"] <= 1
+    assert "the search was ended early" in run.summary()
+    resumed = striate.fit(photos, out=out, **AUTO, resume=True)
+    assert resumed.record.model.sha256 == auto_run.record.model.sha256
+    kept = {path.name for path in (out / "checkpoints").iterdir()}
+    assert kept == {"steps.json"}
+
+
 def test_a_stopped_run_is_not_a_finished_one(stopped):
     with pytest.raises(RunError, match=r"run\.json is missing; it was interrupted: .*resume=True"):
         striate.load(stopped)

@@ -12,18 +12,26 @@ import pytest
 from striate.train.interrupt import Interrupt
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_signal_asks(number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "asks", "action"),
+    [
+        (signal.SIGINT, 130, "finish", "finishing with the best model so far"),
+        (signal.SIGTERM, 143, True, "saving, then stopping"),
+    ],
+)
+def test_the_first_signal_asks(
+    number: signal.Signals, code: int, asks: object, action: str
+) -> None:
     before = signal.getsignal(number)
     said: list[str] = []
     with Interrupt(said.append) as interrupt:
         assert not interrupt()
         assert interrupt.exit_code == 0
         os.kill(os.getpid(), number)
-        assert interrupt()
+        assert interrupt() == asks
         assert interrupt.exit_code == code
     assert signal.getsignal(number) is before
-    assert said == [f"{number.name}: saving, then stopping; once more to leave at once"]
+    assert said == [f"{number.name}: {action}; once more to leave at once"]
 
 
 SCRIPT = """

@@ -75,7 +75,7 @@ def fit(data: str, **options: Any) -> int:
             error.exit_code = interrupt.exit_code
             raise
     print(run.summary())
-    return 0
+    return interrupt.exit_code
 
 
 def check(

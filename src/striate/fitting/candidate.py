@@ -58,7 +58,9 @@ class Proposal:
             that would take too long.
         chosen_by_validation: Whether the validation items chose the model's epoch, so that their
             judgement flatters it.
-        finish: Makes the result.
+        candidate: Makes the model as it was judged.
+        refit: Makes the result where it differs from that: a model on frozen features is fitted
+            again, to the validation items too. None where it does not.
     """
 
     method: str
@@ -68,7 +70,12 @@ class Proposal:
     loss: float
     cross_outputs: Callable[[], HeldOut] | None = None
     chosen_by_validation: bool = False
-    finish: Callable[[], Candidate]
+    candidate: Callable[[], Candidate]
+    refit: Callable[[], Candidate] | None = None
+
+    def finish(self) -> Candidate:
+        """The result."""
+        return (self.refit or self.candidate)()
 
 
 def predicted(
@@ -138,7 +145,42 @@ def trained(
         calibration=calibration,
         loss=loss,
         chosen_by_validation=True,
-        finish=lambda: candidate,
+        candidate=lambda: candidate,
+    )
+
+
+def on_features(
+    context: FitContext,
+    *,
+    method: str,
+    model: str,
+    network: Network,
+    weights: str,
+    outputs: Tensor | None,
+    calibration: Calibration,
+    details: Mapping[str, str] | None = None,
+) -> Candidate:
+    """A model on frozen features.
+
+    Args:
+        context: The fit.
+        method: Name of the method.
+        model: Name of the network.
+        network: Ends in what was fitted to the features.
+        weights: What the network started from.
+        outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
+        calibration: Makes answers of its outputs.
+        details: Further facts for the report.
+    """
+    inputs = context.inputs.for_network(network)
+    return Candidate(
+        method=method,
+        model=model,
+        predictor=Predictor(network=network.eval(), inputs=inputs, device=context.device),
+        calibration=calibration,
+        outputs=outputs,
+        weights=weights,
+        details=details or {},
     )
 
 
@@ -168,14 +210,13 @@ def refitted(
     """
     why = "a model on frozen features needs them for nothing else"
     context.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))
-    calibration, _ = context.objective.calibrate(*held_out)
-    inputs = context.inputs.for_network(network)
-    return Candidate(
+    return on_features(
+        context,
         method=method,
         model=model,
-        predictor=Predictor(network=network.eval(), inputs=inputs, device=context.device),
-        calibration=calibration,
-        outputs=None,
+        network=network,
         weights=weights,
+        outputs=None,
+        calibration=context.objective.calibrate(*held_out)[0],
         details=details,
     )

@@ -22,6 +22,7 @@ from striate.report.schema import Choice
 from striate.run.folder import RunFolder
 from striate.tasks.objective import Objective
 from striate.tasks.task import Task
+from striate.train.history import StopWish
 
 REPORT_SECONDS: Final = 12.0
 """Seconds kept back for the report and its pictures."""
@@ -47,7 +48,8 @@ class FitContext:
         steps: Results of steps, kept for a resumed fit.
         device: Where to compute.
         progress: Told of the work.
-        stop: Says whether to save and stop.
+        stop: Says whether to save and stop, or to "finish" with the best model so far.
+        finishing: Whether the search was ended early and the best model so far is finished.
         began: Moment of the start (`time.monotonic`), less the time of earlier attempts.
         choices: Decisions made for the user, for the report.
         candidates: What was tried, for the report.
@@ -69,8 +71,9 @@ class FitContext:
     steps: Steps
     device: torch.device
     progress: Progress
-    stop: Callable[[], bool]
+    stop: Callable[[], StopWish]
     began: float
+    finishing: bool = False
     choices: list[Choice] = field(default_factory=list)
     candidates: list[CandidateRow] = field(default_factory=list)
     first_baseline: float | None = None
@@ -105,11 +108,18 @@ class FitContext:
         self.choices.append(choice)
         self.progress.say(f"{choice.topic}: {choice.choice} ({choice.why})")
 
+    def end_search(self) -> None:
+        """From now on finish the best model so far; steps of a resumed fit stay as they are."""
+        self.finishing = True
+        self.steps.keep = False
+        self.progress.say("the search was ended; the best model so far is the result")
+
     def check_stop(self) -> None:
-        """Leave where the user asked to stop.
+        """Leave where the user asked to stop, or the search where it was to be ended.
 
         Raises:
             StoppedError: The user did.
         """
-        if self.stop():
+        asked = self.stop()
+        if asked and not (self.finishing and asked == "finish"):
             raise StoppedError

@@ -11,14 +11,14 @@ from typing import Any
 from striate.data.layouts.layout import open_source
 from striate.data.source import Source
 from striate.device import choose_device, keep_freed_memory
-from striate.errors import RunError
+from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Proposal
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_framing
-from striate.fitting.method import load_methods
+from striate.fitting.method import Method, load_methods
 from striate.fitting.options import options_of, with_options
-from striate.fitting.outcome import evaluated, write_outcome
+from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
 from striate.fitting.prepare import methods_to_try, read_data
 from striate.fitting.select import select
 from striate.fitting.steps import Steps
@@ -29,6 +29,7 @@ from striate.report.schema import Choice
 from striate.run.folder import RunFolder, last_folder, next_folder, run_name
 from striate.run.run import Run
 from striate.tasks.task import task_of
+from striate.train.history import StopWish
 from striate.typing import PathLike
 
 
@@ -37,7 +38,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     data: PathLike | Source,
     *,
     progress: Progress | Callable[[str], object] | bool | None = None,
-    stop: Callable[[], bool] | None = None,
+    stop: Callable[[], StopWish] | None = None,
     **options: Any,
 ) -> Run:
     """Train a model on labelled items, evaluate it once on held-out ones, and explain it.
@@ -48,7 +49,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
         progress: Where the work is told: a `Progress`, a function of one line of text such as
             `print`, True, or False for silence. By default a notebook shows it and a script is
             silent.
-        stop: Asked now and then whether to save and stop.
+        stop: Asked now and then: True saves and stops, "finish" makes the best model so far the
+            result. Either can be gone on with by `resume`.
         {options}
 
     Returns:
@@ -59,7 +61,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
         ArgumentError: An option has a value that is not allowed, or would be ignored.
         RunError: The folder holds another run, or is in use.
         MachineError: Weights, device or disk are not there.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` said so, and the work is saved.
     """
     began = clock.monotonic()
     chosen = options_of(options)
@@ -122,9 +124,34 @@ def _fit(context: FitContext) -> None:
             if against:
                 context.tell(Choice(topic="method", choice=best.name, why=against))
                 continue
-        best = select(context, best, method.propose(context, baseline))
-        context.to_beat = best.loss
+        best = better(context, best, method, baseline)
+        if context.finishing:
+            break
     assert best is not None, "a kind names at least one method"
     candidate = best.finish()
     evaluation = evaluated(context, candidate, baseline if methods[0].needs_baseline else None)
     write_outcome(context, candidate, evaluation)
+
+
+def better(
+    context: FitContext, best: Proposal | None, method: Method, baseline: Baseline
+) -> Proposal:
+    """The better of the best model so far and what a method proposes.
+
+    Raises:
+        StoppedError: The user asked to leave, or to finish before there is a model.
+    """
+    try:
+        found = select(context, best, method.propose(context, baseline))
+    except StoppedError:
+        if best is None or context.stop() != "finish":
+            raise
+        context.end_search()
+        return best
+    if found is not best and not context.finishing:
+        context.to_beat = found.loss
+        # Once: a resumed fit must not put an early model in the place of a later one.
+        context.steps.step(
+            f"{method.name} kept", lambda: write_best_so_far(context, found.candidate())
+        )
+    return found

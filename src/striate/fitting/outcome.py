@@ -21,7 +21,17 @@ from striate.fitting.method import load_methods
 from striate.report.facts import RunFacts
 from striate.report.schema import Seconds
 from striate.run.explain import mistake_pictures
-from striate.run.folder import CHECKPOINTS, MODEL, ModelRecord, RunRecord, run_name
+from striate.run.folder import (
+    MODEL,
+    REPORT_HTML,
+    REPORT_JSON,
+    RUN,
+    ModelRecord,
+    RunFolder,
+    RunRecord,
+    Search,
+    run_name,
+)
 from striate.run.results import versions, write_history, write_predictions, write_report
 from striate.tasks.objective import Evaluation
 
@@ -42,11 +52,7 @@ def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | No
 def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluation) -> None:
     """Write weights, predictions, history, report and, last, the record of the run."""
     folder, dataset = context.folder, context.dataset
-    state = {
-        name: tensor.cpu().contiguous()
-        for name, tensor in candidate.predictor.network.state_dict().items()
-    }
-    write_atomic(folder.path / MODEL, save(state))
+    weights_sha256 = _write_weights(folder, candidate)
     parts = [(dataset.indices("test"), evaluation.outputs)]
     if candidate.outputs is not None:
         parts.insert(0, (dataset.indices("val"), candidate.outputs))
@@ -63,11 +69,28 @@ def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluat
     report = report.model_copy(update={"choices": (*report.choices, *choices)})
     write_report(folder, context.task, report, pictures)
     # Last: where it is there, the run is whole.
-    folder.write_record(_record(context, candidate, sha256_file(folder.path / MODEL)))
-    # Large, and of no use any more.
-    for pattern in ("maps-*.bin", "*features.safetensors", "*kernel.safetensors"):
-        for path in (folder.path / CHECKPOINTS).glob(pattern):
-            path.unlink()
+    search: Search = "ended early" if context.finishing else "complete"
+    folder.write_record(_record(context, candidate, weights_sha256, search))
+    if not context.finishing:
+        context.steps.clear()
+
+
+def write_best_so_far(context: FitContext, candidate: Candidate) -> None:
+    """Make the folder a run that can be used while the fit looks for something better."""
+    weights_sha256 = _write_weights(context.folder, candidate)
+    context.folder.write_record(_record(context, candidate, weights_sha256, "running"))
+
+
+def _write_weights(folder: RunFolder, candidate: Candidate) -> str:
+    """Write the weights; their SHA-256. What tells of other weights is taken away before."""
+    for name in (RUN, REPORT_JSON, REPORT_HTML):
+        (folder.path / name).unlink(missing_ok=True)
+    state = {
+        name: tensor.cpu().contiguous()
+        for name, tensor in candidate.predictor.network.state_dict().items()
+    }
+    write_atomic(folder.path / MODEL, save(state))
+    return sha256_file(folder.path / MODEL)
 
 
 def _facts(context: FitContext, candidate: Candidate) -> RunFacts:
@@ -119,7 +142,9 @@ def _throughput(context: FitContext) -> dict[str, float]:
     return {**rates, "predict": context.predicted_per_second}
 
 
-def _record(context: FitContext, candidate: Candidate, weights_sha256: str) -> RunRecord:
+def _record(
+    context: FitContext, candidate: Candidate, weights_sha256: str, search: Search
+) -> RunRecord:
     network = candidate.predictor.network
     return RunRecord(
         striate=version("striate"),
@@ -139,4 +164,5 @@ def _record(context: FitContext, candidate: Candidate, weights_sha256: str) -> R
         versions=versions(),
         command=sys.argv,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        search=search,
     )

@@ -28,12 +28,16 @@ class Steps:
         options: The options that decide the result.
         resume: Whether to go on from what is there.
 
+    Attributes:
+        keep: Whether the results of further steps are kept.
+
     Raises:
         RunError: The folder holds a run already, or one with other options.
     """
 
     def __init__(self, folder: RunFolder, options: Mapping[str, Any], *, resume: bool) -> None:
         self.folder = folder
+        self.keep = True
         self._path = folder.path / _FILE
         self._path.parent.mkdir(exist_ok=True)
         self._entries: dict[str, Any] = {"options": dict(options), "seconds": {}, "steps": {}}
@@ -56,11 +60,14 @@ class Steps:
             make: Computes the result, which must fit in JSON.
         """
         steps = self._entries["steps"]
-        if name not in steps:
-            # The detour through JSON makes the first run see what a resumed one will see.
-            steps[name] = json.loads(json.dumps(make(), allow_nan=False))
+        if name in steps:
+            kept: T = steps[name]
+            return kept
+        # The detour through JSON makes the first run see what a resumed one will see.
+        result: T = json.loads(json.dumps(make(), allow_nan=False))
+        if self.keep:
+            steps[name] = result
             self._write()
-        result: T = steps[name]
         return result
 
     def tensors(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -90,6 +97,12 @@ class Steps:
     def seconds(self, phase: str) -> float:
         """Seconds that the phase has taken so far, over all attempts that were not killed."""
         return float(self._entries["seconds"].get(phase, 0.0))
+
+    def clear(self) -> None:
+        """Delete everything large: of a finished fit nothing is gone on with."""
+        for path in self._path.parent.iterdir():
+            if path != self._path and path.is_file():
+                path.unlink()
 
     def _compare(self, options: Mapping[str, Any]) -> None:
         before = self._entries["options"]

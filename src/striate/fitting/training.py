@@ -198,6 +198,8 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
     result = context.steps.timed("train", lambda: trainer(plan).fit())
     if result.stopped == "signal":
         raise StoppedError
+    if result.stopped == "finish":
+        context.end_search()
     training.finish()
     context.history = history_rows(result.history)
     _tell_best(context, result)

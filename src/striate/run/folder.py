@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,6 +35,9 @@ CHECKPOINTS: Final = "checkpoints"
 
 FORMAT: Final = 2
 
+Search: TypeAlias = Literal["complete", "running", "ended early"]
+"""Whether a fit has come to its end, still looks for a better model, or was asked to finish early."""
+
 
 class ModelRecord(BaseModel):
     """Which network the weights belong to.
@@ -55,7 +58,9 @@ class ModelRecord(BaseModel):
 class RunRecord(BaseModel):
     """`run.json`: what is needed to use the model, and to know how it came to be.
 
-    `preprocessing` says how an item becomes the network's input, `calibration` how the task makes answers of the network's outputs.
+    `preprocessing` says how an item becomes the network's input, `calibration` how the task makes
+    answers of the network's outputs, and `search` whether the fit has ended, is still looking for
+    something better, or was asked to finish early and can be gone on with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +81,7 @@ class RunRecord(BaseModel):
     versions: dict[str, str]
     command: list[str]
     created: str
+    search: Search = "complete"
 
 
 class RunFolder:
@@ -201,8 +207,9 @@ class RunFolder:
             raise RunError(f"cannot read {str(path)!r}", why=str(error)) from None
 
     def finished(self) -> bool:
-        """Whether a run has ended in this folder."""
-        return (self.path / RUN).is_file() and (self.path / REPORT_JSON).is_file()
+        """Whether a run has come to its end in this folder."""
+        there = (self.path / RUN).is_file() and (self.path / REPORT_JSON).is_file()
+        return there and self.record().search == "complete"
 
 
 def next_folder(parent: Path, name: str) -> Path:

@@ -51,11 +51,15 @@ class Run:
         self.device = choose_device(device)
 
     def __repr__(self) -> str:
+        if not self.has_report:
+            return f"Run({str(self.folder.path)!r}: {self.record.method}, the fit has not ended)"
         figures = ", ".join(self.task.summary(self.report))
         return f"Run({str(self.folder.path)!r}: {self.record.method}, {figures})"
 
     def _repr_html_(self) -> str:
         """The result as a notebook shows it."""
+        if not self.has_report:
+            return escape(repr(self))
         rows = "".join(f"<li>{escape(line)}</li>" for line in self.summary().splitlines())
         return f"<b>{escape(str(self.folder.path))}</b><ul>{rows}</ul>"
 
@@ -63,6 +67,11 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their numbers; empty where numbers are predicted."""
         return self.record.classes
+
+    @property
+    def has_report(self) -> bool:
+        """Whether the fit has ended; before, the model is the best so far and not evaluated."""
+        return self.record.search != "running"
 
     @cached_property
     def kind(self) -> Kind:
@@ -76,7 +85,17 @@ class Run:
 
     @cached_property
     def report(self) -> RunReport:
-        """The evaluation, as in `report.json`."""
+        """The evaluation, as in `report.json`.
+
+        Raises:
+            RunError: There is none yet, for the fit has not ended.
+        """
+        if not self.has_report:
+            raise RunError(
+                f"the fit in {str(self.folder.path)!r} has not ended",
+                why="its model can be used, but its test items were not looked at yet",
+                fix="go on with the same fit and `resume=True`",
+            )
         return self.task.read_report(self.folder.read_json(REPORT_JSON))
 
     @property
@@ -267,11 +286,15 @@ class Run:
     def summary(self) -> str:
         """The result in a few lines."""
         report = self.report
+        ended = ["the search was ended early; --resume goes on"] * (
+            self.record.search == "ended early"
+        )
         return "\n".join(
             [
                 f"test items: {report.split_sizes['test']}",
                 *self.task.summary(report),
                 f"method: {report.method}, {report.seconds.total:.0f} s",
+                *ended,
                 f"report: {self.folder.path / REPORT_HTML}",
             ]
         )

@@ -9,7 +9,10 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from striate.train.plan import Schedule
 
-StopReason: TypeAlias = Literal["signal", "deadline"]
+StopWish: TypeAlias = bool | Literal["finish"]
+"""What a user asks of work in progress: nothing, to save and stop, or to finish with what there is."""
+
+StopReason: TypeAlias = Literal["signal", "deadline", "finish"]
 
 EXPLOSION: Final = 20.0
 """A running mean of the loss above this many times the first one (or 1) is a divergence."""
@@ -61,8 +64,9 @@ class TrainResult:
         best_value: Its metric; NaN where nothing was validated.
         steps: Steps done in all.
         rollbacks: Number of times that training went back.
-        stopped: Why training ended before the plan's end; None at its end. After "signal" the
-            network holds its present weights, as the run is to be resumed.
+        stopped: Why training ended before the plan's end, None at its end: "signal" for a wish to
+            save and stop, after which the network holds its present weights, as the run is to be
+            resumed; "finish" for a wish to finish with the best epoch so far; "deadline".
     """
 
     history: tuple[EpochRow, ...]

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks the work to save and stop, a second leaves at once."""
+"""SIGINT and SIGTERM: the first ends the work in good order, a second leaves at once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
+from striate.train.history import StopWish
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
     """Listens for signals inside a `with` block, in the main thread.
 
-    Called, it returns whether one came; `exit_code` is then 128 plus its number (130 or 143).
+    Called, it returns what the first one asks for: SIGINT (Ctrl-C) to finish with what there is,
+    "finish"; SIGTERM to save and stop, True. `exit_code` is then 128 plus its number (130 or
+    143).
 
     Args:
         announce: Told what happens, in one line, at the first signal.
@@ -25,9 +29,9 @@ class Interrupt:
         self._announce = announce
         self._before: dict[signal.Signals, Any] = {}
 
-    def __call__(self) -> bool:
-        """Whether a signal came."""
-        return self.received is not None
+    def __call__(self) -> StopWish:
+        """What the signal asks for; False where none came."""
+        return "finish" if self.received == signal.SIGINT else self.received is not None
 
     @property
     def exit_code(self) -> int:
@@ -48,6 +52,7 @@ class Interrupt:
             os.kill(os.getpid(), number)
         self.received = signal.Signals(number)
         if self._announce is not None:
-            self._announce(
-                f"{self.received.name}: saving, then stopping; once more to leave at once"
-            )
+            action = "saving, then stopping"
+            if self() == "finish":
+                action = "finishing with the best model so far"
+            self._announce(f"{self.received.name}: {action}; once more to leave at once")

@@ -29,7 +29,7 @@ from striate.train.checkpoint import (
     snapshot,
 )
 from striate.train.ema import weight_average
-from striate.train.history import EpochRow, Position, StopReason, TrainResult
+from striate.train.history import EpochRow, Position, StopReason, StopWish, TrainResult
 from striate.train.losses import Loss
 from striate.train.pace import Pace
 from striate.train.plan import Schedule, TrainPlan
@@ -68,7 +68,7 @@ class Trainer:
         checkpoints: Where the state is kept; without it, a kill loses the run.
         progress: Told how far the training is.
         on_epoch: Called with each row of the history as it is made.
-        stop: Asked after each step whether to save and stop.
+        stop: Asked after each step whether to save and stop, or to "finish" with what there is.
         pace: The time that there is and what the training must reach; without it, it has the
             epochs of its plan.
         keep_start: Whether the weights that it begins with are validated too, and kept where no
@@ -88,7 +88,7 @@ class Trainer:
         checkpoints: CheckpointStore | None = None,
         progress: Progress | None = None,
         on_epoch: Callable[[EpochRow], None] | None = None,
-        stop: Callable[[], bool] | None = None,
+        stop: Callable[[], StopWish] | None = None,
         pace: Pace | None = None,
         keep_start: bool = False,
     ) -> None:
@@ -147,7 +147,7 @@ class Trainer:
                         stopped = self._train_epoch(tracker)
                     except _Divergence as divergence:
                         self._go_back(divergence)
-            if stopped == "deadline" and not self._best:
+            if stopped in ("deadline", "finish") and not self._best:
                 self._keep_if_best(self._validation_metrics(), epoch=self._position.epoch + 1)
             if stopped != "signal":
                 restore(self._network, self._best)
@@ -251,9 +251,13 @@ class Trainer:
 
     def _stop_reason(self) -> StopReason | None:
         agree, at = self._strategy.agree, f"after step {self._steps_done}"
-        if self._stop is not None and agree(self._stop()):
+        asked = self._stop() if self._stop is not None else False
+        if agree(bool(asked) and asked != "finish"):
             self._progress.say(f"stopped {at}")
             return "signal"
+        if agree(asked == "finish"):
+            self._progress.say(f"ended {at}; the best epoch so far is kept")
+            return "finish"
         if self._pace is not None and agree(self._pace.seconds_left() <= 0):
             total = self._position.schedule.total_steps
             self._progress.say(f"time is up {at} of {total}; the best epoch so far is kept")

@@ -27,6 +27,7 @@ from striate.fitting.training import MIN_SECONDS, Training, run_training, whole_
 from striate.kinds.inputs import Inputs
 from striate.models import Network
 from striate.nn.fuse import fold_batch_norm, unfold_batch_norm
+from striate.progress import duration
 from striate.run.folder import CHECKPOINTS
 from striate.run.predictor import Predictor
 from striate.transfer.frozen import FrozenPrefix, MapStore, Tail, relative_groups
@@ -83,13 +84,15 @@ class Finetune(Method):
         if context.options.epochs is not None:
             return ""
         num_train = len(context.dataset.indices("train"))
-        seconds = (
-            context.seconds_left() - EVALUATION_SHARE * context.options.seconds - REPORT_SECONDS
-        )
         epoch = _STEP_COST * _seconds_per_item(context) * num_train
-        if seconds >= MIN_SECONDS and (1 - _MAPS_SHARE) * seconds >= MIN_EPOCHS * epoch:
+        training = max(MIN_SECONDS, MIN_EPOCHS * epoch / (1 - _MAPS_SHARE))
+        needed = (context.seconds() + REPORT_SECONDS + training) / (1 - EVALUATION_SHARE)
+        if context.options.seconds >= needed:
             return ""
-        return f"of fine-tuning the time allows fewer than {MIN_EPOCHS} epochs"
+        return (
+            f"of fine-tuning the time allows fewer than {MIN_EPOCHS} epochs; it would be tried "
+            f"with a time of {duration(needed)}"
+        )
 
     def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
         """The network of the best epoch."""

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from striate.errors import OptionError
 from striate.fitting.baseline import Baseline, tell_validation
-from striate.fitting.candidate import Candidate, HeldOut, Proposal, refitted
+from striate.fitting.candidate import Candidate, HeldOut, Proposal, on_features, refitted
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
+from striate.models import Network
 from striate.models.kernel_machine import NAME as KERNEL_MACHINE
 from striate.models.kernel_machine import KernelHead, kernel_machine_of
 from striate.tasks.objective import Objective
@@ -94,21 +95,14 @@ class Kernel(Method):
         outputs = fitted.outputs(features[val])
         tell_validation(context, "kernel machine", "frozen features of every scale", outputs)
 
-        def finish() -> Candidate:
+        def refit() -> Candidate:
             learnt = np.flatnonzero(context.dataset.splits != "test")
             final = fitted_kernel(context, features, learnt, "final-kernel", like=fitted)
-            machine = kernel_machine_of(
-                baseline.network,
-                baseline.model,
-                num_landmarks=len(final.head.landmarks),
-                num_classes=final.head.linear.out_features,
-            )
-            machine.head.load_state_dict(final.head.state_dict())
             return refitted(
                 context,
                 method=self.name,
                 model=KERNEL_MACHINE,
-                network=machine,
+                network=machine_of(baseline, final),
                 weights=baseline.weights,
                 held_out=kernel_cross_outputs(context, features, learnt, fitted),
                 details={"backbone": baseline.model},
@@ -121,9 +115,36 @@ class Kernel(Method):
             outputs=outputs,
             calibration=calibration,
             loss=loss,
-            finish=finish,
+            candidate=lambda: on_features(
+                context,
+                method=self.name,
+                model=KERNEL_MACHINE,
+                network=machine_of(baseline, fitted),
+                weights=baseline.weights,
+                outputs=outputs,
+                calibration=calibration,
+                details={"backbone": baseline.model},
+            ),
+            refit=refit,
             cross_outputs=lambda: kernel_cross_outputs(context, features, train, fitted),
         )
+
+
+def machine_of(baseline: Baseline, fitted: FittedKernel) -> Network:
+    """The network that ends in a kernel machine.
+
+    Args:
+        baseline: The frozen features.
+        fitted: Fitted to them.
+    """
+    machine = kernel_machine_of(
+        baseline.network,
+        baseline.model,
+        num_landmarks=len(fitted.head.landmarks),
+        num_classes=fitted.head.linear.out_features,
+    )
+    machine.head.load_state_dict(fitted.head.state_dict())
+    return machine
 
 
 def fitted_kernel(
