@@ -226,7 +226,7 @@ def test_too_little_time_for_fine_tuning_leaves_it_out(photos, tmp_path):
         r"of fine-tuning the time allows fewer than 4 epochs; it would be tried with a time of (.*)"
     )
     needed = re.fullmatch(told, choice.why)[1]
-    assert 20 < (float(needed[:-2]) if "min" not in needed else 60)
+    assert (float(needed[:-2]) if "min" not in needed else 60) > 20
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_another_are_not(photos, probe_run, tmp_path):
