@@ -8,17 +8,37 @@ to read. The columns split and group need not be there.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from striate.data.folder_walk import class_notes, display_name, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.names import is_missing, split_named
 from striate.data.readers.reader import FileSource, kind_of_files
-from striate.data.readers.tables import Table, header_of, read_table
+from striate.data.readers.tables import ANSWERS, Table, header_of, read_table
 from striate.data.source import Item, Listing, Note, Source
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
+
+OTHER_NAMES: Final[Mapping[str, frozenset[str]]] = {
+    "path": frozenset(
+        f"{prefix}{name}"
+        for name in ("file", "filename", "file_name", "filepath", "file_path")
+        for prefix in ("", "image_", "img_", "audio_", "video_")
+    )
+    | {"image", "img", "fname", "image_path", "img_path", "audio_path", "video_path"},
+    "label": frozenset({"class", "classname", "class_name", "category", "class_label"}),
+    "split": frozenset({"set", "subset", "partition", "phase"}),
+    "group": frozenset(
+        f"{name}{suffix}"
+        for name in ("patient", "subject", "speaker")
+        for suffix in ("", "id", "_id")
+    )
+    | {"group_id"},
+}
+"""What other tools' manifests call the columns."""
 
 
 def open_manifest(path: str | Path) -> Source:
@@ -35,7 +55,7 @@ def open_manifest(path: str | Path) -> Source:
         MissingExtraError: Parquet without pyarrow.
     """
     path = Path(path)
-    table = read_table(path)
+    table = understood(read_table(path))
     items, names = _items(table)
     classified = any(item.label is not None for item in items)
     notes = [*table.notes, *(class_notes(items) if classified else [])]
@@ -67,7 +87,8 @@ def is_manifest(path: Path) -> bool:
     if path.suffix.lower() not in SUFFIXES:
         return False
     parquet = path.suffix.lower() == ".parquet"
-    return "path" in (read_table(path).columns if parquet else header_of(path))
+    columns = set(read_table(path).columns if parquet else header_of(path))
+    return "path" in columns or len(columns & OTHER_NAMES["path"]) == 1
 
 
 def listed_files(path: Path) -> list[tuple[str, Path]]:
@@ -76,10 +97,36 @@ def listed_files(path: Path) -> list[tuple[str, Path]]:
     Raises:
         DataError: The table cannot be read, or a row has no path.
     """
-    table = read_table(path)
+    table = understood(read_table(path))
     names = table.column("path", strip=False) or []
     table.refuse_empty("path", names)
     return [(name, _file(name, path.parent)) for name in names]
+
+
+def understood(table: Table) -> Table:
+    """The table with the names that manifests have here for columns that others name otherwise.
+
+    A column is renamed where no column has the name and one alone is called by another name for
+    it; that is noted. A column is a split only where its fields are.
+
+    Args:
+        table: As read.
+    """
+    renamed: dict[str, str] = {}
+    for name, others in OTHER_NAMES.items():
+        found = [column for column in table.columns if column in others]
+        known = ANSWERS if name == "label" else (name,)
+        if len(found) != 1 or set(known) & set(table.columns):
+            continue
+        fields = table.column(found[0]) or []
+        if name != "split" or all(is_missing(field) or split_named(field) for field in fields):
+            renamed[found[0]] = name
+    if not renamed:
+        return table
+    told = ", ".join(f"{other} as {name}" for other, name in renamed.items())
+    note = Note(code="column-meaning", message=f"columns were read: {told}", severity="info")
+    header = tuple(renamed.get(name.lower(), name) for name in table.header)
+    return replace(table, header=header, notes=(*table.notes, note))
 
 
 def _items(table: Table) -> tuple[tuple[Item, ...], list[str]]:
