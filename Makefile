@@ -22,7 +22,7 @@ $(STAMP)dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(STAMP)demo
 
 demo: $(STAMP)demo
-	$(BIN)/striate fit sample:solar-cells --symmetry dihedral --time 10m
+	$(BIN)/striate fit sample:solar-cells --symmetry dihedral --time 2m
 
 check: $(STAMP)dev
 	$(BIN)/ruff format --check src tests benchmarks docs
