@@ -447,8 +447,8 @@ def test_a_training_that_cannot_win_is_given_up(make_network, batches, progress,
         )
 
     assert len(trained(0.65).history) == 40
-    assert len(trained(0.3).history) == 10
-    assert "given up after epoch 10 of 40: validation 0.9100" in told.getvalue()
+    assert len(trained(0.3).history) == 20
+    assert "given up after epoch 20 of 40: validation 0.8100" in told.getvalue()
 
 
 def test_a_deadline_within_the_first_epoch_leaves_weights(make_network, batches, validate) -> None:

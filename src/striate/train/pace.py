@@ -22,7 +22,9 @@ PATIENCE_SHARE: Final = 0.25
 """That number as a share of the planned epochs."""
 
 MIN_EPOCHS_TO_JUDGE: Final = 4
-"""Epochs before which nobody can tell where a training will end."""
+JUDGED_SHARE: Final = 0.5
+"""Epochs before which nobody can tell where a training will end, at least and as a share of the
+planned ones: the gain often comes with the falling learning rate."""
 
 OPTIMISM: Final = 2.0
 """A training is given up where even so many times its present gain an epoch would not be enough."""
@@ -102,11 +104,15 @@ class Pace:
         return Course(planned)
 
     def _hopeless(self, best: NDArray[np.float64], planned: int) -> float | None:
-        """Where the training would end at a generous gain, if that does not win; None else."""
+        """Where the training would end at a generous gain, if that does not win; None else.
+
+        The gain of an epoch is that of late or that since the first, whichever is more.
+        """
         done = len(best)
-        if self.to_beat is None or done < max(MIN_EPOCHS_TO_JUDGE, planned // 4):
+        if self.to_beat is None or done < max(MIN_EPOCHS_TO_JUDGE, JUDGED_SHARE * planned):
             return None
-        back = max(2, done // 3)
-        gain = (best[done - 1 - back] - best[-1]) / back
+        gain = max(
+            (best[done - 1 - back] - best[-1]) / back for back in (max(2, done // 3), done - 1)
+        )
         end = float(best[-1] - OPTIMISM * gain * (planned - done))
         return end if end > self.to_beat else None
