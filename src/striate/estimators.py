@@ -189,7 +189,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
 
 
 @_documented
-class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """`striate.fit` as a scikit-learn classifier.
 
     It works in a `Pipeline`, in `cross_val_score` and in `GridSearchCV`, can be cloned, copied and
@@ -279,7 +279,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
 
 @_documented
-class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """`striate.fit` as a scikit-learn regressor.
 
     It works where `Classifier` does. Of scikit-learn's own checks it passes all but two:

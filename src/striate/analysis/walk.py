@@ -158,7 +158,7 @@ class _Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         return False
 
     def __init__(self, names: Mapping[nn.Module, str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.names = names
         self.layers: list[Layer] = []
         self.unknown: set[str] = set()

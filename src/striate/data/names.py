@@ -118,8 +118,8 @@ def split_named(name: str) -> SplitName | None:
     (None, None, None)
     """
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+", name)
-    roles = {role for word in map(str.lower, words) if (role := _role(word)) != "filler"}
-    return roles.pop() if len(roles) == 1 else None  # type: ignore[return-value]
+    roles = {_role(word) for word in map(str.lower, words) if not _is_filler(word)}
+    return roles.pop() if len(roles) == 1 else None
 
 
 def is_filler(name: str) -> bool:
@@ -132,10 +132,13 @@ def is_filler(name: str) -> bool:
     return bool(words) and all(word in _FILLERS for word in words)
 
 
-def _role(word: str) -> str | None:
-    """The split that a word names, "filler" where it adds nothing, None where it is another word."""
-    if word in _FILLERS or (word.isdecimal() and len(word) == 4):
-        return "filler"
+def _is_filler(word: str) -> bool:
+    """Whether a word beside the name of a split adds nothing: a year does not either."""
+    return word in _FILLERS or (word.isdecimal() and len(word) == 4)
+
+
+def _role(word: str) -> SplitName | None:
+    """The split that a word names; None where it is another word."""
     if word in _ROLES:
         return _ROLES[word]
     ends = (word.removesuffix(filler) for filler in _FILLERS if word.endswith(filler))

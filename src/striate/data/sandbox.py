@@ -260,7 +260,7 @@ class _Decoder:
 
     def _receive(self, length: int) -> NDArray[np.uint8]:
         buffer: NDArray[np.uint8] = np.empty(length, np.uint8)
-        if self._answers.readinto(buffer.data) != length:  # type: ignore[attr-defined]
+        if self._answers.readinto(buffer.data) != length:  # type: ignore[attr-defined]  # a buffered pipe
             raise EOFError
         return buffer
 
