@@ -75,7 +75,9 @@ def rows_of(run, name):
 
 
 def test_the_run_folder_holds_what_the_design_says(run):
-    assert {path.name for path in run.folder.path.iterdir()} == FILES
+    # A table of doubtful labels is written where there are any.
+    names = {path.name for path in run.folder.path.iterdir()}
+    assert names - {"labels-to-check.csv"} == FILES
     assert run.folder.finished()
 
 

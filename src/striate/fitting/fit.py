@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.layouts.layout import open_source
+from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, StoppedError
@@ -16,6 +17,7 @@ from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Proposal
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_framing
+from striate.fitting.label_check import check_labels
 from striate.fitting.method import Method, load_methods
 from striate.fitting.options import options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
@@ -70,6 +72,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
     if chosen.model != "auto":
         check_model_name(chosen.model)
     source = data if isinstance(data, Source) else open_source(str(data))
+    if chosen.patch:
+        source = patched(source, chosen.patch)
     kind = kind_named(source.kind)
     chosen.check_kind(kind.name, kind.named_options)
     if method:
@@ -129,8 +133,10 @@ def _fit(context: FitContext) -> None:
             break
     assert best is not None, "a kind names at least one method"
     candidate = best.finish()
-    evaluation = evaluated(context, candidate, baseline if methods[0].needs_baseline else None)
-    write_outcome(context, candidate, evaluation)
+    used = baseline if methods[0].needs_baseline else None
+    evaluation = evaluated(context, candidate, used)
+    notes = check_labels(context, used) if used and not context.finishing else ()
+    write_outcome(context, candidate, evaluation, notes)
 
 
 def better(

@@ -157,6 +157,13 @@ class FitOptions:
         scope=("kind",),
         choices=FRAMINGS,
     )
+    patch: str | None = option(
+        None,
+        "A table of corrections with the columns id and label, such as `labels-to-check.csv` of an "
+        "earlier run: the label is the right class of the item, and an empty one leaves it out. "
+        "The data themselves stay as they are.",
+        panel="Data",
+    )
     options: Mapping[str, Any] = option(
         {},
         "How items of this kind become a network's inputs, by name, such as input=mel for sounds "

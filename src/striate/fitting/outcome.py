@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from striate.data.source import Note
 from striate.data.splits import SPLITS
 from striate.files import sha256_file, write_atomic
 from striate.fitting.baseline import Baseline
@@ -49,8 +51,20 @@ def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | No
     )
 
 
-def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluation) -> None:
-    """Write weights, predictions, history, report and, last, the record of the run."""
+def write_outcome(
+    context: FitContext,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    notes: Sequence[Note] = (),
+) -> None:
+    """Write weights, predictions, history, report and, last, the record of the run.
+
+    Args:
+        context: The fit.
+        candidate: The result.
+        evaluation: Its outputs of the test items.
+        notes: What was found out about the data on the way.
+    """
     folder, dataset = context.folder, context.dataset
     weights_sha256 = _write_weights(folder, candidate)
     parts = [(dataset.indices("test"), evaluation.outputs)]
@@ -59,7 +73,7 @@ def write_outcome(context: FitContext, candidate: Candidate, evaluation: Evaluat
     write_predictions(folder, context.task, dataset, candidate.calibration, parts)
     write_history(folder, context.history)
     report = context.objective.report(
-        _facts(context, candidate), evaluation, seed=context.options.seed
+        _facts(context, candidate, notes), evaluation, seed=context.options.seed
     )
     pictures, choices = mistake_pictures(
         context.kind, context.task, report, candidate.predictor, dataset
@@ -93,7 +107,7 @@ def _write_weights(folder: RunFolder, candidate: Candidate) -> str:
     return sha256_file(folder.path / MODEL)
 
 
-def _facts(context: FitContext, candidate: Candidate) -> RunFacts:
+def _facts(context: FitContext, candidate: Candidate, notes: Sequence[Note]) -> RunFacts:
     dataset, steps = context.dataset, context.steps
     method = load_methods().get(candidate.method)
     return RunFacts(
@@ -123,7 +137,7 @@ def _facts(context: FitContext, candidate: Candidate) -> RunFacts:
             train=steps.seconds("train"),
             evaluate=steps.seconds("evaluate"),
         ),
-        notes=dataset.notes,
+        notes=(*dataset.notes, *notes),
         skipped=dataset.skipped,
         choices=context.choices,
         candidates=context.candidates,

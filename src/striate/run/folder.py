@@ -32,6 +32,7 @@ PREDICTIONS: Final = "predictions.csv"
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
+LABELS_TO_CHECK: Final = "labels-to-check.csv"
 
 FORMAT: Final = 2
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import Dataset
+from striate.metrics.label_errors import DoubtfulLabel
 from striate.report import EvaluatedItems, RunFacts, RunReport
 from striate.tasks.prediction import Calibration
 from striate.train.losses import Loss
@@ -125,6 +126,15 @@ class Objective(ABC):
             indices: Positions of the items.
         """
         return ""
+
+    def doubtful_labels(self, outputs: Tensor, indices: Indices) -> list[DoubtfulLabel]:
+        """Items whose labels are likely wrong, by their places in `outputs`; none without classes.
+
+        Args:
+            outputs: (items, outputs) Outputs of models that have not seen the items.
+            indices: Positions of the items.
+        """
+        return []
 
     @abstractmethod
     def item_losses(

@@ -19,6 +19,7 @@ from striate.data.target import Target
 from striate.errors import DataError, one_line
 from striate.metrics.calibration import negative_log_likelihood
 from striate.metrics.classification import roc_area_bound
+from striate.metrics.label_errors import DoubtfulLabel, doubtful_labels
 from striate.report import RunFacts
 from striate.tasks.classification.report import ClassificationReport, build_report
 from striate.tasks.classification.scoring import ClassCalibration
@@ -172,6 +173,11 @@ class ClassificationObjective(Objective):
             if area < TOLD_APART:
                 return f"{self.dataset.classes[first]!r} and {self.dataset.classes[second]!r}"
         return ""
+
+    def doubtful_labels(self, outputs: Tensor, indices: Indices) -> list[DoubtfulLabel]:
+        """By the calibrated probabilities."""
+        calibration, _ = self.calibrate(outputs, indices)
+        return doubtful_labels(calibration.answers(outputs.numpy()), self.values[indices])
 
     def item_losses(
         self, outputs: Tensor, calibration: Calibration, indices: Indices
