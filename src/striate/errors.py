@@ -156,6 +156,10 @@ class RunError(UserError):
     """A run folder is missing, in use, or cannot be used in this way."""
 
 
+class RunWarning(UserWarning):
+    """A run can be used, but not all of its files are known to be what the run wrote."""
+
+
 class MachineError(StriateError, RuntimeError):
     """The machine or the environment is at fault."""
 

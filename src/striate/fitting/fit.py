@@ -89,7 +89,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             told.say(f"{folder.path} is finished already")
             return Run(folder.path, device=chosen.device)
         decisive = {"data": source.name, **chosen.decisive()}
-        steps = Steps(folder, decisive, resume=chosen.resume)
+        steps = Steps(folder, decisive, resume=chosen.resume, say=told.say)
         context = FitContext(
             options=chosen,
             source=source,

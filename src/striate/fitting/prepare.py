@@ -11,6 +11,7 @@ from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
 from striate.data.splits import SPLITS
 from striate.errors import DataError, OptionError, Problems, RunError, UserError
+from striate.files import sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.method import Method, load_methods
@@ -180,8 +181,17 @@ def _tell(context: FitContext) -> None:
 def _same_as_before(context: FitContext) -> None:
     """A resumed fit must see the data that it began with."""
     folder = context.folder
-    if not (folder.path / LOCK).exists():
+    path = folder.path / LOCK
+    is_new = not path.exists()
+    if is_new:
         folder.write_json(LOCK, to_json(snapshot(context.dataset)))
+    digest = sha256_file(path)
+    if digest != context.steps.step(LOCK, lambda: digest):
+        raise RunError(
+            f"{str(path)!r} is not what the fit wrote",
+            fix="restore it, or start again with another `out=`",
+        )
+    if is_new:
         return
     before = from_json(folder.read_json(LOCK))
     if changes := difference(before, context.dataset):

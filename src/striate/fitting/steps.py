@@ -13,6 +13,7 @@ from torch import Tensor
 
 from striate.errors import RunError
 from striate.files import write_atomic
+from striate.run.checksums import read_sealed_json, sealed_json
 from striate.run.folder import CHECKPOINTS, RunFolder
 
 T = TypeVar("T")
@@ -27,13 +28,22 @@ class Steps:
         folder: Folder of the run.
         options: The options that decide the result.
         resume: Whether to go on from what is there.
+        say: Told in one line where a file is damaged and made again.
 
     Raises:
-        RunError: The folder holds a run already, or one with other options.
+        RunError: The folder holds a run already, or one with other options, or its record of the
+            steps is damaged.
     """
 
-    def __init__(self, folder: RunFolder, options: Mapping[str, Any], *, resume: bool) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: RunFolder,
+        options: Mapping[str, Any],
+        *,
+        resume: bool,
+        say: Callable[[str], object] | None = None,
+    ) -> None:
+        self.folder, self._say = folder, say or (lambda line: None)
         self._path = folder.path / _FILE
         self._path.parent.mkdir(exist_ok=True)
         self._entries: dict[str, Any] = {"options": dict(options), "seconds": {}, "steps": {}}
@@ -45,7 +55,13 @@ class Steps:
                 f"run folder {str(folder.path)!r} holds a run already",
                 fix="go on with it by `resume=True`, or choose another folder with `out=`",
             )
-        self._entries = folder.read_json(_FILE)
+        entries = read_sealed_json(self._path.read_bytes())
+        if entries is None:
+            raise RunError(
+                f"{str(self._path)!r} is not what the fit wrote",
+                fix="start again with another `out=`",
+            )
+        self._entries = entries
         self._compare(options)
 
     def step(self, name: str, make: Callable[[], T]) -> T:
@@ -71,6 +87,7 @@ class Steps:
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == steps[name]:
                 return load(data)
+            self._say(f"{path} is not what the fit wrote: made again")
         data = save({key: tensor.contiguous() for key, tensor in make().items()})
         write_atomic(path, data)
         steps[name] = hashlib.sha256(data).hexdigest()
@@ -107,4 +124,4 @@ class Steps:
             )
 
     def _write(self) -> None:
-        self.folder.write_json(_FILE, self._entries)
+        write_atomic(self._path, sealed_json(self._entries))
