@@ -81,6 +81,9 @@ class Threads(Strategy):
     def reduce(self, value):
         return sum(self.gather(value))
 
+    def largest(self, value: int) -> int:
+        return max(self.gather(value))
+
     def agree(self, flag: bool) -> bool:
         return any(self.gather(flag))
 
