@@ -111,19 +111,19 @@ def test_the_items_of_a_batch_are_named():
 def test_processes_share_each_batch(world_size):
     whole = list(batches_of().epoch(1))
     shares = [
-        list(batches_of(rank=rank, world_size=world_size).epoch(1)) for rank in range(world_size)
+        list(batches_of().of_process(rank, world_size).epoch(1)) for rank in range(world_size)
     ]
     for step, (draws, positions) in enumerate(whole):
         assert torch.equal(torch.cat([share[step][0] for share in shares]), draws)
         assert torch.equal(torch.cat([share[step][1] for share in shares]), positions)
         sizes = {len(share[step][1]) for share in shares}
         assert max(sizes) - min(sizes) <= 1
-    assert len(batches_of(rank=1, world_size=world_size).ids(1, 0)) == 8
+    assert len(batches_of().of_process(1, world_size).ids(1, 0)) == 8
 
 
 def test_a_process_without_items_is_refused():
     with pytest.raises(ArgumentError, match="2 processes cannot share a batch of 1"):
-        batches_of(batch_size=1, world_size=2)
+        batches_of(batch_size=1).of_process(0, 2)
 
 
 def test_no_batch_of_one():

@@ -71,9 +71,7 @@ def main(job):
             make,
             batch_size=BATCH,
             seed=0,
-            rank=rank,
-            world_size=strategy.num_processes,
-        )
+        ).of_process(rank, strategy.num_processes)
         looks = iter(range(10**6))
 
         def stop():

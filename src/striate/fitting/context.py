@@ -22,6 +22,7 @@ from striate.report.schema import Choice
 from striate.run.folder import RunFolder
 from striate.tasks.objective import Objective
 from striate.tasks.task import Task
+from striate.train.strategy import Strategy
 
 REPORT_SECONDS: Final = 12.0
 """Seconds kept back for the report and its pictures."""
@@ -48,6 +49,7 @@ class FitContext:
         device: Where to compute.
         progress: Told of the work.
         stop: Says whether to save and stop.
+        strategy: The processes that fit together.
         began: Moment of the start (`time.monotonic`), less the time of earlier attempts.
         choices: Decisions made for the user, for the report.
         candidates: What was tried, for the report.
@@ -71,6 +73,7 @@ class FitContext:
     began: float
     choices: list[Choice] = field(default_factory=list)
     candidates: list[CandidateRow] = field(default_factory=list)
+    strategy: Strategy = field(default_factory=Strategy)
     first_baseline: float | None = None
     predicted_per_second: float = 0.0
     dataset: Dataset = field(init=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
 from striate.progress import Progress, counted
 from striate.report.schema import Choice
+from striate.run.checksums import sha256
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
 
@@ -181,10 +183,17 @@ def _tell(context: FitContext) -> None:
 def _same_as_before(context: FitContext) -> None:
     """A resumed fit must see the data that it began with."""
     folder = context.folder
-    path = folder.path / LOCK
-    is_new = not path.exists()
-    if is_new:
-        folder.write_json(LOCK, to_json(snapshot(context.dataset)))
+    strategy, path = context.strategy, folder.path / LOCK
+    document = to_json(snapshot(context.dataset))
+    seen = sha256(json.dumps(document).encode())
+    if strategy.agree(seen != strategy.share(seen)):
+        raise RunError(
+            "the processes of this fit see different data", fix="give each of them the same DATA"
+        )
+    is_new = strategy.share(not path.exists())
+    if is_new and strategy.is_writer:
+        folder.write_json(LOCK, document)
+    strategy.barrier()
     digest = sha256_file(path)
     if digest != context.steps.step(LOCK, lambda: digest):
         raise RunError(

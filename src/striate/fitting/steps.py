@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from striate.errors import RunError
 from striate.files import write_atomic
-from striate.run.checksums import read_sealed_json, sealed_json
+from striate.run.checksums import read_sealed_json, sealed_json, sha256
 from striate.run.folder import CHECKPOINTS, RunFolder
+from striate.train.strategy import Strategy
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ class Steps:
         options: The options that decide the result.
         resume: Whether to go on from what is there.
         say: Told in one line where a file is damaged and made again.
+        strategy: The processes of the fit; all take each step, and the writer's result counts.
 
     Raises:
         RunError: The folder holds a run already, or one with other options, or its record of the
@@ -42,12 +43,15 @@ class Steps:
         *,
         resume: bool,
         say: Callable[[str], object] | None = None,
+        strategy: Strategy | None = None,
     ) -> None:
         self.folder, self._say = folder, say or (lambda line: None)
+        self._strategy = strategy = strategy or Strategy()
         self._path = folder.path / _FILE
         self._path.parent.mkdir(exist_ok=True)
+        is_new = strategy.share(not self._path.exists())
         self._entries: dict[str, Any] = {"options": dict(options), "seconds": {}, "steps": {}}
-        if not self._path.exists():
+        if is_new:
             self._write()
             return
         if not resume:
@@ -74,7 +78,8 @@ class Steps:
         steps = self._entries["steps"]
         if name not in steps:
             # The detour through JSON makes the first run see what a resumed one will see.
-            steps[name] = json.loads(json.dumps(make(), allow_nan=False))
+            made = json.loads(json.dumps(make(), allow_nan=False))
+            steps[name] = self._strategy.share(made)
             self._write()
         result: T = steps[name]
         return result
@@ -83,15 +88,18 @@ class Steps:
         """The tensors of a step; a file that is damaged is made again."""
         path = self._path.with_name(f"{name}.safetensors")
         steps = self._entries["steps"]
-        if name in steps and path.exists():
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == steps[name]:
-                return load(data)
-            self._say(f"{path} is not what the fit wrote: made again")
-        data = save({key: tensor.contiguous() for key, tensor in make().items()})
-        write_atomic(path, data)
-        steps[name] = hashlib.sha256(data).hexdigest()
-        self._write()
+        data = path.read_bytes() if name in steps and path.exists() else b""
+        is_whole = data != b"" and sha256(data) == steps[name]
+        if self._strategy.agree(not is_whole):
+            if data and not is_whole:
+                self._say(f"{path} is not what the fit wrote: made again")
+            data = save({key: tensor.contiguous() for key, tensor in make().items()})
+            if self._strategy.is_writer:
+                write_atomic(path, data)
+            self._strategy.barrier()
+            data = data if self._strategy.is_writer else path.read_bytes()
+            steps[name] = sha256(data)
+            self._write()
         return load(data)
 
     def timed(self, phase: str, work: Callable[[], T]) -> T:
@@ -124,4 +132,5 @@ class Steps:
             )
 
     def _write(self) -> None:
-        write_atomic(self._path, sealed_json(self._entries))
+        if self._strategy.is_writer:
+            write_atomic(self._path, sealed_json(self._entries))

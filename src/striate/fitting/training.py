@@ -119,6 +119,8 @@ def run_training(context: FitContext, training: Training, end: float) -> list[di
     """
     objective, dataset = context.objective, context.dataset
     val = dataset.indices("val")
+    strategy = context.strategy
+    batches = training.batches.of_process(strategy.rank, strategy.num_processes)
     asked = context.options.epochs
     plan = TrainPlan(
         epochs=asked or 1,
@@ -146,9 +148,10 @@ def run_training(context: FitContext, training: Training, end: float) -> list[di
             training.trainee,
             plan,
             training.groups,
-            training.batches,
+            batches,
             validate,
             objective.loss(),
+            strategy=strategy,
             checkpoints=CheckpointStore(
                 context.folder.path / CHECKPOINTS, say=context.progress.say
             ),

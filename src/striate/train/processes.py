@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from striate.errors import ProcessLostError
+from striate.errors import DeviceError, ProcessLostError
 from striate.train.strategy import Strategy
 from striate.train.together import Together
 
@@ -42,8 +42,28 @@ class Processes(Strategy):
         """Whether this is the first process."""
         return self.rank == 0
 
+    def check_device(self, device: torch.device) -> None:
+        """Refuse anything but the CPU, where this was tested.
+
+        Raises:
+            DeviceError: It is another device.
+        """
+        if device.type != "cpu":
+            raise DeviceError(
+                f"several processes cannot train on {device.type!r} yet",
+                fix="use `device='cpu'`, or one process",
+            )
+
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network whose batch norms and dropout see the items of all processes."""
+        """The network whose batch norms and dropout see the items of all processes.
+
+        All start from the weights of the first.
+        """
+        with _others():
+            for tensor in network.state_dict().values():
+                sent = tensor.contiguous()
+                dist.broadcast(sent, 0)
+                tensor.copy_(sent)
         return Together(network, self.rank, self._gathered_in_pass)
 
     def reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:

@@ -30,6 +30,13 @@ class Strategy:
         """Whether this process writes files and messages; exactly one does."""
         return True
 
+    def check_device(self, device: torch.device) -> None:
+        """Refuse a device on which these processes cannot train.
+
+        Raises:
+            DeviceError: They cannot.
+        """
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """The module whose outputs are trained; its parameters are those of the network."""
         return network
