@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
+from striate.errors import ProcessLostError
+
 _PROGRAM: Final = (
     "import sys; sys.argv[0] = 'striate'; from striate.cli.main import main; sys.exit(main())"
 )
@@ -23,6 +25,9 @@ _PATIENCE: Final = 20.0
 _LOOK_EVERY: Final = 0.05
 
 _FAILED: Final = 3
+"""Exit code where the machine is at fault."""
+
+_LOST: Final = str(ProcessLostError()).partition(";")[0]
 
 
 def is_first() -> bool:
@@ -50,22 +55,15 @@ def run_together(count: int, arguments: Sequence[str]) -> int:
         codes = [process.returncode for process in processes]
         said.seek(0)
         lines = said.read().splitlines()
-    if codes[0] >= 0:
-        if codes[0] == 0 or any(code < 0 for code in codes):
-            return codes[0]
-        # The first has said that another has ended, and that one why.
-        own = [line for line in lines if line.startswith("striate: ")]
-        others = [line for line in own if "another process of this fit" not in line]
-        if codes[0] == _FAILED and others:
-            print(others[0], file=sys.stderr)
+    # The first process says that another has ended; that one, why.
+    causes = [line for line in lines if line.startswith("striate: ") and _LOST not in line]
+    if codes[0] == 0 or (codes[0] > 0 and codes[0] != _FAILED):
         return codes[0]
-    ended = "was ended" if any(code < 0 for code in codes[1:]) else "was killed"
-    name = signal.Signals(-codes[0]).name
-    print(
-        f"striate: process 0 of {count} {ended} ({name}); go on from the last checkpoint with "
-        "--resume",
-        file=sys.stderr,
-    )
+    if causes:
+        print(causes[0], file=sys.stderr)
+    elif codes[0] < 0:
+        name, how = signal.Signals(-codes[0]).name, "--resume goes on from the last checkpoint"
+        print(f"striate: process 0 of {count} ended by {name}; {how}", file=sys.stderr)
     return _FAILED
 
 
@@ -106,10 +104,10 @@ def _passed_on(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """Wait until all have ended; those that stay behind one that failed are killed."""
     end = None
-    while any(process.poll() is None for process in processes):
+    while running := [process for process in processes if process.poll() is None]:
         if end is None and any(process.returncode for process in processes):
             end = time.monotonic() + _PATIENCE
         if end is not None and time.monotonic() > end:
-            for process in processes:
+            for process in running:
                 process.kill()
         time.sleep(_LOOK_EVERY)
