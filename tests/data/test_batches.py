@@ -126,7 +126,7 @@ def test_a_process_without_items_is_refused():
         batches_of(batch_size=1).of_process(0, 2)
 
 
-def test_no_batch_of_one():
+def test_fault_70_no_batch_of_one():
     batches = batches_of()
     sizes = [len(positions) for _, positions in batches.epoch(0)]
     assert sizes == [8, 8, 8, 9]
@@ -189,3 +189,19 @@ def test_numbers_that_are_too_small_are_refused(option):
         batches_of(**option)
     with pytest.raises(ArgumentError, match="number of items=0"):
         batches_of(ids=[])
+
+
+def test_fault_71_workers_are_threads_that_share_no_memory_with_other_processes(monkeypatch):
+    """No worker can be killed alone, and /dev/shm may be full: neither is used."""
+
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    monkeypatch.setattr("multiprocessing.shared_memory.SharedMemory.__init__", refuse)
+    monkeypatch.setattr("os.fork", refuse)
+    for (draws, positions), (same, also) in zip(
+        batches_of(workers=2).epoch(0), batches_of().epoch(0), strict=True
+    ):
+        assert torch.equal(draws, same)
+        assert torch.equal(positions, also)

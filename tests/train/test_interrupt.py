@@ -13,7 +13,7 @@ from striate.train.interrupt import Interrupt
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_signal_asks(number: signal.Signals, code: int) -> None:
+def test_fault_60_the_first_signal_asks(number: signal.Signals, code: int) -> None:
     before = signal.getsignal(number)
     said: list[str] = []
     with Interrupt(said.append) as interrupt:
@@ -39,7 +39,7 @@ with Interrupt() as interrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_leaves_at_once(number: signal.Signals) -> None:
+def test_fault_60_a_second_signal_leaves_at_once(number: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
