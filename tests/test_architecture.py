@@ -149,7 +149,8 @@ def test_every_option_is_declared_once():
         assert f"{declared.name}: " in striate.fit.__doc__
     from striate.cli.fit import fit as command
 
-    assert set(inspect.signature(command).parameters) == {"data", *names}
+    # Processes are started by the command line alone.
+    assert set(inspect.signature(command).parameters) == {"data", "nproc", *names}
     for estimator in (striate.Classifier, striate.Regressor):
         taken = set(inspect.signature(estimator.__init__).parameters) - {"self"}
         assert taken == {"kind", *names} - {"resume"}

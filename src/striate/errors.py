@@ -17,6 +17,7 @@ The tree (the exit code of the command line in brackets)::
         ├── DeviceError                    no such accelerator
         ├── EngineError                    a network that an engine cannot take or computes otherwise
         ├── StorageError                   disk full, not writable, fsync failed
+        ├── ProcessLostError               another process of the same fit is gone
         └── DivergedError                  the loss is not finite and going back did not help
 
 Each message is one line: what, where (the path), why, and the fix.
@@ -156,6 +157,10 @@ class RunError(UserError):
     """A run folder is missing, in use, or cannot be used in this way."""
 
 
+class RunWarning(UserWarning):
+    """A run can be used, but not all of its files are known to be what the run wrote."""
+
+
 class MachineError(StriateError, RuntimeError):
     """The machine or the environment is at fault."""
 
@@ -189,6 +194,16 @@ class EngineError(MachineError):
 
 class StorageError(MachineError):
     """A file could not be written to the disk."""
+
+
+class ProcessLostError(MachineError):
+    """Another process that trained together with this one is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process of this fit has ended",
+            fix="go on from the last checkpoint with `resume=True`, with any number of processes",
+        )
 
 
 class DivergedError(MachineError):

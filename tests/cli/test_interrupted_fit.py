@@ -7,10 +7,20 @@ import time
 
 import pytest
 
+from striate.files import sha256_file
 from striate.run.folder import RunFolder
 
 FINETUNE = ("--method", "finetune", "--image-size", 64, "--epochs", 2)
 SCRATCH = ("--method", "scratch", "--model", "resnet18", "--image-size", 32, "--epochs", 4)
+
+
+def result_of(folder):
+    """The SHA-256 of the weights, and the history as text but for how long it took."""
+    assert sha256_file(folder.path / "model.safetensors") == folder.record().model.sha256
+    rows = folder.read_csv("history.csv")
+    timed = ("seconds", "samples_per_second")
+    history = [{name: row[name] for name in row if name not in timed} for row in rows]
+    return folder.record().model.sha256, history
 
 
 @pytest.fixture
@@ -25,12 +35,12 @@ def begin(launcher, photos):
 
 @pytest.fixture
 def finish(begin, launcher):
-    """A function that fits or resumes to the end; the SHA-256 of the weights."""
+    """A function that fits or resumes to the end: the weights' SHA-256, and the history."""
 
     def end(out, options):
         begin(out, (*options, "--resume"))
         assert launcher.wait() == 0, launcher.text()
-        return RunFolder.open(out).record().model.sha256
+        return result_of(RunFolder.open(out))
 
     return end
 
@@ -55,7 +65,7 @@ def test_fault_59_killed_twice(begin, finish, interrupt, tuned_run, tmp_path):
         begin(tmp_path / "run", (*FINETUNE, "--resume"))
         code = interrupt(signal.SIGKILL, line, delay=draws.uniform(0, 0.3))
         assert code == -signal.SIGKILL
-    assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256
+    assert finish(tmp_path / "run", FINETUNE) == result_of(tuned_run.folder)
 
 
 def test_fault_60_a_signal_saves_and_says_how_to_go_on(
@@ -74,7 +84,7 @@ def test_fault_60_a_signal_saves_and_says_how_to_go_on(
         assert said[-1] == "striate: stopped, and saved; go on from here with --resume"
         assert "Traceback" not in launcher.text()
         assert not (tmp_path / "run" / "run.json").exists()
-    assert finish(tmp_path / "run", FINETUNE) == tuned_run.record.model.sha256
+    assert finish(tmp_path / "run", FINETUNE) == result_of(tuned_run.folder)
 
 
 def test_ctrl_c_finishes_with_the_best_so_far_and_resume_goes_on(

@@ -111,22 +111,22 @@ def test_the_items_of_a_batch_are_named():
 def test_processes_share_each_batch(world_size):
     whole = list(batches_of().epoch(1))
     shares = [
-        list(batches_of(rank=rank, world_size=world_size).epoch(1)) for rank in range(world_size)
+        list(batches_of().of_process(rank, world_size).epoch(1)) for rank in range(world_size)
     ]
     for step, (draws, positions) in enumerate(whole):
         assert torch.equal(torch.cat([share[step][0] for share in shares]), draws)
         assert torch.equal(torch.cat([share[step][1] for share in shares]), positions)
         sizes = {len(share[step][1]) for share in shares}
         assert max(sizes) - min(sizes) <= 1
-    assert len(batches_of(rank=1, world_size=world_size).ids(1, 0)) == 8
+    assert len(batches_of().of_process(1, world_size).ids(1, 0)) == 8
 
 
 def test_a_process_without_items_is_refused():
     with pytest.raises(ArgumentError, match="2 processes cannot share a batch of 1"):
-        batches_of(batch_size=1, world_size=2)
+        batches_of(batch_size=1).of_process(0, 2)
 
 
-def test_no_batch_of_one():
+def test_fault_70_no_batch_of_one():
     batches = batches_of()
     sizes = [len(positions) for _, positions in batches.epoch(0)]
     assert sizes == [8, 8, 8, 9]
@@ -189,3 +189,19 @@ def test_numbers_that_are_too_small_are_refused(option):
         batches_of(**option)
     with pytest.raises(ArgumentError, match="number of items=0"):
         batches_of(ids=[])
+
+
+def test_fault_71_workers_are_threads_that_share_no_memory_with_other_processes(monkeypatch):
+    """No worker can be killed alone, and /dev/shm may be full: neither is used."""
+
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    monkeypatch.setattr("multiprocessing.shared_memory.SharedMemory.__init__", refuse)
+    monkeypatch.setattr("os.fork", refuse)
+    for (draws, positions), (same, also) in zip(
+        batches_of(workers=2).epoch(0), batches_of().epoch(0), strict=True
+    ):
+        assert torch.equal(draws, same)
+        assert torch.equal(positions, also)

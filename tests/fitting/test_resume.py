@@ -1,5 +1,6 @@
 """A fit that is stopped between any two looks at `stop`, resumed, and refused where it must be."""
 
+import contextlib
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 import striate
 from striate.errors import RunError, StoppedError
 from striate.progress import Progress
+from striate.train.strategy import Strategy
 
 OPTIONS = {"method": "finetune", "image_size": 64, "epochs": 2, "device": "cpu"}
 
@@ -207,3 +209,15 @@ def test_the_steps_are_plain_json(stopped):
 
 def stop_here(*arguments, **options):
     raise StoppedError
+
+
+def test_fault_73_processes_that_see_other_data_are_refused(photos, tmp_path, monkeypatch):
+    class Two(Strategy):
+        """The second of two processes; the first has seen other data."""
+
+        def share(self, value):
+            return "another digest" if isinstance(value, str) and len(value) == 64 else value
+
+    monkeypatch.setattr("striate.fitting.fit.joined", lambda: contextlib.nullcontext(Two()))
+    with pytest.raises(RunError, match="see different data; give each of them the same DATA"):
+        striate.fit(photos, out=tmp_path / "run", **OPTIONS)

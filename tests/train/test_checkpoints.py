@@ -58,7 +58,7 @@ def test_the_last_two_are_kept_and_the_last_is_loaded(store: CheckpointStore) ->
         assert loaded.tensors[name].dtype == value.dtype
 
 
-def test_every_flipped_bit_is_noticed(store: CheckpointStore, said) -> None:
+def test_fault_64_every_flipped_bit_is_noticed(store: CheckpointStore, said) -> None:
     fill(store, 2)
     path = file_of(store, 2)
     good = path.read_bytes()
@@ -73,7 +73,7 @@ def test_every_flipped_bit_is_noticed(store: CheckpointStore, said) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 60])
-def test_a_truncated_file_is_noticed(store, said, length: int) -> None:
+def test_fault_64_a_truncated_file_is_noticed(store, said, length: int) -> None:
     fill(store, 2)
     path = file_of(store, 2)
     path.write_bytes(path.read_bytes()[:length])
@@ -121,7 +121,7 @@ def test_what_a_kill_left_is_ignored_and_dropped(store, monkeypatch) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_the_disk_fills_while_writing(store, monkeypatch) -> None:
+def test_fault_61_the_disk_fills_while_writing(store, monkeypatch) -> None:
     fill(store, 1)
     plain_open = Path.open
 
@@ -136,7 +136,9 @@ def test_the_disk_fills_while_writing(store, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("failing_call", [1, 2])
-def test_a_failing_fsync_is_not_counted_as_saved(store, monkeypatch, failing_call: int) -> None:
+def test_fault_63_a_failing_fsync_is_not_counted_as_saved(
+    store, monkeypatch, failing_call: int
+) -> None:
     fill(store, 1)
     calls = 0
     real = os.fsync

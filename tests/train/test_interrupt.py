@@ -19,7 +19,7 @@ from striate.train.interrupt import Interrupt
         (signal.SIGTERM, 143, True, "saving, then stopping"),
     ],
 )
-def test_the_first_signal_asks(
+def test_fault_60_the_first_signal_asks(
     number: signal.Signals, code: int, asks: object, action: str
 ) -> None:
     before = signal.getsignal(number)
@@ -47,7 +47,7 @@ with Interrupt() as interrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_leaves_at_once(number: signal.Signals) -> None:
+def test_fault_60_a_second_signal_leaves_at_once(number: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

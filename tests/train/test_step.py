@@ -80,7 +80,7 @@ CPU_ERROR = RuntimeError(
 
 
 @pytest.mark.parametrize("error", [GPU_ERROR, CPU_ERROR])
-def test_out_of_memory_halves_the_micro_batch(batches, error: Exception) -> None:
+def test_fault_69_out_of_memory_halves_the_micro_batch(batches, error: Exception) -> None:
     network = plain_network()
     F.cross_entropy(network(batches.inputs), batches.labels).backward()
     expected = gradients(network)
@@ -103,7 +103,7 @@ def test_a_small_batch_does_not_make_those_after_it_smaller(batches) -> None:
     assert watched.seen == [11, 11, 3, 11, 11]
 
 
-def test_a_single_item_too_large_is_the_machines_fault(batches) -> None:
+def test_fault_69_a_single_item_too_large_is_the_machines_fault(batches) -> None:
     hungry = Hungry(plain_network(), 0, GPU_ERROR)
     with pytest.raises(DeviceError, match="out of memory with a single item; use a smaller"):
         gradient_of(hungry, batches.inputs, batches.labels, micro_batch=4)
@@ -115,7 +115,7 @@ def test_other_errors_pass(batches) -> None:
         gradient_of(hungry, batches.inputs, batches.labels, micro_batch=4)
 
 
-def test_a_batch_of_one_uses_running_statistics() -> None:
+def test_fault_70_a_batch_of_one_uses_running_statistics() -> None:
     """Batch norm over a 1x1 map of one item has no variance: torch refuses it."""
     norm = nn.BatchNorm1d(3)
     norm.running_mean.copy_(torch.tensor([1.0, 2.0, 3.0]))

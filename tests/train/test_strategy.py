@@ -81,6 +81,9 @@ class Threads(Strategy):
     def reduce(self, value):
         return sum(self.gather(value))
 
+    def largest(self, value: int) -> int:
+        return max(self.gather(value))
+
     def agree(self, flag: bool) -> bool:
         return any(self.gather(flag))
 
@@ -131,7 +134,7 @@ def train_together(
             network,
             PLAN,
             plain_groups(network, 0.02),
-            make_batches(rank=rank, world_size=num_processes),
+            make_batches().of_process(rank, num_processes),
             validate,
             WeightedError(),
             strategy=Threads(rank, gate, board),

@@ -108,7 +108,7 @@ def test_the_epoch_of_the_least_metric_is_kept_and_nan_is_not(make_network, batc
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("steps", range(1, 12))
-def test_stopped_after_any_step_and_resumed_equals_uninterrupted(
+def test_fault_60_stopped_after_any_step_and_resumed_equals_uninterrupted(
     make_network, batches, make_batches, validate, store, steps: int, workers: int
 ) -> None:
     straight = make_network()
@@ -129,7 +129,7 @@ class Killed(BaseException):
     """Nothing in the loop catches it, as nothing survives a SIGKILL."""
 
 
-def test_killed_between_checkpoints_and_resumed_equals_uninterrupted(
+def test_fault_59_killed_between_checkpoints_and_resumed_equals_uninterrupted(
     make_network, batches, validate, tmp_path
 ) -> None:
     straight = make_network()
@@ -157,7 +157,7 @@ def test_killed_between_checkpoints_and_resumed_equals_uninterrupted(
         assert_bitwise_equal(straight, resumed)
 
 
-def test_a_damaged_checkpoint_costs_nothing_but_time(
+def test_fault_64_a_damaged_checkpoint_costs_nothing_but_time(
     make_network, batches, validate, store
 ) -> None:
     straight = make_network()
@@ -205,7 +205,9 @@ open(folder + "/final", "wb").write(values)
     ("delays", "epochs"),
     [((0.0,), 10), pytest.param((0.0, 0.05, 0.1, 0.15, 0.2), 400, marks=pytest.mark.slow)],
 )
-def test_sigkill_at_any_moment(tmp_path: Path, delays: tuple[float, ...], epochs: int) -> None:
+def test_fault_59_sigkill_at_any_moment(
+    tmp_path: Path, delays: tuple[float, ...], epochs: int
+) -> None:
     def start(folder: Path) -> subprocess.Popen[bytes]:
         folder.mkdir(exist_ok=True)
         arguments = [str(Path(__file__).parent), str(folder), str(epochs)]
@@ -229,7 +231,7 @@ def test_sigkill_at_any_moment(tmp_path: Path, delays: tuple[float, ...], epochs
     assert final[0] == final[1]
 
 
-def test_resume_with_another_plan_names_the_difference(
+def test_fault_65_resume_with_another_plan_names_the_difference(
     make_network, batches, validate, store
 ) -> None:
     train(make_network(), batches, validate, PLAN, checkpoints=store, stop=StopAfter(2))
@@ -238,7 +240,9 @@ def test_resume_with_another_plan_names_the_difference(
         train(make_network(), batches, validate, other, checkpoints=store)
 
 
-def test_resume_with_another_network_is_refused(make_network, batches, validate, store) -> None:
+def test_fault_65_resume_with_another_network_is_refused(
+    make_network, batches, validate, store
+) -> None:
     train(make_network(), batches, validate, PLAN, checkpoints=store, stop=StopAfter(2))
     other = make_network()
     other[6] = nn.Linear(8, 4)
@@ -246,7 +250,7 @@ def test_resume_with_another_network_is_refused(make_network, batches, validate,
         train(other, batches, validate, PLAN, checkpoints=store)
 
 
-def test_another_number_of_threads_is_said(
+def test_fault_76_another_number_of_threads_is_said(
     make_network, batches, validate, store, progress, told, monkeypatch
 ) -> None:
     train(make_network(), batches, validate, PLAN, checkpoints=store, stop=StopAfter(2))
@@ -274,7 +278,7 @@ class Poisoned:
 
 
 @pytest.mark.parametrize("step", [0, 3, 6, 11])
-def test_after_a_nan_training_goes_back_at_half_the_rate(
+def test_fault_67_after_a_nan_training_goes_back_at_half_the_rate(
     make_network, batches, validate, store, progress, told, step: int
 ) -> None:
     network = make_network()
@@ -289,7 +293,7 @@ def test_after_a_nan_training_goes_back_at_half_the_rate(
     assert f"loss nan, gradient norm nan at step {step % 4 + 1} of epoch" in told.getvalue()
 
 
-def test_a_nan_that_stays_is_a_divergence(make_network, batches, validate, store) -> None:
+def test_fault_67_a_nan_that_stays_is_a_divergence(make_network, batches, validate, store) -> None:
     poisoned = Poisoned(batches, step=6, times=99)
     with pytest.raises(DivergedError) as caught:
         train(make_network(), poisoned, validate, PLAN, checkpoints=store)
@@ -307,7 +311,9 @@ def test_without_a_store_training_goes_back_to_memory(make_network, batches, val
     assert (result.rollbacks, len(result.history)) == (1, 3)
 
 
-def test_a_learning_rate_of_a_million_is_a_divergence(make_network, batches, validate) -> None:
+def test_fault_68_a_learning_rate_of_a_million_is_a_divergence(
+    make_network, batches, validate
+) -> None:
     plan = TrainPlan(epochs=5, learning_rate=1e6, clip_norm=None, ema_decay=None)
     with pytest.raises(
         DivergedError,
@@ -482,7 +488,7 @@ def test_weights_decay_and_biases_do_not(make_network) -> None:
     assert [p.shape for p in others.parameters] == [(8,), (8,), (3,)]
 
 
-def test_a_batch_may_be_one_item(make_network, make_batches, validate) -> None:
+def test_fault_70_a_batch_may_be_one_item(make_network, make_batches, validate) -> None:
     assert train(make_network(), make_batches(batch_size=1), validate, PLAN).steps == 66
 
 

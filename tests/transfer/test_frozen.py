@@ -70,7 +70,7 @@ def test_maps_computed_before_are_found(network, pixels, tmp_path) -> None:
     )
     assert again.path == first.path
     assert torch.equal(again.maps, first.maps)
-    assert first.path.stat().st_size == prefix.required_bytes(pixels.shape[1:], 2 * len(pixels))
+    assert first.path.stat().st_size == 4 + prefix.required_bytes(pixels.shape[1:], 2 * len(pixels))
     assert [path.name for path in tmp_path.iterdir()] == [first.path.name]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from striate.cli.processes import is_first, run_together
 from striate.cli.shared import AsJson, print_result
 from striate.fitting.options import declared_options, parse_options
 
@@ -17,6 +20,17 @@ DATA = Annotated[
     Argument(
         help="A folder of class folders, a CSV or Parquet manifest, an array file, an IDX pair, "
         "a .ts, TU or molecule table, or sample:NAME."
+    ),
+]
+
+
+NPROC = Annotated[
+    int,
+    Option(
+        metavar="N",
+        min=1,
+        rich_help_panel="Run",
+        help="Train in N processes of this machine's CPU; torchrun starts them too.",
     ),
 ]
 
@@ -51,21 +65,24 @@ def _parameter(declared: Field[Any]) -> inspect.Parameter:
 def with_flags(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the flags of all declared options."""
     data = inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=DATA)
-    parameters = [data, *map(_parameter, declared_options())]
+    nproc = inspect.Parameter("nproc", inspect.Parameter.KEYWORD_ONLY, default=1, annotation=NPROC)
+    parameters = [data, *map(_parameter, declared_options()), nproc]
     vars(function)["__signature__"] = inspect.Signature(parameters, return_annotation=int)
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": int}
     return function
 
 
 @with_flags
-def fit(data: str, **options: Any) -> int:
+def fit(data: str, *, nproc: int, **options: Any) -> int:
     """Train, evaluate and explain a model for DATA; print where the report is."""
+    if nproc > 1 and "WORLD_SIZE" not in os.environ:
+        return run_together(nproc, sys.argv[1:])
     from striate.errors import StoppedError
     from striate.fitting.fit import fit as run_fit
     from striate.progress import Progress
     from striate.train.interrupt import Interrupt
 
-    progress = Progress()
+    progress = Progress(quiet=not is_first())
     options["options"] = parse_options(options["options"] or [])
     options["weights"] = None if options["weights"] == "none" else options["weights"]
     with Interrupt(progress.say) as interrupt:
@@ -74,7 +91,8 @@ def fit(data: str, **options: Any) -> int:
         except StoppedError as error:
             error.exit_code = interrupt.exit_code
             raise
-    print(run.summary())
+    if is_first():
+        print(run.summary())
     return interrupt.exit_code
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -152,9 +153,15 @@ def main() -> None:
         # A name that the terminal cannot print is shown by its escapes.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = cast("Any", _show_warning)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     sys.exit(run([a for a in arguments if a != "--debug"], debug=debug))
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print a warning as one line; where in the code it arose says nothing to a user."""
+    print(f"striate: {one_line(str(message))}", file=sys.stderr)
 
 
 def run(arguments: Sequence[str], *, debug: bool = False) -> int:

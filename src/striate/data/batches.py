@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +39,9 @@ class Batches:
         seed: Seed of the order.
         min_steps: Fewest batches in an epoch.
         workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
-        rank: Number of this process, which makes its own share of each batch.
-        world_size: Number of processes.
 
     Raises:
-        ArgumentError: A number is too small, or a batch has fewer items than there are processes.
+        ArgumentError: A number is too small.
     """
 
     def __init__(
@@ -54,8 +53,6 @@ class Batches:
         seed: int,
         min_steps: int = 1,
         workers: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         for name, value, smallest in (
             ("number of items", len(ids), 1),
@@ -67,15 +64,29 @@ class Batches:
                 raise ArgumentError(f"{name}={value}", why=f"it is at least {smallest}")
         self.batch_size = batch_size
         self._ids, self._make, self._seed, self._workers = ids, make, seed, workers
-        self._rank, self._world_size = rank, world_size
+        self._rank, self._world_size = 0, 1
         self._bounds = batch_bounds(len(ids), batch_size)
         self._passes = -(-min_steps // len(self._bounds))
         self._latest_order: tuple[int, NDArray[np.int64]] | None = None
+
+    def of_process(self, rank: int, world_size: int) -> Self:
+        """These batches for one of several processes, which makes its own share of each.
+
+        Args:
+            rank: Number of the process.
+            world_size: Number of processes.
+
+        Raises:
+            ArgumentError: A batch has fewer items than there are processes.
+        """
         if (fewest := min(stop - start for start, stop in self._bounds)) < world_size:
             raise ArgumentError(
-                f"batch_size={batch_size}",
-                why=f"{world_size} processes cannot share a batch of {fewest}",
+                f"{world_size} processes cannot share a batch of {fewest}",
+                fix=f"use {fewest} or fewer; with 2 each batch can be shared",
             )
+        other = copy.copy(self)
+        other._rank, other._world_size = rank, world_size
+        return other
 
     @property
     def steps_per_epoch(self) -> int:

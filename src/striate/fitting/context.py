@@ -23,6 +23,7 @@ from striate.run.folder import RunFolder
 from striate.tasks.objective import Objective
 from striate.tasks.task import Task
 from striate.train.history import StopWish
+from striate.train.strategy import Strategy
 
 REPORT_SECONDS: Final = 12.0
 """Seconds kept back for the report and its pictures."""
@@ -50,6 +51,7 @@ class FitContext:
         progress: Told of the work.
         stop: Says whether to save and stop, or to "finish" with the best model so far.
         finishing: Whether the search was ended early and the best model so far is finished.
+        strategy: The processes that fit together.
         began: Moment of the start (`time.monotonic`), less the time of earlier attempts.
         choices: Decisions made for the user, for the report.
         candidates: What was tried, for the report.
@@ -76,6 +78,7 @@ class FitContext:
     finishing: bool = False
     choices: list[Choice] = field(default_factory=list)
     candidates: list[CandidateRow] = field(default_factory=list)
+    strategy: Strategy = field(default_factory=Strategy)
     first_baseline: float | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     to_beat: float | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_framing
 from striate.fitting.label_check import check_labels
 from striate.fitting.method import Method, load_methods
-from striate.fitting.options import options_of, with_options
+from striate.fitting.options import FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
 from striate.fitting.prepare import methods_to_try, read_data
 from striate.fitting.select import select
@@ -32,6 +33,8 @@ from striate.run.folder import RunFolder, last_folder, next_folder, run_name
 from striate.run.run import Run
 from striate.tasks.task import task_of
 from striate.train.history import StopWish
+from striate.train.processes import joined
+from striate.train.strategy import Strategy
 from striate.typing import PathLike
 
 
@@ -78,15 +81,12 @@ def fit(  # noqa: D417 - the options are described where they are declared
     chosen.check_kind(kind.name, kind.named_options)
     if method:
         chosen.check_methods(kind.name, method.uses, method.implied)
-    told = as_progress(progress)
     device = choose_device(chosen.device)
     keep_freed_memory()
-    own_folder = last_folder if chosen.resume else next_folder
-    folder = RunFolder.create(
-        Path(chosen.out) if chosen.out else own_folder(Path("runs"), run_name(source.name))
-    )
-    with folder.locked():
-        if folder.finished():
+    with joined() as strategy, _own_folder(chosen, source, strategy) as folder:
+        strategy.check_device(device)
+        told = as_progress(progress) if strategy.is_writer else Progress(quiet=True)
+        if strategy.share(folder.finished()):
             if not chosen.resume:
                 raise RunError(
                     f"run folder {str(folder.path)!r} holds a finished run",
@@ -95,7 +95,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             told.say(f"{folder.path} is finished already")
             return Run(folder.path, device=chosen.device)
         decisive = {"data": source.name, **chosen.decisive()}
-        steps = Steps(folder, decisive, resume=chosen.resume)
+        steps = Steps(folder, decisive, resume=chosen.resume, say=told.say, strategy=strategy)
         context = FitContext(
             options=chosen,
             source=source,
@@ -106,10 +106,28 @@ def fit(  # noqa: D417 - the options are described where they are declared
             device=device,
             progress=told,
             stop=stop or (lambda: False),
+            strategy=strategy,
             began=began - steps.seconds("total"),
         )
         steps.timed("total", lambda: _fit(context))
+        strategy.barrier()
     return Run(folder.path, device=chosen.device)
+
+
+@contextmanager
+def _own_folder(chosen: FitOptions, source: Source, strategy: Strategy) -> Iterator[RunFolder]:
+    """The run folder; the process that writes makes it and holds it."""
+    place = last_folder if chosen.resume else next_folder
+    path = Path(chosen.out) if chosen.out else place(Path("runs"), run_name(source.name))
+    path = Path(strategy.share(str(path)))
+    if not strategy.is_writer:
+        strategy.barrier()
+        yield RunFolder(path)
+        return
+    folder = RunFolder.create(path)
+    with folder.locked():
+        strategy.barrier()
+        yield folder
 
 
 def _fit(context: FitContext) -> None:
@@ -135,8 +153,9 @@ def _fit(context: FitContext) -> None:
     candidate = best.finish()
     used = baseline if methods[0].needs_baseline else None
     evaluation = evaluated(context, candidate, used)
-    notes = check_labels(context, used) if used and not context.finishing else ()
-    write_outcome(context, candidate, evaluation, notes)
+    if context.strategy.is_writer:
+        notes = check_labels(context, used) if used and not context.finishing else ()
+        write_outcome(context, candidate, evaluation, notes)
 
 
 def better(

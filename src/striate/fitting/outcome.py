@@ -91,6 +91,8 @@ def write_outcome(
 
 def write_best_so_far(context: FitContext, candidate: Candidate) -> None:
     """Make the folder a run that can be used while the fit looks for something better."""
+    if not context.strategy.is_writer:
+        return
     weights_sha256 = _write_weights(context.folder, candidate)
     context.folder.write_record(_record(context, candidate, weights_sha256, "running"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
 from striate.data.splits import SPLITS
 from striate.errors import DataError, OptionError, Problems, RunError, UserError
+from striate.files import sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.method import Method, load_methods
@@ -18,6 +20,7 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
 from striate.progress import Progress, counted
 from striate.report.schema import Choice
+from striate.run.checksums import sha256
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
 
@@ -180,8 +183,24 @@ def _tell(context: FitContext) -> None:
 def _same_as_before(context: FitContext) -> None:
     """A resumed fit must see the data that it began with."""
     folder = context.folder
-    if not (folder.path / LOCK).exists():
-        folder.write_json(LOCK, to_json(snapshot(context.dataset)))
+    strategy, path = context.strategy, folder.path / LOCK
+    document = to_json(snapshot(context.dataset))
+    seen = sha256(json.dumps(document).encode())
+    if strategy.agree(seen != strategy.share(seen)):
+        raise RunError(
+            "the processes of this fit see different data", fix="give each of them the same DATA"
+        )
+    is_new = strategy.share(not path.exists())
+    if is_new and strategy.is_writer:
+        folder.write_json(LOCK, document)
+    strategy.barrier()
+    digest = sha256_file(path)
+    if digest != context.steps.step(LOCK, lambda: digest):
+        raise RunError(
+            f"{str(path)!r} is not what the fit wrote",
+            fix="restore it, or start again with another `out=`",
+        )
+    if is_new:
         return
     before = from_json(folder.read_json(LOCK))
     if changes := difference(before, context.dataset):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from striate.errors import RunError
 from striate.files import write_atomic
+from striate.run.checksums import read_sealed_json, sealed_json, sha256
 from striate.run.folder import CHECKPOINTS, RunFolder
+from striate.train.strategy import Strategy
 
 T = TypeVar("T")
 
@@ -27,21 +28,34 @@ class Steps:
         folder: Folder of the run.
         options: The options that decide the result.
         resume: Whether to go on from what is there.
+        say: Told in one line where a file is damaged and made again.
+        strategy: The processes of the fit; all take each step, and the writer's result counts.
 
     Attributes:
         keep: Whether the results of further steps are kept.
 
     Raises:
-        RunError: The folder holds a run already, or one with other options.
+        RunError: The folder holds a run already, or one with other options, or its record of the
+            steps is damaged.
     """
 
-    def __init__(self, folder: RunFolder, options: Mapping[str, Any], *, resume: bool) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: RunFolder,
+        options: Mapping[str, Any],
+        *,
+        resume: bool,
+        say: Callable[[str], object] | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
         self.keep = True
+        self.folder, self._say = folder, say or (lambda line: None)
+        self._strategy = strategy = strategy or Strategy()
         self._path = folder.path / _FILE
         self._path.parent.mkdir(exist_ok=True)
+        is_new = strategy.share(not self._path.exists())
         self._entries: dict[str, Any] = {"options": dict(options), "seconds": {}, "steps": {}}
-        if not self._path.exists():
+        if is_new:
             self._write()
             return
         if not resume:
@@ -49,7 +63,13 @@ class Steps:
                 f"run folder {str(folder.path)!r} holds a run already",
                 fix="go on with it by `resume=True`, or choose another folder with `out=`",
             )
-        self._entries = folder.read_json(_FILE)
+        entries = read_sealed_json(self._path.read_bytes())
+        if entries is None:
+            raise RunError(
+                f"{str(self._path)!r} is not what the fit wrote",
+                fix="start again with another `out=`",
+            )
+        self._entries = entries
         self._compare(options)
 
     def step(self, name: str, make: Callable[[], T]) -> T:
@@ -64,7 +84,7 @@ class Steps:
             kept: T = steps[name]
             return kept
         # The detour through JSON makes the first run see what a resumed one will see.
-        result: T = json.loads(json.dumps(make(), allow_nan=False))
+        result: T = self._strategy.share(json.loads(json.dumps(make(), allow_nan=False)))
         if self.keep:
             steps[name] = result
             self._write()
@@ -74,14 +94,18 @@ class Steps:
         """The tensors of a step; a file that is damaged is made again."""
         path = self._path.with_name(f"{name}.safetensors")
         steps = self._entries["steps"]
-        if name in steps and path.exists():
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == steps[name]:
-                return load(data)
-        data = save({key: tensor.contiguous() for key, tensor in make().items()})
-        write_atomic(path, data)
-        steps[name] = hashlib.sha256(data).hexdigest()
-        self._write()
+        data = path.read_bytes() if name in steps and path.exists() else b""
+        is_whole = data != b"" and sha256(data) == steps[name]
+        if self._strategy.agree(not is_whole):
+            if data and not is_whole:
+                self._say(f"{path} is not what the fit wrote: made again")
+            data = save({key: tensor.contiguous() for key, tensor in make().items()})
+            if self._strategy.is_writer:
+                write_atomic(path, data)
+            self._strategy.barrier()
+            data = data if self._strategy.is_writer else path.read_bytes()
+            steps[name] = sha256(data)
+            self._write()
         return load(data)
 
     def timed(self, phase: str, work: Callable[[], T]) -> T:
@@ -120,4 +144,5 @@ class Steps:
             )
 
     def _write(self) -> None:
-        self.folder.write_json(_FILE, self._entries)
+        if self._strategy.is_writer:
+            write_atomic(self._path, sealed_json(self._entries))

@@ -133,6 +133,8 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
     """
     objective, dataset = context.objective, context.dataset
     val = dataset.indices("val")
+    strategy = context.strategy
+    batches = training.batches.of_process(strategy.rank, strategy.num_processes)
     asked = context.options.epochs
     plan = TrainPlan(
         epochs=asked or 1,
@@ -168,9 +170,10 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
             training.trainee,
             plan,
             training.groups,
-            training.batches,
+            batches,
             validate,
             objective.loss(),
+            strategy=strategy,
             checkpoints=CheckpointStore(
                 context.folder.path / CHECKPOINTS, say=context.progress.say
             ),

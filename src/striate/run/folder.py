@@ -19,8 +19,10 @@ from striate.files import (
     file_lock,
     holds_output,
     mark_output,
+    sha256_file,
     write_atomic,
 )
+from striate.run.checksums import CHECKSUMS, checksum_lines, read_checksums, sha256
 
 T = TypeVar("T")
 
@@ -33,6 +35,9 @@ REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 LABELS_TO_CHECK: Final = "labels-to-check.csv"
+
+FILES: Final = (LOCK, MODEL, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
+"""The files of a finished run; `SHA256SUMS` holds the checksum of each."""
 
 FORMAT: Final = 2
 
@@ -161,7 +166,7 @@ class RunFolder:
         """
         path = self.path / RUN
         try:
-            return RunRecord.model_validate_json(path.read_bytes())
+            return RunRecord.model_validate_json(self._content(RUN))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
@@ -170,21 +175,24 @@ class RunFolder:
             ) from None
 
     def write_record(self, record: RunRecord) -> None:
-        """Write `run.json`."""
-        self.write_json(RUN, record.model_dump(mode="json"))
+        """Write `SHA256SUMS` and then `run.json`, the last of a run's files."""
+        content = _json(record.model_dump(mode="json"))
+        there = [name for name in FILES if (self.path / name).is_file()]
+        sums = {name: sha256_file(self.path / name) for name in there} | {RUN: sha256(content)}
+        write_atomic(self.path / CHECKSUMS, checksum_lines(sums))
+        write_atomic(self.path / RUN, content)
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the folder.
 
         Raises:
-            RunError: it is missing or no JSON.
+            RunError: it is missing, damaged or no JSON.
         """
         return self._read(name, json.loads)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the folder; NaN and infinities are refused."""
-        text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=True)
-        write_atomic(self.path / name, text.encode())
+        write_atomic(self.path / name, _json(content))
 
     def write_csv(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
@@ -196,21 +204,74 @@ class RunFolder:
         """The rows of a CSV file of the folder, by column.
 
         Raises:
-            RunError: it is missing, or not what `write_csv` wrote.
+            RunError: it is missing, damaged, or not what `write_csv` wrote.
         """
         return self._read(name, csv_rows)
 
     def _read(self, name: str, parse: Callable[[str], T]) -> T:
         path = self.path / name
         try:
-            return parse(path.read_bytes().decode())
+            return parse(self._content(name).decode())
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read {str(path)!r}", why=str(error)) from None
+
+    def _content(self, name: str) -> bytes:
+        """The bytes of a file, as they were written if there are checksums.
+
+        Raises:
+            OSError: it cannot be read.
+            RunError: its checksum is another.
+        """
+        content = (self.path / name).read_bytes()
+        if sha256(content) != (self.checksums() or {}).get(name, sha256(content)):
+            raise self.changed(name)
+        return content
+
+    def checksums(self) -> dict[str, str] | None:
+        """The SHA-256 of each file of a finished run; None where no checksums were written.
+
+        Raises:
+            RunError: the checksums are damaged themselves.
+        """
+        path = self.path / CHECKSUMS
+        if not path.is_file():
+            return None
+        sums = read_checksums(path.read_bytes())
+        if sums is None:
+            raise self.changed(CHECKSUMS)
+        return sums
+
+    def changed(self, name: str) -> RunError:
+        """The error of a file that is not what the run wrote."""
+        path = self.path / name
+        return RunError(
+            f"{str(path)!r} {'is not what the run wrote' if path.exists() else 'is missing'}",
+            fix=f"restore it, or delete {CHECKSUMS} beside it to use the run as it is",
+        )
+
+    def damaged(self) -> list[str]:
+        """Names of files that are not what the run wrote; the weights are not looked at.
+
+        They are large, and checked where they are read.
+
+        Raises:
+            RunError: the checksums are damaged themselves.
+        """
+        paths = {self.path / name: digest for name, digest in (self.checksums() or {}).items()}
+        return [
+            path.name
+            for path, digest in paths.items()
+            if path.name != MODEL and not (path.is_file() and sha256_file(path) == digest)
+        ]
 
     def finished(self) -> bool:
         """Whether a run has come to its end in this folder."""
         there = (self.path / RUN).is_file() and (self.path / REPORT_JSON).is_file()
         return there and self.record().search == "complete"
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=True).encode()
 
 
 def next_folder(parent: Path, name: str) -> Path:

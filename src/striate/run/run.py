@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from html import escape
@@ -15,12 +16,13 @@ from striate.data.sandbox import read_all
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
 from striate.data.unlabelled import Alone, Input, is_array, several
 from striate.device import choose_device, keep_freed_memory
-from striate.errors import RunError, WeightsError, one_line
+from striate.errors import RunError, RunWarning, WeightsError, one_line
 from striate.files import sha256_file
 from striate.kinds.kind import Kind, kind_named
 from striate.models import Network, create_model
 from striate.progress import ProgressLike, as_progress
 from striate.report.schema import RunReport
+from striate.run.checksums import CHECKSUMS
 from striate.run.folder import MODEL, REPORT_HTML, REPORT_JSON, RunFolder
 from striate.run.predictor import Predictor
 from striate.tasks.prediction import Calibration, Prediction
@@ -43,11 +45,17 @@ class Run:
     Raises:
         RunError: There is no finished run, or its record is damaged.
         DeviceError: The device is not there.
+
+    Warns:
+        RunWarning: A file was changed since the run wrote it, or the run has no checksums. A
+            changed file that is needed is an error where it is read.
     """
 
     def __init__(self, path: PathLike, *, device: str = "auto") -> None:
         self.folder = RunFolder.open(Path(path))
         self.record = self.folder.record()
+        for line in self._doubts():
+            warnings.warn(line, RunWarning, stacklevel=2)
         self.device = choose_device(device)
 
     def __repr__(self) -> str:
@@ -72,6 +80,13 @@ class Run:
     def has_report(self) -> bool:
         """Whether the fit has ended; before, the model is the best so far and not evaluated."""
         return self.record.search != "running"
+
+    def _doubts(self) -> list[str]:
+        """Why the files may not be what the run wrote, a line each."""
+        if self.folder.checksums() is None:
+            name, path = CHECKSUMS, str(self.folder.path)
+            return [f"run {path!r} has no {name}: damage to its files would not be noticed"]
+        return [str(self.folder.changed(name)) for name in self.folder.damaged()]
 
     @cached_property
     def kind(self) -> Kind:
@@ -123,8 +138,8 @@ class Run:
         record = self.record
         path = self.folder.path / MODEL
         if not path.is_file() or sha256_file(path) != record.model.sha256:
-            state = "is not what the run wrote" if path.exists() else "is missing"
-            raise RunError(f"{str(path)!r} {state}", fix="restore it, or fit again")
+            what = self.folder.changed(MODEL).what
+            raise RunError(what, fix="restore it, or fit again")
         keep_freed_memory()
         try:
             network = create_model(record.model.name, weights=path, **record.model.options)

@@ -55,14 +55,17 @@ def gradient_within_memory(
         torch.manual_seed(seed)
         network.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=inputs.device)
-        num_parts = -(-len(inputs) // micro_batch)
+        # As many parts in every process; none is empty.
+        num_parts = strategy.largest(-(-len(inputs) // micro_batch))
+        num_parts = min(num_parts, -strategy.largest(-len(inputs)))
         parts: Sequence[Inputs] = inputs.tensor_split(num_parts)
+        sizes = strategy.reduce(torch.tensor([len(part) for part in parts])).tolist()
         part_loss: Tensor | None = None
         out_of_memory = False
         try:
-            for x, y in zip(parts, targets.tensor_split(num_parts), strict=True):
+            for x, y, size in zip(parts, targets.tensor_split(num_parts), sizes, strict=True):
                 with (
-                    _batch_norms_that_take_one_item(network, len(x)),
+                    _batch_norms_that_take_one_item(network, size),
                     torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32),
                 ):
                     outputs = network(x)
@@ -81,7 +84,7 @@ def gradient_within_memory(
                 fix="use a smaller `image_size=` or a smaller `model=`",
             )
         # The batch may be smaller than what fitted so far.
-        micro_batch = (min(micro_batch, len(inputs)) + 1) // 2
+        micro_batch = (strategy.largest(min(micro_batch, len(inputs))) + 1) // 2
         # The error's traceback, which kept activations alive, is gone; so must be what refers here.
         outputs = part_loss = None
         gc.collect()

@@ -15,15 +15,27 @@ class Strategy:
     """The only part of a training that knows how many processes there are: here this one alone.
 
     In a subclass for several, each process computes its share of every batch and takes every
-    decision together with the others, so that all of them do the same steps. Nothing is exchanged
-    within a backward pass: a process that runs out of memory there can still agree with the others
-    to try again.
+    decision together with the others, so that all of them do the same steps. A process that runs
+    out of memory within a pass can still agree with the others to try again.
     """
+
+    rank: int = 0
+    """Number of this process."""
+
+    num_processes: int = 1
+    """Number of processes that train together."""
 
     @property
     def is_writer(self) -> bool:
         """Whether this process writes files and messages; exactly one does."""
         return True
+
+    def check_device(self, device: torch.device) -> None:
+        """Refuse a device on which these processes cannot train.
+
+        Raises:
+            DeviceError: They cannot.
+        """
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The module whose outputs are trained; its parameters are those of the network."""
@@ -43,6 +55,14 @@ class Strategy:
     def agree(self, flag: bool) -> bool:
         """Whether the flag is set in any of the processes."""
         return flag
+
+    def largest(self, value: int) -> int:
+        """The largest of the processes' numbers."""
+        return value
+
+    def share(self, value: T) -> T:
+        """The writer's value, which must fit in JSON."""
+        return value
 
     def barrier(self) -> None:
         """Wait until every process has come here."""

@@ -327,7 +327,7 @@ class Trainer:
         return self._plan.learning_rate * share * 0.5**self._position.rollbacks
 
     def _validation_metrics(self) -> dict[str, float]:
-        metrics = dict(self._validate(self._validated.eval()))
+        metrics = self._strategy.share(dict(self._validate(self._validated.eval())))
         if self._plan.metric not in metrics:
             raise UnknownNameError("metric", self._plan.metric, metrics)
         return metrics

@@ -10,8 +10,10 @@ import copy
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +36,9 @@ from striate.transfer.features import MICRO_BATCH, prepare
 
 MAP_DTYPE: Final = torch.bfloat16
 """Precision of stored maps; they are computed in it only where that is fast."""
+
+_CHECKSUM: Final = struct.Struct("<I")
+_CHECK_BYTES: Final = 1 << 24
 
 _BIAS_SHARE: Final = 0.1
 """Share of the relative learning rate at which biases are trained."""
@@ -131,6 +136,7 @@ class FrozenPrefix:
         folder: Path,
         budget_bytes: int,
         tracker: Tracker | None = None,
+        say: Callable[[str], object] | None = None,
     ) -> MapStore:
         """Compute the maps of all items and copies, or find them computed before.
 
@@ -144,6 +150,7 @@ class FrozenPrefix:
             folder: Folder of the file, whose name follows from blocks, copies, data and precision.
             budget_bytes: Largest size of the file.
             tracker: Advanced by the items done.
+            say: Told in one line where a file is damaged and computed again.
 
         Raises:
             StorageError: The maps exceed the budget or the free space, or cannot be written.
@@ -151,7 +158,10 @@ class FrozenPrefix:
         shape = (num_items, num_copies, *self.map_shape(pixel_shape))
         needed = self.required_bytes(pixel_shape, num_items * num_copies)
         path = folder / f"maps-{self._key(data_key, shape)}.bin"
-        if not path.exists() or path.stat().st_size != needed:
+        is_whole = path.exists() and _is_whole(path, needed)
+        if path.exists() and not is_whole and say is not None:
+            say(f"{path} is not what was written: computing it again")
+        if not is_whole:
             _check_space(folder, needed, budget_bytes)
             try:
                 _write(path, self._maps(batches, tracker), needed)
@@ -241,18 +251,36 @@ def relative_groups(tail: nn.Module, head: nn.Module, *, head_rate: float) -> li
 
 
 def _write(path: Path, parts: Iterable[Tensor], needed: int) -> None:
-    """Write a file under its name only once it is whole."""
+    """Write a file, its CRC-32 behind it, under its name only once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
+            checksum = 0
             for part in parts:
-                file.write(part.view(torch.uint8).numpy().data)
-        assert temporary.stat().st_size == needed, "the batches hold another number of items"
+                data = part.view(torch.uint8).numpy().data
+                checksum = zlib.crc32(data, checksum)
+                file.write(data)
+            assert file.tell() == needed, "the batches hold another number of items"
+            file.write(_CHECKSUM.pack(checksum))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path, length: int) -> bool:
+    """Whether a file has its length and, behind so many bytes, their CRC-32.
+
+    It is read once in each attempt of a fit, at gigabytes a second.
+    """
+    if path.stat().st_size != length + _CHECKSUM.size:
+        return False
+    checksum, left = 0, length
+    with path.open("rb") as file:
+        while left and (block := file.read(min(left, _CHECK_BYTES))):
+            checksum, left = zlib.crc32(block, checksum), left - len(block)
+        return file.read() == _CHECKSUM.pack(checksum)
 
 
 def _boot() -> str:

@@ -119,7 +119,12 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         raise ValueError(f"npy version {version} holds no plain numbers")
     old = version == (1, 0)
     read = npy_format.read_array_header_1_0 if old else npy_format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    try:
+        shape, _, dtype = read(file)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # NumPy reads a damaged header as Python source, which raises more
+        raise ValueError(f"the header of the array is damaged: {error}") from error
     return shape, dtype
 
 

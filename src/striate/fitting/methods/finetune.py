@@ -163,6 +163,7 @@ def late_blocks(
                 folder=context.folder.path / CHECKPOINTS,
                 budget_bytes=2 * MAP_BYTES,
                 tracker=tracker,
+                say=context.progress.say,
             )
 
     training_maps, validation_maps = store("training", train, copies), store("validation", val, 1)

@@ -1,0 +1,171 @@
+"""A training spread over several processes by `torch.distributed`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from striate.errors import DeviceError, ProcessLostError
+from striate.train.strategy import Strategy
+from striate.train.together import Together
+
+T = TypeVar("T")
+
+VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun, and `striate fit --nproc`, tell each process by the environment."""
+
+_BUCKET: Final = 1 << 23
+"""Numbers of gradients that are exchanged at once, about."""
+
+
+class Processes(Strategy):
+    """This process among several that train together; the group must be there.
+
+    Gradients are exchanged after the backward pass. Batch norms and dropout, which depend on the
+    whole batch, exchange what they need within it, and each exchange asks first whether a process
+    ran out of memory, so that all of them try again with smaller parts.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.num_processes = dist.get_rank(), dist.get_world_size()
+        self._agreed_in_pass = False
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this is the first process."""
+        return self.rank == 0
+
+    def check_device(self, device: torch.device) -> None:
+        """Refuse anything but the CPU, where this was tested.
+
+        Raises:
+            DeviceError: It is another device.
+        """
+        if device.type != "cpu":
+            raise DeviceError(
+                f"several processes cannot train on {device.type!r} yet",
+                fix="use `device='cpu'`, or one process",
+            )
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network whose batch norms and dropout see the items of all processes.
+
+        All start from the weights of the first.
+        """
+        with _others():
+            for tensor in network.state_dict().values():
+                sent = tensor.contiguous()
+                dist.broadcast(sent, 0)
+                tensor.copy_(sent)
+        return Together(network, self.rank, self._gathered_in_pass)
+
+    def reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace the gradients by their sums over the processes."""
+        buckets: list[list[Tensor]] = []
+        size = _BUCKET
+        for gradient in (p.grad for p in parameters if p.grad is not None):
+            new = size >= _BUCKET or gradient.dtype != buckets[-1][0].dtype
+            if new:
+                buckets.append([])
+            size = gradient.numel() + (0 if new else size)
+            buckets[-1].append(gradient)
+        for bucket in buckets:
+            total = self._sum(torch.cat([gradient.flatten() for gradient in bucket]))
+            parts = torch.split(total, [gradient.numel() for gradient in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view(gradient.shape))
+
+    def reduce(self, value: T) -> T:
+        """The sum of a number or of a tensor over the processes."""
+        if isinstance(value, Tensor):
+            return cast("T", self._sum(value.detach().clone()))
+        dtype = torch.float64 if isinstance(value, float) else torch.int64
+        return cast("T", self._sum(torch.tensor(value, dtype=dtype)).item())
+
+    def agree(self, flag: bool) -> bool:
+        """Whether the flag is set in any of the processes."""
+        if self._agreed_in_pass:  # a pass was left because another process's flag is set
+            self._agreed_in_pass = False
+            return True
+        return self.largest(int(flag)) > 0
+
+    def largest(self, value: int) -> int:
+        """The largest of the processes' numbers."""
+        number = torch.tensor(value)
+        with _others():
+            dist.all_reduce(number, dist.ReduceOp.MAX)
+        return int(number)
+
+    def share(self, value: T) -> T:
+        """The first process's value, which must fit in JSON."""
+        content = json.dumps(value).encode() if self.is_writer else b""
+        length = self.largest(len(content))
+        sent = torch.zeros(length, dtype=torch.uint8)
+        if self.is_writer:
+            sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        with _others():
+            dist.broadcast(sent, 0)
+        return cast("T", json.loads(sent.numpy().tobytes()))
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        with _others():
+            dist.barrier()
+
+    def _sum(self, tensor: Tensor) -> Tensor:
+        with _others():
+            dist.all_reduce(tensor)
+        return tensor
+
+    def _gathered_in_pass(self, tensor: Tensor) -> Tensor:
+        """(processes, ...) The tensors of all processes, in their order.
+
+        Raises:
+            OutOfMemoryError: Another process ran out of memory in this pass.
+        """
+        if self.agree(False):
+            self._agreed_in_pass = True
+            raise torch.OutOfMemoryError("another process is out of memory")
+        gathered = [torch.empty_like(tensor) for _ in range(self.num_processes)]
+        with _others():
+            dist.all_gather(gathered, tensor.contiguous())
+        return torch.stack(gathered)
+
+
+@contextmanager
+def _others() -> Iterator[None]:
+    """Say in a line that another process is gone, where torch says it in many."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLostError from error
+
+
+@contextmanager
+def joined(environment: Mapping[str, str] | None = None) -> Iterator[Strategy]:
+    """The strategy of this process: with the others that it was started with, or alone.
+
+    Args:
+        environment: Tells the number of this process and of all, and where they meet, as torchrun
+            does; that of the process by default.
+
+    Raises:
+        ProcessLostError: The others did not come.
+    """
+    environment = os.environ if environment is None else environment
+    if int(environment.get("WORLD_SIZE", "1")) == 1 or not set(VARIABLES) <= set(environment):
+        yield Strategy()
+        return
+    with _others():
+        dist.init_process_group("gloo")
+    try:
+        yield Processes()
+    finally:
+        dist.destroy_process_group()
