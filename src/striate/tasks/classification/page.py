@@ -34,7 +34,7 @@ _METRICS: Final = {
     "macro_f1": Metric("Macro F1", "mean of the classes' F1: finding them without false alarms"),
     "roc_auc": Metric("ROC AUC", "chance that a member of a class is ranked above a non-member"),
     "log_loss": Metric("Log loss", "surprise at the true class, in nats; lower is better"),
-    "ece": Metric("Calibration error", "distance of stated and true probability; lower is better", 100, 1, " points"),
+    "ece": Metric("Calibration error", "distance of stated and true probability, without what chance adds", 100, 1, " points"),
 }  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
         "has_matrix": len(report.classes) <= MAX_MATRIX_CLASSES,
         "confusions": _confusions(report),
         "calibration": _calibration(report),
+        "calibration_known": is_calibration_known(report),
         "reliability": reliability_chart(*charts),
     }
 
@@ -167,17 +168,26 @@ def _calibration(report: ClassificationReport) -> str:
     if error.value is None:
         return ""
     low, high = error.ci95 or (0.0, 1.0)
-    off = f"off by {_points(error.value)} percentage points"
-    interval = f" (95 % interval: {_points(low, high)})" if error.ci95 else ""
-    if high - low >= _WIDE or num_items < _MIN_CALIBRATED_ITEMS:
+    if not is_calibration_known(report):
         return (
             f"{num_items} test {many} are too few to tell whether its stated probabilities can be "
-            f"trusted: on these they are {off}{interval}."
+            f"trusted: they may be off by anything from {_points(low, high)} percentage points."
         )
-    told = f"Its stated probabilities are {off} on average{interval}"
+    interval = f" (95 % interval: {_points(low, high)})"
+    told = f"Its stated probabilities are off by {_points(error.value)} percentage points on average{interval}"
+    if round(100 * error.value, 1) == 0:
+        told = f"Its stated probabilities are off by no more than chance explains{interval}"
     if high <= _TRUSTED_ERROR:
         return told + ", so they can be taken at face value."
     return told + (", so do not take them at face value." if low > _TRUSTED_ERROR else ".")
+
+
+def is_calibration_known(report: ClassificationReport) -> bool:
+    """Whether the test items tell how far stated probabilities can be trusted."""
+    low, high = report.test.ece.ci95 or (0.0, 1.0)
+    if report.split_sizes["test"] < _MIN_CALIBRATED_ITEMS:
+        return False
+    return high - low < _WIDE or low > _TRUSTED_ERROR or high <= _TRUSTED_ERROR
 
 
 def _points(*shares: float) -> str:
@@ -196,6 +206,6 @@ def _confusions(report: ClassificationReport) -> list[tuple[str, str, int, float
 
 
 def _bins(reliability: Reliability) -> list[Bin]:
-    """The bins that hold items."""
-    bins = zip(reliability.count, reliability.confidence, reliability.accuracy, strict=True)
-    return [(n, c, a) for n, c, a in bins if c is not None and a is not None]
+    """The bins as the chart takes them."""
+    columns = reliability.count, reliability.confidence, reliability.accuracy, reliability.interval
+    return list(zip(*columns, strict=True))

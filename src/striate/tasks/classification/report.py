@@ -9,9 +9,9 @@ from jaxtyping import Float
 
 from striate.metrics.calibration import softmax
 from striate.metrics.classification import ClassifierFigures, evaluate
-from striate.metrics.intervals import Estimate, Numbers
-from striate.metrics.probabilities import reliability_bins
-from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts, finite
+from striate.metrics.intervals import Estimate
+from striate.metrics.reliability import reliability_bins
+from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts
 from striate.report.schema import Mistake, Record, RunReport, Text
 
 
@@ -67,11 +67,19 @@ class ClassMistake(Mistake):
 
 
 class Reliability(Record):
-    """A reliability diagram: items in equal-width bins of confidence; None in an empty bin."""
+    """A reliability diagram: items in bins by confidence, about as many in each.
+
+    Attributes:
+        count: Number of items in each bin.
+        confidence: Mean stated probability of each bin.
+        accuracy: Share of each bin that is right.
+        interval: The 95 % interval of that share.
+    """
 
     count: tuple[int, ...]
-    confidence: tuple[float | None, ...]
-    accuracy: tuple[float | None, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    interval: tuple[tuple[float, float], ...]
 
 
 class WithoutLeaks(Record):
@@ -134,19 +142,20 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
         ),
         confusion=tuple(map(tuple, result.confusion.tolist())),
         baselines=Baselines(majority=Figures(**majority.metrics), probe=probe),
-        reliability=_reliability(probabilities, test.truth),
-        reliability_uncalibrated=_reliability(uncalibrated, test.truth),
+        reliability=_reliability(probabilities, test),
+        reliability_uncalibrated=_reliability(uncalibrated, test),
         worst_mistakes=_worst_mistakes(facts, test, probabilities),
         leaks=_without_leaks(test, seed),
     )
 
 
-def _reliability(probabilities: Float[np.ndarray, "n c"], labels: Numbers) -> Reliability:
-    bins = reliability_bins(probabilities, labels)
+def _reliability(probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems) -> Reliability:
+    bins = reliability_bins(probabilities, test.truth, test.groups)
     return Reliability(
         count=tuple(bins.count.tolist()),
-        confidence=tuple(map(finite, bins.confidence.tolist())),
-        accuracy=tuple(map(finite, bins.accuracy.tolist())),
+        confidence=tuple(bins.confidence.tolist()),
+        accuracy=tuple(bins.accuracy.tolist()),
+        interval=tuple(map(tuple, bins.interval.tolist())),
     )
 
 
