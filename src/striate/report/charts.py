@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from striate.metrics.intervals import Estimate, number_text
 
-_WIDTH, _HEIGHT = 360, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+_WIDTH, _HEIGHT = 360, 256
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 18, 40
 
 
 Bin: TypeAlias = tuple[int, float, float, tuple[float, float]]
@@ -60,6 +60,33 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
             SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
             if len(run) == 1:
                 _dot(svg, x(run[0][0]), y(run[0][1]), 3, f"dot s{line.style}", line.name)
+    return tostring(svg, encoding="unicode")
+
+
+def share_chart(
+    lines: Sequence[Line], *, title: str, x_label: str, y_label: str, diagonal: bool = False
+) -> str:
+    """Lines between shares from 0 to 1, with a hidden mark that a script may move.
+
+    Args:
+        lines: The lines.
+        title: What the chart shows.
+        x_label: What is below it.
+        y_label: What is in its corner: the meaning of the vertical axis.
+        diagonal: Whether the line of those that know nothing is drawn.
+    """
+    x, y = _scales((0, 1), (0, 1))
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    svg = _frame(title, x, y, shares, shares, x_label, as_percent=True)
+    if diagonal:
+        SubElement(svg, "line", _ends("diagonal", x(0), y(0), x(1), y(1)))
+    for line in lines:
+        for run in _runs(line.points):
+            path = " ".join(f"{x(px)},{y(py)}" for px, py in run)
+            SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
+    _label(svg, _LEFT, _TOP - 5, "start", y_label)
+    ends = {"data-x0": f"{x(0):g}", "data-x1": f"{x(1):g}", "data-y0": f"{y(0):g}", "data-y1": f"{y(1):g}"}  # fmt: skip
+    SubElement(svg, "circle", {"class": "now", "r": "6", "hidden": "", **ends})
     return tostring(svg, encoding="unicode")
 
 

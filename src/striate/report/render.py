@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shlex
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from striate.errors import one_line
 from striate.metrics.intervals import number_text
 from striate.progress import duration
 from striate.report.charts import Line, interval_bar, line_chart
-from striate.report.page import interval_text, percent
+from striate.report.page import NBSP, interval_text, percent
 from striate.report.picture import Picture, data_url
 from striate.report.schema import RunReport
 
@@ -65,7 +68,15 @@ def _environment() -> Environment:
     environment.filters.update(
         percent=percent, interval=interval_text, duration=duration, kebab_words=_words
     )
-    environment.globals.update(number=number_text, interval_bar=interval_bar)
+    script = files("striate.report").joinpath("templates/page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(
+        number=number_text,
+        interval_bar=interval_bar,
+        nbsp=NBSP,
+        script=script,
+        script_hash=f"sha256-{digest}",  # no other script may run, whatever a name holds
+    )
     return environment
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from striate.report.charts import Bin, reliability_chart
+from striate.report.charts import Bin, Line, reliability_chart, share_chart
 from striate.report.page import FEW_ITEMS, PERCENT, Metric, Verdict, figure_table, percent, verdict
-from striate.tasks.classification.report import ClassificationReport, ClassReport, Reliability
+from striate.tasks.classification.report import (
+    ClassificationReport,
+    ClassReport,
+    Curve,
+    Reliability,
+)
 
 MAX_MATRIX_CLASSES: Final = 20
 """Up to so many classes the confusion matrix is shown; for more, the most frequent confusions."""
@@ -43,8 +48,12 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
     baselines = report.baselines
     columns = {"Linear probe": baselines.probe, "Most common class": baselines.majority}
     charts = (_bins(report.reliability_uncalibrated), _bins(report.reliability))
+    table = figure_table(_METRICS, report.test, columns)
+    if not is_calibration_known(report):
+        row = next(row for row in table["metrics"] if row["name"] == _METRICS["ece"].name)
+        row |= {"value": "too few to tell", "baselines": ["–"] * len(table["columns"])}
     return {
-        **figure_table(_METRICS, report.test, columns),
+        **table,
         "verdict": classification_verdict(report),
         "classes": sorted(report.per_class, key=_found_least_first),
         "num_class_rows": _NUM_CLASS_ROWS,
@@ -54,6 +63,8 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
         "calibration": _calibration(report),
         "calibration_known": is_calibration_known(report),
         "reliability": reliability_chart(*charts),
+        "curves": _curve_charts(report.curves),
+        "thresholds": _thresholds(report) if len(report.classes) == 2 else None,
     }
 
 
@@ -203,6 +214,38 @@ def _confusions(report: ClassificationReport) -> list[tuple[str, str, int, float
         if true != predicted and count
     ]
     return sorted(found, key=lambda c: (-c[2], -c[3]))[:_NUM_CONFUSIONS]
+
+
+def _curve_charts(curves: Sequence[Curve]) -> dict[str, Any] | None:
+    """ROC and precision-recall curves, and the lines that they share; None where there is none."""
+    if not curves:
+        return None
+    roc, recall = [], []
+    for style, curve in enumerate(sorted(curves, key=lambda curve: curve.support), start=1):
+        pairs = list(zip(curve.found, curve.false_alarms, strict=True))
+        ends = [(1.0, 1.0), *((f / curve.others, n / curve.support) for n, f in pairs), (0.0, 0.0)]
+        roc.append(Line(name=curve.name, points=ends, style=style))
+        steps = [(n / curve.support, n / (n + f)) for n, f in pairs]
+        recall.append(Line(name=curve.name, points=steps, style=style))
+    return {
+        "lines": roc,
+        "roc": share_chart(
+            roc, title="ROC curve: share found against share of false alarms",
+            x_label="false alarms, share of the others", y_label="found (recall)", diagonal=True,
+        ),
+        "pr": share_chart(
+            recall, title="Precision-recall curve: share right when said against share found",
+            x_label="found (recall)", y_label="right when said (precision)",
+        ),
+    }  # fmt: skip
+
+
+def _thresholds(report: ClassificationReport) -> dict[str, Any] | None:
+    """What the page's script needs; the rarer class, which is mostly the one to find, is first."""
+    curves = sorted(report.curves, key=lambda curve: curve.support)
+    if len(curves) < 2:
+        return None
+    return {"names": [curve.name for curve in curves], "curves": [c.model_dump() for c in curves]}
 
 
 def _bins(reliability: Reliability) -> list[Bin]:
