@@ -89,4 +89,4 @@ def test_tokens_have_maps_and_what_pools_inside_has_none(method):
     assert explain(vit, torch.randn(1, 3, 32, 32), method=method).heat.shape == (1, 32, 32)
     series = create_model("minirocket", rank=1, in_channels=1, num_classes=2).eval()
     with pytest.raises(ArgumentError, match="pools inside its features"):
-        explain(series, torch.randn(1, 1, 64), method=method)
+        explain(series, torch.randn(1, 1, 256), method=method)
