@@ -13,6 +13,7 @@ from striate.kinds.kind import KINDS, kind_named
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.models import create_model
 from striate.progress import Progress
+from striate.report import Picture
 from striate.run.explain import _Files, _stem, explain_inputs
 from striate.run.predictor import Predictor
 from striate.tasks import Prediction, task_named
@@ -92,7 +93,8 @@ def test_the_calibrated_prediction_is_what_is_explained():
     (found,) = explain_inputs(SmallRun(), ["x.npy"], method="saliency")
     assert (found.item, found.prediction.answer(), found.target) == ("x.npy", "b 75.0%", "b")
     assert (found.path, found.method, found.image.mode) == (None, "saliency", "RGB")
-    assert found.as_line() == "x.npy: b 75.0%; evidence for b"
+    assert found.check.startswith("checked: ")
+    assert found.as_line() == f"x.npy: b 75.0%; evidence for b ({found.check})"
     (other,) = explain_inputs(SmallRun(), "x.npy", method="saliency", target="a")
     assert (other.target, other.prediction.answer()) == ("a", "b 75.0%")
     assert not np.array_equal(other.image, found.image)
@@ -116,6 +118,24 @@ def test_every_kind_recommends_a_method():
     }
 
 
+def test_where_a_method_finds_nothing_the_next_is_tried(monkeypatch):
+    """An item at a time: the first method is tried again for the next."""
+    tried = []
+
+    def picture(network, inputs, reading, target, method, *, item, **options):
+        tried.append((item, method))
+        found = method == "occlusion" or item != "0.npy"
+        return Picture(image=Image.new("RGB", (8, 8)), found=found)
+
+    monkeypatch.setattr(type(kind_named("volume")), "picture", staticmethod(picture))
+    monkeypatch.setattr(type(kind_named("volume")), "explanation", "gradcam")
+    found = list(explain_inputs(SmallRun(), ["0.npy", "1.npy"]))
+    assert [one.method for one in found] == ["occlusion", "gradcam"]
+    assert tried == [("0.npy", "gradcam"), ("0.npy", "occlusion"), ("1.npy", "gradcam")]
+    (asked,) = explain_inputs(SmallRun(), ["0.npy"], method="gradcam")
+    assert (asked.method, asked.check) == ("gradcam", "no evidence for this answer was found")
+
+
 def test_arrays_and_bytes_are_explained(tmp_path):
     inputs = [np.zeros((16, 16, 16)), b"..."]
     found = list(explain_inputs(SmallRun(), inputs, method="saliency", out=tmp_path))
@@ -129,7 +149,8 @@ def test_volumes_are_explained_and_skips_said(tmp_path, capsys):
     out = tmp_path / "new"
     found = list(explain_inputs(run, inputs, method="gradcam", out=out, progress=Progress()))
     assert [e.item for e in found] == [name for name in inputs if name != "2.npy"]
-    assert found[0].as_line() == f"0.npy: b 75.0%; evidence for b: {out / '0-gradcam.png'}"
+    written = f": {out / '0-gradcam.png'}"
+    assert found[0].as_line() == f"0.npy: b 75.0%; evidence for b ({found[0].check}){written}"
     for explained in found:
         with Image.open(explained.path) as written:
             assert np.array_equal(written, explained.image)
@@ -140,7 +161,8 @@ def test_a_number_is_explained_and_has_no_classes(tmp_path):
     run = SmallRun(classes=())
     (found,) = explain_inputs(run, ["x.npy"], out=tmp_path, method="saliency")
     path = tmp_path / "x-saliency.png"
-    assert found.as_line() == f"x.npy: 3.25 ± 0.500; evidence for a higher value: {path}"
+    told = f"evidence for a higher value ({found.check}): {path}"
+    assert found.as_line() == f"x.npy: 3.25 ± 0.500; {told}"
     assert found.target is None
     with pytest.raises(ArgumentError, match="the run predicts a number; leave it out"):
         next(explain_inputs(run, ["x.npy"], out=tmp_path, target="b"))

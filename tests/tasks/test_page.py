@@ -1,6 +1,10 @@
 """The page: one file, nothing loaded, nothing executed, every name shown as text."""
 
+import base64
+import hashlib
+import json
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -60,16 +64,31 @@ def page(page, make_inputs):
     return make
 
 
-def test_nothing_is_loaded_and_nothing_runs(page):
+def test_nothing_is_loaded_and_nothing_runs_but_the_page_s_own_script(page):
     shown = page(classes=NASTY)
     tags = {tag for tag, _ in shown.elements}
-    assert not tags & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    assert len(shown.all("script")) == 1
+    assert not tags & {"link", "iframe", "object", "embed", "form", "base"}
     for _, attributes in shown.elements:
         assert not any(name.startswith("on") for name in attributes)
         assert "href" not in attributes
         assert attributes.get("src", "data:").startswith("data:")
     policy = next(m["content"] for m in shown.all("meta") if "http-equiv" in m)
     assert policy.startswith("default-src 'none'")
+    script = resources.files("striate.report").joinpath("templates/page.js").read_bytes()
+    assert script.decode() in shown.text
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    assert policy.endswith(f"; script-src 'sha256-{digest}'")
+
+
+def test_the_threshold_of_two_classes_has_its_counts_beside_it(page):
+    (section,) = [s for s in page(classes=NASTY[:2]).all("section") if "data-curves" in s]
+    curves = json.loads(section["data-curves"])
+    assert {curve["name"] for curve in curves} == set(NASTY[:2])
+    for curve in curves:
+        assert curve["found"][0] == curve["support"] == 60
+        assert curve["false_alarms"][0] == curve["others"] == 60
+    assert not any("data-curves" in s for s in page(classes=NASTY).all("section"))
 
 
 def test_hostile_names_are_shown_as_text(page):
@@ -91,7 +110,7 @@ def test_the_page_opens_with_the_verdict_and_has_every_section(page):
     shown = page()
     assert "Of 100 new images, about" in shown.words()
     ids = {attributes.get("id") for attributes in shown.all("h2")}
-    assert ids == {"figures", "classes", "confusion", "mistakes", "reliability", "history", "data", "made", "use"}  # fmt: skip
+    assert ids == {"figures", "classes", "confusion", "curves", "mistakes", "reliability", "history", "data", "made", "use"}  # fmt: skip
     for section in shown.all("section"):
         assert section["aria-labelledby"] in ids
 

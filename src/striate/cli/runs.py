@@ -80,8 +80,8 @@ def explain(
     method: Annotated[
         str,
         Option(
-            help="auto (the one recommended for the kind of data), gradcam, integrated-gradients, "
-            "occlusion or saliency."
+            help="auto (the one recommended for the kind of data), gradcam, gradcam-plus-plus, "
+            "layercam, eigencam, integrated-gradients, occlusion or saliency."
         ),
     ] = "auto",
     target: Annotated[

@@ -1,7 +1,7 @@
 """What the drawings of all kinds share: the colours of evidence, SVG elements, and the card.
 
 An explanation image is a drawing on a card with a caption and a colour scale. The card brings its
-own light ground and border, so that it looks the same on a dark page.
+own ground and border; that of an SVG is dark where the reader's other windows are.
 """
 
 from __future__ import annotations
@@ -38,6 +38,20 @@ _SCALE: Final = 144
 _ENDS: Final = ("no evidence", "most evidence")
 _MIN_SIDE: Final = 256
 _GROUND, _BORDER, _INK = "#ffffff", "#c9c9cf", "#1d1d1f"
+
+_DARK: Final = """
+@media (prefers-color-scheme: dark) {
+  svg { fill: #e8eaec } text { fill: #e8eaec }
+  [fill="#ffffff"], [fill="white"] { fill: #1b1f23 }
+  [fill="#f4f4f4"] { fill: #30363c }
+  [stroke="#c9c9cf"], [stroke="#d0d0d5"] { stroke: #30363c }
+  [stroke="#ffffff"], [stroke="white"] { stroke: #1b1f23 }
+  [stroke="#1d1d1f"], [stroke="black"] { stroke: #e8eaec }
+  [style*="stroke:#000000"] { stroke: #e8eaec !important }
+  path[fill="#000000"] { fill: #e8eaec; stroke: #1b1f23; stroke-width: 2; paint-order: stroke }
+}
+"""
+"""Turns what all drawings have in common, and rdkit's strokes and letters, to light on dark."""
 
 
 def colourize(heat: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
@@ -128,7 +142,10 @@ def svg_card(drawing: str, caption: Sequence[str] = ()) -> str:
     bottom = top + inner[1] + MARGIN
     width, height = inner[0] + 2 * MARGIN, bottom + _LINE + MARGIN
     frame = {"width": width - 1, "height": height - 1, "rx": 8}
-    parts = [element("rect", x=0.5, y=0.5, **frame, fill=_GROUND, stroke=_BORDER)]
+    parts = [
+        element("style", _DARK),
+        element("rect", x=0.5, y=0.5, **frame, fill=_GROUND, stroke=_BORDER),
+    ]
     for number, line in enumerate(caption):
         text, y = escape(_fitted(line, inner[0])), MARGIN + _LINE * number + _FONT
         parts.append(element("text", text, x=MARGIN, y=y, font_weight=None if number else "bold"))
@@ -136,9 +153,14 @@ def svg_card(drawing: str, caption: Sequence[str] = ()) -> str:
     parts.append(element("g", body, transform=f"translate({MARGIN} {top})"))
     left, base = MARGIN + _INDENT, bottom + _FONT
     parts.append(element("text", _ENDS[0], x=MARGIN, y=base))
-    for number, colour in enumerate(hex_colours(np.linspace(0, 1, _SCALE // 4), ground=0xF4)):
-        x = left + 4 * number  # half a pixel over the next, lest the ground shine through
-        parts.append(element("rect", x=x, y=bottom + 2, width=4.5, height=_FONT, fill=colour))
+    bar = {"y": bottom + 2, "height": _FONT}
+    parts.append(element("rect", x=left, width=_SCALE, fill="#f4f4f4", **bar))
+    heat = np.linspace(0, 1, _SCALE // 4)
+    for number, (colour, opacity) in enumerate(zip(hex_colours(heat), 2 * heat, strict=True)):
+        shade = {"fill": colour, "fill_opacity": f"{min(opacity, 1):.2f}"}
+        # Opaque ones reach half a pixel over the next, lest the ground shine through.
+        wide = 4.5 if opacity >= 1 else 4.0
+        parts.append(element("rect", x=left + 4 * number, width=wide, **shade, **bar))
     parts.append(element("text", _ENDS[1], x=left + _SCALE + 6, y=base))
     return document(width, height, *parts, font_size=_FONT, fill=_INK)
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.errors import ArgumentError
 from striate.explain.gradient import gradients, target_logits
 from striate.explain.method import EXPLANATIONS, GraphExplainable, GridExplainable, Method
 from striate.ops.graph_batch import GraphBatch
@@ -46,27 +47,44 @@ class HasStem(Protocol):
     """Maps each node by itself, before the convolutions."""
 
 
-def _grid(
+def maps_and_slopes(
     network: GridExplainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
-) -> Float[Tensor, " n *reduced"]:
-    """Sum the last feature maps by their weights, without negative part.
+) -> tuple[Float[Tensor, "n c *reduced"], Float[Tensor, "n c *reduced"]]:
+    """Return the last feature maps, and how the targets' logits change with them.
 
-    Only the head is differentiated: the maps do not depend on what comes after them.
+    Only the head is differentiated: the maps do not depend on what comes after them. Of a network
+    of tokens the maps are what the last mixing block takes: after it the patches are read no more.
+
+    Raises:
+        ArgumentError: The network pools inside its features, so that there is no map.
     """
     if isinstance(network, HasActivationMap):
-        return network.activation_map(inputs, targets).float().relu()
+        raise ArgumentError(
+            "this network has no last feature maps",
+            why="it pools inside its features",
+            fix="explain it by gradcam or occlusion",
+        )
     if isinstance(network, HasTokens) and (block := network.mixing_block()) is not None:
         return _tokens(network, block, inputs, targets)
     maps = network.forward_features(inputs)
     slopes = gradients(lambda maps: target_logits(network.forward_head(maps), targets), maps)
-    weights = slopes.flatten(2).mean(-1)
-    return torch.einsum("nc,nc...->n...", weights.float(), maps.float()).relu()
+    return maps.float(), slopes.float()
+
+
+def _grid(
+    network: GridExplainable, inputs: Float[Tensor, "n c *space"], targets: Int[Tensor, " n"]
+) -> Float[Tensor, " n *reduced"]:
+    """Sum the last feature maps by their weights, without negative part."""
+    if isinstance(network, HasActivationMap):
+        return network.activation_map(inputs, targets).float().relu()
+    maps, slopes = maps_and_slopes(network, inputs, targets)
+    return torch.einsum("nc,nc...->n...", slopes.flatten(2).mean(-1), maps).relu()
 
 
 def _tokens(
     network: Any, block: nn.Module, inputs: Tensor, targets: Tensor
-) -> Float[Tensor, " n *reduced"]:
-    """Weigh what the last mixing block takes: after it the patches are read no more."""
+) -> tuple[Float[Tensor, "n c *reduced"], Float[Tensor, "n c *reduced"]]:
+    """Return what a block of tokens takes as maps, and the slopes of the logits there."""
     kept: list[Tensor] = []
 
     def keep(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -82,9 +100,8 @@ def _tokens(
     finally:
         handle.remove()
     space = tuple(inputs.shape[2:])
-    maps, slopes = (network.token_maps(x, space) for x in (kept[0].detach(), slopes))
-    weights = slopes.flatten(2).mean(-1)
-    return torch.einsum("nc,nc...->n...", weights.float(), maps.float()).relu()
+    maps, slopes = (network.token_maps(x, space).float() for x in (kept[0].detach(), slopes))
+    return maps, slopes
 
 
 def _graph(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[Tensor, " N"]:

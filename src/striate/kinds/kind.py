@@ -69,7 +69,8 @@ class Kind(ABC):
         explanation: Name of the explanation that suits it best.
         picture: Draws an item with the evidence for an output, from the network (in evaluation
             mode), the inputs, the reading, the number of the output and the name of the
-            explanation, and by keyword `device` and `item`, the item's name.
+            explanation, and by keyword `device`, `item` (the item's name) and `steps`, points of
+            the curves by which the explanation is checked, 0 for no check.
     """
 
     name: ClassVar[str]

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from striate.errors import ArgumentError
 from striate.metrics import confusion
+from striate.metrics.area_interval import class_area_intervals
 from striate.metrics.confusion import class_counts, confusion_matrix
 from striate.metrics.intervals import (
     NUM_RESAMPLES,
@@ -17,10 +18,12 @@ from striate.metrics.intervals import (
     Numbers,
     Weights,
     bootstrap,
-    ece_interval,
+    mean_interval,
     share_estimate,
+    wider,
 )
 from striate.metrics.probabilities import class_roc_auc, ece, log_loss, roc_auc
+from striate.metrics.reliability import calibration_error
 
 _OF_COUNTS = {
     "accuracy": confusion.accuracy,
@@ -97,11 +100,13 @@ def evaluate(
 ) -> ClassifierFigures:
     """Evaluate a classifier on one set of items.
 
-    Accuracy and recall carry Wilson's interval at the number of independent items (an interval
-    with a width at 100 % too); everything else a percentile interval of a stratified bootstrap
-    by group, which is mirrored for the calibration error (`ece_interval`). BCa was left out: its
-    acceleration needs a jackknife, quadratic in the items, and at hundreds of items changes nothing
-    one could see.
+    Accuracy and recall carry Wilson's interval at the number of independent items, and the
+    calibration error that of `calibration_error`, which also frees its value from noise. Everything
+    else has a percentile interval of a stratified bootstrap by group. Those of the balanced accuracy
+    and of the area under the ROC curve are widened to what closed forms say, which keep a width
+    where every item is right, as a bootstrap does not; the macro F1 then has the interval of the
+    balanced accuracy. BCa was left out: its acceleration needs a jackknife, quadratic in the items,
+    and at hundreds of items changes nothing one could see.
 
     Args:
         probabilities: A row for each item, which sums to one.
@@ -120,22 +125,54 @@ def evaluate(
     if groups is None:
         groups = np.arange(len(labels))
     missing = num_classes - len(np.unique(labels))
+    per_class = _per_class(probabilities, labels, groups)
     metrics = bootstrap(
         lambda weights: metric_values(probabilities, labels, weights),
         labels,
         groups,
         undefined=f"{missing} of {num_classes} classes have no item here",
-        intervals={"ece": ece_interval},
+        intervals={
+            name: wider(limits)
+            for name, limits in (
+                ("balanced_accuracy", _recall_limits(per_class)),
+                ("roc_auc", _area_limits(probabilities, labels, groups)),
+            )
+            if limits is not None
+        },
         num_resamples=min(num_resamples, max(_MIN_RESAMPLES, _MAX_WORK // probabilities.size)),
         seed=seed,
     )
     predictions = probabilities.argmax(1)
     metrics["accuracy"] = share_estimate(float((predictions == labels).mean()), groups)
+    metrics["ece"] = calibration_error(probabilities, labels, groups)
+    if (predictions == labels).all():
+        limits = metrics["balanced_accuracy"].ci95
+        metrics["macro_f1"] = Estimate(value=metrics["macro_f1"].value, ci95=limits)
     return ClassifierFigures(
         metrics=metrics,
-        per_class=_per_class(probabilities, labels, groups),
+        per_class=per_class,
         confusion=confusion_matrix(predictions, labels, num_classes),
     )
+
+
+def _recall_limits(per_class: tuple[ClassFigures, ...]) -> tuple[float, float]:
+    """The interval of the mean recall of the classes that have items, which are independent."""
+    found = [(of.recall.value, of.recall.ci95) for of in per_class if of.support]
+    values, limits = zip(*found, strict=True)
+    return mean_interval(np.array(values, np.float64), np.array(limits, np.float64))
+
+
+def _area_limits(
+    probabilities: Float[np.ndarray, "n c"], labels: Numbers, groups: Numbers
+) -> tuple[float, float] | None:
+    """The interval of the mean area over the classes; None where a class has no item."""
+    areas = class_roc_auc(probabilities, labels, np.ones((len(labels), 1)))[:, 0]
+    if np.isnan(areas).any():
+        return None
+    # Of two classes the areas are one figure.
+    shown = slice(1, 2) if len(areas) == 2 else slice(None)
+    members = labels[:, None] == np.arange(len(areas))[shown]
+    return mean_interval(areas[shown], class_area_intervals(areas[shown], members, groups))
 
 
 def roc_area_bound(positive: Float[np.ndarray, " n"], negative: Float[np.ndarray, " m"]) -> float:

@@ -190,22 +190,36 @@ def percentile_interval(draws: Draws) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def ece_interval(value: float, draws: Draws) -> tuple[float, float] | None:
-    """An interval for the calibration error, whose draws are biased upwards.
+def mean_interval(
+    values: Float[np.ndarray, " k"], limits: Float[np.ndarray, "k 2"]
+) -> tuple[float, float]:
+    """The interval of the plain mean of figures that are independent, from their own intervals.
 
-    Each bin adds the absolute value of a mean, which grows with noise: the error of `n` items is
-    too high, and that of their draws, with twice the variance, higher still. The percentile
-    interval is therefore mirrored at the value (the "basic" interval). For a calibrated
-    classifier noise of variance v adds k sqrt(v) to the error and k sqrt(2 v) to the draws: the
-    draws show (sqrt(2) - 1) of the value's own excess, and sqrt(2) times as much is still in it.
-    That is taken off the lower limit. The interval is cut at zero and always holds the value.
+    Where those keep a width at 0 and 1, this one does too.
+
+    Args:
+        values: The figures.
+        limits: The lower and the upper limit of each.
+
+    Source: the square-and-add method of Zou and Donner, "Construction of confidence limits about
+    effect measures", Statistics in Medicine 27, 2008.
     """
-    interval = percentile_interval(draws)
-    if interval is None:
-        return None
-    low, high = interval
-    hidden_bias = np.sqrt(2) * max(float(draws.mean()) - value, 0.0)
-    return float(max(2 * value - high - hidden_bias, 0.0)), max(2 * value - low, value)
+    reach = np.sqrt(np.square(limits - values[:, None]).sum(0)) / len(values)
+    mean = float(values.mean())
+    return float(mean - reach[0]), float(mean + reach[1])
+
+
+def wider(limits: tuple[float, float]) -> Callable[[float, Draws], tuple[float, float]]:
+    """What makes an interval for `bootstrap`: that of the draws, widened to hold these limits.
+
+    Draws of items of which nearly all are right vary too little; such limits as Wilson's do not.
+    """
+
+    def interval(_value: float, draws: Draws) -> tuple[float, float]:
+        low, high = percentile_interval(draws) or limits
+        return min(low, limits[0]), max(high, limits[1])
+
+    return interval
 
 
 def wilson_interval(value: float, num_items: float) -> tuple[float, float]:

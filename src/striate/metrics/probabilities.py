@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from striate.metrics.confusion import sum_by
 from striate.metrics.intervals import Draws, Numbers, Weights
 
 NUM_BINS = 15
 """Equal-width bins of the top class's probability, the number of Guo et al. (ICML 2017)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReliabilityBins:
-    """Items by the probability of the predicted class, in bins of equal width over (0, 1].
-
-    Attributes:
-        count: (bins,) Number of items.
-        confidence: (bins,) Mean probability of the predicted class; NaN in an empty bin.
-        accuracy: (bins,) Share of right predictions; NaN in an empty bin.
-    """
-
-    count: Int[np.ndarray, " bins"]
-    confidence: Float[np.ndarray, " bins"]
-    accuracy: Float[np.ndarray, " bins"]
 
 
 def binary_roc_auc(
@@ -84,24 +67,13 @@ def log_loss(probabilities: Float[np.ndarray, "n c"], labels: Numbers, weights: 
 def ece(probabilities: Float[np.ndarray, "n c"], labels: Numbers, weights: Weights) -> Draws:
     """Expected calibration error: mean distance of confidence and accuracy over the bins.
 
+    Of few items it is too high; see `striate.metrics.reliability.calibration_error`.
+
     Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
     """
     confidence, right = _top(probabilities, labels)
     gaps = sum_by(weights * (confidence - right)[:, None], _bin(confidence), NUM_BINS)
     return np.asarray(np.abs(gaps).sum(0) / weights.sum(0))
-
-
-def reliability_bins(probabilities: Float[np.ndarray, "n c"], labels: Numbers) -> ReliabilityBins:
-    """The figures of a reliability diagram."""
-    confidence, right = _top(probabilities, labels)
-    index = _bin(confidence)
-    count = np.bincount(index, minlength=NUM_BINS)
-    held = np.where(count > 0, count, np.nan)
-    return ReliabilityBins(
-        count=count,
-        confidence=np.bincount(index, weights=confidence, minlength=NUM_BINS) / held,
-        accuracy=np.bincount(index, weights=right, minlength=NUM_BINS) / held,
-    )
 
 
 def _top(

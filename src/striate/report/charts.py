@@ -9,12 +9,12 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from striate.metrics.intervals import Estimate, number_text
 
-_WIDTH, _HEIGHT = 360, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+_WIDTH, _HEIGHT = 360, 256
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 18, 40
 
 
-Bin: TypeAlias = tuple[int, float, float]
-"""Number of items, their mean stated probability, and the share of them that is right."""
+Bin: TypeAlias = tuple[int, float, float, tuple[float, float]]
+"""Number of items, their mean stated probability, the share of them that is right, its interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,35 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
     return tostring(svg, encoding="unicode")
 
 
+def share_chart(
+    lines: Sequence[Line], *, title: str, x_label: str, y_label: str, diagonal: bool = False
+) -> str:
+    """Lines between shares from 0 to 1, with a hidden mark that a script may move.
+
+    Args:
+        lines: The lines.
+        title: What the chart shows.
+        x_label: What is below it.
+        y_label: What is in its corner: the meaning of the vertical axis.
+        diagonal: Whether the line of those that know nothing is drawn.
+    """
+    x, y = _scales((0, 1), (0, 1))
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    svg = _frame(title, x, y, shares, shares, x_label, as_percent=True)
+    if diagonal:
+        SubElement(svg, "line", _ends("diagonal", x(0), y(0), x(1), y(1)))
+    for line in lines:
+        for run in _runs(line.points):
+            path = " ".join(f"{x(px)},{y(py)}" for px, py in run)
+            SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
+    _label(svg, _LEFT, _TOP - 5, "start", y_label)
+    ends = {"data-x0": f"{x(0):g}", "data-x1": f"{x(1):g}", "data-y0": f"{y(0):g}", "data-y1": f"{y(1):g}"}  # fmt: skip
+    SubElement(svg, "circle", {"class": "now", "r": "6", "hidden": "", **ends})
+    return tostring(svg, encoding="unicode")
+
+
 def reliability_chart(before: Sequence[Bin], after: Sequence[Bin]) -> str:
-    """Confidence against accuracy before and after calibration; a dot's area is its items."""
+    """Confidence against accuracy before and after calibration, with bars of uncertainty after it."""
     x, y = _scales((0, 1), (0, 1))
     shares = [0.0, 0.25, 0.5, 0.75, 1.0]
     svg = _frame(
@@ -72,14 +99,17 @@ def reliability_chart(before: Sequence[Bin], after: Sequence[Bin]) -> str:
         x, y, shares, shares, "stated probability", as_percent=True,
     )  # fmt: skip
     SubElement(svg, "line", _ends("diagonal", x(0), y(0), x(1), y(1)))
+    for _, confidence, _, (low, high) in after:
+        SubElement(svg, "line", _ends("interval", x(confidence), y(low), x(confidence), y(high)))
     for style, bins in ((2, before), (1, after)):
-        total = sum(count for count, _, _ in bins)
-        path = " ".join(f"{x(confidence)},{y(accuracy)}" for _, confidence, accuracy in bins)
+        path = " ".join(f"{x(confidence)},{y(accuracy)}" for _, confidence, accuracy, _ in bins)
         SubElement(svg, "polyline", {"class": f"line s{style}", "points": path})
-        for count, confidence, accuracy in bins:
-            radius = 2 + 9 * (count / total) ** 0.5
-            text = f"stated {confidence:.0%}, right {accuracy:.0%}, {count} items"
-            _dot(svg, x(confidence), y(accuracy), radius, f"dot s{style}", text)
+        for count, confidence, accuracy, (low, high) in bins:
+            text = (
+                f"stated {confidence:.0%}, right {accuracy:.0%} "
+                f"(95 % interval {low:.0%} to {high:.0%}), {count} items"
+            )
+            _dot(svg, x(confidence), y(accuracy), 4, f"dot s{style}", text)
     return tostring(svg, encoding="unicode")
 
 

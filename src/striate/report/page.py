@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from striate.metrics.intervals import Estimate, number_text
 from striate.report.schema import Record, RunReport
@@ -102,7 +103,7 @@ class Metric:
 
 def figure_table(
     metrics: Mapping[str, Metric], test: Record, baselines: Mapping[str, Record | None]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The variables `columns` and `metrics` of the page: a row a metric, a column a baseline.
 
     Args:
@@ -111,7 +112,7 @@ def figure_table(
         baselines: The figures of the baselines by name; None where there is no such baseline.
     """
     shown = {name: figures for name, figures in baselines.items() if figures is not None}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for key, metric in metrics.items():
         figure: Estimate = getattr(test, key)
         rows.append(

@@ -26,15 +26,32 @@ class Picture:
     Attributes:
         image: The item; a drawing (SVG) may itself mark what the model looked at.
         overlay: The item with what the model looked at, where that is a picture of its own.
+        method: Name of the method of explanation; empty where it is not known.
+        found: Whether there is any evidence to see.
+        faithful: Whether blanking what is marked changes the answer more than blanking at random;
+            None where that was not tried.
     """
 
     image: Drawing
     overlay: Drawing | None = None
+    method: str = ""
+    found: bool = True
+    faithful: bool | None = None
 
     @property
     def wide(self) -> bool:
         """Whether the picture wants the whole width: a drawing, or slices side by side."""
         return isinstance(self.image, str) or not _is_square(self.image)
+
+    def check(self) -> str:
+        """What was found out of the explanation, as a sentence without an end; empty if nothing."""
+        if not self.found:
+            return "no evidence for this answer was found"
+        if self.faithful is None:
+            return ""
+        if self.faithful:
+            return "checked: blanking what is marked counts more than blanking at random"
+        return "checked: no better than marks at random, do not rely on it"
 
 
 def svg_document(drawing: str) -> str:

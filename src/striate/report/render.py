@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shlex
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from striate.errors import one_line
+from striate.explain.drawing import overlay
 from striate.metrics.intervals import number_text
 from striate.progress import duration
 from striate.report.charts import Line, interval_bar, line_chart
-from striate.report.page import interval_text, percent
+from striate.report.page import NBSP, interval_text, percent
 from striate.report.picture import Picture, data_url
 from striate.report.schema import RunReport
 
@@ -65,8 +70,24 @@ def _environment() -> Environment:
     environment.filters.update(
         percent=percent, interval=interval_text, duration=duration, kebab_words=_words
     )
-    environment.globals.update(number=number_text, interval_bar=interval_bar)
+    script = files("striate.report").joinpath("templates/page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(
+        number=number_text,
+        interval_bar=interval_bar,
+        heat=_heat_colours(),
+        nbsp=NBSP,
+        script=script,
+        script_hash=f"sha256-{digest}",  # no other script may run, whatever a name holds
+    )
     return environment
+
+
+def _heat_colours() -> str:
+    """Colours of evidence over grey, from none to the most, as a style sheet lists them."""
+    heat = np.linspace(0, 1, 9)[None]
+    pixels = np.asarray(overlay(np.full((3, *heat.shape), 128, np.uint8), heat))[0]
+    return ", ".join(f"rgb({r} {g} {b})" for r, g, b in pixels.tolist())
 
 
 def _words(code: str) -> str:
@@ -80,9 +101,12 @@ def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[s
     rows: list[dict[str, object]] = []
     for mistake in report.worst_mistakes:
         picture = by_id.get(mistake.id)
-        row: dict[str, object] = {"of": mistake, "image": None, "overlay": None, "wide": False}
+        row: dict[str, object] = {
+            "of": mistake, "image": None, "overlay": None, "wide": False, "method": "", "check": "",
+        }  # fmt: skip
         if picture is not None:
             row |= {"image": data_url(picture.image), "wide": picture.wide}
+            row |= {"method": picture.method, "check": picture.check()}
             row["overlay"] = picture.overlay and data_url(picture.overlay)
         rows.append(row)
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from itertools import chain, count, islice
@@ -19,6 +19,7 @@ from striate.data.unlabelled import Input, several
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explain import EXPLANATIONS
 from striate.explain.drawing import image_card, svg_card
+from striate.explain.fidelity import NUM_STEPS
 from striate.files import (
     check_output,
     check_output_folder,
@@ -46,6 +47,9 @@ OTHERWISE: Final = ("occlusion",)
 """Methods that take the place of the one that suits a kind, where it fails: they ask nothing of a
 network but its outputs."""
 
+REPORT_STEPS: Final = 4
+"""Points of the curves by which the pictures of a report are checked: 40 passes for each."""
+
 BATCH_SIZE: Final = 8
 """Items that are read before the first of them is explained."""
 
@@ -60,6 +64,7 @@ class Explained:
         target: The class whose evidence is shown; None where a number is predicted, and the
             evidence is for a higher one.
         method: Name of the method of explanation.
+        check: What blanking what is marked has shown, as a clause; empty where it was not tried.
         image: The explanation image: pixels, or the text of an SVG document.
         path: The file it was written to; None where it was not.
     """
@@ -68,6 +73,7 @@ class Explained:
     prediction: Prediction
     target: str | None
     method: str
+    check: str
     image: Drawing
     path: Path | None
 
@@ -75,7 +81,8 @@ class Explained:
         """The result as a line for a person."""
         evidence = one_line(self.target or HIGHER)
         written = "" if self.path is None else f": {self.path}"
-        return f"{self.prediction.as_text()}; evidence for {evidence}{written}"
+        told = f" ({self.check})" if self.check else ""
+        return f"{self.prediction.as_text()}; evidence for {evidence}{told}{written}"
 
 
 def explain_inputs(
@@ -114,7 +121,7 @@ def explain_inputs(
     progress = as_progress(progress)
     files = None if out is None else _Files(Path(out), given, run.record.data)
     methods = (run.kind.explanation, *OTHERWISE) if method == AUTO else (method,)
-    draw = _Drawing(run.kind, run.predictor, methods)
+    draw = _Drawing(run.kind, run.predictor, methods, NUM_STEPS)
     for reading, prediction in _read(run, given, progress):
         number = prediction.output if requested is None else requested
         num_told = len(draw.choices())
@@ -124,12 +131,13 @@ def explain_inputs(
         if picture is None:
             why = draw.choices()[-1].why
             raise ArgumentError("this network cannot be explained", why=why)
-        chosen = draw.method
+        chosen = picture.method
         explained = run.classes[number] if run.classes else None
         caption = (
             prediction.item,
             f"Prediction: {prediction.answer()}",
             f"Evidence for: {explained or HIGHER} (method: {chosen})",
+            *filter(None, [picture.check().capitalize()]),
         )
         card = _on_card(picture, caption)
         stem = f"{_stem(prediction.item)}-{chosen}"
@@ -138,6 +146,7 @@ def explain_inputs(
             prediction=prediction,
             target=explained,
             method=chosen,
+            check=picture.check(),
             image=card,
             path=None if files is None else files.write(stem, card),
         )
@@ -162,14 +171,14 @@ def mistake_pictures(
     # The report shows an odd name in another form than the data have it.
     position = {one_line(item.id): index for index, item in enumerate(dataset.items)}
     pictures: dict[str, Picture] = {}
-    draw = _Drawing(kind, predictor, (kind.explanation, *OTHERWISE))
+    draw = _Drawing(kind, predictor, (kind.explanation, *OTHERWISE), REPORT_STEPS)
     for item, target in task.mistakes(report, dataset.classes):
         if item in position:
             reading, name = dataset.store[position[item]], dataset.items[position[item]].id
             picture = draw(reading, target, name)
             if picture is not None:
                 marked = picture.overlay is None
-                pictures[item] = Picture(image=_on_card(picture)) if marked else picture
+                pictures[item] = replace(picture, image=_on_card(picture)) if marked else picture
     return pictures, draw.choices()
 
 
@@ -180,11 +189,14 @@ class _Drawing:
         kind: Kind of the items.
         predictor: The network and its inputs.
         methods: Names of the methods, the preferred first.
+        steps: Points of the curves by which an explanation is checked.
     """
 
-    def __init__(self, kind: Kind, predictor: Predictor, methods: Sequence[str]) -> None:
+    def __init__(
+        self, kind: Kind, predictor: Predictor, methods: Sequence[str], steps: int
+    ) -> None:
         self._picture = partial(
-            kind.picture, predictor.network, predictor.inputs, device=predictor.device
+            kind.picture, predictor.network, predictor.inputs, device=predictor.device, steps=steps
         )
         self._left = list(methods)
         self._failures: list[tuple[str, str]] = []
@@ -195,15 +207,25 @@ class _Drawing:
         return self._left[0] if self._left else ""
 
     def __call__(self, reading: Reading, target: int, item: str) -> Picture | None:
-        """The picture of an item; None where every method fails."""
-        while self._left:
+        """The picture of an item; None where every method fails.
+
+        Where a method finds no evidence in an item, the next one is tried for it.
+        """
+        empty = None
+        for method in tuple(self._left):
             try:
-                return self._picture(reading, target, self.method, item=item)
+                picture = self._picture(reading, target, method, item=item)
             # Networks of other libraries raise whatever they like.
             except Exception as error:
                 why = str(error).partition("\n")[0] or type(error).__name__
-                self._failures.append((self._left.pop(0), why))
-        return None
+                self._failures.append((method, why))
+                self._left.remove(method)
+                continue
+            picture = replace(picture, method=method)
+            if picture.found:
+                return picture
+            empty = empty or picture
+        return empty
 
     def choices(self) -> list[Choice]:
         """What took the place of a method that failed, and why."""

@@ -255,8 +255,8 @@ class Run:
 
         Args:
             inputs: What `predict` takes.
-            method: "gradcam", "integrated-gradients", "occlusion" or "saliency"; "auto" takes the
-                one that suits the kind of data.
+            method: Name of a method in `striate.explain.EXPLANATIONS`, such as "gradcam" or
+                "occlusion"; "auto" takes the one that suits the kind of data.
             target: The class to explain; by default the predicted one of each input.
             out: Folder to write the pictures to; without it nothing is written.
             progress: Told of what cannot be read.

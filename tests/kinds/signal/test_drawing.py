@@ -1,11 +1,14 @@
 """Signals as drawings: lanes, heat, times, and what was added behind a short one."""
 
+import base64
 import xml.etree.ElementTree as ET
+from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from striate.data.source import Reading
 from striate.errors import ArgumentError
@@ -88,13 +91,45 @@ def test_padding_is_hatched_and_holds_no_evidence() -> None:
     assert place == pytest.approx(MARGIN + 40 / 401 * (WIDTH - 2 * MARGIN), abs=4)
     assert opacity == 0.75
     assert line[:, 0].max() <= hatch + 0.1 and np.ptp(line[:, 1]) > 80
-    (said,) = [
-        text
-        for text in texts(signal_svg(signal, heat, rate=400, num_padded=301))
-        if text[-1] == "."
-    ]
-    assert said.startswith("The signal ends at 0.25 s; what is hatched was added behind it.")
-    assert said.endswith("The most evidence lies there, and is not shown.")
+    said = " ".join(texts(signal_svg(signal, heat, rate=400, num_padded=301)))
+    assert "The signal ends at 0.25 s; what is hatched was added behind it. The most" in said
+    assert said.endswith("lies there, and is not shown: do not rely on the rest.")
+
+
+def word(place: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """A sound with 0.1 s of noise in 1 s of near silence, evidence at a place, a spectrogram."""
+    signal, heat = 1e-4 * np.ones((1, 1000)), np.zeros(1000)
+    signal[0, 400:500] = np.random.default_rng(0).normal(size=100)
+    heat[place : place + 50] = 1.0
+    return signal, heat, (np.random.default_rng(1).random((16, 20)), np.ones((16, 20)))
+
+
+def test_evidence_in_silence_is_said_to_be() -> None:
+    signal, heat, bands = word(700)
+    said = " ".join(texts(signal_svg(signal, heat, rate=1000, bands=bands)))
+    assert "Grey bars below the time axis mark silence." in said
+    assert "Most of the evidence lies in silence" in said
+    signal, heat, bands = word(420)
+    svg = signal_svg(signal, heat, rate=1000, bands=bands)
+    assert "mark silence" in svg and "lies in silence" not in svg
+    assert "silence" not in signal_svg(signal, heat, rate=1000)  # a series is not heard
+
+
+def test_silence_is_what_lies_far_below_the_loudest() -> None:
+    quiet = drawing.silence(word(0)[0])
+    assert quiet[:390].all() and quiet[510:].all() and not quiet[405:495].any()
+    assert drawing._stretches(quiet)[0][0] == 0 and len(drawing._stretches(quiet)) == 2
+
+
+def test_a_spectrogram_is_drawn_where_one_is_seen() -> None:
+    signal, heat, bands = word(420)
+    root = ET.fromstring(signal_svg(signal, heat, rate=1000, num_padded=250, bands=bands))
+    image = root.find(f"{SVG}image")
+    assert float(image.get("width")) == pytest.approx(0.75 * (WIDTH - 2 * MARGIN), abs=0.1)
+    with Image.open(BytesIO(base64.b64decode(image.get("href").partition(",")[2]))) as shown:
+        assert shown.size == (15, 16)  # the added quarter is left out
+    bottom = float(image.get("y")) + float(image.get("height"))
+    assert bottom < float(root.get("height"))
 
 
 def test_evidence_before_the_padding_is_drawn_as_it_is() -> None:
@@ -132,7 +167,7 @@ def shown(monkeypatch):
     """What `picture` hands on to be drawn."""
     calls = []
 
-    def record(signal, heat, *, rate=0.0, num_padded=0):
+    def record(signal, heat, *, rate=0.0, num_padded=0, bands=None):
         calls.append(SimpleNamespace(signal=signal, heat=heat, rate=rate, num_padded=num_padded))
         return "<svg/>"
 

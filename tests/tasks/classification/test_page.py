@@ -134,7 +134,9 @@ def calibrated(make_inputs, value, ci95):
         (0.09, (0.06, 0.12), "so do not take them at face value."),
         (0.05, (0.02, 0.08), "(95 % interval: 2.0 to 8.0)."),
         (0.122, (0.0, 0.147), "120 test images are too few to tell whether its stated probabil"),
-        (0.122, (0.0, 0.147), "by 12.2 percentage points (95 % interval: 0.0 to 14.7)."),
+        (0.122, (0.0, 0.147), "off by anything from 0.0 to 14.7 percentage points."),
+        (0.0, (0.0, 0.03), "by no more than chance explains (95 % interval: 0.0 to 3.0), so"),
+        (0.2, (0.1, 0.3), "so do not take them at face value."),
         (0.0, None, "too few to tell"),
     ],
 )

@@ -33,6 +33,7 @@ def picture(
     *,
     device: torch.device,
     item: str,
+    steps: int = 0,
 ) -> Picture:
     """Draw a graph with the evidence for an output.
 
@@ -48,6 +49,7 @@ def picture(
             leaving it out.
         device: Where the network is.
         item: Name of the graph.
+        steps: Points of the curves by which the explanation is checked; 0 for no check. Graphs are never checked.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -59,8 +61,10 @@ def picture(
         edges = _array(edge_occlusion(network, graph, target))
     ends = graph.edges.cpu().numpy()
     if _is_molecule(reading, item):
-        return Picture(image=draw_molecule(item, nodes, bond_importance(item, ends, edges)))
-    return Picture(image=draw_graph(ends, nodes, edges))
+        drawn = draw_molecule(item, nodes, bond_importance(item, ends, edges))
+    else:
+        drawn = draw_graph(ends, nodes, edges)
+    return Picture(image=drawn, found=bool(nodes.any() or edges.any()))
 
 
 def _array(values: torch.Tensor) -> Float[np.ndarray, "*shape"]:

@@ -11,6 +11,7 @@ from striate.data.source import Reading
 from striate.data.stores.pixels import viewable
 from striate.explain import explain
 from striate.explain.drawing import overlay
+from striate.explain.fidelity import checked
 from striate.explain.method import GridExplainable
 from striate.kinds.image.inputs import ImageInputs
 from striate.nn.layout import channels_last
@@ -32,6 +33,7 @@ def picture(
     *,
     device: torch.device,
     item: str,
+    steps: int = 0,
 ) -> Picture:
     """Draw an image as it is, and in grey under the evidence for an output.
 
@@ -43,15 +45,19 @@ def picture(
         method: Name of a method in `EXPLANATIONS`.
         device: Where the network is.
         item: Name of the image.
+        steps: Points of the curves by which the explanation is checked; 0 for no check.
 
     Raises:
         UnknownNameError: There is no such method.
     """
     square = inputs.checked(reading)
     x = channels_last(inputs.normalized(inputs.inputs([square]).to(device)))
-    heat = explain(network, x, torch.tensor([target]), method).heat[0]
+    heat = explain(network, x, torch.tensor([target]), method).heat[0].cpu().numpy()
+    found, faithful = checked(network, x, target, heat, steps)
     pixels = as_rgb(square.array)
     return Picture(
         image=Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))),
-        overlay=overlay(pixels, heat.cpu().numpy()),
+        overlay=overlay(pixels, heat),
+        found=found,
+        faithful=faithful,
     )

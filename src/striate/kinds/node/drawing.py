@@ -41,6 +41,7 @@ def picture(
     *,
     device: torch.device,
     item: str,
+    steps: int = 0,
 ) -> Picture:
     """Draw a node among those that reach it in as many steps as the network has convolutions.
 
@@ -53,6 +54,7 @@ def picture(
             leaving it out.
         device: Where the network is.
         item: Name of the node.
+        steps: Points of the curves by which the explanation is checked; 0 for no check. Graphs are never checked.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -70,8 +72,8 @@ def picture(
         )
     edges = part.edges.numpy()
     seed = int(np.flatnonzero(places == reading.node)[0])
-    steps, onward = steps_to(edges, seed, len(places))
-    near = np.where(steps <= hops, steps, -1)
+    distance, onward = steps_to(edges, seed, len(places))
+    near = np.where(distance <= hops, distance, -1)
     part = part.to(device)
     explanation = explain_graph(network, part, target, method)
     heat = explanation.heat.cpu().numpy().astype(np.float64)
@@ -94,7 +96,7 @@ def picture(
         marked=int(place[seed]),
         caption=_caption(len(kept), int((near >= 0).sum()), hops, tried=tried),
     )
-    return Picture(image=drawing)
+    return Picture(image=drawing, found=bool(heat.any()))
 
 
 def steps_to(

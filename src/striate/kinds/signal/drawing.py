@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from striate.data.source import Reading
 from striate.errors import ArgumentError
 from striate.explain import explain
-from striate.explain.drawing import OPACITY, document, element, hex_colours
+from striate.explain.drawing import OPACITY, document, element, hex_colours, overlay
+from striate.explain.fidelity import checked
 from striate.explain.method import GridExplainable
 from striate.kinds.inputs import in_order_of
 from striate.kinds.signal.inputs import SignalInputs
@@ -33,6 +39,11 @@ AXIS: Final = 20
 MAX_COLUMNS: Final = 160
 """Bars of heat across the drawing."""
 
+SPECTROGRAM: Final = 96
+"""Height of a spectrogram, in pixels."""
+
+_LETTERS: Final = 110
+_SILENT: Final = 0.05
 _LINE: Final = "#1d1d1f"
 _RULE: Final = "#d0d0d5"
 _SMALL: Final[dict[str, object]] = {"font_size": 11, "fill": "#55555c"}
@@ -52,6 +63,7 @@ def picture(
     *,
     device: torch.device,
     item: str,
+    steps: int = 0,
 ) -> Picture:
     """Draw the samples that the network sees, in their own unit, with the evidence for an output.
 
@@ -66,6 +78,7 @@ def picture(
         method: Name of a method in `EXPLANATIONS`.
         device: Where the network is.
         item: Name of the signal.
+        steps: Points of the curves by which the explanation is checked; 0 for no check.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -73,16 +86,23 @@ def picture(
     reading = in_order_of(inputs.names, reading)
     x = channels_last(inputs.inputs([reading]).to(device))
     found = explain(network, x, torch.tensor([target]), method).heat[0].cpu().numpy()
+    is_found, faithful = checked(network, x, target, found, steps)
     over_time = found.max(0) if found.ndim == 2 else found
     moments = np.linspace(0, inputs.length - 1, len(over_time))
     heat = np.interp(np.arange(inputs.length), moments, over_time)
     samples = replace(inputs, input="raw", normalize="none").inputs([reading])[0].numpy()
-    if inputs.lengths == "resample":  # stretched to one length, a signal has no rate any more
-        return Picture(image=signal_svg(samples, heat))
     known = bool(inputs.rate and reading.spacing)
     signal = to_rate(reading.array, 1 / reading.spacing[0], inputs.rate) if known else reading.array
-    num_padded = max(0, inputs.length - signal.shape[1])
-    return Picture(image=signal_svg(samples, heat, rate=inputs.rate, num_padded=num_padded))
+    # Stretched to one length, a signal has no rate any more, and nothing is added to it.
+    stretched = inputs.lengths == "resample"
+    drawn = signal_svg(
+        samples,
+        heat,
+        rate=0.0 if stretched else inputs.rate,
+        num_padded=0 if stretched else max(0, inputs.length - signal.shape[1]),
+        bands=(x[0].float().mean(0).cpu().numpy(), found) if found.ndim == 2 else None,
+    )
+    return Picture(image=drawn, found=is_found, faithful=faithful)
 
 
 def signal_svg(
@@ -91,8 +111,12 @@ def signal_svg(
     *,
     rate: float = 0.0,
     num_padded: int = 0,
+    bands: tuple[Float[np.ndarray, "f t"], Float[np.ndarray, "f t"]] | None = None,
 ) -> str:
     """Draw a signal's channels one below the other, as an SVG element 640 pixels wide.
+
+    Below them comes the spectrogram that the network sees, where it sees one. Silence is marked by
+    a bar under the time axis, and where most of the evidence lies in it a line says so.
 
     Args:
         signal: The values; each channel is scaled to a lane of its own.
@@ -100,6 +124,7 @@ def signal_svg(
         rate: Samples a second, with which the axis shows seconds; 0 to show numbers of samples.
         num_padded: Samples at the end that were added to the signal. They are hatched and show no
             evidence; where the most lay there, a line below says so.
+        bands: A spectrogram, its lowest frequencies first, and the evidence in it.
 
     Raises:
         ArgumentError: Shapes do not fit, values are not finite, or heat is outside 0 to 1.
@@ -111,14 +136,21 @@ def signal_svg(
     lane = max(14.0, min(LANE, (TALLEST - AXIS - 2 * MARGIN) / count))
     bottom = MARGIN + count * lane
     real, hidden = heat[:num_real], heat[num_real:]
-    note = ""
+    notes = []
     if num_padded:
         end = f"{num_real / rate:.3g} s" if rate else f"sample {num_real}"
-        note = f"The signal ends at {end}; what is hatched was added behind it."
+        notes.append(f"The signal ends at {end}; what is hatched was added behind it.")
         if hidden.max() > real.max():
-            note += " The most evidence lies there, and is not shown."
+            notes.append("The most evidence lies there, and is not shown: do not rely on the rest.")
         heat = np.concatenate([real / max(real.max(), 1e-12), np.zeros(num_padded)])
-    height = round(bottom + AXIS + (AXIS if note else 0))
+    quiet = silence(values[:, :num_real]) if bands is not None else np.zeros(num_real, bool)
+    if quiet.any():
+        notes.append("Grey bars below the time axis mark silence.")
+        if heat[:num_real][quiet].sum() > heat.sum() / 2:
+            notes.append("Most of the evidence lies in silence: the answer may rest on it.")
+    lines = _wrapped(notes)
+    shown = SPECTROGRAM + MARGIN if bands is not None else 0
+    height = round(bottom + AXIS + shown + AXIS * len(lines))
     parts = [element("rect", width=WIDTH, height=height, fill="#ffffff")]
     parts += _bars(heat, MARGIN, bottom)
     if num_padded:
@@ -135,9 +167,58 @@ def signal_svg(
         anchor = "start" if x < 20 else "end" if x > WIDTH - 20 else "middle"
         text = f"{place / rate:.3g} s" if rate else str(place)
         parts.append(element("text", text, x=x, y=bottom + 15, text_anchor=anchor, **_SMALL))
-    if note:
-        parts.append(element("text", note, x=MARGIN, y=height - 5, **_SMALL))
+    for left, right in _stretches(quiet):
+        x1, x2 = _across(np.array([left, right]), length)
+        box = {"x": float(x1), "y": bottom + 1, "width": float(x2 - x1), "height": 3}
+        parts.append(element("rect", **box, fill="#8e8e96"))
+    if bands is not None:
+        parts += _spectrogram(*bands, bottom + AXIS, num_real / length)
+    for number, line in enumerate(lines):
+        y = bottom + AXIS + shown + AXIS * (number + 1) - 6
+        parts.append(element("text", line, x=MARGIN, y=y, **_SMALL))
     return document(WIDTH, height, *parts)
+
+
+def silence(signal: Float[np.ndarray, "c l"]) -> Bool[np.ndarray, " l"]:
+    """Where a sound is 26 dB or more below its loudest moment, in windows of 1 % of its length."""
+    loudness = np.abs(signal - np.median(signal, axis=1, keepdims=True)).max(0)
+    window = max(1, signal.shape[1] // 100)
+    loudness = maximum_filter1d(loudness, window)
+    return np.asarray(loudness < _SILENT * loudness.max())
+
+
+def _stretches(mask: Bool[np.ndarray, " l"]) -> list[tuple[int, int]]:
+    """First and last position of each stretch that is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _spectrogram(
+    bands: Float[np.ndarray, "f t"], heat: Float[np.ndarray, "f t"], top: float, share: float
+) -> list[str]:
+    """Draw the real part of a spectrogram in grey under its evidence, high frequencies above."""
+    count = max(1, round(share * bands.shape[1]))
+    bands, heat = bands[::-1, :count], heat[::-1, :count]
+    low, high = np.percentile(bands, (1, 99))
+    grey = ((bands - low) / max(float(high - low), 1e-12)).clip(0, 1)
+    pixels = np.repeat((255 * grey).round().astype(np.uint8)[None], 3, axis=0)
+    out = BytesIO()
+    warm = heat / max(float(heat.max()), 1e-12)
+    overlay(pixels, warm).save(out, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    width = share * (WIDTH - 2 * MARGIN)
+    box = {"x": MARGIN, "y": top, "width": width, "height": float(SPECTROGRAM)}
+    right = {"x": WIDTH - MARGIN - 2, "text_anchor": "end", **_SMALL}
+    labels = [
+        element("text", text, y=y, paint_order="stroke", stroke="#ffffff", stroke_width=3, **right)
+        for text, y in (("high", top + 12), ("spectrogram, low", top + SPECTROGRAM - 4))
+    ]
+    return [element("image", **box, href=address, preserveAspectRatio="none"), *labels]
+
+
+def _wrapped(notes: Sequence[str]) -> list[str]:
+    """Sentences in lines of the drawing's width."""
+    return textwrap.wrap(" ".join(notes), _LETTERS)
 
 
 def _check(values: NDArray[np.float64], heat: NDArray[np.float64]) -> None:

@@ -14,6 +14,7 @@ from striate.data.source import Reading
 from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.explain.drawing import overlay
+from striate.explain.fidelity import checked
 from striate.explain.method import GridExplainable
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.nn.layout import channels_last
@@ -39,6 +40,7 @@ def picture(
     *,
     device: torch.device,
     item: str,
+    steps: int = 0,
 ) -> Picture:
     """Draw slices of the mean over a volume's channels, as the network sees it.
 
@@ -50,6 +52,7 @@ def picture(
         method: Name of a method in `EXPLANATIONS`.
         device: Where the network is.
         item: Name of the volume.
+        steps: Points of the curves by which the explanation is checked; 0 for no check.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -57,7 +60,9 @@ def picture(
     x = channels_last(inputs.inputs([reading]).to(device))
     heat = explain(network, x, torch.tensor([target]), method).heat[0].cpu().numpy()
     volume = x[0].float().mean(0).cpu().numpy()
-    return Picture(image=orthogonal_slices(volume, heat, spacing=inputs.spacing))
+    drawn = orthogonal_slices(volume, heat, spacing=inputs.spacing)
+    found, faithful = checked(network, x, target, heat, steps)
+    return Picture(image=drawn, found=found, faithful=faithful)
 
 
 def orthogonal_slices(

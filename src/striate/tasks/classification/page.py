@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from striate.report.charts import Bin, reliability_chart
+from striate.report.charts import Bin, Line, reliability_chart, share_chart
 from striate.report.page import FEW_ITEMS, PERCENT, Metric, Verdict, figure_table, percent, verdict
-from striate.tasks.classification.report import ClassificationReport, ClassReport, Reliability
+from striate.tasks.classification.report import (
+    ClassificationReport,
+    ClassReport,
+    Curve,
+    Reliability,
+)
 
 MAX_MATRIX_CLASSES: Final = 20
 """Up to so many classes the confusion matrix is shown; for more, the most frequent confusions."""
@@ -34,7 +39,7 @@ _METRICS: Final = {
     "macro_f1": Metric("Macro F1", "mean of the classes' F1: finding them without false alarms"),
     "roc_auc": Metric("ROC AUC", "chance that a member of a class is ranked above a non-member"),
     "log_loss": Metric("Log loss", "surprise at the true class, in nats; lower is better"),
-    "ece": Metric("Calibration error", "distance of stated and true probability; lower is better", 100, 1, " points"),
+    "ece": Metric("Calibration error", "distance of stated and true probability, without what chance adds", 100, 1, " points"),
 }  # fmt: skip
 
 
@@ -43,8 +48,12 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
     baselines = report.baselines
     columns = {"Linear probe": baselines.probe, "Most common class": baselines.majority}
     charts = (_bins(report.reliability_uncalibrated), _bins(report.reliability))
+    table = figure_table(_METRICS, report.test, columns)
+    if not is_calibration_known(report):
+        row = next(row for row in table["metrics"] if row["name"] == _METRICS["ece"].name)
+        row |= {"value": "too few to tell", "baselines": ["–"] * len(table["columns"])}
     return {
-        **figure_table(_METRICS, report.test, columns),
+        **table,
         "verdict": classification_verdict(report),
         "classes": sorted(report.per_class, key=_found_least_first),
         "num_class_rows": _NUM_CLASS_ROWS,
@@ -52,7 +61,10 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
         "has_matrix": len(report.classes) <= MAX_MATRIX_CLASSES,
         "confusions": _confusions(report),
         "calibration": _calibration(report),
+        "calibration_known": is_calibration_known(report),
         "reliability": reliability_chart(*charts),
+        "curves": _curve_charts(report.curves),
+        "thresholds": _thresholds(report) if len(report.classes) == 2 else None,
     }
 
 
@@ -167,17 +179,26 @@ def _calibration(report: ClassificationReport) -> str:
     if error.value is None:
         return ""
     low, high = error.ci95 or (0.0, 1.0)
-    off = f"off by {_points(error.value)} percentage points"
-    interval = f" (95 % interval: {_points(low, high)})" if error.ci95 else ""
-    if high - low >= _WIDE or num_items < _MIN_CALIBRATED_ITEMS:
+    if not is_calibration_known(report):
         return (
             f"{num_items} test {many} are too few to tell whether its stated probabilities can be "
-            f"trusted: on these they are {off}{interval}."
+            f"trusted: they may be off by anything from {_points(low, high)} percentage points."
         )
-    told = f"Its stated probabilities are {off} on average{interval}"
+    interval = f" (95 % interval: {_points(low, high)})"
+    told = f"Its stated probabilities are off by {_points(error.value)} percentage points on average{interval}"
+    if round(100 * error.value, 1) == 0:
+        told = f"Its stated probabilities are off by no more than chance explains{interval}"
     if high <= _TRUSTED_ERROR:
         return told + ", so they can be taken at face value."
     return told + (", so do not take them at face value." if low > _TRUSTED_ERROR else ".")
+
+
+def is_calibration_known(report: ClassificationReport) -> bool:
+    """Whether the test items tell how far stated probabilities can be trusted."""
+    low, high = report.test.ece.ci95 or (0.0, 1.0)
+    if report.split_sizes["test"] < _MIN_CALIBRATED_ITEMS:
+        return False
+    return high - low < _WIDE or low > _TRUSTED_ERROR or high <= _TRUSTED_ERROR
 
 
 def _points(*shares: float) -> str:
@@ -195,7 +216,39 @@ def _confusions(report: ClassificationReport) -> list[tuple[str, str, int, float
     return sorted(found, key=lambda c: (-c[2], -c[3]))[:_NUM_CONFUSIONS]
 
 
+def _curve_charts(curves: Sequence[Curve]) -> dict[str, Any] | None:
+    """ROC and precision-recall curves, and the lines that they share; None where there is none."""
+    if not curves:
+        return None
+    roc, recall = [], []
+    for style, curve in enumerate(sorted(curves, key=lambda curve: curve.support), start=1):
+        pairs = list(zip(curve.found, curve.false_alarms, strict=True))
+        ends = [(1.0, 1.0), *((f / curve.others, n / curve.support) for n, f in pairs), (0.0, 0.0)]
+        roc.append(Line(name=curve.name, points=ends, style=style))
+        steps = [(n / curve.support, n / (n + f)) for n, f in pairs]
+        recall.append(Line(name=curve.name, points=steps, style=style))
+    return {
+        "lines": roc,
+        "roc": share_chart(
+            roc, title="ROC curve: share found against share of false alarms",
+            x_label="false alarms, share of the others", y_label="found (recall)", diagonal=True,
+        ),
+        "pr": share_chart(
+            recall, title="Precision-recall curve: share right when said against share found",
+            x_label="found (recall)", y_label="right when said (precision)",
+        ),
+    }  # fmt: skip
+
+
+def _thresholds(report: ClassificationReport) -> dict[str, Any] | None:
+    """What the page's script needs; the rarer class, which is mostly the one to find, is first."""
+    curves = sorted(report.curves, key=lambda curve: curve.support)
+    if len(curves) < 2:
+        return None
+    return {"names": [curve.name for curve in curves], "curves": [c.model_dump() for c in curves]}
+
+
 def _bins(reliability: Reliability) -> list[Bin]:
-    """The bins that hold items."""
-    bins = zip(reliability.count, reliability.confidence, reliability.accuracy, strict=True)
-    return [(n, c, a) for n, c, a in bins if c is not None and a is not None]
+    """The bins as the chart takes them."""
+    columns = reliability.count, reliability.confidence, reliability.accuracy, reliability.interval
+    return list(zip(*columns, strict=True))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from striate.metrics.calibration import softmax
-from striate.metrics.classification import ClassifierFigures, evaluate
+from striate.metrics.classification import ClassFigures, ClassifierFigures, evaluate
+from striate.metrics.curves import threshold_curve
 from striate.metrics.intervals import Estimate, Numbers
-from striate.metrics.probabilities import reliability_bins
-from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts, finite
+from striate.metrics.reliability import reliability_bins
+from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts
 from striate.report.schema import Mistake, Record, RunReport, Text
+
+MAX_CURVES: Final = 4
+"""Number of classes whose curves are kept: as many lines as a chart can hold."""
 
 
 class Figures(Record):
@@ -67,11 +72,39 @@ class ClassMistake(Mistake):
 
 
 class Reliability(Record):
-    """A reliability diagram: items in equal-width bins of confidence; None in an empty bin."""
+    """A reliability diagram: items in bins by confidence, about as many in each.
+
+    Attributes:
+        count: Number of items in each bin.
+        confidence: Mean stated probability of each bin.
+        accuracy: Share of each bin that is right.
+        interval: The 95 % interval of that share.
+    """
 
     count: tuple[int, ...]
-    confidence: tuple[float | None, ...]
-    accuracy: tuple[float | None, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    interval: tuple[tuple[float, float], ...]
+
+
+class Curve(Record):
+    """What is found of a class where its probability is at least a threshold.
+
+    Attributes:
+        name: The class.
+        support: Test items of the class.
+        others: Test items of other classes.
+        thresholds: Probabilities, ascending; of many, some are left out.
+        found: Items of the class that reach each threshold.
+        false_alarms: Other items that do.
+    """
+
+    name: Text
+    support: int
+    others: int
+    thresholds: tuple[float, ...]
+    found: tuple[int, ...]
+    false_alarms: tuple[int, ...]
 
 
 class WithoutLeaks(Record):
@@ -88,6 +121,7 @@ class ClassificationReport(RunReport):
         confusion: Test items by class (row) and prediction (column).
         temperature: Divisor of the logits in the calibration.
         bias: Shift of each class in the calibration; empty where there is none.
+        curves: A curve for each class, or for the `MAX_CURVES` classes that are told from the others worst.
         worst_mistakes: The most confident first.
         leaks: How the figures change without items that leaked; None where none did.
     """
@@ -101,6 +135,7 @@ class ClassificationReport(RunReport):
     bias: tuple[float, ...] = ()
     reliability: Reliability
     reliability_uncalibrated: Reliability
+    curves: tuple[Curve, ...] = ()
     worst_mistakes: tuple[ClassMistake, ...]
     leaks: WithoutLeaks | None
 
@@ -134,19 +169,46 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
         ),
         confusion=tuple(map(tuple, result.confusion.tolist())),
         baselines=Baselines(majority=Figures(**majority.metrics), probe=probe),
-        reliability=_reliability(probabilities, test.truth),
-        reliability_uncalibrated=_reliability(uncalibrated, test.truth),
+        reliability=_reliability(probabilities, test),
+        reliability_uncalibrated=_reliability(uncalibrated, test),
+        curves=_curves(facts.classes, result.per_class, probabilities, test.truth),
         worst_mistakes=_worst_mistakes(facts, test, probabilities),
         leaks=_without_leaks(test, seed),
     )
 
 
-def _reliability(probabilities: Float[np.ndarray, "n c"], labels: Numbers) -> Reliability:
-    bins = reliability_bins(probabilities, labels)
+def _curves(
+    classes: Sequence[str],
+    figures: Sequence[ClassFigures],
+    probabilities: Float[np.ndarray, "n c"],
+    labels: Numbers,
+) -> tuple[Curve, ...]:
+    """Curves of the classes with the smallest areas, in the order of the classes."""
+    areas = {k: area for k, of in enumerate(figures) if (area := of.roc_auc) is not None}
+    shown = sorted(sorted(areas, key=areas.__getitem__)[:MAX_CURVES])
+    made = []
+    for k in shown:
+        curve = threshold_curve(probabilities[:, k], labels == k)
+        made.append(
+            Curve(
+                name=classes[k],
+                support=figures[k].support,
+                others=len(labels) - figures[k].support,
+                thresholds=tuple(curve.thresholds.round(6).tolist()),
+                found=tuple(curve.found.tolist()),
+                false_alarms=tuple(curve.false_alarms.tolist()),
+            )
+        )
+    return tuple(made)
+
+
+def _reliability(probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems) -> Reliability:
+    bins = reliability_bins(probabilities, test.truth, test.groups)
     return Reliability(
         count=tuple(bins.count.tolist()),
-        confidence=tuple(map(finite, bins.confidence.tolist())),
-        accuracy=tuple(map(finite, bins.accuracy.tolist())),
+        confidence=tuple(bins.confidence.tolist()),
+        accuracy=tuple(bins.accuracy.tolist()),
+        interval=tuple(map(tuple, bins.interval.tolist())),
     )
 
 
