@@ -127,6 +127,7 @@ def trained(
         model: Name of the network.
         weights: What it started from.
     """
+    context.trained = method
     val = context.dataset.indices("val")
     outputs = predicted(context, predictor, val, "predicting validation")
     calibration, loss = context.objective.calibrate(outputs, val)

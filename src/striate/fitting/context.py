@@ -57,6 +57,7 @@ class FitContext:
         candidates: What was tried, for the report.
         first_baseline: Seconds until the first model could be judged; None before.
         history: A row for each epoch of the last training by steps, whether it was kept or not.
+        trained: Name of the method that trained by steps last.
         to_beat: Validation loss of the best model so far; None before the first.
         predicted_per_second: Items of the test part that the result predicted in a second.
         dataset: The items, read, checked and split.
@@ -81,6 +82,7 @@ class FitContext:
     strategy: Strategy = field(default_factory=Strategy)
     first_baseline: float | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    trained: str = ""
     to_beat: float | None = None
     predicted_per_second: float = 0.0
     dataset: Dataset = field(init=False)

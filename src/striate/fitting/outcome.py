@@ -144,6 +144,7 @@ def _facts(context: FitContext, candidate: Candidate, notes: Sequence[Note]) -> 
         choices=context.choices,
         candidates=context.candidates,
         history=context.history,
+        history_of="" if context.trained == candidate.method else context.trained,
         throughput=_throughput(context),
     )
 

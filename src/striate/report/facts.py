@@ -44,6 +44,7 @@ class RunFacts:
         choices: Decisions that were made for the user, and why.
         candidates: The models that were tried.
         history: A row for each epoch, as in `history.csv`.
+        history_of: What was trained in those epochs, where its network is not the result.
         throughput: Items per second, by what was done ("train", "predict").
     """
 
@@ -66,6 +67,7 @@ class RunFacts:
     choices: Sequence[Choice] = ()
     candidates: Sequence[Candidate] = ()
     history: Sequence[Mapping[str, float | None]] = ()
+    history_of: str = ""
     throughput: Mapping[str, float] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:

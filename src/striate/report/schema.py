@@ -107,6 +107,7 @@ class RunReport(Record):
         choices: Decisions that were made for the user.
         candidates: The models that were tried.
         history: A row for each epoch, as in `history.csv`.
+        history_of: What was trained in those epochs, where its network is not the result.
         unit: Unit of what is predicted; empty where it has none that is known.
         test: The metrics on the test items.
         worst_mistakes: The worst first.
@@ -133,6 +134,7 @@ class RunReport(Record):
     choices: tuple[Choice, ...]
     candidates: tuple[Candidate, ...] = ()
     history: tuple[dict[str, float | None], ...]
+    history_of: Text = ""
     unit: Text = ""
     test: Record
     worst_mistakes: tuple[Mistake, ...]
