@@ -169,7 +169,8 @@ def better(
     try:
         found = select(context, best, method.propose(context, baseline))
     except StoppedError:
-        if best is None or context.stop() != "finish":
+        alone = context.strategy.num_processes == 1  # others would go on with the search
+        if best is None or context.stop() != "finish" or not alone:
             raise
         context.end_search()
         return best
