@@ -6,9 +6,7 @@ import shlex
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from striate.errors import one_line
 from striate.metrics.intervals import number_text
@@ -17,6 +15,9 @@ from striate.report.charts import Line, interval_bar, line_chart
 from striate.report.page import interval_text, percent
 from striate.report.picture import Picture, data_url
 from striate.report.schema import RunReport
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _CHARTS = {
     "Loss by epoch": ("loss", "squared_error"),
@@ -55,6 +56,8 @@ def render_html(
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import
+
     environment = Environment(
         loader=PackageLoader("striate.report"),
         autoescape=True,
