@@ -61,6 +61,25 @@ class Registry(Generic[T]):
         return len(self._entries)
 
 
+def load_entry(registry: Registry[T], package: str, name: str) -> T:
+    """The entry of a name, in whose module it is registered: no other is imported where that does.
+
+    Args:
+        registry: where the entry is.
+        package: whose modules register entries.
+        name: of the entry.
+
+    Raises:
+        UnknownNameError: there is none; the message suggests the nearest.
+    """
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    if name in {module.name for module in modules}:
+        importlib.import_module(f"{package}.{name}")
+    if name not in registry:
+        load_package(package)
+    return registry.get(name)
+
+
 @cache
 def load_package(package: str) -> None:
     """Import every module and package directly inside a package, so that each registers itself.

@@ -14,7 +14,8 @@ from striate.data.source import Reading, UnreadableItem, load_formats
 from striate.fitting.candidate import Proposal, refitted
 from striate.fitting.method import METHODS, Method, load_methods
 from striate.kinds.inputs import Inputs
-from striate.kinds.kind import KINDS, Defaults, Kind, kind_named
+from striate.kinds.kind import KINDS, Defaults, Kind
+from striate.registry import load_package
 from striate.report.picture import Picture
 
 
@@ -79,7 +80,7 @@ def is_points(content):
 @pytest.fixture
 def point_kind():
     load_formats()
-    kind_named("image")
+    load_package("striate.kinds")
     if "points" not in KINDS:
         KINDS.add("points", PointKind())
         READERS.add(

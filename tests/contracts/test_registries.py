@@ -16,12 +16,13 @@ from striate.engines.engine import load_engines
 from striate.errors import ArgumentError, StriateError
 from striate.fitting.method import METHODS, load_methods
 from striate.fitting.options import FitOptions, declared_options
-from striate.kinds.kind import KINDS, kind_named
+from striate.kinds.kind import KINDS
 from striate.models import create_model
-from striate.tasks.task import TASKS, task_named
+from striate.registry import load_package
+from striate.tasks.task import TASKS
 
-kind_named("image")
-task_named("classification")
+load_package("striate.kinds")
+load_package("striate.tasks")
 load_methods()
 load_formats()
 

@@ -1,18 +1,22 @@
-"""Parameters and shapes of every network, against a file that a person can review.
+"""Parameters and shapes of every network, against files that a person can review.
 
-After a wanted change write it again with `python tests/models/test_golden.py`.
+After a wanted change write them again with `python tests/models/test_golden.py`: the golden file,
+and the table that `striate models` shows.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from striate.models import MODELS, GridNetwork
+from striate.cli.lists import NETWORKS
+from striate.models import MODELS, GridNetwork, describe
+from striate.models.catalog import Variant
 from striate.models.create import configure
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -69,13 +73,26 @@ def test_every_reviewed_network_is_still_there() -> None:
     }
 
 
+def test_the_table_of_networks_is_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Variant, "num_parameters", 0)  # counted above, which takes seconds
+    golden, rows = json.loads(GOLDEN.read_text()), json.loads(NETWORKS.read_text())
+    for row in rows:
+        rank = 2 if 2 in row["ranks"] else max(row["ranks"], default=0)
+        assert row.pop("parameters") == golden[row["name"]][str(rank)]["parameters"]
+    described = [asdict(row) for row in describe()]
+    assert all(row.pop("parameters") == 0 for row in described)
+    assert rows == json.loads(json.dumps(described))
+
+
 def write() -> None:
-    """Write the file again: one line a network and rank."""
+    """Write the files again: one line a network and rank, and one a network."""
     lines = []
     for name in sorted(MODELS.names()):
         ranks = [f'    "{rank}": {json.dumps(measure(name, rank))}' for rank in ranks_of(name)]
         lines.append(f'  "{name}": {{\n' + ",\n".join(ranks) + "\n  }")
     GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    rows = ",\n".join(json.dumps(asdict(row)) for row in describe())
+    NETWORKS.write_text(f"[\n{rows}\n]\n")
 
 
 if __name__ == "__main__":

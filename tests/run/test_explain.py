@@ -13,6 +13,7 @@ from striate.kinds.kind import KINDS, kind_named
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.models import create_model
 from striate.progress import Progress
+from striate.registry import load_package
 from striate.report import Picture
 from striate.run.explain import _Files, _stem, explain_inputs
 from striate.run.predictor import Predictor
@@ -109,6 +110,7 @@ def test_the_method_of_a_kind_is_chosen_by_itself(monkeypatch):
 
 
 def test_every_kind_recommends_a_method():
+    load_package("striate.kinds")
     assert {name: kind.explanation for name, kind in KINDS.items() if name != "points"} == {
         "graph": "gradcam",
         "image": "gradcam",

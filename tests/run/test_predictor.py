@@ -5,7 +5,7 @@ from striate.data.source import Reading
 from striate.kinds.image.inputs import ImageInputs
 from striate.kinds.image.symmetry import views_of
 from striate.models import create_model
-from striate.run.predictor import Predictor
+from striate.run.predictor import FEW, Predictor
 
 SIZE = 32
 
@@ -47,6 +47,14 @@ def test_an_item_does_not_depend_on_its_company(predictor, pixels):
     order = torch.arange(10, -1, -1)
     turned = predictor.outputs(readings(pixels[order]))
     torch.testing.assert_close(turned, together[order], rtol=0, atol=1e-6)
+
+
+def test_a_few_items_get_what_many_get(predictor):
+    """A few are computed one by one by the network as it is, many in batches by a folded copy."""
+    generator = torch.Generator().manual_seed(2)
+    pixels = torch.randint(0, 256, (FEW + 3, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+    few, many = predictor.outputs(readings(pixels[:FEW])), predictor.outputs(readings(pixels))
+    torch.testing.assert_close(few, many[:FEW], rtol=1e-4, atol=1e-4)
 
 
 def test_a_stream_is_the_batch(predictor, pixels):

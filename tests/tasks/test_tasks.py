@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss, mean_absolute_error
 
 from striate.data.source import Item
 from striate.errors import ArgumentError, DataError, UnknownNameError
+from striate.registry import load_package
 from striate.tasks import TASKS, task_named, task_of
 from striate.tasks.classification.scoring import ClassCalibration
 from striate.tasks.regression.scoring import NumberCalibration
@@ -57,7 +58,7 @@ def test_the_task_follows_from_the_items(classes, numbers):
 
 
 def test_every_task_is_registered_under_its_name_with_a_page():
-    task_named("classification")
+    load_package("striate.tasks")
     for name, task in TASKS.items():
         assert task.name == name
         assert task.template.is_file()

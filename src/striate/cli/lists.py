@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Annotated, Final
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 from typer import Argument, Option
 
 from striate.cli.shared import AsJson, print_json, table
 
-if TYPE_CHECKING:
-    from striate.models.catalog import Description
+NETWORKS: Final = Path(__file__).parents[1] / "models" / "networks.json"
+"""What `striate.models.describe` gives, so that a list of names need not wait for torch."""
 
 WIDTH: Final = 80
 """The columns of a terminal that the table of samples keeps to, unless more is asked for."""
@@ -29,13 +31,9 @@ def models(
     json: AsJson = False,
 ) -> int:
     """List the networks with their parameters and the weights that can be had."""
-    from dataclasses import asdict
-
-    from striate.models import describe
-
-    found = describe(pattern, pretrained)
+    found = _networks(pattern, pretrained)
     if json:
-        print_json([asdict(network) for network in found])
+        print_json(found)
         return 0
     rows = [(*_row(network), *(_details(network) if verbose else ())) for network in found]
     head = ("name", "family", "parameters", "input", "weights")
@@ -43,17 +41,35 @@ def models(
     return 0
 
 
-def _row(network: Description) -> tuple[str, ...]:
+def _networks(pattern: str, pretrained: bool) -> list[dict[str, Any]]:
+    """The networks whose names match, or of them those that have pretrained weights.
+
+    Raises:
+        UnknownNameError: There are none.
+    """
+    import json
+
+    from striate.errors import UnknownNameError
+
+    rows = json.loads(NETWORKS.read_text())
+    listed = [row for row in rows if row["weights"] or not pretrained]
+    found = [row for row in listed if fnmatchcase(row["name"], pattern)]
+    if not found:
+        raise UnknownNameError("model", pattern, [row["name"] for row in listed])
+    return found
+
+
+def _row(network: dict[str, Any]) -> tuple[str, ...]:
     """What fits into 80 columns: of weights whether a package or the hub has them."""
-    in_packages = (name in ("package", "imagenet") for name in network.weights)
+    in_packages = (name in ("package", "imagenet") for name in network["weights"])
     kinds = ", ".join(dict.fromkeys("package" if package else "hub" for package in in_packages))
-    size = str(network.input_size or "-")
-    return network.name, network.family, f"{network.parameters:,}", size, kinds or "-"
+    size = str(network["input_size"] or "-")
+    return network["name"], network["family"], f"{network['parameters']:,}", size, kinds or "-"
 
 
-def _details(network: Description) -> tuple[str, str]:
-    ranks = ", ".join(map(str, network.ranks)) or "graphs"
-    return ranks, ", ".join(network.weights) or "-"
+def _details(network: dict[str, Any]) -> tuple[str, str]:
+    ranks = ", ".join(map(str, network["ranks"])) or "graphs"
+    return ranks, ", ".join(network["weights"]) or "-"
 
 
 def samples(

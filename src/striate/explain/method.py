@@ -8,8 +8,8 @@ Axes: n items, c channels, k outputs; N nodes, E edges, f features of a node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError
+from striate.nn.evaluation import evaluating
 from striate.ops.graph_batch import GraphBatch
 from striate.registry import Registry
 
@@ -120,7 +121,8 @@ def explain(
     heat_of = EXPLANATIONS.get(method).grid
     if targets is not None and len(targets) != len(inputs):
         raise ArgumentError(f"{len(targets)} targets for {len(inputs)} inputs", fix="give one each")
-    with _evaluating(network), torch.inference_mode(False), torch.no_grad():
+    mode = evaluating(network) if isinstance(network, nn.Module) else nullcontext()
+    with mode, torch.inference_mode(False), torch.no_grad():
         if targets is None:
             targets = network.forward_head(network.forward_features(inputs)).argmax(1)
         heat = heat_of(network, inputs, targets.to(inputs.device))
@@ -160,17 +162,3 @@ def to_input_scale(
     heat = F.interpolate(heat.float()[:, None], size=space, mode=mode)[:, 0]
     peaks = heat.flatten(1).amax(1).view(-1, *[1] * len(space))
     return heat / peaks.clamp(min=torch.finfo(heat.dtype).tiny)
-
-
-@contextmanager
-def _evaluating(network: GridExplainable) -> Iterator[None]:
-    """Put modules into evaluation mode inside the block, and back afterwards."""
-    modules = list(network.modules()) if isinstance(network, nn.Module) else []
-    training = [module.training for module in modules]
-    for module in modules:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, mode in zip(modules, training, strict=True):
-            module.training = mode

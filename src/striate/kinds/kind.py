@@ -13,7 +13,7 @@ from striate.data.stores.store import Built, ReadingStore, Store
 from striate.data.unlabelled import Input, open_inputs
 from striate.kinds.inputs import Inputs
 from striate.progress import Progress
-from striate.registry import Registry, load_package
+from striate.registry import Registry, load_entry
 from striate.report.picture import Picture
 from striate.report.schema import Choice
 
@@ -137,5 +137,4 @@ def kind_named(name: str) -> Kind:
     Raises:
         UnknownNameError: There is none; the message suggests the nearest.
     """
-    load_package("striate.kinds")
-    return KINDS.get(name)
+    return load_entry(KINDS, "striate.kinds", name)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import logsumexp
 
 MIN_ITEMS = 20
 """Below this many validation items a fitted temperature is noise, and none is used."""
@@ -80,6 +78,8 @@ def _fit_shifted(
     logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
 ) -> TemperatureScaling:
     """Temperature and shifts of the smallest log loss, the shifts held near 0 by a unit normal prior."""
+    from scipy.optimize import minimize  # slow to import
+
     truth = np.eye(logits.shape[1])[labels]
     exact = logits.astype(np.float64)
 
@@ -116,6 +116,7 @@ def fit_temperature(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " 
     """
     if len(labels) < MIN_ITEMS or bool((logits.argmax(1) == labels).all()):
         return 1.0
+    from scipy.optimize import minimize_scalar  # slow to import
 
     def loss(log_temperature: float) -> float:
         return negative_log_likelihood(logits, labels, float(np.exp(log_temperature)))
@@ -138,4 +139,5 @@ def negative_log_likelihood(
 
 def _log_softmax(logits: Float[np.ndarray, "n c"], temperature: float) -> Float[np.ndarray, "n c"]:
     scaled = logits.astype(np.float64) / temperature
-    return np.asarray(scaled - logsumexp(scaled, axis=1, keepdims=True))
+    scaled -= scaled.max(axis=1, keepdims=True)
+    return np.asarray(scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))

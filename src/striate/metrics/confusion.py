@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +31,8 @@ def sum_by(
     values: Float[np.ndarray, "n b"], index: Int[np.ndarray, " n"], size: int
 ) -> Float[np.ndarray, "size b"]:
     """The sum of the rows of `values` that share an index; zero where an index does not occur."""
+    from scipy.sparse import csr_array  # slow to import
+
     num_items = len(index)
     sums = csr_array((np.ones(num_items), (index, np.arange(num_items))), shape=(size, num_items))
     return np.asarray(sums @ values)

@@ -15,7 +15,6 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtri
 
 LEVEL = 0.95
 NUM_RESAMPLES = 1000
@@ -229,6 +228,8 @@ def wilson_interval(value: float, num_items: float) -> tuple[float, float]:
 
     Source: Wilson, JASA 22, 1927.
     """
+    from scipy.special import ndtri  # slow to import
+
     z = float(ndtri((1 + LEVEL) / 2))
     shrink = 1 + z**2 / num_items
     centre = (value + z**2 / (2 * num_items)) / shrink

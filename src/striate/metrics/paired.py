@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import binomtest, wilcoxon
 
 from striate.errors import ArgumentError
 from striate.metrics.classification import metric_values
@@ -138,6 +137,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """
     if only_first + only_second == 0:
         return 1.0
+    from scipy.stats import binomtest  # slow to import
+
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
@@ -151,6 +152,8 @@ def signed_rank(differences: Values) -> float:
     differing = differences[differences != 0]
     if len(differing) == 0:
         return 1.0
+    from scipy.stats import wilcoxon  # slow to import
+
     return float(wilcoxon(differing).pvalue)
 
 

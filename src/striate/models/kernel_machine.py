@@ -16,9 +16,9 @@ Axes: n items, c channels, f features, m landmarks.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any, Final
 
 import torch
@@ -29,13 +29,18 @@ from striate.errors import ArgumentError
 from striate.models.catalog import find, register
 from striate.models.create import configure
 from striate.models.network import GridConfig, GridNetwork, Network, require_counts
+from striate.nn.evaluation import evaluating
 from striate.nn.heads import Head
 from striate.nn.ranks import layers
+from striate.ops.depthwise_convolution import left_to_torch
 
 NAME: Final = "kernel_machine"
 
 FINEST_STRIDE: Final = 16
 """Blocks with finer maps are left out: they know edges alone."""
+
+SHORT: Final = 8
+"""The axes of an input that only one axis matters of, where the network does not need longer ones."""
 
 MANY_FEATURES: Final = 8192
 """Above as many, only the last block of each stage is described."""
@@ -266,20 +271,23 @@ def kernel_machine_of(
 
 def _coarse_blocks(network: Network) -> dict[str, int]:
     """Channels of the blocks in stages whose maps are coarse, by name."""
-    config = network.config
-    shadow = copy.deepcopy(network).to("meta").eval()
-    x = torch.empty(1, config.in_channels, *[config.input_size] * config.rank, device="meta")
+    config, blocks = network.config, network.blocks()
+    staged = [name for name, _ in blocks if name.startswith("stages.")]
+    # Only the last axis is looked at. The others are short: this is computed, for on torch's meta
+    # device it would import a compiler, which takes longer than a network does for a picture.
+    fixed = getattr(config, "fixed_size", False)
+    short = config.input_size if fixed else max(network.min_size, SHORT)
+    space = (*[short] * (config.rank - 1), config.input_size)
+    x = torch.zeros(1, config.in_channels, *space, device=next(network.parameters()).device)
     found = {}
-    with torch.no_grad():
-        for name, block in shadow.blocks():
+    with torch.no_grad(), evaluating(network), left_to_torch():
+        for name, block in takewhile(lambda _: staged, blocks):
             x = block(x)
             has_space = x.ndim == config.rank + 2
-            if (
-                name.startswith("stages.")
-                and has_space
-                and x.shape[-1] * FINEST_STRIDE <= config.input_size
-            ):
-                found[name] = x.shape[1]
+            if name in staged:
+                staged.remove(name)
+                if has_space and x.shape[-1] * FINEST_STRIDE <= config.input_size:
+                    found[name] = x.shape[1]
     return found
 
 

@@ -6,9 +6,11 @@ on such shapes compute it, forward or backward, and torch's convolution does the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float
@@ -20,6 +22,22 @@ from striate.depthwise import operators, torch_native
 from striate.depthwise.dispatch import ACCELERATED, TORCH, choose
 from striate.depthwise.problem import OPERATORS, Problem, is_channels_last, problem_of
 from striate.geometry import Padding
+
+_ONLY_TORCH: Final = ContextVar("only_torch", default=False)
+
+
+@contextmanager
+def left_to_torch() -> Iterator[None]:
+    """Let torch's own convolution compute every depthwise one meanwhile, where none is asked for.
+
+    Other kernels must be imported or compiled first, which takes longer than they save on a few
+    inputs. The results are the same but for rounding.
+    """
+    token = _ONLY_TORCH.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_TORCH.reset(token)
 
 
 def depthwise(
@@ -61,7 +79,9 @@ def depthwise(
         tuple(x.shape), tuple(weight.shape), _hashable(stride), _hashable(padding),
         _hashable(dilation), x.dtype, device_type, is_channels_last(x),
     )  # fmt: skip
-    if implementation is None and (_is_left_to_torch(problem) or not _is_plain(x, weight)):
+    if implementation is None and (
+        _ONLY_TORCH.get() or _is_left_to_torch(problem) or not _is_plain(x, weight)
+    ):
         return torch_native.forward(x, weight, bias, problem)
     if torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (x, weight, bias)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from striate.errors import one_line
 from striate.explain.drawing import overlay
@@ -22,6 +21,9 @@ from striate.report.charts import Line, interval_bar, line_chart
 from striate.report.page import NBSP, interval_text, percent
 from striate.report.picture import Picture, data_url
 from striate.report.schema import RunReport
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _CHARTS = {
     "Loss by epoch": ("loss", "squared_error"),
@@ -60,6 +62,8 @@ def render_html(
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import
+
     environment = Environment(
         loader=PackageLoader("striate.report"),
         autoescape=True,

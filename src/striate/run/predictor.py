@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float
@@ -16,8 +17,12 @@ from striate.data.source import Reading
 from striate.kinds.inputs import Inputs
 from striate.models import Network
 from striate.nn.layout import channels_last, placed
+from striate.ops.depthwise_convolution import left_to_torch
 from striate.ops.inputs import Inputs as NetworkInputs
 from striate.transfer.features import prepare
+
+FEW: Final = 16
+"""Items up to which it does not pay to fill batches, or to make the network and fast kernels ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +44,33 @@ class Predictor:
         return torch.cat(list(self.output_parts(readings)))
 
     def output_parts(self, readings: Iterable[Reading]) -> Iterator[Float[Tensor, "n outputs"]]:
-        """Uncalibrated outputs of items that come one by one, a batch at a time."""
-        iterator = iter(readings)
-        size = self.inputs.batch_size
-        while part := list(islice(iterator, size)):
-            # Always as many, so that a result does not depend on its company.
-            filled = part + [part[0]] * ((size or len(part)) - len(part))
-            with torch.inference_mode():
-                yield self.answers(self.inputs.inputs(filled))[: len(part)].float().cpu()
+        """Uncalibrated outputs of items that come one by one, a batch at a time.
 
-    def answers(self, inputs: NetworkInputs) -> Tensor:
-        """Uncalibrated outputs of what `Inputs.inputs` gave, on the device."""
+        A result does not depend on its company: batches are filled to one size, and a few items
+        come one by one; between these two it may differ by the rounding of float32.
+        """
+        iterator = iter(readings)
+        first = list(islice(iterator, FEW + 1))
+        few = len(first) <= FEW
+        size = self.inputs.batch_size and (1 if few else self.inputs.batch_size)
+        ahead = chain(first, iterator)
+        while part := list(islice(ahead, size)):
+            filled = part + [part[0]] * ((size or len(part)) - len(part))
+            with torch.inference_mode(), left_to_torch() if few else nullcontext():
+                outputs = self.answers(self.inputs.inputs(filled), few=few)
+            yield outputs[: len(part)].float().cpu()
+
+    def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:
+        """Uncalibrated outputs of what `Inputs.inputs` gave, on the device.
+
+        Args:
+            inputs: The inputs.
+            few: Whether there are too few for a network that is made ready first.
+        """
+        network = self.network if few else self._module
         normalized = self.inputs.normalized(placed(inputs, self.device))
         views = self.inputs.views(normalized)
-        return averaged(self._module, map(channels_last, views) if self.inputs.folds else views)
+        return averaged(network, map(channels_last, views) if self.inputs.folds else views)
 
     @cached_property
     def _module(self) -> nn.Module:

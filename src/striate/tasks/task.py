@@ -15,7 +15,7 @@ from striate.data.target import Target
 from striate.errors import DataError
 from striate.metrics.intervals import Estimate, estimate_lines
 from striate.metrics.paired import PairedComparison
-from striate.registry import Registry, load_package
+from striate.registry import Registry, load_entry, load_package
 from striate.report import RunReport
 from striate.tasks.objective import Objective
 from striate.tasks.prediction import Calibration, Prediction
@@ -215,8 +215,7 @@ def task_named(name: str) -> Task:
     Raises:
         UnknownNameError: There is none.
     """
-    load_package("striate.tasks")
-    return TASKS.get(name)
+    return load_entry(TASKS, "striate.tasks", name)
 
 
 def task_of(items: Items) -> Task:

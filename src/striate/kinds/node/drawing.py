@@ -7,8 +7,6 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import dijkstra
 
 from striate.data.source import Reading
 from striate.errors import OptionError, one_line
@@ -117,6 +115,9 @@ def steps_to(
     >>> steps.tolist(), onward.tolist()
     ([2, 1, 0, 3, -1], [1, 2, -1, 0, -1])
     """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import dijkstra
+
     sources, targets = edges
     backwards = coo_array((np.ones(len(sources)), (targets, sources)), shape=(count, count))
     steps, onward = dijkstra(

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 from torch import Tensor, nn
 
 from striate.files import utf8_text
@@ -64,7 +62,7 @@ class LabelCalibration(Calibration):
             for k, has in enumerate(members.T)
         ]
         scale, bias = (tuple(numbers) for numbers in zip(*pairs, strict=True))
-        probabilities = expit(exact * np.array(scale) + np.array(bias))
+        probabilities = _sigmoid(exact * np.array(scale) + np.array(bias))
         thresholds = tuple(map(best_threshold, probabilities.T, members.T))
         return cls(scale=scale, bias=bias, thresholds=thresholds)
 
@@ -75,7 +73,7 @@ class LabelCalibration(Calibration):
 
     def answers(self, outputs: Float[np.ndarray, "n labels"]) -> Float[np.ndarray, "n labels"]:
         """Calibrated probabilities."""
-        return np.asarray(expit(self.scaled(outputs)))
+        return np.asarray(_sigmoid(self.scaled(outputs)))
 
     def decided(self, probabilities: Float[np.ndarray, "n labels"]) -> Bool[np.ndarray, "n labels"]:
         """Whether each label is predicted."""
@@ -198,6 +196,11 @@ def compare_rows(
     )
 
 
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of logits, exact to the last digits for small ones too."""
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))
+
+
 def _enough(has: NDArray[np.bool_]) -> bool:
     return bool(has.sum() >= MIN_ITEMS and (~has).sum() >= MIN_ITEMS)
 
@@ -212,13 +215,15 @@ def _fit(
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
     """
     num_with, num_without = has.sum(), (~has).sum()
+    from scipy.optimize import minimize  # slow to import
+
     target = np.where(has, (num_with + 1) / (num_with + 2), 1 / (num_without + 2))
 
     def objective(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         scale, bias = np.exp(values[0]), values[1] if shifted else 0.0
         scaled = logits * scale + bias
         loss = float((np.logaddexp(0, scaled) - target * scaled).sum() + values @ values / 2)
-        wrong = expit(scaled) - target
+        wrong = _sigmoid(scaled) - target
         slopes = np.array([(wrong * logits).sum() * scale, wrong.sum() if shifted else 0.0])
         return loss, slopes + values
 
