@@ -33,12 +33,14 @@ NARROW: dict[str, dict[str, Any]] = {
     "hidden_features": {"hidden_features": (32, 16)},
     "num_landmarks": {"num_landmarks": 6},
     "num_kernel_features": {"num_kernel_features": 840},
+    "num_filters": {"num_filters": 20},
     "takes_edges": {},
 }
 """Options that keep a network small, by a field that it has."""
 
 NOTHING_TO_TRAIN = {
     "minirocket": "features are fixed, a linear layer alone is fitted to them",
+    "patch_filters": "filters are patches of items, a linear layer alone is fitted to them",
     "kernel_machine": "landmarks are training items, and a ridge regression is fitted to them",
 }
 """Networks whose features are not trained by gradients, and why."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -28,8 +30,23 @@ from striate.tasks.objective import ProbeOutputs
 from striate.transfer.features import PooledFeatures, prepare
 from striate.transfer.probe import LinearProbe
 
+FEATURED: Final = "items with features"
+"""Name of the step that says how many items' features were taken."""
+
+MAX_FITTED: Final = 10_000
+"""Training items, evenly spread, that what depends on them in the features is fitted to, at most."""
+
 MAX_FEATURES: Final = 500_000_000
 """Largest number of features of all items together that are kept: 2 GB."""
+
+MAX_QUICK_FEATURES: Final = 50_000_000
+"""Largest number of them where probes are to be quick: of more items, a part is enough."""
+
+FEATURES_SHARE: Final = 0.4
+"""Largest share of the time that features may take; where all would take more, a part is taken."""
+
+MEASURED_ITEMS: Final = 256
+"""Items after whose features it is known how long those of all will take."""
 
 FIRST_BASELINE_SECONDS: Final = 45.0
 """Seconds after which a first baseline is told where the features of all items take longer."""
@@ -69,19 +86,41 @@ class Baseline:
         for note in network.notes:
             context.tell(Choice(topic="weights", choice=str(asked), why=note))
         if context.defaults.fit_features is not None:
-            train = context.dataset.store.take(context.dataset.indices("train"))
-            context.defaults.fit_features(
-                network, context.inputs.inputs(train), context.options.seed
-            )
+            fit_to_items(context, context.defaults.fit_features, network)
         return network.eval()
 
     @cached_property
     def features(self) -> Tensor:
-        """(items, features) of every item: of every scale where they can be kept, pooled ones last."""
+        """(items, features): of every scale where they can be kept, pooled ones last.
+
+        Where those of all items would take too long there are those of a part (see `known`); the
+        rows of the others are zero.
+        """
+        return self._stored["features"]
+
+    @cached_property
+    def _stored(self) -> dict[str, Tensor]:
         context = self.context
-        return context.steps.timed(
-            "features", lambda: context.steps.tensors("features", self._extracted)["features"]
+        stored = context.steps.timed(
+            "features", lambda: context.steps.tensors("features", self._extracted)
         )
+        num_known, num_items = int(stored["known"].sum()), len(stored["known"])
+        context.steps.step(FEATURED, lambda: num_known)
+        if num_known < num_items:
+            why = f"{num_items} items are too many for the time; the part is as mixed as all are"
+            choice = f"of {num_known} items"
+            context.tell(Choice(topic="features", choice=choice, why=why))
+        return stored
+
+    def known(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some items whose features were taken; all validation items' are."""
+        known: NDArray[np.bool_] = self._stored["known"].numpy()
+        return indices[known[indices]]
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether the features of all items were taken."""
+        return bool(self._stored["known"].all())
 
     @property
     def pooled(self) -> Tensor:
@@ -90,8 +129,8 @@ class Baseline:
 
     @property
     def has_all_scales(self) -> bool:
-        """Whether the features are of every scale."""
-        return self.features.shape[1] > self.network.num_features
+        """Whether the features are of every scale that the network has."""
+        return self.features.shape[1] == ScaleFeatures(self.network).num_features
 
     @cached_property
     def probe(self) -> LinearProbe:
@@ -120,6 +159,7 @@ class Baseline:
             name: Name of the step whose result this is.
         """
         objective, seed = self.context.objective, self.context.options.seed
+        indices = self.known(indices)
 
         def make() -> dict[str, Tensor]:
             probe = objective.fit_probe(self.pooled, indices, objective.probe_config(seed))
@@ -141,7 +181,7 @@ class Baseline:
         """
         objective = self.context.objective
         config = replace(objective.probe_config(self.context.options.seed), Cs=(C,))
-        return objective.cross_outputs(self.pooled, indices, config)
+        return objective.cross_outputs(self.pooled, self.known(indices), config)
 
     def extracted(self, module: nn.Module, batches: Iterator[Any]) -> Iterator[Tensor]:
         """(n, features) of each batch, in float32 on the CPU.
@@ -190,16 +230,58 @@ class Baseline:
             scales = ScaleFeatures(network)
             if scales.num_features * len(order) <= MAX_FEATURES:
                 module, width = scales, scales.num_features
-        features = torch.empty(len(order), width)
+        features = torch.zeros(len(order), width)
         look = self._early_probe(width)
-        done = 0
+        extract = self.extractor(module)
+        began, limit, done = time.monotonic(), self._most_items(width), 0
+        num_first = len(dataset.indices("val"))
         with context.progress.track("features", len(order), "items") as tracker:
-            for part in self.extracted(module, plain_batches(context, order)):
+            for batch in plain_batches(context, order):
+                part = extract(batch)
                 features[order[done : done + len(part)]] = part
                 done += len(part)
                 tracker.advance(len(part))
                 look(features, order[:done])
-        return {"features": features}
+                if done - len(part) < MEASURED_ITEMS <= done:
+                    rate = done / (time.monotonic() - began)
+                    limit = min(limit, int(rate * FEATURES_SHARE * context.options.seconds))
+                    limit = max(limit, num_first + MEASURED_ITEMS)
+                    if limit < len(order):
+                        break
+            if limit < len(order):
+                rest = self._mixed(order[:done])[: max(0, limit - done)]
+                order = np.concatenate([order[:done], rest])
+                for batch in plain_batches(context, rest):
+                    part = extract(batch)
+                    features[order[done : done + len(part)]] = part
+                    done += len(part)
+                    tracker.advance(len(part))
+                    look(features, order[:done])
+        known = torch.zeros(len(features), dtype=torch.bool)
+        known[torch.from_numpy(order[:done])] = True
+        return {"features": features, "known": known}
+
+    def _most_items(self, width: int) -> int:
+        """Items whose features are kept, at most."""
+        return MAX_QUICK_FEATURES // width if self.context.defaults.quick_probes else sys.maxsize
+
+    def _mixed(self, done: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Validation and training items that are not done, each first part as mixed as all are.
+
+        The k-th of m items of a stratum, in random order, stands at (k + 1/2) / m.
+        """
+        dataset, seed = self.context.dataset, self.context.options.seed
+        val, train = (np.setdiff1d(dataset.indices(part), done) for part in ("val", "train"))
+        train = train[epoch_order(seed, 0, len(train))]
+        strata = dataset.target.strata[train]
+        _, stratum, counts = np.unique(strata, axis=0, return_inverse=True, return_counts=True)
+        stratum = stratum.reshape(-1)
+        by_stratum = np.argsort(stratum, kind="stable")
+        rank = np.empty(len(train))
+        starts = np.cumsum(counts) - counts
+        rank[by_stratum] = np.arange(len(train)) - starts[stratum[by_stratum]]
+        place = (rank + 0.5) / counts[stratum]
+        return np.concatenate([val, train[np.argsort(place, kind="stable")]])
 
     def _early_probe(self, width: int) -> Callable[[Tensor, NDArray[np.int64]], None]:
         """Tells once how a probe of middling regularization does on the items so far."""
@@ -246,6 +328,19 @@ def made(context: FitContext, name: str, weights: str | None) -> Network:
         **context.inputs.network_options(name),
     )
     return network.to(context.device)
+
+
+def fit_to_items(context: FitContext, fit: Callable[..., None], network: Network) -> None:
+    """Fit what in a network depends on the training items before any step of training.
+
+    Args:
+        context: The fit.
+        fit: Takes the network, inputs of training items and the seed; see `Defaults`.
+        network: Changed in place.
+    """
+    train = context.dataset.indices("train")
+    some = context.dataset.store.take(train[:: -(-len(train) // MAX_FITTED)])
+    fit(network, context.inputs.inputs(some), context.options.seed)
 
 
 def check_network(name: str, inputs: Inputs[Any], num_outputs: int) -> None:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from striate.data.randomness import epoch_order
 from striate.errors import OptionError, StriateError
-from striate.fitting.baseline import Baseline, plain_batches
+from striate.fitting.baseline import FEATURES_SHARE, Baseline, plain_batches
 from striate.fitting.context import FitContext
 from striate.fitting.select import STANDARD_ERRORS
 from striate.kinds.inputs import Inputs
 from striate.models import create_model
+from striate.progress import duration
 from striate.report.schema import Choice
 from striate.transfer.features import PooledFeatures
 
@@ -28,6 +29,9 @@ MAX_JUDGES: Final = 256
 
 MIN_JUDGES: Final = 32
 """Training items that are taken however little time there is."""
+
+LEAST_ENLARGED: Final = 16
+"""Side in pixels below which images are not enlarged for a network of photographs."""
 
 TIME_SHARE: Final = 0.1
 """Largest share of the time for the fit that the features of the comparison may take."""
@@ -71,6 +75,65 @@ def choose_framing(context: FitContext) -> Inputs[Any]:
         context.tell(Choice(topic="framing", choice=asked, why=why))
         return inputs
     return ways[context.decide("framing", lambda: _compared(context, ways))]
+
+
+def choose_scale(context: FitContext) -> None:
+    """Take the fit's inputs as pretrained networks want them, where that is better and affordable.
+
+    Args:
+        context: The fit, its data read; its inputs and defaults are changed where it is.
+    """
+    own, other = context.inputs, context.inputs.for_photographs()
+    options = context.options
+    if other.input_shape == own.input_shape or options.model != "auto" or options.method != "auto":
+        return
+    # Of so few pixels nothing is left to enlarge.
+    if min(own.input_shape[1:]) < LEAST_ENLARGED:
+        return
+    ways = {f"{way.input_shape[-1]} px": way for way in (own, other)}
+    fits = {name: _seen_as(context, way) for name, way in ways.items()}
+    first, second = ways
+
+    def decide() -> Choice:
+        baselines = {name: Baseline(fit) for name, fit in fits.items()}
+        extracts = {
+            name: baseline.extractor(PooledFeatures(baseline.network))
+            for name, baseline in baselines.items()
+        }
+        train = context.dataset.indices("train")
+        seconds = _seconds_per_item(fits[second], extracts[second], train)
+        all_items = seconds * len(context.dataset.items)
+        if all_items > FEATURES_SHARE * options.seconds:
+            why = f"features of images enlarged to {second} would take {duration(all_items)}"
+            return Choice(topic="seen at", choice=first, why=why)
+        judges = _judges(fits[second], extracts[second], 1)
+        if not context.objective.can_learn(judges):
+            why = f"{len(judges)} training items are too few to compare sizes"
+            return Choice(topic="seen at", choice=first, why=why)
+        judged = {
+            name: _judged(fits[name], extracts[name], name, way, judges)
+            for name, way in ways.items()
+        }
+        choice, margin = preferred(judged)
+        loss_name = context.objective.metrics[0].replace("_", " ")
+        losses = ", ".join(f"{one.loss:.4f} at {name}" for name, one in judged.items())
+        why = (
+            f"cross-validation {loss_name} of a probe on {len(judges)} training items, on "
+            f"pretrained features where they are enlarged: {losses}; chance gives differences of "
+            f"{margin:.4f}"
+        )
+        return Choice(topic="seen at", choice=choice, why=why)
+
+    chosen = context.decide("seen at", decide)
+    context.inputs, context.defaults = ways[chosen], fits[chosen].defaults
+    context.objective.quick = context.defaults.quick_probes
+
+
+def _seen_as(context: FitContext, way: Inputs[Any]) -> FitContext:
+    """The fit with other inputs, and what suits them."""
+    other = copy.copy(context)
+    other.inputs, other.defaults = way, context.kind.defaults(way)
+    return other
 
 
 def preferred(judged: Mapping[str, Judged]) -> tuple[str, float]:

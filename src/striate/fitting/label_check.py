@@ -28,7 +28,8 @@ def check_labels(context: FitContext, baseline: Baseline) -> tuple[Note, ...]:
     if baseline.pooled.numel() > MAX_NUMBERS or context.seconds_left() < REPORT_SECONDS:
         return ()
     dataset, objective = context.dataset, context.objective
-    outputs, indices = baseline.cross_outputs(np.arange(len(dataset.items)), baseline.probe.C)
+    known = baseline.known(np.arange(len(dataset.items)))
+    outputs, indices = baseline.cross_outputs(known, baseline.probe.C)
     found = objective.doubtful_labels(outputs, indices)
     if not found:
         return ()

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from striate.data.source import Note
 from striate.data.splits import SPLITS
 from striate.files import sha256_file, write_atomic
-from striate.fitting.baseline import Baseline
+from striate.fitting.baseline import FEATURED, Baseline
 from striate.fitting.candidate import Candidate, predicted
 from striate.fitting.context import FitContext
 from striate.fitting.method import load_methods
@@ -47,7 +47,7 @@ def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | No
     return Evaluation(
         outputs=outputs,
         calibration=candidate.calibration,
-        probe=None if baseline is None else baseline.outputs,
+        probe=baseline.outputs if baseline is not None and baseline.knows_all else None,
     )
 
 
@@ -153,7 +153,8 @@ def _throughput(context: FitContext) -> dict[str, float]:
     """Items a second, by what was done."""
     rates = {}
     if features := context.steps.seconds("features"):
-        rates["features"] = len(context.dataset.items) / features
+        num_items = context.steps.step(FEATURED, lambda: len(context.dataset.items))
+        rates["features"] = num_items / features
     if context.history:
         rates["train"] = float(np.median([row["samples_per_second"] for row in context.history]))
     return {**rates, "predict": context.predicted_per_second}

@@ -15,6 +15,7 @@ from striate.errors import DataError, OptionError, Problems, RunError, UserError
 from striate.files import sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
+from striate.fitting.framing import choose_scale
 from striate.fitting.method import Method, load_methods
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
@@ -52,10 +53,16 @@ def read_data(context: FitContext) -> None:
         seed=context.options.seed,
         progress=context.progress,
     )
+    if context.options.model != "auto":
+        context.inputs = context.inputs.for_model(context.options.model)
+    elif context.options.method not in ("auto", *kind.defaults(context.inputs).methods):
+        context.inputs = context.inputs.for_photographs()
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
+    context.objective.quick = context.defaults.quick_probes
     _tell(context)
     _same_as_before(context)
+    choose_scale(context)
 
 
 def read_dataset(

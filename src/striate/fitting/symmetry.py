@@ -122,7 +122,7 @@ def standard_error(values: NDArray[np.float64]) -> float:
 def _judged(context: FitContext, baseline: Baseline, inputs: Inputs[Any]) -> Mirrored:
     """Training and validation items, or a random part of them, under probes of the others."""
     objective, seed = context.objective, context.options.seed
-    known = np.flatnonzero(context.dataset.splits != "test")
+    known = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
     judges = np.sort(known[epoch_order(seed, 0, len(known))[:MAX_JUDGES]])
     batches = (inputs.transformed(x, MIRROR) for x in plain_batches(context, judges))
     mirrored = baseline.pooled.clone()

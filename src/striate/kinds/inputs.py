@@ -101,14 +101,11 @@ class Inputs(ABC, Generic[B]):
     """How items of one kind become inputs; a frozen dataclass, fitted to training items alone.
 
     Attributes:
-        batch_size: Items that are computed together, always as many, so that a result does not
-            depend on its company; None where all are.
         folds: Whether networks may be folded and computed in the device's fast precision.
         read_size: Shorter side in pixels that is wanted of an item when it is read; None for all.
         symmetry: Name of the set that augmentation draws from; empty where there are none.
     """
 
-    batch_size: ClassVar[int | None] = 32
     folds: ClassVar[bool] = False
     symmetry: str = ""
 
@@ -127,6 +124,13 @@ class Inputs(ABC, Generic[B]):
             ArgumentError: A value is not allowed.
             DataError: Items do not go together (channels, rates); the message has a table.
         """
+
+    @property
+    def batch_size(self) -> int | None:
+        """Items that are computed together, always as many, so that a result does not depend on
+        its company; None where all are.
+        """
+        return 32
 
     @property
     @abstractmethod
@@ -222,6 +226,18 @@ class Inputs(ABC, Generic[B]):
 
     def for_network(self, network: Network) -> Self:
         """The inputs that suit a network's weights."""
+        return self
+
+    def for_model(self, name: str) -> Self:
+        """The inputs of a size that suits a network which the user named.
+
+        Args:
+            name: Name of the network.
+        """
+        return self
+
+    def for_photographs(self) -> Self:
+        """The inputs as networks with pretrained weights see most in them."""
         return self
 
     def adapt(self, network: Network) -> None:

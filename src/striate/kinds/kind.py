@@ -32,6 +32,12 @@ class Defaults:
             samples frozen, and stores their maps; None trains all blocks.
         fit_features: Fits what in the features depends on the training items, from the network,
             their inputs and the seed; None where nothing does.
+        fit_network: Fits what in the network that is trained from scratch depends on the training
+            items before its first step, from the same; None where nothing does.
+        quick_probes: Whether the features are so quickly made that probes must be too (see
+            `ProbeConfig.quick`).
+        judged_symmetry: Whether probes judge by which symmetries a network that is trained from
+            scratch may vary items; without it the inputs say what is usual.
         batch_size: Items in an update.
         min_steps: Smallest number of updates in an epoch; small data is gone through several times.
         max_epochs: Largest number of epochs, however much time there is.
@@ -48,6 +54,9 @@ class Defaults:
     all_scales: bool = False
     frozen_stride: int | None = None
     fit_features: Callable[..., None] | None = None
+    fit_network: Callable[..., None] | None = None
+    quick_probes: bool = False
+    judged_symmetry: bool = False
     batch_size: int = 32
     min_steps: int = 16
     max_epochs: int = 100

@@ -97,6 +97,11 @@ class GridConfig(NetworkConfig):
         """Whether inputs must have the side `input_size`."""
         return False
 
+    @property
+    def made_for_size(self) -> bool:
+        """Whether a network is built for the side of its inputs, so that `input_size` is given."""
+        return self.fixed_size
+
     def __post_init__(self) -> None:
         super().__post_init__()
         layers(self.rank)

@@ -61,10 +61,13 @@ class Objective(ABC):
             of it is better.
         num_outputs: Number of outputs that a network must have.
         values: (items, ...) The answers, as the target has them.
+        quick: Whether probes are fitted quickly, where the task knows a way to (see
+            `ProbeConfig.quick`).
     """
 
     metrics: ClassVar[tuple[str, ...]]
     num_outputs: int
+    quick: bool = False
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

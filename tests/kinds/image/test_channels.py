@@ -203,8 +203,8 @@ def test_a_constant_channel_is_no_division_by_zero():
 
 
 def test_augmentation_moves_values_and_changes_none():
-    image = np.random.default_rng(0).integers(0, 60000, (5, 32, 32)).astype(np.uint16)
-    inputs = ImageInputs.fitted([reading(image)], {"size": 32}).with_symmetry("dihedral")
+    image = np.random.default_rng(0).integers(0, 60000, (5, 64, 64)).astype(np.uint16)
+    inputs = ImageInputs.fitted([reading(image)], {"size": 64}).with_symmetry("dihedral")
     found = inputs.augmented([reading(image)] * 4, draws(4))
     for variant in found:
         for channel, plane in enumerate(variant):

@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 from striate.data.duplicates import duplicate_groups, grey_thumbnails
 from striate.data.source import Item, Note, Reading, Skip, Source
-from striate.data.stores.store import Built, ReadingPass, Store
+from striate.data.stores.store import Built, ReadingPass, Stack, Store
 from striate.errors import ArgumentError, DataError, StorageError
 from striate.files import storage_error, user_cache_folder
 from striate.progress import Progress
@@ -105,6 +105,12 @@ class PixelStore(Store):
             self._places.append(slice(start, total))
         self._flat: NDArray[np.uint8] = (
             np.memmap(path, np.uint8, "r", shape=(total,)) if total else np.empty(0, np.uint8)
+        )
+        alike = len(set(self.shapes)) == len(set(self.dtypes)) == 1
+        self._together = (
+            self._flat.view(self.dtypes[0]).reshape(len(self.shapes), *self.shapes[0])
+            if alike
+            else None
         )
         with warnings.catch_warnings():
             # torch warns that the mapping is read-only; nothing here writes to it.
@@ -176,6 +182,14 @@ class PixelStore(Store):
         stored = self._flat[self._places[index]].view(self.dtypes[index])
         pixels = stored.reshape(self.shapes[index])
         return Reading(array=pixels, sha256=self._index.sha256s[index])
+
+    def take(self, indices: Iterable[int] | NDArray[np.int64]) -> Sequence[Reading]:
+        """The readings at some positions; a `Stack` where all items have one shape and type."""
+        if self._together is None:
+            return super().take(indices)
+        chosen = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices), np.int64)
+        sha256s = [self._index.sha256s[index] for index in chosen.tolist()]
+        return Stack(self._together[chosen], sha256s)
 
     def __len__(self) -> int:
         return len(self.shapes)

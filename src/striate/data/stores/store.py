@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Generic, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Final, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,34 @@ _ARRAYS: Final = ("array", "edges", "edge_features")
 _EMPTY: Final[NDArray[np.uint8]] = np.empty(0, np.uint8)
 
 
+class Stack(Sequence[Reading]):
+    """Readings of one shape, whose arrays lie in one.
+
+    Args:
+        array: (n, channels, *space) Their arrays.
+        sha256s: The SHA-256 of each item's bytes as stored.
+    """
+
+    def __init__(self, array: NDArray[Any], sha256s: Sequence[str]) -> None:
+        self.array = array
+        self._sha256s = sha256s
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, index: int) -> Reading: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Stack: ...
+
+    def __getitem__(self, index: int | slice) -> Reading | Stack:
+        """One reading, or some of them."""
+        if isinstance(index, slice):
+            return Stack(self.array[index], self._sha256s[index])
+        return Reading(array=self.array[index], sha256=self._sha256s[index])
+
+
 class Store(ABC):
     """Readings of the items of a data set, kept so that each is read once."""
 
@@ -35,8 +63,8 @@ class Store(ABC):
     def __getitem__(self, index: int) -> Reading:
         """The reading at a position."""
 
-    def take(self, indices: Iterable[int] | NDArray[np.int64]) -> list[Reading]:
-        """The readings at some positions, in the order given."""
+    def take(self, indices: Iterable[int] | NDArray[np.int64]) -> Sequence[Reading]:
+        """The readings at some positions, in the order given; a `Stack` where it is quicker."""
         return list(self.each(indices))
 
     def each(self, indices: Iterable[int] | NDArray[np.int64]) -> Iterator[Reading]:

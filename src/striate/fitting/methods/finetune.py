@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.randomness import Draws, item_keys
-from striate.fitting.baseline import Baseline
+from striate.fitting.baseline import FEATURED, Baseline
 from striate.fitting.candidate import Proposal, trained
 from striate.fitting.context import EVALUATION_SHARE, REPORT_SECONDS, FitContext
 from striate.fitting.method import METHODS, Method
@@ -237,7 +237,8 @@ def augmented_copies(
 
 
 def _seconds_per_item(context: FitContext) -> float:
-    return context.steps.seconds("features") / len(context.dataset.items)
+    num_items = context.steps.step(FEATURED, lambda: len(context.dataset.items))
+    return context.steps.seconds("features") / num_items
 
 
 def _affordable_copies(context: FitContext, seconds: float) -> int:

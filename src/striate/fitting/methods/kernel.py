@@ -33,11 +33,18 @@ FEW_GAMMAS: Final = (0.5,)
 FEW_CS: Final = (10.0, 30.0, 100.0)
 """What is tried where a fit takes long."""
 
+QUICK_CS: Final = (10.0, 100.0, 1000.0)
+"""What is tried where fits are quick, and their features such that most items are unlike."""
+
 _LONG: Final = 6_000_000
 """Items times axes times columns of a layer from which on a fit takes more than a second."""
 
 _MAX_COST: Final = 20_000_000
 """Largest product of items, axes and columns; axes are left out to keep to it."""
+
+
+_QUICK: Final = 10
+"""How many times that cost a quick fit affords."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +95,10 @@ class Kernel(Method):
                 "method", self.name, why=_too_many(baseline), fix="choose auto or finetune"
             )
         features = baseline.features
-        train, val = context.dataset.indices("train"), context.dataset.indices("val")
+        train, val = (
+            baseline.known(context.dataset.indices("train")),
+            context.dataset.indices("val"),
+        )
         fitted = context.steps.timed(
             "train", lambda: fitted_kernel(context, features, train, "kernel")
         )
@@ -96,7 +106,7 @@ class Kernel(Method):
         tell_validation(context, "kernel machine", "frozen features of every scale", outputs)
 
         def refit() -> Candidate:
-            learnt = np.flatnonzero(context.dataset.splits != "test")
+            learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
             final = fitted_kernel(context, features, learnt, "final-kernel", like=fitted)
             return refitted(
                 context,
@@ -230,11 +240,14 @@ def _columns(objective: Objective) -> int:
 
 
 def _max_axes(objective: Objective, num_items: int) -> int:
-    return max(1, min(MAX_LANDMARKS, _MAX_COST // (num_items * _columns(objective))))
+    cost = _MAX_COST * (_QUICK if objective.quick else 1)
+    return max(1, min(MAX_LANDMARKS, cost // (num_items * _columns(objective))))
 
 
 def _grid(objective: Objective, num_items: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Gammas and Cs to choose from: few where there are many items or classes."""
+    if objective.quick:
+        return FEW_GAMMAS, QUICK_CS
     axes = min(num_items, _max_axes(objective, num_items))
     if num_items * axes * _columns(objective) > _LONG:
         return FEW_GAMMAS, FEW_CS

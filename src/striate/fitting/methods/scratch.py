@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
-from striate.fitting.baseline import Baseline, made
+from striate.fitting.baseline import Baseline, fit_to_items, made
 from striate.fitting.candidate import Proposal, trained
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
+from striate.fitting.symmetry import choose_symmetry
 from striate.fitting.training import MIN_SECONDS, run_training, whole_network
 from striate.kinds.kind import Defaults
 from striate.run.predictor import Predictor
@@ -53,7 +54,12 @@ class Scratch(Method):
         name = self.network_of(context.options.model, context.defaults) or ""
         end = time.monotonic() + context.seconds_to_train()
         network = made(context, name, None)
-        inputs = context.inputs.with_symmetry(context.options.symmetry).for_network(network)
+        if context.defaults.fit_network is not None and name == context.defaults.network:
+            fit_to_items(context, context.defaults.fit_network, network)
+        symmetry = context.options.symmetry
+        if context.defaults.judged_symmetry:
+            symmetry = choose_symmetry(context, baseline, context.inputs)
+        inputs = context.inputs.with_symmetry(symmetry).for_network(network)
         for choice in inputs.choices():
             context.tell(choice)
         training = whole_network(context, network, inputs, context.defaults.learning_rate)

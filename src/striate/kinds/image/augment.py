@@ -29,6 +29,7 @@ _ERASED_AREA: Final = (0.02, 0.2)
 _DRAWS: Final = (
     "area", "ratio", "top", "left", "horizontal", "vertical", "symmetry", "angle",
     "brightness", "contrast", "saturation", "erase", "erased_area", "erased_top", "erased_left",
+    "right", "down",
 )  # fmt: skip
 
 
@@ -39,6 +40,8 @@ class AugmentPolicy:
     Attributes:
         crop_scale: bounds of the crop's area over the image's; None takes the centred square, or
             the whole image where it is fitted into a frame.
+        shift: moved by up to this share of its side along each axis, the border repeated; whole
+            pixels, at least one.
         crop_ratio: bounds of the crop's width over its height, where it is random; where it is
             fitted into a frame, over the width over height of the image.
         horizontal_flip: mirror left and right in half of the cases.
@@ -55,6 +58,7 @@ class AugmentPolicy:
     """
 
     crop_scale: tuple[float, float] | None = None
+    shift: float = 0.0
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     horizontal_flip: bool = False
     vertical_flip: bool = False
@@ -72,7 +76,7 @@ class AugmentPolicy:
             raise ArgumentError(f"crop_scale={self.crop_scale}", why="bounds ascend within (0, 1]")
         if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
             raise ArgumentError(f"crop_ratio={self.crop_ratio}", why="bounds ascend above 0")
-        for name in ("brightness", "contrast", "saturation", "erasing"):
+        for name in ("shift", "brightness", "contrast", "saturation", "erasing"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ArgumentError(f"{name}={value}", why="it is between 0 and 1")
         if not 0 <= self.rotation <= 180:
@@ -85,9 +89,11 @@ POLICIES: Final = {
         crop_scale=(0.35, 1.0), horizontal_flip=True, brightness=0.2, contrast=0.2, saturation=0.2
     ),
     "dihedral": AugmentPolicy(dihedral=True, brightness=0.1, contrast=0.1),
+    "small": AugmentPolicy(shift=1 / 12, brightness=0.1, contrast=0.1),
     "upright": AugmentPolicy(crop_scale=(0.7, 1.0), brightness=0.2, contrast=0.2),
 }
-"""Ready policies: photographs; images without an up or down; text and other things with a side."""
+"""Ready policies: photographs; images without an up or down; images of few pixels, which are moved
+by whole ones; text and other things with a side."""
 
 
 def augment(
@@ -110,13 +116,19 @@ def augment(
     """
     frame = (out_size, out_size) if isinstance(out_size, int) else out_size
     named = dict(zip(_DRAWS, draws.uniforms(len(_DRAWS)).T, strict=True))
-    out = torch.empty(len(pixels), pixels[0].shape[0], *frame, dtype=pixels[0].dtype)
     symmetry = _symmetries(policy, named)
-    for n, image in enumerate(pixels):
-        chance = {name: column[n] for name, column in named.items()}
-        crop = _crop(image, policy, chance, whole=fill is not None)
-        framed = resized(crop, frame) if fill is None else fitted(crop, frame, fill)
-        out[n] = apply_symmetry(framed, int(symmetry[n]))
+    out: Tensor
+    if isinstance(pixels, Tensor) and policy.crop_scale is None and pixels.shape[2:] == frame:
+        out = _turned(pixels, symmetry)
+    else:
+        out = torch.empty(len(pixels), pixels[0].shape[0], *frame, dtype=pixels[0].dtype)
+        for n, image in enumerate(pixels):
+            chance = {name: column[n] for name, column in named.items()}
+            crop = _crop(image, policy, chance, whole=fill is not None)
+            framed = resized(crop, frame) if fill is None else fitted(crop, frame, fill)
+            out[n] = apply_symmetry(framed, int(symmetry[n]))
+    if policy.shift:
+        out = _shifted(out, policy.shift, named)
     if policy.rotation:
         out = _rotated(out, (2 * named["angle"] - 1) * policy.rotation)
     if policy.brightness or policy.contrast or policy.saturation:
@@ -171,6 +183,34 @@ def _symmetries(policy: AugmentPolicy, draws: dict[str, NDArray[np.float64]]) ->
     horizontal = policy.horizontal_flip & (draws["horizontal"] < 0.5)
     vertical = policy.vertical_flip & (draws["vertical"] < 0.5)
     return horizontal + 2 * vertical.astype(np.int64)
+
+
+def _turned(
+    pixels: Shaped[Tensor, "n c h w"], symmetry: NDArray[np.int64]
+) -> Shaped[Tensor, "n c h w"]:
+    """Each image under its own symmetry, all of one symmetry at once."""
+    out = pixels.clone()  # the given images stay as they are
+    for number in np.unique(symmetry[symmetry > 0]).tolist():
+        chosen = torch.from_numpy(np.flatnonzero(symmetry == number))
+        out[chosen] = apply_symmetry(pixels[chosen], number)
+    return out
+
+
+def _shifted(
+    pixels: Shaped[Tensor, "n c h w"], share: float, draws: dict[str, NDArray[np.float64]]
+) -> Shaped[Tensor, "n c h w"]:
+    """Each image moved by whole pixels, its border repeated."""
+    n, channels, *space = pixels.shape
+    places = []
+    for length, name in zip(space, ("down", "right"), strict=True):
+        most = max(1, round(share * length))
+        moved = (draws[name] * (2 * most + 1)).astype(np.int64) - most
+        index = (np.arange(length)[None, :] - moved[:, None]).clip(0, length - 1)
+        places.append(torch.from_numpy(index))
+    rows, columns = places
+    flat = (rows[:, :, None] * space[1] + columns[:, None, :]).view(n, 1, -1)
+    gathered = pixels.reshape(n, channels, -1).gather(2, flat.expand(n, channels, -1))
+    return gathered.view(n, channels, *space)
 
 
 def _rotated(

@@ -44,12 +44,14 @@ class Shapes:
         median: Share of an image's pixels that the central square shows, in the median.
         least: The smallest such share.
         cut: Share of the images of which the square leaves out more than `CUT`.
+        count: Number of the images.
     """
 
     aspect: float = 1.0
     median: float = 1.0
     least: float = 1.0
     cut: float = 0.0
+    count: int = 0
 
     @classmethod
     def of(cls, sizes: Iterable[tuple[int, int]]) -> Shapes:
@@ -63,6 +65,7 @@ class Shapes:
             median=float(np.median(shares)),
             least=float(shares.min()),
             cut=float((shares < 1 - CUT).mean()),
+            count=len(aspects),
         )
 
     @property

@@ -22,6 +22,7 @@ from striate.data.readers.image_array import EIGHT_BIT, STORED
 from striate.data.readers.image_values import full_scale, to_eight_bit
 from striate.data.source import Reading, UnreadableItem
 from striate.data.stores.pixels import resize_shorter
+from striate.data.stores.store import Stack
 from striate.errors import UnknownNameError
 from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment
 from striate.kinds.image.framing import (
@@ -49,7 +50,19 @@ _POLICIES: Final = {
 }
 """Name of the augmentation that suits a set of symmetries."""
 
-_OPTIONS: Final = ("size", "symmetry", "framing")
+SMALL: Final = 64
+"""Images of a shorter side below this many pixels are small: they are kept at their own size."""
+
+ENLARGED: Final = 128
+"""Side below which a network made for 224 pixels has too few positions left to see with."""
+
+TEXT_FAMILY: Final = "text"
+"""Family of plain networks, which are made for images of any size."""
+
+SMALL_BATCH: Final = 64
+"""Small images that are computed together."""
+
+_OPTIONS: Final = ("size", "symmetry", "framing", "enlargeable")
 
 _WHOLE_CROP: Final = (0.7, 1.0)
 """Share of a whole image that augmentation shows: what matters may lie at its edge."""
@@ -78,9 +91,12 @@ class ImageInputs(Inputs[Tensor]):
             `striate.kinds.image.framing`.
         frame: Height and width of the input; None for the square of `size`.
         shapes: Heights and widths of the training images; not kept in the run.
+        small: Whether the images are so small that networks for photographs see little in them,
+            and are prepared for networks of their own.
+        enlargeable: Whether small images are enlarged for a network that is made for larger ones:
+            where the user chose no size. Not kept in the run.
     """
 
-    batch_size: ClassVar[int | None] = 8
     folds: ClassVar[bool] = True
 
     size: int
@@ -96,6 +112,8 @@ class ImageInputs(Inputs[Tensor]):
     framing: str = CROP
     frame: tuple[int, int] | None = None
     shapes: Shapes = field(default_factory=Shapes, compare=False)
+    small: bool = False
+    enlargeable: bool = field(default=False, compare=False)
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
@@ -113,7 +131,13 @@ class ImageInputs(Inputs[Tensor]):
             survey.add(reading.array)
         size = int(number_option(options, "size", 0, 1, whole=True))
         channels, dtype = survey.format()
-        inputs = cls(size=size, shapes=survey.shapes(), scales=survey.deep_scales())
+        inputs = cls(
+            size=size,
+            shapes=survey.shapes(),
+            scales=survey.deep_scales(),
+            small=size < SMALL,
+            enlargeable=bool(options.get("enlargeable", False)),
+        )
         if (channels, dtype) != PHOTO:
             mean, std = survey.moments()
             inputs = replace(
@@ -145,6 +169,11 @@ class ImageInputs(Inputs[Tensor]):
         ways = {name: self.with_framing(name) for name in names}
         # Where the median image is about square, the rectangle is the square of `pad`.
         return {name: way for name, way in ways.items() if name != RECTANGLE or not way.is_square}
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are computed together: few, so that maps stay in the processor's cache."""
+        return SMALL_BATCH if self.small else 8
 
     @property
     def space(self) -> tuple[int, int]:
@@ -226,11 +255,14 @@ class ImageInputs(Inputs[Tensor]):
         Raises:
             UnreadableItem: See `checked`.
         """
+        if (stack := self._stacked(readings)) is not None:
+            return stack
         return torch.stack([self._framed(self._values(reading.array)) for reading in readings])
 
     def augmented(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c h w"]:
         """Random variants, of the type of `inputs`; colours are changed of photos alone."""
-        pixels = [self._values(reading.array) for reading in readings]
+        stack = self._stacked(readings)
+        pixels = [self._values(r.array) for r in readings] if stack is None else stack
         return augment(pixels, draws, self._policy, self.space, self._fill)
 
     def copy_of(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c h w"]:
@@ -242,10 +274,10 @@ class ImageInputs(Inputs[Tensor]):
         return apply_symmetry(varied, numbers[draws.epoch % len(numbers)])
 
     def network_options(self, name: str) -> dict[str, Any]:
-        """A network of one size only is made for the size of the square."""
+        """A network that is built for a size is made for that of the square."""
         options = super().network_options(name)
-        fixed = getattr(find(name).config, "fixed_size", False)
-        return {**options, "input_size": self.size} if fixed else options
+        made_for_size = getattr(find(name).config, "made_for_size", False)
+        return {**options, "input_size": self.size} if made_for_size else options
 
     def for_network(self, network: Network) -> Self:
         """Photos are normalized as the network's weights want it; of others the network is told."""
@@ -254,6 +286,27 @@ class ImageInputs(Inputs[Tensor]):
             return self
         prepared = network.preprocessing
         return replace(self, mean=prepared.mean, std=prepared.std)
+
+    def for_model(self, name: str) -> Self:
+        """Small images are enlarged for a network that was designed for larger ones."""
+        variant = find(name)
+        designed = variant.config.input_size
+        if not self.small or variant.family == TEXT_FAMILY:
+            return self
+        if designed >= ENLARGED:
+            return self.for_photographs()
+        follows = getattr(variant.config, "made_for_size", False)
+        return self if follows else self._enlarged(designed)
+
+    def for_photographs(self) -> Self:
+        """Small images as networks of photographs see them: enlarged, unless the user chose a size."""
+        return replace(self._enlarged(ENLARGED), small=False) if self.small else self
+
+    def _enlarged(self, size: int) -> Self:
+        """The inputs of this size, where it is larger than their own and the user chose none."""
+        if size <= self.size or not self.enlargeable:
+            return self
+        return replace(self, size=size).with_framing(self.framing)
 
     def adapt(self, network: Network) -> None:
         """The network tells how its pixels are normalized, as one with weights by name does."""
@@ -317,6 +370,7 @@ class ImageInputs(Inputs[Tensor]):
             "symmetry": self.averaged,
             "framing": self.framing,
             "frame": self.frame,
+            "small": self.small,
         }
 
     @classmethod
@@ -335,11 +389,18 @@ class ImageInputs(Inputs[Tensor]):
             averaged=document["symmetry"],
             framing=document.get("framing", CROP),
             frame=None if frame is None else (int(frame[0]), int(frame[1])),
+            small=document.get("small", cls.small),
         )
 
     @property
     def _policy(self) -> AugmentPolicy:
         policy = POLICIES[_POLICIES[self.symmetry]]
+        if self.small:
+            policy = replace(
+                POLICIES["small"],
+                dihedral=policy.dihedral,
+                horizontal_flip=self.symmetry == "mirror",
+            )
         if self.framing != CROP and policy.crop_scale is not None:
             policy = replace(policy, crop_scale=_WHOLE_CROP)
         if policy.dihedral and not self.is_square:
@@ -365,6 +426,15 @@ class ImageInputs(Inputs[Tensor]):
             return None
         dtype = torch.uint8 if self.dtype == "uint8" else torch.float32
         return fill_of(self._mean_colour, dtype)
+
+    def _stacked(self, readings: Sequence[Reading]) -> Shaped[Tensor, "n c h w"] | None:
+        """What is seen of images that lie in one array, no image by itself; None of others."""
+        if not (isinstance(readings, Stack) and str(readings.array.dtype) == self.dtype):
+            return None
+        if readings.array.shape[1:] != self.input_shape:
+            return None
+        array = readings.array
+        return torch.from_numpy(array if self.dtype == "uint8" else array.astype(np.float32))
 
     def _framed(self, pixels: Shaped[Tensor, "c height width"]) -> Shaped[Tensor, "c h w"]:
         """What the network sees of an image; of what it saw before, the same."""

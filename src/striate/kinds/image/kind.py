@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from torch import Tensor
 
 from striate.data.folder_walk import reasons_for
 from striate.data.sandbox import read_all
@@ -16,18 +18,26 @@ from striate.data.stores.pixels import PixelStore
 from striate.data.stores.store import Built, Store
 from striate.errors import DataError
 from striate.kinds.image.drawing import picture
-from striate.kinds.image.inputs import ImageInputs
+from striate.kinds.image.inputs import ENLARGED, SMALL, ImageInputs
 from striate.kinds.image.survey import common_format
 from striate.kinds.inputs import Inputs, number_option
 from striate.kinds.kind import KINDS, Defaults, Kind
+from striate.models.patch_filters import PatchFilters, fit_filters
+from striate.models.thumbnet import Thumbnet, fit_stem
 from striate.progress import Progress
 from striate.report.schema import Choice
 
-MIN_SIZE: Final = 128
-"""Side below which a network made for 224 pixels has too few positions left to see with."""
-
 MAX_SIZE: Final = 300
 """Side above which the time is better spent on more epochs."""
+
+LEAST_SIZE: Final = 8
+"""Side below which no network has anything to see."""
+
+BATCH_SIZES: Final = ((2_000, 32), (10_000, 64), (math.inf, 128))
+"""Items in an update of a network of small images, by the number of training images up to which."""
+
+RATE: Final = 2e-3
+"""Learning rate of the smallest of these batches; it grows with the root of a batch's size."""
 
 _NUM_LOOKED_AT: Final = 25
 
@@ -50,7 +60,7 @@ class ImageKind(Kind):
         """The size at which images are kept."""
         asked = number_option(options, "size", 0, 8 * ("size" in options), whole=True)
         size, choice = choose_size(source, int(asked) or None)
-        return {**options, "size": size}, [choice]
+        return {**options, "size": size, "enlargeable": not asked}, [choice]
 
     def build_store(
         self,
@@ -72,7 +82,13 @@ class ImageKind(Kind):
         return built
 
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
-        """EfficientNet-Lite0, whose ImageNet weights come with Striate, so it works offline."""
+        """EfficientNet-Lite0, whose ImageNet weights come with Striate, so it works offline.
+
+        Small images have features and a network of their own.
+        """
+        assert isinstance(inputs, ImageInputs)
+        if inputs.small:
+            return small_defaults(inputs)
         return Defaults(
             methods=("probe", "kernel", "finetune"),
             network="efficientnet_lite0",
@@ -89,8 +105,41 @@ class ImageKind(Kind):
     picture = staticmethod(picture)
 
 
+def small_defaults(inputs: ImageInputs) -> Defaults:
+    """What suits images that are too small for networks made for photographs.
+
+    Args:
+        inputs: How they become inputs.
+    """
+
+    def fit_features(network: PatchFilters, pixels: Tensor, seed: int) -> None:
+        fit_filters(network, inputs.for_network(network).normalized(pixels), seed)
+
+    def fit_network(network: Thumbnet, pixels: Tensor, seed: int) -> None:
+        fit_stem(network, inputs.for_network(network).normalized(pixels), seed)
+
+    batch_size = next(size for most, size in BATCH_SIZES if inputs.shapes.count <= most)
+    return Defaults(
+        methods=("probe", "kernel", "scratch"),
+        network="thumbnet",
+        features="patch_filters",
+        fit_features=fit_features,
+        fit_network=fit_network,
+        batch_size=batch_size,
+        learning_rate=RATE * math.sqrt(batch_size / BATCH_SIZES[0][1]),
+        weight_decay=0.05,
+        quick_probes=True,
+        judged_symmetry=True,
+        all_scales=True,
+        clip_norm=None,
+    )
+
+
 def choose_size(source: Source, asked: int | None) -> tuple[int, Choice]:
     """Side of the network's input in pixels: the items' own shorter side, within bounds.
+
+    Small images keep their size; those of a middling one are enlarged a little, so that a network
+    that was trained on photographs has something to see.
 
     Args:
         source: The images.
@@ -113,10 +162,11 @@ def choose_size(source: Source, asked: int | None) -> tuple[int, Choice]:
             fix="replace these files or take them out of the data",
         )
     median = int(np.median(sides))
-    size = min(max(median, MIN_SIZE), MAX_SIZE)
+    low = LEAST_SIZE if median < SMALL else ENLARGED
+    size = min(max(median, low), MAX_SIZE)
     why = f"the items' shorter side is {median} px in the median"
     if size != median:
-        why += f", and the bounds are {MIN_SIZE} to {MAX_SIZE}"
+        why += f", and the bounds are {low} to {MAX_SIZE}"
     return size, Choice(topic="image size", choice=f"{size} px", why=why)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -36,8 +36,6 @@ class NodeInputs(Inputs[GraphBatch]):
             for each convolution; empty where every batch sees the whole graph.
     """
 
-    batch_size: ClassVar[int | None] = None
-
     features: GraphInputs
     num_nodes: int = 0
     fanouts: tuple[int, ...] = ()
@@ -66,6 +64,11 @@ class NodeInputs(Inputs[GraphBatch]):
         trained = replace(graph, array=graph.array[:, nodes])
         features = GraphInputs.fitted([trained], {})
         return cls(features=features, num_nodes=graph.array.shape[1])
+
+    @property
+    def batch_size(self) -> None:
+        """All nodes that are asked about, in one batch."""
+        return
 
     @property
     def input_shape(self) -> tuple[int, ...]:

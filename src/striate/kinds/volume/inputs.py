@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -52,8 +52,6 @@ class VolumeInputs(Inputs[Tensor]):
         policy: how training varies them.
         remarks: what a user should know.
     """
-
-    batch_size: ClassVar[int | None] = 8
 
     channels: int
     size: tuple[int, int, int]
@@ -99,6 +97,11 @@ class VolumeInputs(Inputs[Tensor]):
             policy=chosen.policy(),
             remarks=remarks,
         )
+
+    @property
+    def batch_size(self) -> int:
+        """Volumes that are computed together."""
+        return 8
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -229,6 +229,7 @@ class ClassificationObjective(Objective):
         return features[indices], self.training_targets(indices), self.num_outputs
 
     def _folds(self, indices: Indices, config: ProbeConfig) -> dict[str, Any]:
+        config = replace(config, quick=self.quick)
         return {"config": config, "groups": self.dataset.duplicate_groups[indices]}
 
     def _training_counts(self) -> Tensor:
