@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from striate.errors import ArgumentError
 from striate.explain.gradient import gradients, target_logits
 from striate.explain.method import EXPLANATIONS, GraphExplainable, GridExplainable, Method
 from striate.ops.graph_batch import GraphBatch
@@ -58,6 +59,12 @@ def _grid(
     if isinstance(network, HasTokens) and (block := network.mixing_block()) is not None:
         return _tokens(network, block, inputs, targets)
     maps = network.forward_features(inputs)
+    if maps[0, 0].numel() == 1 < inputs[0, 0].numel():
+        raise ArgumentError(
+            "this method of explanation",
+            why="the network's last maps have a single place",
+            fix="choose occlusion",
+        )
     slopes = gradients(lambda maps: target_logits(network.forward_head(maps), targets), maps)
     weights = slopes.flatten(2).mean(-1)
     return torch.einsum("nc,nc...->n...", weights.float(), maps.float()).relu()

@@ -26,7 +26,7 @@ from striate.progress import duration
 from striate.report.schema import Choice
 from striate.tasks.objective import ProbeOutputs
 from striate.transfer.features import PooledFeatures, prepare
-from striate.transfer.probe import LinearProbe
+from striate.transfer.probe import RIDGE_CS, LinearProbe, ProbeConfig
 
 MAX_FEATURES: Final = 500_000_000
 """Largest number of features of all items together that are kept: 2 GB."""
@@ -40,16 +40,28 @@ class Baseline:
 
     Args:
         context: The fit.
+        model: Name of the network whose features are taken; by default the one that the user named,
+            or that suits the kind.
+        prefix: Before the names of the steps, to tell them from those of another baseline.
+        name: What the user is told that the probe is.
+        squared: Whether its probes are ridge regressions for every task.
     """
 
-    def __init__(self, context: FitContext) -> None:
+    def __init__(
+        self,
+        context: FitContext,
+        *,
+        model: str | None = None,
+        prefix: str = "",
+        name: str = "baseline",
+        squared: bool = False,
+    ) -> None:
         self.context = context
-
-    @property
-    def model(self) -> str:
-        """Name of the network whose features are taken."""
-        asked = self.context.options.model
-        return str(self.context.defaults.features) if asked == "auto" else asked
+        self.prefix = prefix
+        self.name = name
+        self.squared = squared
+        asked = context.options.model
+        self.model = model or (str(context.defaults.features) if asked == "auto" else asked)
 
     @property
     def weights(self) -> str:
@@ -68,11 +80,9 @@ class Baseline:
         network = made(context, self.model, pretrained if asked == "auto" else asked)
         for note in network.notes:
             context.tell(Choice(topic="weights", choice=str(asked), why=note))
-        if context.defaults.fit_features is not None:
+        if network.fits_features:
             train = context.dataset.store.take(context.dataset.indices("train"))
-            context.defaults.fit_features(
-                network, context.inputs.inputs(train), context.options.seed
-            )
+            network.fit_features(context.inputs.inputs(train), context.options.seed)
         return network.eval()
 
     @cached_property
@@ -80,7 +90,8 @@ class Baseline:
         """(items, features) of every item: of every scale where they can be kept, pooled ones last."""
         context = self.context
         return context.steps.timed(
-            "features", lambda: context.steps.tensors("features", self._extracted)["features"]
+            "features",
+            lambda: context.steps.tensors(f"{self.prefix}features", self._extracted)["features"],
         )
 
     @property
@@ -101,7 +112,7 @@ class Baseline:
         probe = context.steps.timed("train", lambda: self.fitted_probe(train, "probe"))
         val = context.dataset.indices("val")
         tell_validation(
-            context, "baseline", "linear probe on frozen features", probe.logits(self.pooled[val])
+            context, self.name, "linear probe on frozen features", probe.logits(self.pooled[val])
         )
         return probe
 
@@ -119,17 +130,17 @@ class Baseline:
             indices: Positions of the items.
             name: Name of the step whose result this is.
         """
-        objective, seed = self.context.objective, self.context.options.seed
+        objective = self.context.objective
 
         def make() -> dict[str, Tensor]:
-            probe = objective.fit_probe(self.pooled, indices, objective.probe_config(seed))
+            probe = objective.fit_probe(self.pooled, indices, self._config())
             return {
                 "weight": probe.weight,
                 "bias": probe.bias,
                 "C": torch.tensor(probe.C, dtype=torch.float64),
             }
 
-        stored = self.context.steps.tensors(name, make)
+        stored = self.context.steps.tensors(self.prefix + name, make)
         return LinearProbe(weight=stored["weight"], bias=stored["bias"], C=stored["C"].item())
 
     def cross_outputs(self, indices: NDArray[np.int64], C: float) -> HeldOut:
@@ -139,9 +150,8 @@ class Baseline:
             indices: Positions of the items to go through, fold by fold.
             C: Inverse regularization of the probes.
         """
-        objective = self.context.objective
-        config = replace(objective.probe_config(self.context.options.seed), Cs=(C,))
-        return objective.cross_outputs(self.pooled, indices, config)
+        config = replace(self._config(), Cs=(C,))
+        return self.context.objective.cross_outputs(self.pooled, indices, config)
 
     def extracted(self, module: nn.Module, batches: Iterator[Any]) -> Iterator[Tensor]:
         """(n, features) of each batch, in float32 on the CPU.
@@ -175,6 +185,11 @@ class Baseline:
 
         return extract
 
+    def _config(self) -> ProbeConfig:
+        """How the probes are fitted."""
+        config = self.context.objective.probe_config(self.context.options.seed)
+        return replace(config, Cs=RIDGE_CS, squared=True) if self.squared else config
+
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.
 
@@ -205,7 +220,7 @@ class Baseline:
         """Tells once how a probe of middling regularization does on the items so far."""
         context, objective = self.context, self.context.objective
         train, val = context.dataset.indices("train"), context.dataset.indices("val")
-        due = FIRST_BASELINE_SECONDS
+        due = FIRST_BASELINE_SECONDS if context.first_baseline is None else math.inf
 
         def look(features: Tensor, known: NDArray[np.int64]) -> None:
             nonlocal due
@@ -217,7 +232,7 @@ class Baseline:
                 return
             due = math.inf
             pooled = features[:, width - self.network.num_features :]
-            config = objective.probe_config(context.options.seed)
+            config = self._config()
             middle = config.Cs[len(config.Cs) // 2]
             probe = objective.fit_probe(pooled, learnt, replace(config, Cs=(middle,)))
             share = f"linear probe on the first {len(known)} of {len(features)} items"
