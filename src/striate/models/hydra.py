@@ -142,7 +142,7 @@ class HydraFeatures(nn.Module):
         if x.shape[1] > 1:
             x = torch.einsum("ncl,gc->ngl", x, self.channels[step, part])
         outputs = F.conv1d(x, taps, dilation=dilation, groups=x.shape[1])
-        return outputs.view(len(x), groups, size, outputs.shape[-1])
+        return outputs.view(-1, groups, size, outputs.shape[-1])
 
 
 def wins(outputs: Float[Tensor, "n g k l"]) -> tuple[Tensor, Tensor]:

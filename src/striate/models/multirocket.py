@@ -12,6 +12,7 @@ Axes: n items, c channels, l places, k kernels, q biases of a kernel at one dila
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -74,16 +75,19 @@ class KernelStatistics(DilatedKernels):
             stop = start + len(TRIPLES) * count
             biases = self.biases[start:stop].view(len(TRIPLES), count, 1)
             outputs = self.outputs(x, step)
-            size = len(x) if torch.compiler.is_exporting() else self._together(count, x.shape[-1])
-            parts = [self._described(part, biases, step) for part in torch.split(outputs, size)]
+            together = self._together(outputs, count)
+            parts = [self._described(part, biases, step) for part in together]
             for kept, *pieces in zip(found, *parts, strict=True):
                 kept.append(torch.cat(pieces))
             start = stop
         return torch.cat([part for kept in found for part in kept], 1)
 
-    def _together(self, count: int, length: int) -> int:
-        """Items that are described at once."""
-        return max(1, CHUNK // (len(TRIPLES) // 2 * count * length))
+    def _together(self, outputs: Float[Tensor, "n k l"], count: int) -> Sequence[Tensor]:
+        """The outputs in as many items as are described at once, with so many biases a kernel."""
+        if torch.compiler.is_exporting():  # into a graph for any number of items
+            return (outputs,)
+        size = max(1, CHUNK // (len(TRIPLES) // 2 * count * outputs.shape[-1]))
+        return torch.split(outputs, size)
 
     def _described(self, outputs: Tensor, biases: Tensor, step: int) -> list[Tensor]:
         """Each statistic, (n, k * q): of the kernels of even and of odd number, interleaved."""
