@@ -1,8 +1,10 @@
-"""Series: 1-NN DTW, MiniRocket with a linear probe, and InceptionTime, on the samples of aeon.
+"""Series: 1-NN DTW, probes on fixed features, and InceptionTime, on the samples of aeon.
 
     python benchmarks/series.py [--samples NAME ...] [--seeds 3] [--seconds 60] [--skip dtw]
 
-Each sample keeps its archive's split into train and test; everything is chosen and fitted on the
+The probes are those of `striate fit`: logistic regression on MiniRocket's features, ridge regression
+on MultiRocket's and Hydra's, and the one of the two that cross-validation in the training items
+prefers ("chosen"). Each sample keeps its archive's split into train and test; everything is chosen and fitted on the
 training part. Of a sample of numbers (`--samples covid`) the nearest neighbours alone are shown. Prints a line of JSON a figure. `PUBLISHED` holds InceptionTime's accuracies (the mean
 of five networks) from its authors' tables of results, results-InceptionTime-128.csv and
 results-mts.csv at https://github.com/hfawaz/InceptionTime.
@@ -14,6 +16,7 @@ import argparse
 import json
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,9 +28,22 @@ from torch import Tensor
 from striate.data.layouts import open_source
 from striate.data.randomness import Draws, epoch_order, item_keys
 from striate.kinds.signal.inputs import SignalInputs
+from striate.metrics.calibration import negative_log_likelihood
 from striate.models import create_model
-from striate.models.minirocket import fit_biases
-from striate.transfer.probe import fit_probe
+from striate.tasks.classification.scoring import ClassCalibration
+from striate.transfer.probe import (
+    RIDGE_CS,
+    ProbeConfig,
+    class_folds,
+    cross_outputs,
+    fit_probe,
+    fit_ridge_probe,
+    ridge_cross_outputs,
+    wanted_logits,
+)
+
+NETWORKS = {"minirocket": False, "multirocket_hydra": True}
+"""Networks of fixed features, and whether their probe is a ridge regression."""
 
 PUBLISHED = {
     "arrow-head": 0.8457,
@@ -136,6 +152,41 @@ def train_scratch(
     return network.eval(), epoch
 
 
+def fitted_probe(
+    name: str, squared: bool, known: Tensor, labels: Tensor, asked: Tensor, seed: int
+) -> tuple[Tensor, dict[str, Any]]:
+    """Outputs of a probe on fixed features, and what it took and promises."""
+    start, count = time.monotonic(), int(labels.max()) + 1
+    network = create_model(
+        name, rank=1, in_channels=known.shape[1], input_size=known.shape[2], num_classes=count
+    )
+    network.fit_features(known, seed)
+
+    def features(x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return torch.cat([network.pool(network.forward_features(p)) for p in x.split(32)])
+
+    of_known = features(known)
+    if squared:
+        config = ProbeConfig(Cs=RIDGE_CS, seed=seed, squared=True)
+        wanted = wanted_logits(labels.numpy()[:, None] == np.arange(count))
+        probe = fit_ridge_probe(of_known, wanted, config)
+        folds = class_folds(labels.numpy(), None, config)
+        held_out = ridge_cross_outputs(of_known, wanted, folds, replace(config, Cs=(probe.C,)))
+    else:
+        config = ProbeConfig(seed=seed)
+        probe = fit_probe(of_known, labels, count, config=config)
+        held_out = cross_outputs(of_known, labels, count, config=replace(config, Cs=(probe.C,)))
+    outputs, truth = held_out[0].numpy(), labels.numpy()[held_out[1]]
+    scaled = ClassCalibration.fitted(outputs, truth).scaled(outputs)
+    logits = probe.logits(features(asked))
+    return logits, {
+        "cross_loss": round(negative_log_likelihood(scaled, truth), 4),
+        "C": probe.C,
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
 def predict(network: torch.nn.Module, inputs: Tensor) -> Tensor:
     with torch.inference_mode():
         return torch.cat([network(part) for part in inputs.split(64)])
@@ -156,7 +207,7 @@ def main() -> None:
     parser.add_argument("--augment", type=float, default=1.0)
     parser.add_argument("--normalize", default="train")
     parser.add_argument("--model", default="inception_time")
-    parser.add_argument("--skip", nargs="*", default=[], choices=["dtw", "minirocket", "scratch"])
+    parser.add_argument("--skip", nargs="*", default=[], choices=["dtw", "probes", "scratch"])
     parser.add_argument("--hold-out", type=float, default=0.0, help="judge on so much of train")
     args = parser.parse_args()
     for name in args.samples:
@@ -190,22 +241,18 @@ def main() -> None:
             inputs = SignalInputs.fitted([readings[i] for i in part], options)
             truth = labels[judged]
             x = inputs.inputs([readings[i] for i in judged])
-            if "minirocket" not in args.skip:
-                start = time.monotonic()
-                network = create_model(
-                    "minirocket", rank=1, in_channels=inputs.channels, input_size=inputs.length,
-                    num_classes=len(classes),
-                )  # fmt: skip
+            if "probes" not in args.skip:
                 known = inputs.inputs([readings[i] for i in part])
-                fit_biases(network, known, seed)
-                with torch.inference_mode():
-                    features = network.pool(network.forward_features(known))
-                    probe = fit_probe(features, labels[part], len(classes))
-                    logits = probe.logits(network.pool(network.forward_features(x)))
-                say(
-                    "MiniRocket, probe", seed=seed, accuracy=accuracy(logits.argmax(1), truth),
-                    C=probe.C, seconds=round(time.monotonic() - start, 1),
-                )  # fmt: skip
+                probes = {
+                    network: fitted_probe(network, squared, known, labels[part], x, seed)
+                    for network, squared in NETWORKS.items()
+                }
+                best = min(probes, key=lambda name: probes[name][1]["cross_loss"])
+                for network, (logits, facts) in zip(
+                    [*probes, "chosen"], [*probes.values(), probes[best]], strict=True
+                ):
+                    hits = accuracy(logits.argmax(1), truth)
+                    say(f"{network}, probe", seed=seed, accuracy=hits, **facts)
             if "scratch" not in args.skip:
                 start = time.monotonic()
                 net, epochs = train_scratch(

@@ -10,7 +10,7 @@ from striate.explain.drawing import svg_card
 from striate.kinds.signal.drawing import signal_svg
 from striate.kinds.signal.inputs import SignalInputs
 from striate.models import create_model
-from striate.models.minirocket import MiniRocket, fit_biases
+from striate.models.minirocket import MiniRocket
 from striate.transfer.probe import ProbeConfig, fit_probe
 
 
@@ -28,7 +28,7 @@ def gun_point() -> bytes:
         "minirocket", rank=1, in_channels=1, input_size=inputs.shape[-1], num_classes=2
     ).eval()
     assert isinstance(network, MiniRocket)
-    fit_biases(network, inputs, seed=0)
+    network.fit_features(inputs, seed=0)
     labels = torch.tensor([int(item.label == "1") for item in train])
     with torch.inference_mode():
         features = network.pool(network.forward_features(inputs))

@@ -39,7 +39,10 @@ NARROW: dict[str, dict[str, Any]] = {
 """Options that keep a network small, by a field that it has."""
 
 NOTHING_TO_TRAIN = {
+    "hydra": "features are fixed, a linear layer alone is fitted to them",
     "minirocket": "features are fixed, a linear layer alone is fitted to them",
+    "multirocket": "features are fixed, a linear layer alone is fitted to them",
+    "multirocket_hydra": "features are fixed, a linear layer alone is fitted to them",
     "patch_filters": "filters are patches of items, a linear layer alone is fitted to them",
     "kernel_machine": "landmarks are training items, and a ridge regression is fitted to them",
 }

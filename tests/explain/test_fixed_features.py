@@ -6,14 +6,13 @@ import torch
 from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.models import create_model
-from striate.models.minirocket import fit_biases
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
     made = create_model("minirocket", rank=1, in_channels=1, num_classes=3, input_size=100)
-    fit_biases(made, torch.randn(8, 1, 100), seed=0)
+    made.fit_features(torch.randn(8, 1, 100), seed=0)
     return made.eval()
 
 

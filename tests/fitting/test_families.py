@@ -24,7 +24,10 @@ QUICK = ("lenet", "vit", "mobilenet_v3", "tcn", "minirocket", "graph")
 NOT_FITTED = {
     "kernel_machine": "it is made by the method kernel",
     "tri_planar": "its features are fixed: the method probe fits its layer",
+    "hydra": "its features are fixed: the method probe fits its layer",
     "minirocket": "its features are fixed: the method probe fits its layer",
+    "multirocket": "its features are fixed: the method probe fits its layer",
+    "multirocket_hydra": "its features are fixed: the methods probe and wide fit its layer",
 }
 """Families that are not trained from scratch, and why."""
 

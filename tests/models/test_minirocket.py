@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from striate.errors import ArgumentError
 from striate.models import create_model
-from striate.models.minirocket import dilations, fit_biases
+from striate.models.minirocket import dilations
 
 
 def series(count: int, channels: int, length: int, seed: int = 0) -> torch.Tensor:
@@ -54,7 +54,7 @@ def oracle(x: np.ndarray, plan, biases, channels) -> np.ndarray:
 def test_features_are_shares_of_places_above_a_bias(channels: int) -> None:
     network = build(channels, 30, 168)
     x = series(3, channels, 30)
-    fit_biases(network, x, seed=1)
+    network.fit_features(x, seed=1)
     stem = network.stem
     expected = oracle(
         x[0].numpy().astype(float), stem.plan, stem.biases.numpy(), stem.channels.numpy()
@@ -96,9 +96,9 @@ def test_as_many_features_as_asked_for(length: int) -> None:
 def test_biases_follow_from_the_seed_alone() -> None:
     x = series(5, 3, 40)
     first, again, other = (build(3, 40) for _ in range(3))
-    fit_biases(first, x, seed=7)
-    fit_biases(again, x, seed=7)
-    fit_biases(other, x, seed=8)
+    first.fit_features(x, seed=7)
+    again.fit_features(x, seed=7)
+    other.fit_features(x, seed=8)
     assert torch.equal(first.stem.biases, again.stem.biases)
     assert torch.equal(first.stem.channels, again.stem.channels)
     assert not torch.equal(first.stem.biases, other.stem.biases)
@@ -106,7 +106,7 @@ def test_biases_follow_from_the_seed_alone() -> None:
 
 def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = build(1, 50), series(7, 1, 50)
-    fit_biases(network, x, seed=0)
+    network.fit_features(x, seed=0)
     whole = network(x)
     monkeypatch.setattr("striate.models.minirocket.CHUNK", 1)
     torch.testing.assert_close(network(x), whole)
@@ -114,7 +114,7 @@ def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_saved_weights_give_equal_outputs(tmp_path) -> None:
     network, x = build(2, 40), series(4, 2, 40)
-    fit_biases(network, x, seed=0)
+    network.fit_features(x, seed=0)
     save_file(network.state_dict(), tmp_path / "m.safetensors")
     again = create_model(
         "minirocket", weights=tmp_path / "m.safetensors", **asdict(network.config)
@@ -128,7 +128,7 @@ def test_saved_weights_give_equal_outputs(tmp_path) -> None:
 
 def test_activation_map_sums_to_the_logit() -> None:
     network, x = build(2, 60), series(3, 2, 60)
-    fit_biases(network, x, seed=0)
+    network.fit_features(x, seed=0)
     targets = torch.tensor([0, 2, 1])
     with torch.inference_mode():
         heat = network.activation_map(x, targets)
@@ -156,7 +156,7 @@ def test_flat_stretches_do_not_depend_on_rounding() -> None:
     series[:, :, 40:100] = torch.rand(20, 1, 1) + 0.1
     options = {"input_size": 120, "num_kernel_features": 1000}
     network = create_model("minirocket", rank=1, in_channels=1, num_classes=2, **options).eval()
-    fit_biases(network, series, seed=0)
+    network.fit_features(series, seed=0)
     exact = copy.deepcopy(network).double()
     with torch.no_grad():
         features, expected = network.stem(series), exact.stem(series.double())

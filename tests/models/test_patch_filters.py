@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from striate.models import create_model
-from striate.models.patch_filters import FLAT, THRESHOLD, PatchFilters, fit_filters
+from striate.models.patch_filters import FLAT, THRESHOLD, PatchFilters
 
 
 def build(rank: int, side: int, **options: object) -> PatchFilters:
@@ -45,7 +45,7 @@ def test_features_are_similarities_beyond_the_threshold(rank: int, side: int) ->
     network = build(rank, side)
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(6, 2, *[side] * rank, generator=draw)
-    fit_filters(network, x, seed=1)
+    network.fit_features(x, seed=1)
     with torch.no_grad():
         features = network.pool(network.forward_features(x))
     stem = network.stem
@@ -60,7 +60,7 @@ def test_filters_follow_from_items_and_seed_and_have_no_mean() -> None:
     x = torch.randn(20, 2, 12, 12, generator=torch.Generator().manual_seed(0))
     one, same, other = build(2, 12), build(2, 12), build(2, 12)
     for network, seed in ((one, 0), (same, 0), (other, 1)):
-        fit_filters(network, x, seed)
+        network.fit_features(x, seed)
     assert torch.equal(one.stem.filters, same.stem.filters)
     assert not torch.equal(one.stem.filters, other.stem.filters)
     assert one.stem.filters.flatten(1).mean(1).abs().max() < 1e-6
@@ -70,7 +70,7 @@ def test_a_brighter_picture_of_more_contrast_has_the_same_features() -> None:
     """Beyond what `FLAT` lets through: 1 % of the largest."""
     network = build(2, 12)
     x = torch.randn(8, 2, 12, 12, generator=torch.Generator().manual_seed(0))
-    fit_filters(network, x, 0)
+    network.fit_features(x, 0)
     with torch.no_grad():
         first, second = (network.pool(network.forward_features(y)) for y in (x, 3 * x + 1))
     assert (first - second).abs().max() < 0.01 * first.max()

@@ -5,7 +5,7 @@ import torch
 
 from striate.geometry import plan_windows
 from striate.models import create_model
-from striate.models.thumbnet import STEM_SIZE, Thumbnet, fit_stem
+from striate.models.thumbnet import STEM_SIZE, Thumbnet
 from striate.ops.convolution import sliding_windows
 
 
@@ -27,7 +27,7 @@ def test_the_stems_outputs_are_white(rank: int) -> None:
     assert isinstance(network, Thumbnet)
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(200, 2, *[16] * rank, generator=draw).cumsum(-1)
-    fit_stem(network, x, seed=0)
+    network.fit_features(x, seed=0)
     plan = plan_windows(x.shape[2:], [STEM_SIZE] * rank, stride=1, padding=0, dilation=1)
     windows = sliding_windows(x, plan).movedim(1, rank + 1).flatten(rank + 1).flatten(0, rank)
     outputs = windows @ network.stem.conv.weight[:4].detach().flatten(1).T

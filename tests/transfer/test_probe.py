@@ -16,10 +16,13 @@ from striate.errors import DataError
 from striate.transfer.probe import (
     RIDGE_CS,
     ProbeConfig,
+    class_folds,
     cross_outputs,
     fit_probe,
     fit_ridge_probe,
+    group_folds,
     ridge_cross_outputs,
+    wanted_logits,
 )
 
 RIDGE_CONFIG = ProbeConfig(Cs=RIDGE_CS)
@@ -169,7 +172,8 @@ def test_more_noise_asks_for_a_stronger_penalty():
 def test_cross_outputs_are_of_models_that_did_not_see_the_item():
     features, targets = numbers_with_noise(0.3)
     groups = np.arange(len(targets)) // 2
-    found = ridge_cross_outputs(features, targets, groups, ProbeConfig(Cs=(0.1,)))
+    config = ProbeConfig(Cs=(0.1,))
+    found, _ = ridge_cross_outputs(features, targets, group_folds(groups), config)
     X, y = features.double().numpy(), targets[:, 0].double().numpy()
     for train, test in GroupKFold(5).split(X, y, groups):
         scaler = StandardScaler().fit(X[train])
@@ -177,3 +181,25 @@ def test_cross_outputs_are_of_models_that_did_not_see_the_item():
         np.testing.assert_allclose(
             found[test, 0].numpy(), ridge.predict(scaler.transform(X[test])), atol=1e-5
         )
+
+
+def test_classes_by_least_squares_are_those_of_a_ridge_regression_of_logits():
+    features, targets = numbers_with_noise(0.3)
+    members = np.stack([targets[:, 0].numpy() > 0, targets[:, 0].numpy() < 0.5], 1)
+    wanted = wanted_logits(members)
+    assert wanted.unique().tolist() == [-5, 5]
+    probe = fit_ridge_probe(features, wanted, RIDGE_CONFIG)
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    ridge = Ridge(alpha=1 / probe.C).fit(scaled, wanted.numpy())
+    np.testing.assert_allclose(probe.logits(features).numpy(), ridge.predict(scaled), atol=1e-4)
+    config = ProbeConfig(Cs=(probe.C,), squared=True)
+    labels = members.argmax(1)
+    found, covered = ridge_cross_outputs(
+        features, wanted, class_folds(labels, None, config), config
+    )
+    assert covered.tolist() == list(range(len(labels)))
+    train, test = next(class_folds(labels, None, config))
+    scaler = StandardScaler().fit(features[train].double().numpy())
+    ridge = Ridge(alpha=1 / probe.C).fit(scaler.transform(features[train].double()), wanted[train])
+    expected = ridge.predict(scaler.transform(features[test].double()))
+    np.testing.assert_allclose(found[test].numpy(), expected, atol=1e-4)

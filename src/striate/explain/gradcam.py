@@ -67,6 +67,12 @@ def maps_and_slopes(
     if isinstance(network, HasTokens) and (block := network.mixing_block()) is not None:
         return _tokens(network, block, inputs, targets)
     maps = network.forward_features(inputs)
+    if maps[0, 0].numel() == 1 < inputs[0, 0].numel():
+        raise ArgumentError(
+            "this method of explanation",
+            why="the network's last maps have a single place",
+            fix="choose occlusion",
+        )
     slopes = gradients(lambda maps: target_logits(network.forward_head(maps), targets), maps)
     return maps.float(), slopes.float()
 

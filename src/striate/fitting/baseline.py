@@ -28,7 +28,7 @@ from striate.progress import duration
 from striate.report.schema import Choice
 from striate.tasks.objective import ProbeOutputs
 from striate.transfer.features import PooledFeatures, prepare
-from striate.transfer.probe import LinearProbe
+from striate.transfer.probe import RIDGE_CS, LinearProbe, ProbeConfig
 
 FEATURED: Final = "items with features"
 """Name of the step that says how many items' features were taken."""
@@ -57,16 +57,28 @@ class Baseline:
 
     Args:
         context: The fit.
+        model: Name of the network whose features are taken; by default the one that the user named,
+            or that suits the kind.
+        prefix: Before the names of the steps, to tell them from those of another baseline.
+        name: What the user is told that the probe is.
+        squared: Whether its probes are ridge regressions for every task.
     """
 
-    def __init__(self, context: FitContext) -> None:
+    def __init__(
+        self,
+        context: FitContext,
+        *,
+        model: str | None = None,
+        prefix: str = "",
+        name: str = "baseline",
+        squared: bool = False,
+    ) -> None:
         self.context = context
-
-    @property
-    def model(self) -> str:
-        """Name of the network whose features are taken."""
-        asked = self.context.options.model
-        return str(self.context.defaults.features) if asked == "auto" else asked
+        self.prefix = prefix
+        self.name = name
+        self.squared = squared
+        asked = context.options.model
+        self.model = model or (str(context.defaults.features) if asked == "auto" else asked)
 
     @property
     def weights(self) -> str:
@@ -85,8 +97,8 @@ class Baseline:
         network = made(context, self.model, pretrained if asked == "auto" else asked)
         for note in network.notes:
             context.tell(Choice(topic="weights", choice=str(asked), why=note))
-        if context.defaults.fit_features is not None:
-            fit_to_items(context, context.defaults.fit_features, network)
+        if network.fits_features:
+            fit_to_items(context, network)
         return network.eval()
 
     @cached_property
@@ -102,10 +114,10 @@ class Baseline:
     def _stored(self) -> dict[str, Tensor]:
         context = self.context
         stored = context.steps.timed(
-            "features", lambda: context.steps.tensors("features", self._extracted)
+            "features", lambda: context.steps.tensors(f"{self.prefix}features", self._extracted)
         )
         num_known, num_items = int(stored["known"].sum()), len(stored["known"])
-        context.steps.step(FEATURED, lambda: num_known)
+        context.steps.step(self.prefix + FEATURED, lambda: num_known)
         if num_known < num_items:
             why = f"{num_items} items are too many for the time; the part is as mixed as all are"
             choice = f"of {num_known} items"
@@ -140,7 +152,7 @@ class Baseline:
         probe = context.steps.timed("train", lambda: self.fitted_probe(train, "probe"))
         val = context.dataset.indices("val")
         tell_validation(
-            context, "baseline", "linear probe on frozen features", probe.logits(self.pooled[val])
+            context, self.name, "linear probe on frozen features", probe.logits(self.pooled[val])
         )
         return probe
 
@@ -158,18 +170,17 @@ class Baseline:
             indices: Positions of the items.
             name: Name of the step whose result this is.
         """
-        objective, seed = self.context.objective, self.context.options.seed
-        indices = self.known(indices)
+        objective, indices = self.context.objective, self.known(indices)
 
         def make() -> dict[str, Tensor]:
-            probe = objective.fit_probe(self.pooled, indices, objective.probe_config(seed))
+            probe = objective.fit_probe(self.pooled, indices, self._config())
             return {
                 "weight": probe.weight,
                 "bias": probe.bias,
                 "C": torch.tensor(probe.C, dtype=torch.float64),
             }
 
-        stored = self.context.steps.tensors(name, make)
+        stored = self.context.steps.tensors(self.prefix + name, make)
         return LinearProbe(weight=stored["weight"], bias=stored["bias"], C=stored["C"].item())
 
     def cross_outputs(self, indices: NDArray[np.int64], C: float) -> HeldOut:
@@ -179,9 +190,8 @@ class Baseline:
             indices: Positions of the items to go through, fold by fold.
             C: Inverse regularization of the probes.
         """
-        objective = self.context.objective
-        config = replace(objective.probe_config(self.context.options.seed), Cs=(C,))
-        return objective.cross_outputs(self.pooled, self.known(indices), config)
+        config = replace(self._config(), Cs=(C,))
+        return self.context.objective.cross_outputs(self.pooled, self.known(indices), config)
 
     def extracted(self, module: nn.Module, batches: Iterator[Any]) -> Iterator[Tensor]:
         """(n, features) of each batch, in float32 on the CPU.
@@ -214,6 +224,11 @@ class Baseline:
             return features
 
         return extract
+
+    def _config(self) -> ProbeConfig:
+        """How the probes are fitted."""
+        config = self.context.objective.probe_config(self.context.options.seed)
+        return replace(config, Cs=RIDGE_CS, squared=True) if self.squared else config
 
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.
@@ -287,7 +302,7 @@ class Baseline:
         """Tells once how a probe of middling regularization does on the items so far."""
         context, objective = self.context, self.context.objective
         train, val = context.dataset.indices("train"), context.dataset.indices("val")
-        due = FIRST_BASELINE_SECONDS
+        due = FIRST_BASELINE_SECONDS if context.first_baseline is None else math.inf
 
         def look(features: Tensor, known: NDArray[np.int64]) -> None:
             nonlocal due
@@ -299,7 +314,7 @@ class Baseline:
                 return
             due = math.inf
             pooled = features[:, width - self.network.num_features :]
-            config = objective.probe_config(context.options.seed)
+            config = self._config()
             middle = config.Cs[len(config.Cs) // 2]
             probe = objective.fit_probe(pooled, learnt, replace(config, Cs=(middle,)))
             share = f"linear probe on the first {len(known)} of {len(features)} items"
@@ -330,17 +345,17 @@ def made(context: FitContext, name: str, weights: str | None) -> Network:
     return network.to(context.device)
 
 
-def fit_to_items(context: FitContext, fit: Callable[..., None], network: Network) -> None:
-    """Fit what in a network depends on the training items before any step of training.
+def fit_to_items(context: FitContext, network: Network) -> None:
+    """Fit what in a network depends on the training items, though no gradient sets it.
 
     Args:
         context: The fit.
-        fit: Takes the network, inputs of training items and the seed; see `Defaults`.
         network: Changed in place.
     """
+    inputs = context.inputs.for_network(network)
     train = context.dataset.indices("train")
     some = context.dataset.store.take(train[:: -(-len(train) // MAX_FITTED)])
-    fit(network, context.inputs.inputs(some), context.options.seed)
+    network.fit_features(inputs.normalized(inputs.inputs(some)), context.options.seed)
 
 
 def check_network(name: str, inputs: Inputs[Any], num_outputs: int) -> None:

@@ -95,7 +95,8 @@ class FitOptions:
     method: str = option(
         "auto",
         "How the model is learnt. `probe` trains a linear layer on frozen pretrained features, "
-        "`kernel` a kernel machine on frozen features of every scale, `finetune` goes on training "
+        "`wide` one on many more features (series), `kernel` a kernel machine on frozen features of "
+        "every scale, `finetune` goes on training "
         "a pretrained network, and `scratch` starts from random weights. `auto` tries what suits "
         "the data within the time and keeps the best.",
         panel="Model",

@@ -26,18 +26,18 @@ class Defaults:
         methods: Methods that `auto` tries, in this order.
         network: Network that is trained from scratch.
         features: Network whose frozen features a probe takes; None where there is none.
+        wide_features: Network with many more frozen features, which take longer; None where there
+            is none.
         pretrained: Whether those features are of pretrained weights, which can be fine-tuned.
         all_scales: Whether features of every scale of that network are taken where they can be kept.
         frozen_stride: Fine-tuning keeps blocks whose maps are finer than one position in so many
             samples frozen, and stores their maps; None trains all blocks.
-        fit_features: Fits what in the features depends on the training items, from the network,
-            their inputs and the seed; None where nothing does.
-        fit_network: Fits what in the network that is trained from scratch depends on the training
-            items before its first step, from the same; None where nothing does.
         quick_probes: Whether the features are so quickly made that probes must be too (see
             `ProbeConfig.quick`).
         judged_symmetry: Whether probes judge by which symmetries a network that is trained from
             scratch may vary items; without it the inputs say what is usual.
+        min_trained: Training items below which no network from random weights is set against a
+            probe, unless it is asked for.
         batch_size: Items in an update.
         min_steps: Smallest number of updates in an epoch; small data is gone through several times.
         max_epochs: Largest number of epochs, however much time there is.
@@ -50,13 +50,13 @@ class Defaults:
     methods: tuple[str, ...]
     network: str
     features: str | None = None
+    wide_features: str | None = None
     pretrained: bool = False
     all_scales: bool = False
     frozen_stride: int | None = None
-    fit_features: Callable[..., None] | None = None
-    fit_network: Callable[..., None] | None = None
     quick_probes: bool = False
     judged_symmetry: bool = False
+    min_trained: int = 0
     batch_size: int = 32
     min_steps: int = 16
     max_epochs: int = 100

@@ -4,7 +4,7 @@ Dempster, Schmidt and Webb, MINIROCKET: A Very Fast (Almost) Deterministic Trans
 Classification, KDD 2021, arXiv:2012.08791. The 84 kernels are all those of length 9 with six
 weights of -1 and three of 2. They are dilated in up to 32 steps over the series' length; a feature
 is the share of places where a kernel's output exceeds a bias, and biases are quantiles of outputs
-for training items, set by `fit_biases`. Of several channels each kernel sees a random few.
+for training items, set by `fit_features`. Of several channels each kernel sees a random few.
 
 Series only, of one length: the kernels' places and dilations belong to a series.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class MiniRocketConfig(GridConfig):
     Attributes:
         num_kernel_features: Number of features, which is rounded down to a multiple of 84.
     """
+
+    built_for_size: ClassVar[bool] = True
 
     rank: int = 1
     in_channels: int = 1
@@ -90,17 +92,18 @@ def dilations(length: int, num_features: int) -> tuple[tuple[int, int], ...]:
     return tuple(zip(values.tolist(), biases.tolist(), strict=True))
 
 
-class KernelFeatures(nn.Module):
-    """The share of places where each kernel's output exceeds each of its biases.
+class DilatedKernels(nn.Module):
+    """The 84 kernels at each dilation, and their biases.
 
-    Features are ordered by dilation, then kernel, then bias. As in the paper, every second kernel
-    counts only places where it does not hang over the ends, alternating from dilation to dilation.
+    Biases are ordered by dilation, then kernel. Every second kernel is looked at only where it does
+    not hang over the ends, alternating from dilation to dilation.
 
     Args:
-        config: Configuration of the network.
+        plan: Each dilation with the number of biases that every kernel has there.
+        in_channels: Number of channels of the series.
 
     Attributes:
-        biases: (features,), to be set by `fit_biases`.
+        biases: (biases,), to be set by `fit`.
         channels: (dilations, 84, c) 1 where a kernel sees a channel.
     """
 
@@ -108,13 +111,13 @@ class KernelFeatures(nn.Module):
     channels: Tensor
     taps: Tensor
 
-    def __init__(self, config: MiniRocketConfig) -> None:
+    def __init__(self, plan: tuple[tuple[int, int], ...], in_channels: int) -> None:
         super().__init__()
-        self.plan = config.plan
+        self.plan = plan
         num_kernels = len(TRIPLES)
-        num_features = num_kernels * sum(count for _, count in self.plan)
-        self.register_buffer("biases", torch.zeros(num_features))
-        seen = torch.zeros(len(self.plan), num_kernels, config.in_channels)
+        num_biases = num_kernels * sum(count for _, count in self.plan)
+        self.register_buffer("biases", torch.zeros(num_biases))
+        seen = torch.zeros(len(self.plan), num_kernels, in_channels)
         seen[..., 0] = 1
         self.register_buffer("channels", seen)
         taps = torch.full((num_kernels, 1, KERNEL_SIZE), -1.0)
@@ -122,11 +125,43 @@ class KernelFeatures(nn.Module):
             taps[kernel, 0, list(triple)] = 2.0
         self.register_buffer("taps", taps, persistent=False)
 
+    def fit(self, inputs: Float[Tensor, "n c l"], draw: np.random.Generator) -> None:
+        """Set the biases, and the channels that the kernels see, from training items.
+
+        A bias is a quantile of one kernel's output for one item; the quantiles follow the golden
+        ratio. It lies a little above, by `MARGIN` of the maximal input: where a signal is flat, a
+        kernel's output is its bias but for rounding, and no two machines would agree which is
+        larger.
+
+        Args:
+            inputs: Training items; one suffices.
+            draw: Chooses items and channels.
+        """
+        inputs = inputs.to(self.biases.device, self.biases.dtype)
+        num_kernels = len(TRIPLES)
+        self.channels.copy_(_choose_channels(self.channels.shape, draw))
+        margin = MARGIN * inputs.abs().max()
+        quantiles = (np.arange(1, len(self.biases) + 1) * GOLDEN_RATIO) % 1
+        start = 0
+        with torch.no_grad():
+            for step, (_, count) in enumerate(self.plan):
+                chosen = torch.from_numpy(draw.integers(len(inputs), size=num_kernels))
+                items, where = torch.unique(chosen, return_inverse=True)
+                outputs = self.outputs(inputs[items], step)[where, torch.arange(num_kernels)]
+                features = slice(start, start + num_kernels * count)
+                wanted = torch.from_numpy(quantiles[features]).view(num_kernels, count)
+                self.biases[features] = _quantiles(outputs, wanted).flatten() + margin
+                start = features.stop
+
     def outputs(self, x: Float[Tensor, "n c l"], step: int) -> Float[Tensor, "n k l"]:
         """All kernels' outputs at one dilation, zeros beyond the ends."""
         dilation = self.plan[step][0]
         weight = self.channels[step][..., None] * self.taps
         return F.conv1d(x, weight, padding=4 * dilation, dilation=dilation)
+
+
+class KernelFeatures(DilatedKernels):
+    """The share of places where each kernel's output exceeds each of its biases, in their order."""
 
     def exceeding(
         self, x: Float[Tensor, "n c l"]
@@ -169,17 +204,23 @@ class KernelFeatures(nn.Module):
 class MiniRocket(GridNetwork):
     """Fixed features of a series and a linear layer on them.
 
-    Biases are zero until `fit_biases` or saved weights set them.
+    Biases are zero until `fit_features` or saved weights set them.
     """
 
     config: MiniRocketConfig
     stem: KernelFeatures
+    fits_features = True
 
     def __init__(self, config: MiniRocketConfig) -> None:
-        stem = KernelFeatures(config)
+        stem = KernelFeatures(config.plan, config.in_channels)
         super().__init__(config, stem=stem, stages=[], num_features=len(stem.biases))
         # The longest kernel must have a place where it does not hang over the ends.
         self.min_size = 8 * max(dilation for dilation, _ in config.plan) + 1
+
+    def fit_features(self, inputs: Float[Tensor, "n c l"], seed: int) -> None:
+        """Set the biases, and the channels that the kernels see; see `DilatedKernels.fit`."""
+        self._check_input(inputs)
+        self.stem.fit(inputs, np.random.default_rng(seed))
 
     def activation_map(self, x: Float[Tensor, "n c l"], targets: Tensor) -> Float[Tensor, "n l"]:
         """What each place adds to a class's logit, exactly: its sum and the bias are the logit.
@@ -196,37 +237,6 @@ class MiniRocket(GridNetwork):
                 weight = weights[item, features].view(len(TRIPLES), -1)
                 heat[item] += torch.einsum("kql,kq,kl->l", above[0].to(x.dtype), weight, places)
         return heat
-
-
-def fit_biases(network: MiniRocket, inputs: Float[Tensor, "n c l"], seed: int) -> None:
-    """Set a network's biases, and the channels its kernels see, from training items.
-
-    A bias is a quantile of one kernel's output for one item; the quantiles follow the golden ratio.
-    It lies a little above, by `MARGIN` of the maximal input: where a signal is flat, a kernel's output
-    is its bias but for rounding, and no two machines would agree which is larger.
-
-    Args:
-        network: Changed in place.
-        inputs: Training items, as the network takes them; one suffices.
-        seed: Seed of the choice of items and channels.
-    """
-    network._check_input(inputs)
-    stem, draw = network.stem, np.random.default_rng(seed)
-    inputs = inputs.to(stem.biases.device, stem.biases.dtype)
-    num_kernels = len(TRIPLES)
-    stem.channels.copy_(_choose_channels(stem.channels.shape, draw))
-    margin = MARGIN * inputs.abs().max()
-    quantiles = (np.arange(1, len(stem.biases) + 1) * GOLDEN_RATIO) % 1
-    start = 0
-    with torch.no_grad():
-        for step, (_, count) in enumerate(stem.plan):
-            chosen = torch.from_numpy(draw.integers(len(inputs), size=num_kernels))
-            items, where = torch.unique(chosen, return_inverse=True)
-            outputs = stem.outputs(inputs[items], step)[where, torch.arange(num_kernels)]
-            features = slice(start, start + num_kernels * count)
-            wanted = torch.from_numpy(quantiles[features]).view(num_kernels, count)
-            stem.biases[features] = _quantiles(outputs, wanted).flatten() + margin
-            start = features.stop
 
 
 def _choose_channels(shape: torch.Size, draw: np.random.Generator) -> Tensor:

@@ -51,6 +51,8 @@ class NetworkConfig:
 
     Attributes:
         takes_edges: Whether networks of the family have a use for features of edges.
+        built_for_size: Whether a network's layers follow from the size of its inputs, which it must
+            be told as `input_size`.
         in_channels: Number of channels of the input, or of features of a node.
         num_classes: Number of logits.
         dropout: Probability that a pooled feature is dropped while training.
@@ -60,6 +62,7 @@ class NetworkConfig:
     """
 
     takes_edges: ClassVar[bool] = False
+    built_for_size: ClassVar[bool] = False
 
     in_channels: int = 3
     num_classes: int = 1000
@@ -125,6 +128,8 @@ class Network(nn.Module):
         origin: Where pretrained weights came from; None where there are none.
         notes: What of a user's file of weights was taken and what was not.
         min_size: The smallest side of an input.
+        fits_features: Whether something in the features depends on training items though no
+            gradient sets it, so that `fit_features` must be called before they are taken.
     """
 
     config: NetworkConfig
@@ -133,6 +138,7 @@ class Network(nn.Module):
     origin: Origin | None = None
     notes: tuple[str, ...] = ()
     min_size = 1
+    fits_features: ClassVar[bool] = False
 
     # As torch declares `forward`: what they take depends on the kind of items.
     blocks: Callable[[], Blocks]
@@ -194,6 +200,14 @@ class Network(nn.Module):
     def layouts(self) -> Mapping[str, Layout]:
         """Ways in which others name this network's tensors, beside those of its family."""
         return {}
+
+    def fit_features(self, inputs: Any, seed: int) -> None:
+        """Set what in the features depends on training items; see `fits_features`.
+
+        Args:
+            inputs: Training items, as the network takes them.
+            seed: Seed of what is drawn.
+        """
 
     def fit_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights made to fit this rank and input size, where they are no filters.

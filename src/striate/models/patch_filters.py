@@ -7,7 +7,7 @@ contrast of 1, whitened, and compared with some patches of training items, drawn
 a similarity is beyond a threshold, either way, is averaged over the halves of each axis. Nothing is
 learnt by steps, so the features of small pictures are there within seconds.
 
-`fit_filters` draws the patches; a fresh network has random filters.
+`fit_features` draws the patches; a fresh network has random filters.
 
 Axes: n items, c channels, k filters, d numbers of a patch.
 """
@@ -143,6 +143,8 @@ class PartPool(nn.Module):
 class PatchFilters(GridNetwork):
     """Similarities to patches of training items, averaged over parts of space; a linear layer."""
 
+    fits_features = True
+
     config: PatchFiltersConfig
     stem: PatchMaps
 
@@ -153,30 +155,28 @@ class PatchFilters(GridNetwork):
         self.pool = PartPool(config.parts)
         self.min_size = config.patch + config.parts - 1
 
+    def fit_features(self, inputs: Float[Tensor, "n c *space"], seed: int) -> None:
+        """Draw the filters from patches of training items.
 
-def fit_filters(network: PatchFilters, inputs: Float[Tensor, "n c *space"], seed: int) -> None:
-    """Draw a network's filters from patches of training items.
-
-    Args:
-        network: Changed in place.
-        inputs: Normalized inputs of training items.
-        seed: Seed of the choice of patches.
-    """
-    stem, draw = network.stem, np.random.default_rng(seed)
-    size, rank = network.config.patch, network.config.rank
-    patches = drawn_patches(inputs, size, NUM_PATCHES, draw).double()
-    patches = patches - patches.mean(1, keepdim=True)
-    patches = patches / (patches.var(1, keepdim=True) + FLAT).sqrt()
-    mean = patches.mean(0)
-    values, axes = torch.linalg.eigh((patches - mean).T.cov())
-    whitening = axes * (values.clamp(min=0) + WHITENING).rsqrt() @ axes.T
-    chosen = torch.from_numpy(draw.choice(len(patches), network.config.num_filters))
-    whitened = torch.nn.functional.normalize((patches[chosen] - mean) @ whitening)
-    filters = whitened @ whitening
-    with torch.no_grad():
-        stem.offsets.copy_(filters @ mean)
-        filters = filters - filters.mean(1, keepdim=True)
-        stem.filters.copy_(filters.view(-1, inputs.shape[1], *[size] * rank))
+        Args:
+            inputs: Normalized inputs of training items.
+            seed: Seed of the choice of patches.
+        """
+        stem, draw = self.stem, np.random.default_rng(seed)
+        size, rank = self.config.patch, self.config.rank
+        patches = drawn_patches(inputs, size, NUM_PATCHES, draw).double()
+        patches = patches - patches.mean(1, keepdim=True)
+        patches = patches / (patches.var(1, keepdim=True) + FLAT).sqrt()
+        mean = patches.mean(0)
+        values, axes = torch.linalg.eigh((patches - mean).T.cov())
+        whitening = axes * (values.clamp(min=0) + WHITENING).rsqrt() @ axes.T
+        chosen = torch.from_numpy(draw.choice(len(patches), self.config.num_filters))
+        whitened = torch.nn.functional.normalize((patches[chosen] - mean) @ whitening)
+        filters = whitened @ whitening
+        with torch.no_grad():
+            stem.offsets.copy_(filters @ mean)
+            filters = filters - filters.mean(1, keepdim=True)
+            stem.filters.copy_(filters.view(-1, inputs.shape[1], *[size] * rank))
 
 
 def drawn_patches(

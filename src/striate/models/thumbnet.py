@@ -115,6 +115,8 @@ class ResidualConv(nn.Module):
 class Thumbnet(GridNetwork):
     """Thumbnet of any rank."""
 
+    fits_features = True
+
     config: ThumbnetConfig
     stem: WhiteStem
 
@@ -131,23 +133,23 @@ class Thumbnet(GridNetwork):
         super().__init__(config, stem=WhiteStem(config), stages=stages, num_features=channels)
         self.min_size = 2 ** len(stages)
 
+    def fit_features(self, inputs: Float[Tensor, "n c *space"], seed: int) -> None:
+        """Set the stem so that its filters' outputs for training items are white.
 
-def fit_stem(network: Thumbnet, inputs: Float[Tensor, "n c *space"], seed: int) -> None:
-    """Set a network's stem so that its filters' outputs for training items are white.
-
-    Args:
-        network: Changed in place.
-        inputs: Normalized inputs of training items.
-        seed: Seed of the choice of patches.
-    """
-    conv = network.stem.conv
-    patches = drawn_patches(inputs, STEM_SIZE, NUM_PATCHES, np.random.default_rng(seed)).double()
-    values, axes = torch.linalg.eigh(patches.T.cov())
-    count = min(len(conv.weight) // 2, len(values))
-    white = (axes[:, -count:] * (values[-count:].clamp(min=0) + EPSILON).rsqrt()).T
-    with torch.no_grad():
-        both = torch.cat([white, -white]).view(2 * count, *conv.weight.shape[1:])
-        conv.weight[: 2 * count] = both.to(conv.weight)
+        Args:
+            inputs: Normalized inputs of training items.
+            seed: Seed of the choice of patches.
+        """
+        conv = self.stem.conv
+        patches = drawn_patches(
+            inputs, STEM_SIZE, NUM_PATCHES, np.random.default_rng(seed)
+        ).double()
+        values, axes = torch.linalg.eigh(patches.T.cov())
+        count = min(len(conv.weight) // 2, len(values))
+        white = (axes[:, -count:] * (values[-count:].clamp(min=0) + EPSILON).rsqrt()).T
+        with torch.no_grad():
+            both = torch.cat([white, -white]).view(2 * count, *conv.weight.shape[1:])
+            conv.weight[: 2 * count] = both.to(conv.weight)
 
 
 VARIANTS: Final = {"thumbnet": ThumbnetConfig(), "thumbnet_wide": ThumbnetConfig(widths=(64, 256))}

@@ -7,7 +7,7 @@ ridge regression it is the inverse of the penalty `alpha`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -27,6 +27,13 @@ CS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 
 RIDGE_CS: Final = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Values of C tried for a ridge regression."""
+
+SQUARED_LOGIT: Final = 5.0
+"""Output that least squares aim at for a class that an item has; its negative for any other.
+
+Where no held-out item is wrong there is nothing to calibrate by, and this says how sure a probe is.
+The temperatures of eight sets of series, fitted to outputs of 1, are those of logits of 2 to 6.
+"""
 
 FOLDS: Final = 5
 """Folds of a cross-validation."""
@@ -67,12 +74,15 @@ class ProbeConfig:
         seed: Seed of the folds.
         quick: Whether the same problem is solved in fewer steps and to fewer digits, and where
             items are many, one fold of a part of them chooses C (`striate.transfer.logistic`).
+        squared: Whether classes and labels are fitted by least squares, to logits of
+            `SQUARED_LOGIT` and its negative: quicker where features are very many.
     """
 
     Cs: tuple[float, ...] = CS
     standardize: bool = True
     seed: int = 0
     quick: bool = False
+    squared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,12 +193,12 @@ def cross_outputs(
             mean, scale = feature_scale(X, config)
             space = LogisticSpace(X, mean, scale)
             placed = space.items if judged is None else space.placed(X_judged)
-            for train, test in _folds(y, groups, config):
+            for train, test in class_folds(y, groups, config):
                 (layer,) = _quick_path(space, train, y[train], num_classes, config.Cs[:1])
                 logits[test] = placed[test] @ layer[0].T + layer[1]
             covered = np.flatnonzero(np.isfinite(logits).all(1))
             return torch.from_numpy(logits[covered]).float(), covered
-        for train, test in _folds(y, groups, config):
+        for train, test in class_folds(y, groups, config):
             (weight, bias), *_ = logistic_path(
                 X[train], y[train], num_classes, config.Cs[:1], config
             )
@@ -198,26 +208,28 @@ def cross_outputs(
 
 
 def fit_ridge_probe(
-    features: Float[Tensor, "n features"], targets: Float[Tensor, "n 1"], config: ProbeConfig
+    features: Float[Tensor, "n features"], targets: Float[Tensor, "n k"], config: ProbeConfig
 ) -> LinearProbe:
     """Fit a ridge regression, its C chosen by squared leave-one-out errors, in closed form.
 
     Args:
         features: Features of the training items.
-        targets: Their regression values, standardized.
+        targets: Their regression values, standardized, or wanted logits. One C is chosen for all
+            columns.
         config: How the probe is fitted.
     """
     from sklearn.linear_model import RidgeCV
 
-    X, y = features.double().numpy(), targets[:, 0].double().numpy()
+    X, Y = features.double().numpy(), targets.double().numpy()
     mean, scale = feature_scale(X, config)
     model = RidgeCV(alphas=[1 / C for C in config.Cs], store_cv_results=True)
-    model.fit((X - mean) * scale, y)
-    weight = model.coef_ * scale
-    errors = model.cv_results_.mean(axis=0)
+    with fit_threads(X.size * Y.shape[1]):
+        model.fit((X - mean) * scale, Y)
+    weight = model.coef_.reshape(Y.shape[1], -1) * scale
+    errors = model.cv_results_.reshape(-1, len(config.Cs)).mean(axis=0)
     return LinearProbe(
-        weight=torch.from_numpy(weight[None]).float(),
-        bias=torch.tensor([model.intercept_ - weight @ mean], dtype=torch.float32),
+        weight=torch.from_numpy(weight).float(),
+        bias=torch.from_numpy(np.atleast_1d(model.intercept_ - weight @ mean)).float(),
         C=1 / float(model.alpha_),
         scores=dict(zip(config.Cs, errors.tolist(), strict=True)),
     )
@@ -225,31 +237,50 @@ def fit_ridge_probe(
 
 def ridge_cross_outputs(
     features: Float[Tensor, "n features"],
-    targets: Float[Tensor, "n 1"],
-    groups: Int64[np.ndarray, " n"],
+    targets: Float[Tensor, "n k"],
+    folds: Iterable[tuple[NDArray[Any], NDArray[Any]]],
     config: ProbeConfig,
     judged: Float[Tensor, "n features"] | None = None,
-) -> Float[Tensor, "n 1"]:
+) -> tuple[Float[Tensor, "m k"], Int64[np.ndarray, " m"]]:
     """Outputs of ridge regressions for items that each was not fitted to, fold by fold.
 
     Args:
         features: Features of all items.
-        targets: Their regression values, standardized.
-        groups: Items of one group never lie on two sides of a fold; at least two groups.
+        targets: Their regression values, standardized, or wanted logits.
+        folds: Positions of the items to fit to and of those to hold out.
         config: How the probes are fitted, with the one C of every fit.
         judged: Other features of the same items, of which the outputs are; `features` without it.
+
+    Returns:
+        Outputs, and the positions of the items that they are of, ascending: those of the folds.
     """
     from sklearn.linear_model import Ridge
+
+    X, Y = features.double().numpy(), targets.double().numpy()
+    X_judged = X if judged is None else judged.double().numpy()
+    found = np.full(Y.shape, np.nan)
+    with fit_threads(X.size * Y.shape[1]):
+        for train, test in folds:
+            mean, scale = feature_scale(X[train], config)
+            model = Ridge(alpha=1 / config.Cs[0]).fit((X[train] - mean) * scale, Y[train])
+            found[test] = model.predict((X_judged[test] - mean) * scale).reshape(len(test), -1)
+    covered = np.flatnonzero(np.isfinite(found).all(1))
+    return torch.from_numpy(found[covered]).float(), covered
+
+
+def wanted_logits(members: Bool[np.ndarray, "n k"]) -> Float[Tensor, "n k"]:
+    """The targets of least squares, of whether each item has each class or label."""
+    return torch.from_numpy(np.where(members, SQUARED_LOGIT, -SQUARED_LOGIT))
+
+
+def group_folds(
+    groups: Int64[np.ndarray, " n"],
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Folds that keep groups whole, the same each time; there must be two groups at least."""
     from sklearn.model_selection import GroupKFold
 
-    X, y = features.double().numpy(), targets[:, 0].double().numpy()
-    X_judged = X if judged is None else judged.double().numpy()
-    found = np.empty(len(y))
-    for train, test in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(X, y, groups):
-        mean, scale = feature_scale(X[train], config)
-        model = Ridge(alpha=1 / config.Cs[0]).fit((X[train] - mean) * scale, y[train])
-        found[test] = model.predict((X_judged[test] - mean) * scale)
-    return torch.from_numpy(found[:, None]).float()
+    splitter = GroupKFold(min(FOLDS, len(np.unique(groups))))
+    yield from splitter.split(groups, groups, groups)
 
 
 def feature_scale(
@@ -315,7 +346,7 @@ def _quick_losses(
     draw = np.random.default_rng(config.seed)
     judges = np.sort(draw.permutation(len(y))[:MAX_JUDGES])
     own = None if groups is None else groups[judges]
-    folds = list(_folds(y[judges], own, config))
+    folds = list(class_folds(y[judges], own, config))
     folds = folds[:1] if len(judges) >= FEW_JUDGES else folds
     totals = np.zeros(len(config.Cs))
     for train, test in folds:
@@ -363,7 +394,7 @@ def _cross_validation_losses(
     """Mean negative log likelihood of held-out items by C; empty where no fold can be made."""
     totals = np.zeros(len(config.Cs))
     num_folds = 0
-    for train, test in _folds(y, groups, config):
+    for train, test in class_folds(y, groups, config):
         layers = logistic_path(X[train], y[train], num_classes, config.Cs, config)
         for i, (weight, bias) in enumerate(layers):
             logits = X[test] @ weight.T + bias
@@ -376,7 +407,7 @@ def _cross_validation_losses(
     return dict(zip(config.Cs, (totals / len(y)).tolist(), strict=True))
 
 
-def _folds(
+def class_folds(
     y: NDArray[Any], groups: NDArray[np.int64] | None, config: ProbeConfig
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Stratified folds that keep groups whole; a class too small for a fold is left to the others.

@@ -1,11 +1,12 @@
 """Which data have several labels, and what a fit asks of them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score, log_loss
 
 from striate.data.source import Item
@@ -147,6 +148,19 @@ def test_a_probe_is_a_logistic_regression_for_each_label(objective):
     assert objective.calibrate(outputs, covered)[1] < objective.null_loss(train)
     exchanged, _ = objective.cross_outputs(features, train, plain, judged=-features)
     assert objective.calibrate(exchanged, covered)[1] > objective.calibrate(outputs, covered)[1]
+
+
+def test_a_probe_by_least_squares_aims_at_logits_of_each_label(objective):
+    train = objective.dataset.indices("train")
+    features = torch.randn(len(SPLITS), 30, generator=torch.Generator().manual_seed(0))
+    features[:, :3] += 2 * objective.training_targets(np.arange(len(SPLITS)))
+    config = ProbeConfig(Cs=(0.1, 1.0), standardize=False, squared=True)
+    probe = objective.fit_probe(features, train, config)
+    model = Ridge(alpha=1 / probe.C).fit(features[train], 10.0 * objective.values[train] - 5)
+    np.testing.assert_allclose(probe.weight, model.coef_, atol=1e-4)
+    outputs, covered = objective.cross_outputs(features, train, replace(config, Cs=(probe.C,)))
+    assert outputs.shape == (40, 3) and np.array_equal(covered, train)
+    assert objective.calibrate(outputs, covered)[1] < objective.null_loss(train)
 
 
 def test_a_label_without_items_is_not_predicted(objective):

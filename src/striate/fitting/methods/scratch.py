@@ -6,10 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torch import Tensor
+
 from striate.fitting.baseline import Baseline, fit_to_items, made
 from striate.fitting.candidate import Proposal, trained
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
+from striate.fitting.select import STANDARD_ERRORS
 from striate.fitting.symmetry import choose_symmetry
 from striate.fitting.training import MIN_SECONDS, run_training, whole_network
 from striate.kinds.kind import Defaults
@@ -41,12 +44,19 @@ class Scratch(Method):
         return []
 
     def against(self, context: FitContext, baseline: Baseline) -> str:
-        """A probe is there already, and few items cannot tell which is better."""
+        """A probe is there already, and a network has to be able to win clearly."""
         if context.options.epochs is not None or context.defaults.features is None:
             return ""
-        num_judges = len(context.dataset.indices("val"))
-        if num_judges < MIN_JUDGES:
-            return f"{num_judges} validation items cannot tell whether a trained network is better"
+        val = context.dataset.indices("val")
+        if len(val) < MIN_JUDGES:
+            return f"{len(val)} validation items cannot tell whether a trained network is better"
+        num_train, wanted = len(context.dataset.indices("train")), context.defaults.min_trained
+        if num_train < wanted:
+            return (
+                f"a network on {num_train} training items does not promise to win, below {wanted}"
+            )
+        if reason := _no_room(context, baseline.probe.logits(baseline.pooled[val])):
+            return reason
         return "" if context.seconds_to_train() >= MIN_SECONDS else "no time is left for training"
 
     def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
@@ -54,8 +64,8 @@ class Scratch(Method):
         name = self.network_of(context.options.model, context.defaults) or ""
         end = time.monotonic() + context.seconds_to_train()
         network = made(context, name, None)
-        if context.defaults.fit_network is not None and name == context.defaults.network:
-            fit_to_items(context, context.defaults.fit_network, network)
+        if network.fits_features:
+            fit_to_items(context, network)
         symmetry = context.options.symmetry
         if context.defaults.judged_symmetry:
             symmetry = choose_symmetry(context, baseline, context.inputs)
@@ -73,6 +83,24 @@ class Scratch(Method):
             model=name,
             weights="random",
         )
+
+
+def _no_room(context: FitContext, outputs: Tensor) -> str:
+    """Why no model could clearly beat one with these validation outputs; empty where one could.
+
+    A trained network must win by so many standard errors of the gain, and the gain of one without
+    any loss is the loss itself.
+    """
+    objective, val = context.objective, context.dataset.indices("val")
+    calibration, _ = objective.calibrate(outputs, val)
+    losses = objective.item_losses(outputs, calibration, val)
+    if losses.mean() > STANDARD_ERRORS * losses.std() / len(val) ** 0.5:
+        return ""
+    name = objective.metrics[0].replace("_", " ")
+    return (
+        f"the probe's {name} of {losses.mean():.4f} is so small that {len(val)} validation items "
+        f"could not tell a perfect network from it"
+    )
 
 
 METHODS.add(Scratch.name, Scratch())

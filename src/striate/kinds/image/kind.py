@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from torch import Tensor
 
 from striate.data.folder_walk import reasons_for
 from striate.data.sandbox import read_all
@@ -22,8 +21,6 @@ from striate.kinds.image.inputs import ENLARGED, SMALL, ImageInputs
 from striate.kinds.image.survey import common_format
 from striate.kinds.inputs import Inputs, number_option
 from striate.kinds.kind import KINDS, Defaults, Kind
-from striate.models.patch_filters import PatchFilters, fit_filters
-from striate.models.thumbnet import Thumbnet, fit_stem
 from striate.progress import Progress
 from striate.report.schema import Choice
 
@@ -111,20 +108,11 @@ def small_defaults(inputs: ImageInputs) -> Defaults:
     Args:
         inputs: How they become inputs.
     """
-
-    def fit_features(network: PatchFilters, pixels: Tensor, seed: int) -> None:
-        fit_filters(network, inputs.for_network(network).normalized(pixels), seed)
-
-    def fit_network(network: Thumbnet, pixels: Tensor, seed: int) -> None:
-        fit_stem(network, inputs.for_network(network).normalized(pixels), seed)
-
     batch_size = next(size for most, size in BATCH_SIZES if inputs.shapes.count <= most)
     return Defaults(
         methods=("probe", "kernel", "scratch"),
         network="thumbnet",
         features="patch_filters",
-        fit_features=fit_features,
-        fit_network=fit_network,
         batch_size=batch_size,
         learning_rate=RATE * math.sqrt(batch_size / BATCH_SIZES[0][1]),
         weight_decay=0.05,

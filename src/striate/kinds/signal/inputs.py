@@ -18,6 +18,7 @@ from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
 from striate.kinds.signal.survey import SOUND_RATE, Survey, mixed_down
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
+from striate.models.catalog import find
 
 OPTIONS: Final = ("input", "length", "lengths", "normalize", "sample_rate", "bands", "augment")
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -150,9 +151,10 @@ class SignalInputs(Inputs[Tensor]):
         return vary_spectrograms(maps, numbers, augment)
 
     def network_options(self, name: str) -> dict[str, Any]:
-        """MiniRocket's dilations follow from the length."""
+        """Dilations of fixed kernels follow from the length."""
         options = super().network_options(name)
-        return {**options, "input_size": self.length} if name == "minirocket" else options
+        fixed = find(name).config.built_for_size
+        return {**options, "input_size": self.length} if fixed else options
 
     @property
     def _mel(self) -> MelConfig:

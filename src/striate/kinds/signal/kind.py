@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
 from striate.kinds.signal.drawing import picture
 from striate.kinds.signal.inputs import SignalInputs
-from striate.models.minirocket import fit_biases
+
+MIN_TRAINED: Final = 500
+"""Training items below which no network is trained beside the fixed features of series.
+
+On none of the archives' sets of 36 to 270 training items has one won against them.
+"""
 
 
 class SignalKind(Kind):
@@ -19,7 +24,7 @@ class SignalKind(Kind):
     inputs_type = SignalInputs
 
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
-        """MiniRocket's features of the samples; those of an image network of a spectrogram."""
+        """Fixed features of the samples; those of an image network of a spectrogram."""
         if len(inputs.input_shape) == 3:
             return Defaults(
                 methods=("probe", "scratch"),
@@ -28,10 +33,11 @@ class SignalKind(Kind):
                 pretrained=True,
             )
         return Defaults(
-            methods=("probe", "scratch"),
+            methods=("probe", "wide", "scratch"),
             network="inception_time",
             features="minirocket",
-            fit_features=fit_biases,
+            wide_features="multirocket_hydra",
+            min_trained=MIN_TRAINED,
             batch_size=16,
         )
 

@@ -26,7 +26,16 @@ from striate.tasks.classification.scoring import ClassCalibration
 from striate.tasks.objective import Evaluation, Indices, Objective
 from striate.tasks.prediction import Calibration
 from striate.train.losses import CrossEntropy, balanced_weights
-from striate.transfer.probe import LinearProbe, ProbeConfig, cross_outputs, fit_probe
+from striate.transfer.probe import (
+    LinearProbe,
+    ProbeConfig,
+    class_folds,
+    cross_outputs,
+    fit_probe,
+    fit_ridge_probe,
+    ridge_cross_outputs,
+    wanted_logits,
+)
 
 LABEL_SMOOTHING: Final = 0.05
 """Share of each target that is spread evenly over the classes while a network is trained."""
@@ -138,7 +147,15 @@ class ClassificationObjective(Objective):
         return len(np.unique(self.values[indices])) == self.num_outputs
 
     def fit_probe(self, features: Tensor, indices: Indices, config: ProbeConfig) -> LinearProbe:
-        """Logistic regression, its C chosen by cross-validation in these items."""
+        """Logistic regression, its C chosen by cross-validation in these items.
+
+        Ridge regression of the classes, its C chosen by leave-one-out errors, where `config` says
+        so.
+        """
+        if config.squared:
+            return fit_ridge_probe(
+                features[indices], wanted_logits(self.membership(indices)), config
+            )
         return fit_probe(*self._items(features, indices), **self._folds(indices, config))
 
     def cross_outputs(
@@ -151,6 +168,16 @@ class ClassificationObjective(Objective):
         """Logits of stratified folds."""
         folds = self._folds(indices, config)
         judged = features if judged is None else judged
+        if config.squared:
+            parts = class_folds(self.values[indices], folds["groups"], config)
+            outputs, covered = ridge_cross_outputs(
+                features[indices],
+                wanted_logits(self.membership(indices)),
+                parts,
+                config,
+                judged[indices],
+            )
+            return outputs, indices[covered]
         outputs, covered = cross_outputs(
             *self._items(features, indices), judged=judged[indices], **folds
         )

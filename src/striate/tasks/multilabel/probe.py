@@ -12,7 +12,16 @@ from torch import Tensor
 
 from striate.data.splits.iterative import iterative_parts
 from striate.tasks.multilabel.scoring import cross_entropies
-from striate.transfer.probe import FOLDS, LinearProbe, ProbeConfig, fit_threads, logistic_path
+from striate.transfer.probe import (
+    FOLDS,
+    LinearProbe,
+    ProbeConfig,
+    fit_ridge_probe,
+    fit_threads,
+    logistic_path,
+    ridge_cross_outputs,
+    wanted_logits,
+)
 
 
 def fit_label_probes(
@@ -29,6 +38,8 @@ def fit_label_probes(
         groups: Items of one group never lie on two sides of a fold.
         config: How the probes are fitted.
     """
+    if config.squared:
+        return fit_ridge_probe(features, wanted_logits(members), config)
     X = features.double().numpy()
     scores: dict[float, float] = {}
     C = config.Cs[0]
@@ -61,6 +72,10 @@ def label_cross_outputs(
         config: How the probes are fitted, with the one C of every fit.
         judged: Other features of the same items, of which the outputs are; `features` without it.
     """
+    if config.squared:
+        folds = _folds(members, groups, config)
+        outputs, _ = ridge_cross_outputs(features, wanted_logits(members), folds, config, judged)
+        return outputs
     X = features.double().numpy()
     X_judged = X if judged is None else judged.double().numpy()
     logits = np.empty(members.shape)

@@ -28,6 +28,7 @@ from striate.transfer.probe import (
     LinearProbe,
     ProbeConfig,
     fit_ridge_probe,
+    group_folds,
     ridge_cross_outputs,
 )
 
@@ -112,9 +113,11 @@ class RegressionObjective(Objective):
         """Standardized numbers of folds, without chance."""
         judged = features if judged is None else judged
         groups = self.dataset.duplicate_groups[indices]
-        targets = self.training_targets(indices)
-        found = ridge_cross_outputs(features[indices], targets, groups, config, judged[indices])
-        return found, indices
+        targets, folds = self.training_targets(indices), group_folds(groups)
+        found, covered = ridge_cross_outputs(
+            features[indices], targets, folds, config, judged[indices]
+        )
+        return found, indices[covered]
 
     def item_losses(
         self, outputs: Tensor, calibration: Calibration, indices: Indices
