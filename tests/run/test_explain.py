@@ -102,6 +102,8 @@ def test_the_calibrated_prediction_is_what_is_explained():
 
 
 def test_the_method_of_a_kind_is_chosen_by_itself(monkeypatch):
+    found = Picture(image=Image.new("RGB", (8, 8)), faithful=True)
+    monkeypatch.setattr(type(kind_named("volume")), "picture", staticmethod(lambda *_, **__: found))
     monkeypatch.setattr(type(kind_named("volume")), "explanation", "gradcam")
     (found,) = explain_inputs(SmallRun(), ["x.npy"])
     assert found.method == "gradcam"
@@ -127,13 +129,18 @@ def test_where_a_method_finds_nothing_the_next_is_tried(monkeypatch):
     def picture(network, inputs, reading, target, method, *, item, **options):
         tried.append((item, method))
         found = method == "occlusion" or item != "0.npy"
-        return Picture(image=Image.new("RGB", (8, 8)), found=found)
+        faithful = item != "2.npy" and (method == "occlusion" or item != "3.npy")
+        return Picture(image=Image.new("RGB", (8, 8)), found=found, faithful=faithful)
 
     monkeypatch.setattr(type(kind_named("volume")), "picture", staticmethod(picture))
     monkeypatch.setattr(type(kind_named("volume")), "explanation", "gradcam")
-    found = list(explain_inputs(SmallRun(), ["0.npy", "1.npy"]))
-    assert [one.method for one in found] == ["occlusion", "gradcam"]
-    assert tried == [("0.npy", "gradcam"), ("0.npy", "occlusion"), ("1.npy", "gradcam")]
+    found = list(explain_inputs(SmallRun(), ["0.npy", "1.npy", "2.npy", "3.npy"]))
+    # Of item 2 neither passes the check.
+    assert [one.method for one in found] == ["occlusion", "gradcam", "gradcam", "occlusion"]
+    assert [one.check[:14] for one in found] == [
+        *["checked: blank"] * 2, "checked: no be", "checked: blank",
+    ]  # fmt: skip
+    assert tried[:3] == [("0.npy", "gradcam"), ("0.npy", "occlusion"), ("1.npy", "gradcam")]
     (asked,) = explain_inputs(SmallRun(), ["0.npy"], method="gradcam")
     assert (asked.method, asked.check) == ("gradcam", "no evidence for this answer was found")
 

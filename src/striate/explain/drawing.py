@@ -43,7 +43,8 @@ _DARK: Final = """
 @media (prefers-color-scheme: dark) {
   svg { fill: #e8eaec } text { fill: #e8eaec }
   [fill="#ffffff"], [fill="white"] { fill: #1b1f23 }
-  [fill="#f4f4f4"] { fill: #30363c }
+  [fill="#f4f4f4"], [fill="#f2f2f4"] { fill: #30363c }
+  [stroke="#b8b8bf"] { stroke: #555c64 }
   [stroke="#c9c9cf"], [stroke="#d0d0d5"] { stroke: #30363c }
   [stroke="#ffffff"], [stroke="white"] { stroke: #1b1f23 }
   [stroke="#1d1d1f"], [stroke="black"] { stroke: #e8eaec }

@@ -116,12 +116,12 @@ def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[s
     return rows
 
 
-def _history_charts(report: RunReport) -> list[dict[str, object]]:
-    """A chart of the losses and one of the quality figures, where the history has them."""
-    charts: list[dict[str, object]] = []
+def history_lines(report: RunReport) -> dict[str, list[Line]]:
+    """The lines of the charts of a training, by title, where the history has any."""
     rows = [(row.get("epoch") or float(i), row) for i, row in enumerate(report.history)]
     columns = report.history[0] if report.history else {}
     known = [name for name in columns if any(row.get(name) is not None for _, row in rows)]
+    charts: dict[str, list[Line]] = {}
     for title, endings in _CHARTS.items():
         shown = [name for name in known if name.endswith(endings)]
         lines = [
@@ -129,6 +129,13 @@ def _history_charts(report: RunReport) -> list[dict[str, object]]:
             for style, name in enumerate(shown, start=1)
         ]
         if lines:
-            svg = line_chart(lines, title=title, x_label="epoch")
-            charts.append({"title": title, "svg": svg, "lines": lines})
+            charts[title] = lines
     return charts
+
+
+def _history_charts(report: RunReport) -> list[dict[str, object]]:
+    """A chart of the losses and one of the quality figures, where the history has them."""
+    return [
+        {"title": title, "svg": line_chart(lines, title=title, x_label="epoch"), "lines": lines}
+        for title, lines in history_lines(report).items()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,9 @@ network but its outputs."""
 
 REPORT_STEPS: Final = 4
 """Points of the curves by which the pictures of a report are checked: 40 passes for each."""
+
+NUM_CHECKED: Final = 4
+"""Number of a report's pictures that are checked: a report must not take long."""
 
 BATCH_SIZE: Final = 8
 """Items that are read before the first of them is explained."""
@@ -121,7 +125,7 @@ def explain_inputs(
     progress = as_progress(progress)
     files = None if out is None else _Files(Path(out), given, run.record.data)
     methods = (run.kind.explanation, *OTHERWISE) if method == AUTO else (method,)
-    draw = _Drawing(run.kind, run.predictor, methods, NUM_STEPS)
+    draw = _Drawing(run.kind, run.predictor, methods, steps=NUM_STEPS, choosy=True)
     for reading, prediction in _read(run, given, progress):
         number = prediction.output if requested is None else requested
         num_told = len(draw.choices())
@@ -171,7 +175,13 @@ def mistake_pictures(
     # The report shows an odd name in another form than the data have it.
     position = {one_line(item.id): index for index, item in enumerate(dataset.items)}
     pictures: dict[str, Picture] = {}
-    draw = _Drawing(kind, predictor, (kind.explanation, *OTHERWISE), REPORT_STEPS)
+    draw = _Drawing(
+        kind,
+        predictor,
+        (kind.explanation, *OTHERWISE),
+        steps=REPORT_STEPS,
+        num_checked=NUM_CHECKED,
+    )
     for item, target in task.mistakes(report, dataset.classes):
         if item in position:
             reading, name = dataset.store[position[item]], dataset.items[position[item]].id
@@ -190,14 +200,24 @@ class _Drawing:
         predictor: The network and its inputs.
         methods: Names of the methods, the preferred first.
         steps: Points of the curves by which an explanation is checked.
+        num_checked: Number of items whose explanation is checked.
+        choosy: Whether the next method is tried where one finds nothing, or nothing true.
     """
 
     def __init__(
-        self, kind: Kind, predictor: Predictor, methods: Sequence[str], steps: int
+        self,
+        kind: Kind,
+        predictor: Predictor,
+        methods: Sequence[str],
+        *,
+        steps: int,
+        num_checked: float = math.inf,
+        choosy: bool = False,
     ) -> None:
         self._picture = partial(
-            kind.picture, predictor.network, predictor.inputs, device=predictor.device, steps=steps
+            kind.picture, predictor.network, predictor.inputs, device=predictor.device
         )
+        self._steps, self._num_checked, self._choosy = steps, num_checked, choosy
         self._left = list(methods)
         self._failures: list[tuple[str, str]] = []
 
@@ -209,23 +229,25 @@ class _Drawing:
     def __call__(self, reading: Reading, target: int, item: str) -> Picture | None:
         """The picture of an item; None where every method fails.
 
-        Where a method finds no evidence in an item, the next one is tried for it.
+        Where no evidence is found, or the check fails, the next method is tried for this item; of
+        those that all fail the check the first that finds any evidence is taken.
         """
-        empty = None
+        found: list[Picture] = []
+        steps = self._steps if self._num_checked > 0 else 0
+        self._num_checked -= 1
         for method in tuple(self._left):
             try:
-                picture = self._picture(reading, target, method, item=item)
+                picture = self._picture(reading, target, method, item=item, steps=steps)
             # Networks of other libraries raise whatever they like.
             except Exception as error:
                 why = str(error).partition("\n")[0] or type(error).__name__
                 self._failures.append((method, why))
                 self._left.remove(method)
                 continue
-            picture = replace(picture, method=method)
-            if picture.found:
-                return picture
-            empty = empty or picture
-        return empty
+            found.append(replace(picture, method=method))
+            if not self._choosy or (picture.found and picture.faithful is not False):
+                return found[-1]
+        return max(found, key=lambda picture: picture.found, default=None)
 
     def choices(self) -> list[Choice]:
         """What took the place of a method that failed, and why."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
+    from striate.run.plot import RunPlots
 
 
 class Run:
@@ -297,6 +298,16 @@ class Run:
         from striate.run.export import export
 
         return export(self, to, out=out).path
+
+    @property
+    def plot(self) -> RunPlots:
+        """Figures for notebooks and papers: `confusion()`, `calibration()`, `history()`.
+
+        They come from `report.json` alone and need the extra `plot`.
+        """
+        from striate.run.plot import RunPlots
+
+        return RunPlots(self.report)
 
     def summary(self) -> str:
         """The result in a few lines."""
