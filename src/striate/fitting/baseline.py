@@ -25,6 +25,7 @@ from striate.nn.layout import channels_last, placed
 from striate.progress import duration
 from striate.report.schema import Choice
 from striate.tasks.objective import ProbeOutputs
+from striate.train.strategy import Strategy
 from striate.transfer.features import PooledFeatures, prepare
 from striate.transfer.probe import LinearProbe
 
@@ -178,28 +179,31 @@ class Baseline:
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.
 
-        What is known by then can be judged early.
+        What is known by then can be judged early. Of several processes each computes its share.
         """
         context, dataset, network = self.context, self.context.dataset, self.network
         train = dataset.indices("train")
         train = train[epoch_order(context.options.seed, 0, len(train))]
         order = np.concatenate([dataset.indices("val"), train, dataset.indices("test")])
+        strategy = context.strategy
+        own = share_of(order, context.inputs.batch_size, strategy)
         module: nn.Module = PooledFeatures(network)
         width = network.num_features
         if context.defaults.all_scales:
             scales = ScaleFeatures(network)
             if scales.num_features * len(order) <= MAX_FEATURES:
                 module, width = scales, scales.num_features
-        features = torch.empty(len(order), width)
+        features = torch.zeros(len(order), width)
         look = self._early_probe(width)
         done = 0
-        with context.progress.track("features", len(order), "items") as tracker:
-            for part in self.extracted(module, plain_batches(context, order)):
-                features[order[done : done + len(part)]] = part
+        with context.progress.track("features", len(own), "items") as tracker:
+            for part in self.extracted(module, plain_batches(context, own)):
+                features[own[done : done + len(part)]] = part
                 done += len(part)
                 tracker.advance(len(part))
-                look(features, order[:done])
-        return {"features": features}
+                if strategy.num_processes == 1:
+                    look(features, own[:done])
+        return {"features": strategy.reduce(features)}
 
     def _early_probe(self, width: int) -> Callable[[Tensor, NDArray[np.int64]], None]:
         """Tells once how a probe of middling regularization does on the items so far."""
@@ -224,6 +228,22 @@ class Baseline:
             tell_validation(context, "first baseline", share, probe.logits(pooled[val]))
 
         return look
+
+
+def share_of(
+    indices: NDArray[np.int64], batch_size: int | None, strategy: Strategy
+) -> NDArray[np.int64]:
+    """One process's share of some items, in whole batches, so that no result depends on it.
+
+    Args:
+        indices: Positions of the items.
+        batch_size: Items that are computed together; None for all of them.
+        strategy: The processes.
+    """
+    size = batch_size or max(1, len(indices))
+    batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+    own = batches[strategy.rank :: strategy.num_processes]
+    return np.concatenate(own) if own else indices[:0]
 
 
 def made(context: FitContext, name: str, weights: str | None) -> Network:
