@@ -8,7 +8,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from striate.fitting import baseline as module
-from striate.fitting.baseline import FIRST_BASELINE_SECONDS, Baseline
+from striate.fitting.baseline import FIRST_BASELINE_SECONDS, Baseline, share_of
+from striate.train.strategy import Strategy
 
 NUM_ITEMS, NUM_POOLED = 90, 4
 SPLITS = np.array(["train"] * 60 + ["val"] * 20 + ["test"] * 10)
@@ -78,3 +79,18 @@ def test_it_waits_for_every_class(context, features, monkeypatch):
     told = told_at(context, features, [due, due + 1, 2 * due], (21, 60, 61), monkeypatch)
     ((model, _),) = told
     assert model == "linear probe on the first 61 of 90 items"
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 4])
+@pytest.mark.parametrize(("count", "batch_size"), [(90, 32), (64, 32), (20, 32), (9, None)])
+def test_processes_share_items_out_in_the_batches_of_one(num_processes, count, batch_size):
+    items = np.random.default_rng(0).permutation(count)
+    batches = []
+    for rank in range(num_processes):
+        strategy = Strategy()
+        strategy.rank, strategy.num_processes = rank, num_processes
+        own, size = share_of(items, batch_size, strategy), batch_size or count
+        batches += [own[start : start + size].tolist() for start in range(0, len(own), size)]
+    size = batch_size or count
+    whole = [items[start : start + size].tolist() for start in range(0, count, size)]
+    assert sorted(batches) == sorted(whole)

@@ -129,6 +129,13 @@ def test_a_stop_in_one_process_stops_all_and_another_number_goes_on(train, tmp_p
     assert_close(alone, resumed, 1e-6)
 
 
+def test_as_many_processes_go_on_to_the_same_bits(train, tmp_path):
+    kept = str(tmp_path / "kept")
+    train("stopped", 2, stop=(0, 8), checkpoints=kept)
+    resumed = train("resumed", 2, checkpoints=kept)
+    assert_alike([*train("straight", 2), *resumed])
+
+
 @pytest.mark.parametrize(
     ("count", "killed"),
     [(2, 1), *(pytest.param(4, n, marks=pytest.mark.slow) for n in (0, 2))],

@@ -27,6 +27,7 @@ from striate.nn.layout import channels_last, placed
 from striate.progress import duration
 from striate.report.schema import Choice
 from striate.tasks.objective import ProbeOutputs
+from striate.train.strategy import Strategy
 from striate.transfer.features import PooledFeatures, prepare
 from striate.transfer.probe import RIDGE_CS, LinearProbe, ProbeConfig
 
@@ -233,7 +234,7 @@ class Baseline:
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.
 
-        What is known by then can be judged early.
+        What is known by then can be judged early. Of several processes each computes its share.
         """
         context, dataset, network = self.context, self.context.dataset, self.network
         train = dataset.indices("train")
@@ -247,34 +248,40 @@ class Baseline:
                 module, width = scales, scales.num_features
         features = torch.zeros(len(order), width)
         look = self._early_probe(width)
-        extract = self.extractor(module)
-        began, limit, done = time.monotonic(), self._most_items(width), 0
-        num_first = len(dataset.indices("val"))
+        extract, strategy, size = (
+            self.extractor(module),
+            context.strategy,
+            context.inputs.batch_size,
+        )
+        began = time.monotonic()
         with context.progress.track("features", len(order), "items") as tracker:
-            for batch in plain_batches(context, order):
-                part = extract(batch)
-                features[order[done : done + len(part)]] = part
-                done += len(part)
-                tracker.advance(len(part))
-                look(features, order[:done])
-                if done - len(part) < MEASURED_ITEMS <= done:
-                    rate = done / (time.monotonic() - began)
-                    limit = min(limit, int(rate * FEATURES_SHARE * context.options.seconds))
-                    limit = max(limit, num_first + MEASURED_ITEMS)
-                    if limit < len(order):
-                        break
-            if limit < len(order):
-                rest = self._mixed(order[:done])[: max(0, limit - done)]
-                order = np.concatenate([order[:done], rest])
-                for batch in plain_batches(context, rest):
+
+            def take(items: NDArray[np.int64], start: int) -> None:
+                """Take the features of `items` from a place on; those before are there."""
+                own, done = share_of(items[start:], size, strategy), 0
+                for batch in plain_batches(context, own):
                     part = extract(batch)
-                    features[order[done : done + len(part)]] = part
+                    features[own[done : done + len(part)]] = part
                     done += len(part)
                     tracker.advance(len(part))
-                    look(features, order[:done])
+                    if strategy.num_processes == 1:
+                        look(features, items[: start + done])
+
+            # Whole batches, so that these are the same however many follow.
+            first = min(len(order), -(-MEASURED_ITEMS // size) * size if size else len(order))
+            take(order[:first], 0)
+            rate = first / max(time.monotonic() - began, 1e-9)
+            limit = min(
+                self._most_items(width), int(rate * FEATURES_SHARE * context.options.seconds)
+            )
+            limit = max(strategy.share(limit), len(dataset.indices("val")) + MEASURED_ITEMS)
+            if limit < len(order):
+                rest = self._mixed(order[:first])[: max(0, limit - first)]
+                order = np.concatenate([order[:first], rest])
+            take(order, first)
         known = torch.zeros(len(features), dtype=torch.bool)
-        known[torch.from_numpy(order[:done])] = True
-        return {"features": features, "known": known}
+        known[torch.from_numpy(order)] = True
+        return {"features": strategy.reduce(features), "known": known}
 
     def _most_items(self, width: int) -> int:
         """Items whose features are kept, at most."""
@@ -321,6 +328,22 @@ class Baseline:
             tell_validation(context, "first baseline", share, probe.logits(pooled[val]))
 
         return look
+
+
+def share_of(
+    indices: NDArray[np.int64], batch_size: int | None, strategy: Strategy
+) -> NDArray[np.int64]:
+    """One process's share of some items, in whole batches, so that no result depends on it.
+
+    Args:
+        indices: Positions of the items.
+        batch_size: Items that are computed together; None for all of them.
+        strategy: The processes.
+    """
+    size = batch_size or max(1, len(indices))
+    batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+    own = batches[strategy.rank :: strategy.num_processes]
+    return np.concatenate(own) if own else indices[:0]
 
 
 def made(context: FitContext, name: str, weights: str | None) -> Network:
