@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 
@@ -83,9 +83,9 @@ class ImageKind(Kind):
 
         Small images have features and a network of their own.
         """
-        assert isinstance(inputs, ImageInputs)
-        if inputs.small:
-            return small_defaults(inputs)
+        images = cast("ImageInputs", inputs)
+        if images.small:
+            return small_defaults(images)
         return Defaults(
             methods=("probe", "kernel", "finetune"),
             network="efficientnet_lite0",
