@@ -10,6 +10,7 @@ from striate.fitting import training
 from striate.nn.parameters import plain_groups
 from striate.train.history import TrainResult
 from striate.train.plan import affordable_epochs
+from striate.train.strategy import Strategy
 
 SPLITS = np.array(["train"] * 80 + ["val"] * 50 + ["test"] * 10)
 
@@ -36,9 +37,11 @@ def planned(objective_of, tmp_path, monkeypatch):
         monkeypatch.setattr(training, "Trainer", Trainer)
         monkeypatch.setattr(training, "monotonic", lambda: 0.0)
         network = torch.nn.Linear(2, 3)
+        batches = SimpleNamespace(steps_per_epoch=7, batch_size=32)
+        batches.of_process = lambda rank, count: batches
         made = training.Training(
             trainee=network,
-            batches=SimpleNamespace(steps_per_epoch=7, batch_size=32),
+            batches=batches,
             validation=lambda: iter(()),
             groups=plain_groups(network, 0.0),
             learning_rate=1e-3,
@@ -53,6 +56,7 @@ def planned(objective_of, tmp_path, monkeypatch):
             progress=SimpleNamespace(say=lambda text: None),
             stop=lambda: False,
             to_beat=None,
+            strategy=Strategy(),
             tell=lambda choice: None,
             steps=SimpleNamespace(step=lambda name, make: make(), timed=lambda phase, work: work()),
         )

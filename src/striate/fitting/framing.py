@@ -85,7 +85,7 @@ def choose_scale(context: FitContext) -> None:
     """
     own, other = context.inputs, context.inputs.for_photographs()
     options = context.options
-    if other.input_shape == own.input_shape or options.model != "auto" or options.method != "auto":
+    if other.input_shape == own.input_shape or not options.chooses_freely:
         return
     # Of so few pixels nothing is left to enlarge.
     if min(own.input_shape[1:]) < LEAST_ENLARGED:

@@ -209,6 +209,11 @@ class FitOptions:
         """Time for the whole fit, in seconds."""
         return float(self.time)
 
+    @property
+    def chooses_freely(self) -> bool:
+        """Whether the user named neither a network nor a method."""
+        return {self.model, self.method} == {"auto"}
+
     def check_kind(self, kind: str, of_kind: Collection[str]) -> None:
         """Refuse options that the kind of the data does not have.
 

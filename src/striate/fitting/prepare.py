@@ -53,9 +53,10 @@ def read_data(context: FitContext) -> None:
         seed=context.options.seed,
         progress=context.progress,
     )
+    named = context.options.method
     if context.options.model != "auto":
         context.inputs = context.inputs.for_model(context.options.model)
-    elif context.options.method not in ("auto", *kind.defaults(context.inputs).methods):
+    elif named not in ("auto", *kind.defaults(context.inputs).methods):
         context.inputs = context.inputs.for_photographs()
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
