@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from striate.errors import ArgumentError, DeviceError, RunError, StorageError, U
 from striate.run.folder import RunFolder
 
 FILES = {
+    "SHA256SUMS",
     ".lock",
     ".striate",
     "checkpoints",
@@ -154,9 +156,7 @@ def test_weights_are_those_that_the_record_names(run):
 
 
 def test_a_changed_weights_file_is_refused(probe_run, tmp_path):
-    copy = RunFolder.create(tmp_path / "copy")
-    for name in ("run.json", "report.json", "model.safetensors"):
-        (copy.path / name).write_bytes((probe_run.folder.path / name).read_bytes())
+    copy = RunFolder(shutil.copytree(probe_run.folder.path, tmp_path / "copy"))
     with (copy.path / "model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         last = file.read(1)[0]

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 import striate
-from striate.errors import RunError
+from striate.errors import RunError, RunWarning
 from striate.run.compare import compare
 
 
@@ -72,5 +72,7 @@ def test_missing_predictions_are_one_clear_error(probe_run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(probe_run.folder.path, copy)
     (copy / "predictions.csv").unlink()
+    with pytest.warns(RunWarning, match=r"predictions\.csv' is missing"):
+        run = striate.load(copy)
     with pytest.raises(RunError, match=r"cannot read '.*predictions\.csv'"):
-        compare(probe_run, striate.load(copy))
+        compare(probe_run, run)
