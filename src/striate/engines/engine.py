@@ -69,6 +69,7 @@ class Engine(ABC):
         reader: what runs such a file.
         extra: of Striate's, which brings what is needed.
         packages: to be imported.
+        takes_pictures: whether a file for whole pictures is made of its file.
     """
 
     name: ClassVar[str]
@@ -76,6 +77,7 @@ class Engine(ABC):
     reader: ClassVar[str]
     extra: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
+    takes_pictures: ClassVar[bool] = False
 
     def missing(self) -> list[str]:
         """Packages that are not installed."""

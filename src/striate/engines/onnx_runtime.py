@@ -20,6 +20,7 @@ class OnnxRuntime(Engine):
     suffix: ClassVar = ".onnx"
     reader: ClassVar = "ONNX Runtime"
     extra: ClassVar = "onnx"
+    takes_pictures: ClassVar = True
     packages: ClassVar = ("onnx", "onnxscript", "onnxruntime")
 
     def write(self, deployment: Deployment, path: Path) -> None:

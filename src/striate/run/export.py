@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from striate.kinds.inputs import Inputs
 from striate.nn.fuse import fold_batch_norm
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.folder import LOCK
+from striate.run.pictures import FILE, READER, check_pictures, write_pictures
 from striate.run.predictor import averaged
 from striate.run.run import Run
 from striate.typing import PathLike
@@ -119,6 +121,9 @@ class Exported:
             f"output {output['name']}: float32 {_shape(output['shape'])}, {output['means']}"
             for output in self.card["outputs"]
         ]
+        if path := next((path for path in self.files if path.name == FILE), None):
+            reader = path.with_name(READER)
+            lines.append(f"whole pictures of any size: {path}, read by `python {reader} PICTURE`")
         lines.append(f"all of this and the classes: {self.files[-1]}")
         return "\n".join(lines)
 
@@ -162,6 +167,8 @@ def export(
     card_path = path.with_name(f"{path.name}.json")
     check_output(path, [], "out", ours=card_path.is_file() or out is None)
     check_output(card_path, [], "out", ours=path.is_file() or out is None)
+    if engine.takes_pictures and out is not None:
+        check_pictures(path)
     deployment = deployment_of(on_cpu)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +191,11 @@ def export(
         raise storage_error(path, 0, error) from None
     card = {**deployment.card, "check": asdict(check)}
     write_atomic(card_path, json.dumps(card, indent=2, ensure_ascii=False).encode())
-    return Exported(path=path, files=(*files, card_path), engine=engine, card=card, check=check)
+    if engine.takes_pictures:
+        progress.say("writing the file that takes whole pictures")
+        files += write_pictures(on_cpu, path, card, math.inf if force else TOLERANCE)
+    files.append(card_path)
+    return Exported(path=path, files=tuple(files), engine=engine, card=card, check=check)
 
 
 def _checked(session: Session, trained: Run, example: Tensor, progress: Progress) -> Check:
@@ -342,6 +353,7 @@ def deployment_of(run: Run) -> Deployment:
         "striate": run.record.striate,
         "task": run.record.task,
         "kind": run.record.kind,
+        "weights": run.record.model.sha256,
         "classes": list(run.classes),
         "input": {
             "name": given.name,

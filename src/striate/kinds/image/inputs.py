@@ -21,7 +21,7 @@ from striate.data.randomness import Draws
 from striate.data.readers.image_array import EIGHT_BIT, STORED
 from striate.data.readers.image_values import full_scale, to_eight_bit
 from striate.data.source import Reading, UnreadableItem
-from striate.data.stores.pixels import resize_shorter
+from striate.data.stores.pixels import MAX_ASPECT, resize_shorter
 from striate.data.stores.store import Stack
 from striate.errors import UnknownNameError
 from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment
@@ -348,6 +348,13 @@ class ImageInputs(Inputs[Tensor]):
             details["fill"] = fill
         if self.is_photo:
             means = f"0 to 255; {seen}"
+            details["pictures"] = {
+                "size": self.size,
+                "max_aspect": MAX_ASPECT,
+                "frame": list(self.space),
+                "fill": details.get("fill"),
+                "scales": list(self.scales),
+            }
             return ExportedInput(name="pixels", means=means, dtype=dtype, details=details)
         return ExportedInput(
             name="pixels",
