@@ -33,7 +33,7 @@ def test_a_picture_and_a_line_an_input(method, explain, probe_run, photos, tmp_p
     for line, path, answer, name in zip(out.splitlines(), inputs, answers, names, strict=True):
         place = (
             re.escape(f"{path}: {answer}")
-            + rf" \d+\.\d%; evidence for {answer}: "
+            + rf" \d+\.\d%; evidence for {answer} \((checked: |no evidence)[^)]*\): "
             + re.escape(str(tmp_path / name))
         )
         assert re.fullmatch(place, line)
@@ -50,10 +50,11 @@ def test_a_picture_and_a_line_an_input(method, explain, probe_run, photos, tmp_p
 
 
 def test_another_class_can_be_asked_for(explain, photos, tmp_path):
-    _, out, _ = explain(photos / "disc" / "01.png", "--target", "stripes")
-    assert f"; evidence for stripes: {tmp_path / '01-gradcam.png'}" in out
+    one, method = photos / "disc" / "01.png", ("--method", "gradcam")
+    _, out, _ = explain(one, *method, "--target", "stripes")
+    assert re.search(rf"; evidence for stripes \(.*\): {tmp_path / '01-gradcam.png'}", out)
     of_stripes = (tmp_path / "01-gradcam.png").read_bytes()
-    explain(photos / "disc" / "01.png", "--target", "disc")
+    explain(one, *method, "--target", "disc")
     assert (tmp_path / "01-gradcam.png").read_bytes() != of_stripes
 
 
@@ -61,7 +62,7 @@ def test_items_of_an_array_and_odd_names(explain, draw, photos, tmp_path):
     np.save(tmp_path / "two.npy", np.stack([draw("disc", 1), draw("stripes", 2)]))
     odd = tmp_path / "-a <b>\n.png"
     odd.write_bytes((photos / "disc" / "01.png").read_bytes())
-    code, out, _ = explain(tmp_path / "two.npy", f"{odd}")
+    code, out, _ = explain(tmp_path / "two.npy", f"{odd}", "--method", "gradcam")
     assert code == 0 and out.count("\n") == 3
     names = {path.name for path in tmp_path.glob("*-gradcam.png")}
     assert names == {"two.npy_0-gradcam.png", "two.npy_1-gradcam.png", "a_b-gradcam.png"}
@@ -97,7 +98,7 @@ def test_an_input_is_never_replaced(explain, photos, tmp_path):
     folder.write_bytes((photos / "disc" / "01.png").read_bytes())
     first = tmp_path / "cats.png"
     first.write_bytes((photos / "disc" / "02.png").read_bytes())
-    code, _, err = explain(first, folder)
+    code, _, err = explain(first, folder, "--method", "gradcam")
     assert code == 2 and "is one of the inputs; choose another name" in err
     assert folder.read_bytes() == (photos / "disc" / "01.png").read_bytes()
 
