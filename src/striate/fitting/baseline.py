@@ -85,7 +85,7 @@ class Baseline:
         network = made(context, self.model, pretrained if asked == "auto" else asked)
         for note in network.notes:
             context.tell(Choice(topic="weights", choice=str(asked), why=note))
-        if context.defaults.fit_features is not None:
+        if context.defaults.fit_features is not None and self.model == context.defaults.features:
             fit_to_items(context, context.defaults.fit_features, network)
         return network.eval()
 

@@ -17,6 +17,7 @@ from striate.data.randomness import epoch_order
 from striate.errors import OptionError, StriateError
 from striate.fitting.baseline import FEATURES_SHARE, Baseline, plain_batches
 from striate.fitting.context import FitContext
+from striate.fitting.options import AUTO
 from striate.fitting.select import STANDARD_ERRORS
 from striate.kinds.inputs import Inputs
 from striate.models import create_model
@@ -85,7 +86,7 @@ def choose_scale(context: FitContext) -> None:
     """
     own, other = context.inputs, context.inputs.for_photographs()
     options = context.options
-    if other.input_shape == own.input_shape or options.model != "auto" or options.method != "auto":
+    if other.input_shape == own.input_shape or {options.model, options.method} != {AUTO}:
         return
     # Of so few pixels nothing is left to enlarge.
     if min(own.input_shape[1:]) < LEAST_ENLARGED:
@@ -157,7 +158,7 @@ def _compared(context: FitContext, ways: Mapping[str, Inputs[Any]]) -> Choice:
     usable = {name: way for name, way in ways.items() if name == first or _suits(context, way)}
     if len(usable) == 1 or context.defaults.features is None:
         return Choice(topic="framing", choice=first, why=seen)
-    baseline = _default_baseline(context)
+    baseline = default_baseline(context)
     extract = baseline.extractor(PooledFeatures(baseline.network))
     judges = _judges(context, extract, len(usable))
     if not context.objective.can_learn(judges):
@@ -191,7 +192,7 @@ def _suits(context: FitContext, way: Inputs[Any]) -> bool:
     return True
 
 
-def _default_baseline(context: FitContext) -> Baseline:
+def default_baseline(context: FitContext) -> Baseline:
     """The kind's own frozen features, whatever network and weights the user chose."""
     judging = copy.copy(context)
     judging.options = replace(context.options, method="auto", model="auto", weights="auto")

@@ -9,6 +9,7 @@ from typing import ClassVar
 from striate.fitting.baseline import Baseline, fit_to_items, made
 from striate.fitting.candidate import Proposal, trained
 from striate.fitting.context import FitContext
+from striate.fitting.framing import default_baseline
 from striate.fitting.method import METHODS, Method
 from striate.fitting.symmetry import choose_symmetry
 from striate.fitting.training import MIN_SECONDS, run_training, whole_network
@@ -58,7 +59,9 @@ class Scratch(Method):
             fit_to_items(context, context.defaults.fit_network, network)
         symmetry = context.options.symmetry
         if context.defaults.judged_symmetry:
-            symmetry = choose_symmetry(context, baseline, context.inputs)
+            # Those of a network that the user named are those of random filters.
+            judge = default_baseline(context) if context.options.method == self.name else baseline
+            symmetry = choose_symmetry(context, judge, context.inputs)
         inputs = context.inputs.with_symmetry(symmetry).for_network(network)
         for choice in inputs.choices():
             context.tell(choice)

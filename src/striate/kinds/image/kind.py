@@ -86,8 +86,7 @@ class ImageKind(Kind):
 
         Small images have features and a network of their own.
         """
-        assert isinstance(inputs, ImageInputs)
-        if inputs.small:
+        if isinstance(inputs, ImageInputs) and inputs.small:
             return small_defaults(inputs)
         return Defaults(
             methods=("probe", "kernel", "finetune"),
