@@ -39,6 +39,7 @@ MIN_CONTRAST: Final = 4.0
 _BANDS: Final = 4
 _CHUNK: Final = 1 << 20
 _PAIRS_AT_ONCE: Final = 1 << 13
+_PICTURES_AT_ONCE: Final = 256
 _FREQUENCIES: Final = 8
 _MAX_COMPONENTS: Final = 256
 _ITEMS_PER_COMPONENT: Final = 8
@@ -66,6 +67,16 @@ def grey_thumbnails(pictures: Iterable[UInt8[Tensor, "c h w"]]) -> UInt8[Tensor,
     for picture in pictures:
         small = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
         thumbnails.append(small.float().mean(0).round().to(torch.uint8)[None])
+    return torch.cat(thumbnails)
+
+
+def grey_thumbnails_of_stack(pictures: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n 32 32"]:
+    """The same of pictures of one shape, many at a time."""
+    size = (THUMBNAIL, THUMBNAIL)
+    thumbnails = [torch.empty(0, *size, dtype=torch.uint8)]
+    for some in torch.split(pictures, _PICTURES_AT_ONCE):
+        small = F.interpolate(some, size=size, mode="bilinear", antialias=True)
+        thumbnails.append(small.float().mean(1).round().to(torch.uint8))
     return torch.cat(thumbnails)
 
 

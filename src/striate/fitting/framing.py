@@ -157,7 +157,7 @@ def _compared(context: FitContext, ways: Mapping[str, Inputs[Any]]) -> Choice:
     usable = {name: way for name, way in ways.items() if name == first or _suits(context, way)}
     if len(usable) == 1 or context.defaults.features is None:
         return Choice(topic="framing", choice=first, why=seen)
-    baseline = _default_baseline(context)
+    baseline = default_baseline(context)
     extract = baseline.extractor(PooledFeatures(baseline.network))
     judges = _judges(context, extract, len(usable))
     if not context.objective.can_learn(judges):
@@ -191,7 +191,7 @@ def _suits(context: FitContext, way: Inputs[Any]) -> bool:
     return True
 
 
-def _default_baseline(context: FitContext) -> Baseline:
+def default_baseline(context: FitContext) -> Baseline:
     """The kind's own frozen features, whatever network and weights the user chose."""
     judging = copy.copy(context)
     judging.options = replace(context.options, method="auto", model="auto", weights="auto")

@@ -25,6 +25,9 @@ METHOD_NAMES: Final = (
 )
 """What `--method` offers: "auto" and one name for each file in `methods/`."""
 
+AUTO: Final = "auto"
+"""The value of an option that Striate chooses."""
+
 SYMMETRIES: Final = ("auto", "identity", "mirror", "flips", "dihedral", "cube")
 
 FRAMINGS: Final = ("auto", "crop", "pad", "rectangle")

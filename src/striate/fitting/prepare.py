@@ -17,6 +17,7 @@ from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_scale
 from striate.fitting.method import Method, load_methods
+from striate.fitting.options import AUTO
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
 from striate.progress import Progress, counted
@@ -53,10 +54,9 @@ def read_data(context: FitContext) -> None:
         seed=context.options.seed,
         progress=context.progress,
     )
-    named = context.options.method
-    if context.options.model != "auto":
+    if context.options.model != AUTO:
         context.inputs = context.inputs.for_model(context.options.model)
-    elif named not in ("auto", *kind.defaults(context.inputs).methods):
+    elif context.options.method not in (AUTO, *kind.defaults(context.inputs).methods):
         context.inputs = context.inputs.for_photographs()
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)

@@ -35,7 +35,11 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data.duplicates import duplicate_groups, grey_thumbnails
+from striate.data.duplicates import (
+    duplicate_groups,
+    grey_thumbnails,
+    grey_thumbnails_of_stack,
+)
 from striate.data.source import Item, Note, Reading, Skip, Source
 from striate.data.stores.store import Built, ReadingPass, Stack, Store
 from striate.errors import ArgumentError, DataError, StorageError
@@ -158,7 +162,11 @@ class PixelStore(Store):
 
     def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
         kept = set(self.ids)
-        thumbnails = grey_thumbnails(self._viewable(number) for number in range(len(self)))
+        if self._together is not None and self._together.dtype == np.uint8:
+            stack = self._tensor.view(self._together.shape)
+            thumbnails = grey_thumbnails_of_stack(stack)
+        else:
+            thumbnails = grey_thumbnails(self._viewable(number) for number in range(len(self)))
         return Built(
             store=self,
             items=tuple(item for item in items if item.id in kept),

@@ -11,6 +11,7 @@ from torch import Tensor
 from striate.fitting.baseline import Baseline, fit_to_items, made
 from striate.fitting.candidate import Proposal, trained
 from striate.fitting.context import FitContext
+from striate.fitting.framing import default_baseline
 from striate.fitting.method import METHODS, Method
 from striate.fitting.select import STANDARD_ERRORS
 from striate.fitting.symmetry import choose_symmetry
@@ -68,7 +69,9 @@ class Scratch(Method):
             fit_to_items(context, network)
         symmetry = context.options.symmetry
         if context.defaults.judged_symmetry:
-            symmetry = choose_symmetry(context, baseline, context.inputs)
+            # Those of a network that the user named are those of random filters.
+            judge = default_baseline(context) if context.options.method == self.name else baseline
+            symmetry = choose_symmetry(context, judge, context.inputs)
         inputs = context.inputs.with_symmetry(symmetry).for_network(network)
         for choice in inputs.choices():
             context.tell(choice)
