@@ -10,7 +10,7 @@ from striate.explain.drawing import svg_card
 from striate.kinds.signal.drawing import signal_svg
 from striate.kinds.signal.inputs import SignalInputs
 from striate.models import create_model
-from striate.models.minirocket import MiniRocket
+from striate.models.rocket.minirocket import MiniRocket
 from striate.transfer.probe import ProbeConfig, fit_probe
 
 

@@ -95,7 +95,7 @@ def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) ->
     network, x = build(2, 50), series(7, 2, 50)
     network.fit_features(x, seed=0)
     whole = features_of(network, x)
-    monkeypatch.setattr("striate.models.hydra.CHUNK", 1)
+    monkeypatch.setattr("striate.models.rocket.hydra.CHUNK", 1)
     np.testing.assert_allclose(features_of(network, x), whole, atol=1e-5)
 
 

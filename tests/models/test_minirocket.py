@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from striate.errors import ArgumentError
 from striate.models import create_model
-from striate.models.minirocket import dilations
+from striate.models.rocket.minirocket import dilations
 
 
 def series(count: int, channels: int, length: int, seed: int = 0) -> torch.Tensor:
@@ -108,7 +108,7 @@ def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) ->
     network, x = build(1, 50), series(7, 1, 50)
     network.fit_features(x, seed=0)
     whole = network(x)
-    monkeypatch.setattr("striate.models.minirocket.CHUNK", 1)
+    monkeypatch.setattr("striate.models.rocket.minirocket.CHUNK", 1)
     torch.testing.assert_close(network(x), whole)
 
 

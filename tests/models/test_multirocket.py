@@ -8,8 +8,8 @@ import torch
 
 from striate.errors import ArgumentError
 from striate.models import create_model
-from striate.models.minirocket import dilations
-from striate.models.multirocket import longest_stretch, statistics
+from striate.models.rocket.minirocket import dilations
+from striate.models.rocket.multirocket import longest_stretch, statistics
 
 
 def series(count: int, channels: int, length: int, seed: int = 0) -> torch.Tensor:
@@ -152,7 +152,7 @@ def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) ->
     network, x = build(2, 50), series(7, 2, 50)
     network.fit_features(x, seed=0)
     whole = features_of(network, x)
-    monkeypatch.setattr("striate.models.multirocket.CHUNK", 1)
+    monkeypatch.setattr("striate.models.rocket.multirocket.CHUNK", 1)
     np.testing.assert_allclose(features_of(network, x), whole)
 
 

@@ -2,8 +2,8 @@
 
 Dempster, Schmidt and Webb, Hydra: Competing Convolutional Kernels for Fast and Accurate Time Series
 Classification, Data Mining and Knowledge Discovery 2023, arXiv:2203.13652, which joins Hydra's
-features to those of MultiRocket (Tan et al. 2022). See `striate.models.multirocket` and
-`striate.models.hydra`.
+features to those of MultiRocket (Tan et al. 2022). See `striate.models.rocket.multirocket` and
+`striate.models.rocket.hydra`.
 
 Series only, of one length.
 
@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.models.catalog import register
-from striate.models.hydra import HydraConfig, HydraFeatures
-from striate.models.multirocket import MultiRocketConfig, MultiRocketFeatures
 from striate.models.network import GridNetwork
+from striate.models.rocket.hydra import HydraConfig, HydraFeatures
+from striate.models.rocket.multirocket import MultiRocketConfig, MultiRocketFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

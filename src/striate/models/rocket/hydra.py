@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.minirocket import KERNEL_SIZE
 from striate.models.network import GridConfig, GridNetwork, require_counts
+from striate.models.rocket.minirocket import KERNEL_SIZE
 
 MOST_CHANNELS: Final = 8
 """Largest number of channels that a group sees."""

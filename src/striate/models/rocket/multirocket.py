@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.models.catalog import register
-from striate.models.minirocket import KERNEL_SIZE, TRIPLES, DilatedKernels, dilations
 from striate.models.network import GridConfig, GridNetwork
+from striate.models.rocket.minirocket import KERNEL_SIZE, TRIPLES, DilatedKernels, dilations
 
 STATISTICS: Final = ("share", "stretch", "excess", "position")
 """What is taken of each kernel and bias, in the order of the features."""
