@@ -1,5 +1,6 @@
 """`evaluate` on a run's own test items and on new data."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
-from striate.errors import DataError
+import striate
+from striate.errors import DataError, RunError
 from striate.run.evaluate import evaluate
 
 
@@ -77,3 +79,16 @@ def test_one_class_alone_is_figured_with_a_note(probe_run, photos, draw, tmp_pat
     assert result.metrics["accuracy"].value is not None
     assert result.metrics["roc_auc"].value is None
     assert result.notes == ("no item of square, stripes: the figures leave them out",)
+
+
+def test_a_report_of_another_form_is_told_and_the_model_predicts(probe_run, photos, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(probe_run.folder.path, folder)
+    (folder / "SHA256SUMS").unlink()
+    document = json.loads((folder / "report.json").read_text())
+    del document["reliability"]["interval"]
+    (folder / "report.json").write_text(json.dumps(document))
+    run = striate.load(folder)
+    with pytest.raises(RunError, match="wrote it in another form"):
+        run.summary()
+    assert run.predict(photos / "disc" / "00.jpg")[0].label in run.classes

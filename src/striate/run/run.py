@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from striate.data.sandbox import read_all
@@ -104,7 +105,7 @@ class Run:
         """The evaluation, as in `report.json`.
 
         Raises:
-            RunError: There is none yet, for the fit has not ended.
+            RunError: There is none yet, for the fit has not ended, or it has another form.
         """
         if not self.has_report:
             raise RunError(
@@ -112,7 +113,16 @@ class Run:
                 why="its model can be used, but its test items were not looked at yet",
                 fix="go on with the same fit and `resume=True`",
             )
-        return self.task.read_report(self.folder.read_json(REPORT_JSON))
+        document = self.folder.read_json(REPORT_JSON)
+        try:
+            return self.task.read_report(document)
+        except ValidationError as error:
+            raise RunError(
+                f"cannot read {str(self.folder.path / REPORT_JSON)!r}",
+                why=f"version {self.record.striate} of Striate wrote it in another form "
+                f"({error.errors()[0]['msg']})",
+                fix="fit again for a report; the model can still predict",
+            ) from None
 
     @property
     def metrics(self) -> dict[str, float | None]:
