@@ -97,7 +97,7 @@ def test_ctrl_c_finishes_with_the_best_so_far_and_resume_goes_on(
     assert "the search was ended early; --resume goes on" in said
     record = RunFolder.open(tmp_path / "run").record()
     assert (record.search, (tmp_path / "run" / "report.html").exists()) == ("ended early", True)
-    assert finish(tmp_path / "run", options) == auto_run.record.model.sha256
+    assert finish(tmp_path / "run", options)[0] == auto_run.record.model.sha256
 
 
 def test_fault_60_a_second_signal_leaves_at_once(begin, launcher, tmp_path):

@@ -154,7 +154,7 @@ class Centroids(Method):
             outputs=outputs("val")[0],
             calibration=calibration,
             loss=loss,
-            finish=finish,
+            candidate=finish,
         )
 
 

@@ -21,7 +21,9 @@ ORDER = np.concatenate([np.arange(60, 80), np.arange(60), np.arange(80, 90)])
 def context(objective_of):
     objective = objective_of(SPLITS, labels=np.array(["even", "odd"])[LABELS])
     options = SimpleNamespace(seed=0, model="made")
-    return SimpleNamespace(objective=objective, dataset=objective.dataset, options=options)
+    return SimpleNamespace(
+        objective=objective, dataset=objective.dataset, options=options, first_baseline=None
+    )
 
 
 @pytest.fixture

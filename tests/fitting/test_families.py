@@ -108,7 +108,8 @@ def test_a_family_is_fitted_explained_exported_and_resumed(
     run = striate.load(tmp_path / "run", device="cpu")
     assert not [choice for choice in run.report.choices if choice.topic == "explanation"]
     (explained,) = explain_inputs(run, [item])
-    assert explained.method == run.kind.explanation
+    # What is no better than marks at random gives way to occlusion.
+    assert explained.method in (run.kind.explanation, "occlusion")
     try:
         assert run.export("pt2").is_file()
     except EngineError as error:

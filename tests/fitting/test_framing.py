@@ -119,7 +119,7 @@ def test_squares_are_cropped_without_a_comparison(tmp_path, draw, monkeypatch, o
             picture.save(tmp_path / "data" / shape / f"{number}.png")
     compared = []
     monkeypatch.setattr(framing, "_judged", lambda *arguments: compared.append(arguments))
-    monkeypatch.setattr(framing, "_default_baseline", lambda context: compared.append(context))
+    monkeypatch.setattr(framing, "default_baseline", lambda context: compared.append(context))
     run = striate.fit(tmp_path / "data", out=tmp_path / "auto", **OPTIONS)
     assert choice_of(run).choice == "crop" and not compared
     asked = striate.fit(tmp_path / "data", out=tmp_path / "crop", framing="crop", **OPTIONS)

@@ -124,8 +124,7 @@ def test_a_network_from_scratch_is_resumed_bit_for_bit(signals, tmp_path):
 )
 def test_few_validation_items_do_not_judge_a_network_unless_asked(options, said, signals, tmp_path):
     run = striate.fit(signals, out=tmp_path / "run", **options)
-    (choice,) = [choice for choice in run.report.choices if choice.topic == "method"]
-    assert said in choice.why
+    assert any(said in c.why for c in run.report.choices if c.topic == "method")
 
 
 def test_numbers_are_predicted_with_an_interval(number_run):

@@ -204,7 +204,7 @@ def test_the_random_numbers_of_the_caller_do_not_matter(photos, probe_run, tmp_p
 def test_the_steps_are_plain_json(stopped):
     kept = json.loads((stopped / "checkpoints" / "steps.json").read_text())
     assert kept["options"]["epochs"] == 2
-    assert kept["steps"]["inputs"]["options"] == {"size": 64}
+    assert kept["steps"]["inputs"]["options"] == {"size": 64, "enlargeable": False}
 
 
 def stop_here(*arguments, **options):

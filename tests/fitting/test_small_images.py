@@ -43,7 +43,7 @@ def test_a_part_is_as_mixed_as_all_are() -> None:
     parts = {"val": np.arange(20), "train": np.arange(20, 1000)}
     context = SimpleNamespace(
         dataset=SimpleNamespace(target=SimpleNamespace(strata=strata), indices=parts.get),
-        options=SimpleNamespace(seed=0),
+        options=SimpleNamespace(seed=0, model="made"),
     )
     order = baseline.Baseline(context)._mixed(np.arange(5))
     assert order[:15].tolist() == list(range(5, 20))

@@ -156,9 +156,9 @@ def test_volumes_are_explained_and_skips_said(tmp_path, capsys):
     run = SmallRun(broken=("2.npy",))
     inputs = [f"{n}.npy" for n in range(10)]
     out = tmp_path / "new"
-    found = list(explain_inputs(run, inputs, method="gradcam", out=out, progress=Progress()))
+    found = list(explain_inputs(run, inputs, method="saliency", out=out, progress=Progress()))
     assert [e.item for e in found] == [name for name in inputs if name != "2.npy"]
-    written = f": {out / '0-gradcam.png'}"
+    written = f": {out / '0-saliency.png'}"
     assert found[0].as_line() == f"0.npy: b 75.0%; evidence for b ({found[0].check}){written}"
     for explained in found:
         with Image.open(explained.path) as written:

@@ -154,7 +154,8 @@ def report(dataset):
 def test_pictures_of_the_worst_mistakes(predictor, dataset, report):
     test = dataset.indices("test")
     pictures, choices = mistake_pictures(kind_named("image"), TASK, report, predictor, dataset)
-    assert choices == []
+    # The last maps of so small an image have a single place.
+    assert [choice.choice for choice in choices] == ["occlusion"]
     assert set(pictures) == set(dataset.ids(test))
     index = int(test[0])
     shown = np.asarray(pictures[dataset.items[index].id].image)

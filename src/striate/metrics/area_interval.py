@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import ndtri
 
 from striate.metrics.intervals import LEVEL, Numbers, effective_size
 
@@ -29,6 +28,8 @@ def area_interval(value: float, num_positive: float, num_negative: float) -> tup
     Mann-Whitney statistic. Part 2", Statistics in Medicine 25, 2006.
     """
     n = (num_positive + num_negative) / 2
+    from scipy.special import ndtri  # slow to import
+
     z = float(ndtri((1 + LEVEL) / 2))
 
     def holds(area: float) -> bool:

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from striate.metrics.intervals import LEVEL, Estimate, Numbers, effective_size, wilson_interval
 
@@ -111,6 +110,8 @@ def calibration_error(
     gaps = np.abs(bins.confidence - bins.accuracy)
     plain = float(share @ gaps)
     most_added = float(share @ noise) * np.sqrt(2 / np.pi)
+    from scipy.special import ndtri  # slow to import
+
     reach = ndtri((1 + LEVEL) / 2) * float(np.sqrt(np.square(share * noise).sum()))
     return Estimate(
         value=float(share @ (noise * _without_noise(gaps / noise))),
@@ -127,6 +128,8 @@ def _bins(confidence: NDArray[np.float64], num_independent: float) -> Numbers:
 
 def _without_noise(observed: NDArray[np.float64]) -> NDArray[np.float64]:
     """The difference whose mean absolute value under unit normal noise is the observed one."""
+    from scipy.special import ndtr  # slow to import
+
     density = np.exp(-np.square(_GRID) / 2) * np.sqrt(2 / np.pi)
     folded = density + _GRID * (1 - 2 * ndtr(-_GRID))
     return np.where(observed > _FAR, observed, np.interp(observed, folded, _GRID))

@@ -212,7 +212,7 @@ def test_times_that_are_coarser_than_the_rows():
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ("id,path,label,Patient", "not used: id, Patient (name one group"),
+        ("id,path,label,Doctor", "not used: id, Doctor (name one group"),
         ("path,target,fold", "not used: fold (name one group"),
         ("path,label,group,site", "not used: site"),
         ("path,label,group", ""),

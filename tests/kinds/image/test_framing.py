@@ -162,6 +162,7 @@ def test_rotation_of_a_rectangle_keeps_shapes():
 
 def test_the_card_says_what_is_done_to_an_image():
     card = inputs_of(WIDE, framing="rectangle").exported
-    assert card.details == {"framing": "rectangle", "fill": [124, 116, 104]}
+    details = {"framing": "rectangle", "fill": [124, 116, 104]}
+    assert details.items() <= card.details.items()
     assert "fit into the middle of 32 x 96" in card.means
-    assert inputs_of(WIDE).exported.details == {"framing": "crop"}
+    assert inputs_of(WIDE).exported.details["framing"] == "crop"
