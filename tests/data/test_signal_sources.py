@@ -355,7 +355,7 @@ def test_one_kind_of_each_suffix(tmp_path: Path) -> None:
     assert kind_of_files([tmp_path / "s.npy"]) == "signal"
     assert kind_of_files([tmp_path / "a.png", tmp_path / "b.wav"]) == "image"
     assert kind_of_files([tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "c.png"]) == "signal"
-    assert kind_of_files([tmp_path / "a.xyz"]) == "image"
+    assert kind_of_files([tmp_path / "a.unknown"]) == "image"
 
 
 def test_a_manifest_of_signals_with_targets(tmp_path: Path) -> None:

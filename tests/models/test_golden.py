@@ -80,7 +80,8 @@ def test_the_table_of_networks_is_what_they_are(monkeypatch: pytest.MonkeyPatch)
         rank = 2 if 2 in row["ranks"] else max(row["ranks"], default=0)
         assert row.pop("parameters") == golden[row["name"]][str(rank)]["parameters"]
     described = [asdict(row) for row in describe()]
-    assert all(row.pop("parameters") == 0 for row in described)
+    for row in described:
+        del row["parameters"]
     assert rows == json.loads(json.dumps(described))
 
 
