@@ -87,6 +87,7 @@ def test_fault_60_a_signal_saves_and_says_how_to_go_on(
     assert finish(tmp_path / "run", FINETUNE) == result_of(tuned_run.folder)
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_with_the_best_so_far_and_resume_goes_on(
     begin, finish, interrupt, launcher, auto_run, tmp_path
 ):

@@ -27,6 +27,7 @@ def started(arguments):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_fit_as_one(photos, tmp_path):
     runs = []
     for number in (1, 2):

@@ -184,7 +184,8 @@ print(numba_convolve.REGISTER_LANES, "equal")
 """
 
 
-@pytest.mark.parametrize("lanes", [4, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [4, 16])
 def test_machine_code_is_right_for_registers_of_other_processors(lanes, tmp_path):
     """4 floats on ARM, 16 with AVX-512, here made of what this processor has."""
     pytest.importorskip("numba")

@@ -76,6 +76,7 @@ def test_tall_strips_become_tall_inputs(tmp_path):
     assert run.metrics["accuracy"] >= 0.95
 
 
+@pytest.mark.slow
 def test_the_run_predicts_explains_and_exports_what_it_saw(strips, strips_run, tmp_path):
     run = striate.load(strips_run.folder.path, device="cpu")
     inputs = run.predictor.inputs

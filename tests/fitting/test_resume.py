@@ -92,7 +92,9 @@ def test_a_fit_killed_after_its_first_baseline_predicts_and_resumes(photos, auto
     assert resumed.record.search == "complete"
 
 
-@pytest.mark.parametrize("at", ["kernel machine after", "training 1 epoch"])
+@pytest.mark.parametrize(
+    "at", [pytest.param("kernel machine after", marks=pytest.mark.slow), "training 1 epoch"]
+)
 def test_a_search_that_is_ended_finishes_with_the_best_so_far_and_goes_on(
     at, photos, auto_run, tmp_path
 ):

@@ -42,7 +42,11 @@ def answers(path, pixels):
 
 @pytest.mark.parametrize(
     ("kind", "to"),
-    [("kernel_run", "onnx"), ("tuned_run", "openvino"), ("probe_run", "pt2")],
+    [
+        ("kernel_run", "onnx"),
+        pytest.param("tuned_run", "openvino", marks=pytest.mark.slow),
+        ("probe_run", "pt2"),
+    ],
 )
 def test_a_file_gives_the_runs_probabilities(kind, to, request, draw, tmp_path):
     run = request.getfixturevalue(kind)

@@ -129,6 +129,7 @@ def test_a_stop_in_one_process_stops_all_and_another_number_goes_on(train, tmp_p
     assert_close(alone, resumed, 1e-6)
 
 
+@pytest.mark.slow
 def test_as_many_processes_go_on_to_the_same_bits(train, tmp_path):
     kept = str(tmp_path / "kept")
     train("stopped", 2, stop=(0, 8), checkpoints=kept)

@@ -201,9 +201,10 @@ open(folder + "/final", "wb").write(values)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("delays", "epochs"),
-    [((0.0,), 10), pytest.param((0.0, 0.05, 0.1, 0.15, 0.2), 400, marks=pytest.mark.slow)],
+    [((0.0,), 10), ((0.0, 0.05, 0.1, 0.15, 0.2), 400)],
 )
 def test_fault_59_sigkill_at_any_moment(
     tmp_path: Path, delays: tuple[float, ...], epochs: int

@@ -57,6 +57,7 @@ def tiles_run(tiles, tmp_path_factory):
     return striate.load(out, device="cpu")
 
 
+@pytest.mark.slow
 def test_bands_of_tiff_files_from_fit_to_export(tiles, tiles_run, tmp_path):
     kept = json.loads((tiles_run.folder.path / "run.json").read_text())["preprocessing"]
     assert (kept["channels"], kept["dtype"]) == (5, "uint16")
