@@ -43,7 +43,7 @@ MAX_FEATURES: Final = 500_000_000
 MAX_QUICK_FEATURES: Final = 50_000_000
 """Largest number of them where probes are to be quick: of more items, a part is enough."""
 
-FEATURES_SHARE: Final = 0.4
+FEATURES_SHARE: Final = 0.55
 """Largest share of the time that features may take; where all would take more, a part is taken."""
 
 MEASURED_ITEMS: Final = 256
