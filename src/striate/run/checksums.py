@@ -1,8 +1,8 @@
 """Checksums of a run's files, by which damage and later changes are noticed.
 
-`SHA256SUMS` holds those of a finished run. It has the form that `sha256sum -c SHA256SUMS` reads. Its last line, a comment for that
-program, holds the checksum of the lines before. A JSON file that changes while a fit goes on holds
-its checksum itself.
+`SHA256SUMS` holds those of a finished run, in the form that `sha256sum -c SHA256SUMS` reads. Its last
+line, a comment for that program, holds the checksum of the lines before. A JSON file that changes
+while a fit goes on holds its checksum itself.
 """
 
 from __future__ import annotations

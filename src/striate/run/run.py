@@ -49,8 +49,8 @@ class Run:
         DeviceError: The device is not there.
 
     Warns:
-        RunWarning: A file was changed since the run wrote it, or the run has no checksums. A
-            changed file that is needed is an error where it is read.
+        RunWarning: The fit has not ended, a file was changed since the run wrote it, or the run
+            has no checksums. A changed file that is needed is an error where it is read.
     """
 
     def __init__(self, path: PathLike, *, device: str = "auto") -> None:
@@ -84,11 +84,14 @@ class Run:
         return self.record.search != "running"
 
     def _doubts(self) -> list[str]:
-        """Why the files may not be what the run wrote, a line each."""
+        """What to know before the run is used, a line each: what is unfinished, or was changed."""
+        path = str(self.folder.path)
         if self.folder.checksums() is None:
-            name, path = CHECKSUMS, str(self.folder.path)
-            return [f"run {path!r} has no {name}: damage to its files would not be noticed"]
-        return [str(self.folder.changed(name)) for name in self.folder.damaged()]
+            return [f"run {path!r} has no {CHECKSUMS}: damage to its files would not be noticed"]
+        doubts = [str(self.folder.changed(name)) for name in self.folder.damaged()]
+        if not self.has_report:
+            doubts.append(f"the fit in {path!r} has not ended: its model is the best so far")
+        return doubts
 
     @cached_property
     def kind(self) -> Kind:
