@@ -37,7 +37,7 @@ class Defaults:
         judged_symmetry: Whether probes judge by which symmetries a network that is trained from
             scratch may vary items; without it the inputs say what is usual.
         min_trained: Training items below which no network from random weights is set against a
-            probe, unless it is asked for.
+            probe, unless the user names the method.
         batch_size: Items in an update.
         min_steps: Smallest number of updates in an epoch; small data is gone through several times.
         max_epochs: Largest number of epochs, however much time there is.

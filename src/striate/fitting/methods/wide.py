@@ -39,7 +39,7 @@ class Wide(Method):
     uses = frozenset[str]()
 
     def network_of(self, asked: str, defaults: Defaults) -> str | None:
-        """The wide network; it is not asked for."""
+        """The wide network, whatever network the user names."""
         return defaults.wide_features
 
     def reasons(self, context: FitContext) -> list[str]:
@@ -51,7 +51,7 @@ class Wide(Method):
     def against(self, context: FitContext, baseline: Baseline) -> str:
         """A network that the user named is the only one; and features and probes take time."""
         if context.options.model != "auto":
-            return f"the features of {context.options.model} were asked for"
+            return f"the user chose the features of {context.options.model}"
         if reason := _too_many(context, _width(context)):
             return reason
         seconds = _seconds(context)
