@@ -112,6 +112,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     def _predictions(self, X: Any) -> list[Prediction]:
         """What is predicted for each item, in order; a warning names those that are unreadable."""
         check_is_fitted(self, "run_")
+        if isinstance(X, list | tuple) and not X:
+            return []
         with _refusals():
             texts = _texts(X)
             items = self._numbers(X, reset=False) if texts is None else texts

@@ -90,6 +90,7 @@ class Reading:
         node: The position of the item's node in `graph`.
         node_names: Names of the nodes, of a graph whose nodes are items.
         channel_names: Names of the channels, where they are stored by name and not by place.
+        edge_names: Names of the features of edges, where they are stored by name.
     """
 
     array: NDArray[Any]
@@ -102,6 +103,7 @@ class Reading:
     node: int | None = None
     node_names: tuple[str, ...] = ()
     channel_names: tuple[str, ...] = ()
+    edge_names: tuple[str, ...] = ()
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program
