@@ -55,10 +55,32 @@ class Predictor:
         size = self.inputs.batch_size and (1 if few else self.inputs.batch_size)
         ahead = chain(first, iterator)
         while part := list(islice(ahead, size)):
-            filled = part + [part[0]] * ((size or len(part)) - len(part))
-            with torch.inference_mode(), left_to_torch() if few else nullcontext():
-                outputs = self.answers(self.inputs.inputs(filled), few=few)
-            yield outputs[: len(part)].float().cpu()
+            yield self._outputs_of_part(part, size, few=few)
+
+    def outputs_of(
+        self, readings: Sequence[Reading], *, together: bool
+    ) -> Float[Tensor, "n outputs"]:
+        """Uncalibrated outputs of items, computed as `output_parts` computes many items or a few.
+
+        Args:
+            readings: The items.
+            together: Whether in filled batches, as of many items.
+        """
+        size = self.inputs.batch_size and (self.inputs.batch_size if together else 1)
+        ahead = iter(readings)
+        parts = []
+        while part := list(islice(ahead, size)):
+            parts.append(self._outputs_of_part(part, size, few=not together))
+        return torch.cat(parts)
+
+    def _outputs_of_part(
+        self, part: Sequence[Reading], size: int | None, *, few: bool
+    ) -> Float[Tensor, "n outputs"]:
+        """Outputs of the items of one batch, which is filled up to its size."""
+        filled = [*part, *[part[0]] * ((size or len(part)) - len(part))]
+        with torch.inference_mode(), left_to_torch() if few else nullcontext():
+            outputs = self.answers(self.inputs.inputs(filled), few=few)
+        return outputs[: len(part)].float().cpu()
 
     def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:
         """Uncalibrated outputs of what `Inputs.inputs` gave, on the device.

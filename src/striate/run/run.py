@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from striate.data.sandbox import read_all
+from striate.data.sandbox import DecoderPool, read_all, read_item
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
 from striate.data.unlabelled import Alone, Input, is_array, several
 from striate.device import choose_device, keep_freed_memory
@@ -231,6 +231,33 @@ class Run:
                 yield item, inputs.checked(reading)
             except UnreadableItem as error:
                 yield item, Skip(id=item.id, reason=error.reason)
+
+    def read_one(self, source: Source, item: Item, pool: DecoderPool) -> Reading:
+        """One item as the model takes it, decoded by processes that go on living.
+
+        Args:
+            source: What `open` gave.
+            item: One of its items.
+            pool: The processes.
+
+        Raises:
+            UnreadableItem: It cannot be read, or does not fit the model.
+        """
+        inputs = self.predictor.inputs
+        return inputs.checked(read_item(source, item, inputs.read_size, pool))
+
+    def predicted(
+        self, items: Sequence[Item], readings: Sequence[Reading], *, together: bool = False
+    ) -> list[Prediction]:
+        """Predictions of items that were read, the same whatever their company.
+
+        Args:
+            items: The items.
+            readings: What `read` gave of each.
+            together: Whether to compute them in filled batches, as `predict` does of many items,
+                and not one by one, as it does of a few; the two may differ by rounding.
+        """
+        return self.answers(items, self.predictor.outputs_of(readings, together=together))
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""

@@ -21,11 +21,11 @@ from striate.data.folder_walk import is_folder
 from striate.data.source import (
     Decoding,
     FileContent,
+    ForeignItem,
     Item,
     Listing,
     Reading,
     Source,
-    UnreadableItem,
     load_formats,
 )
 from striate.errors import DataError
@@ -115,8 +115,9 @@ READERS: Registry[FileReader] = Registry("file format")
 ARRAYS: Registry[ArrayKind] = Registry("kind of array")
 """Kinds of items that come in arrays, by the kind's name."""
 
-TEXTS: Registry[Callable[[str], Source]] = Registry("kind of items that are written as text")
-"""By the kind's name, the source of items that a text gives (a molecule's SMILES)."""
+TEXTS: Registry[Callable[..., Source]] = Registry("kind of items that are written as text")
+"""By the kind's name, the source of items that a text gives (a molecule's SMILES), from the text and
+whether it is the name of a file (`stored`)."""
 
 
 def stored_item(arrays: Arrays, index: int) -> tuple[NDArray[Any], str]:
@@ -163,9 +164,9 @@ def reader_of(content: object, kind: Kind, *, named: bool = False) -> FileReader
         reader = next((r for r in _readers() if isinstance(content, r.objects)), None)
         unknown = f"a {type(content).__name__} is no {kind}"
     if reader is None:
-        raise UnreadableItem(unknown)
+        raise ForeignItem(unknown)
     if reader.kind != kind:
-        raise UnreadableItem(f"{_a(reader.kind)} among {kind}s")
+        raise ForeignItem(f"{_a(reader.kind)} among {kind}s")
     return reader
 
 
