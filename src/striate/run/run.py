@@ -9,7 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -24,13 +26,15 @@ from striate.models import Network, create_model
 from striate.progress import ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
-from striate.run.folder import MODEL, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.run.folder import MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
 from striate.run.predictor import Predictor
+from striate.run.results import with_novelty
 from striate.tasks.prediction import Calibration, Prediction
 from striate.tasks.task import Task, task_named
 from striate.typing import PathLike
 
 if TYPE_CHECKING:
+    from striate.metrics.novelty import NoveltyDetector
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
@@ -143,6 +147,19 @@ class Run:
         return self.task.calibration(self.record.calibration)
 
     @cached_property
+    def novelty_detector(self) -> NoveltyDetector | None:
+        """What tells how strange an item is; None where the run has none, as of earlier versions.
+
+        Raises:
+            RunError: Its file is damaged.
+        """
+        from striate.metrics.novelty import NoveltyDetector
+
+        if not (self.folder.path / NOVELTY).is_file():
+            return None
+        return NoveltyDetector.from_tensors(self.folder.read_arrays(NOVELTY))
+
+    @cached_property
     def predictor(self) -> Predictor:
         """The network with the inputs that it takes.
 
@@ -202,10 +219,11 @@ class Run:
                     readable.append(item)
                     yield reading
 
-        outputs = self.outputs(readings())
-        found = dict(
-            zip((item.id for item in readable), self.answers(readable, outputs), strict=True)
-        )
+        parts = list(self._predicted_parts(readings()))
+        answers = self.answers(readable, self._joined([outputs for outputs, _ in parts]))
+        if parts and self.novelty_detector is not None:
+            answers = with_novelty(answers, np.concatenate([novelty for _, novelty in parts]))
+        found = dict(zip((item.id for item in readable), answers, strict=True))
         for name, reason in reasons.items():
             progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")
         return [
@@ -234,8 +252,19 @@ class Run:
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
-        parts = list(self.predictor.output_parts(readings))
-        return torch.cat(parts) if parts else torch.empty(0, max(1, len(self.classes)))
+        return self._joined(list(self.predictor.output_parts(readings)))
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(parts)) if parts else torch.empty(0, max(1, len(self.classes)))
+
+    def _predicted_parts(
+        self, readings: Iterator[Reading]
+    ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
+        """Uncalibrated outputs of what `read` gives and the items' novelty, a batch at a time."""
+        detector = self.novelty_detector
+        for part in self.predictor.parts(readings):
+            features = part.features.numpy()
+            yield part.outputs, np.empty(0) if detector is None else detector.novelty(features)
 
     def answers(self, items: Sequence[Item], outputs: Tensor) -> list[Prediction]:
         """Predictions of items from their outputs."""

@@ -104,17 +104,19 @@ class Classification(Task):
         return target.text(index)
 
     def columns(self, classes: Classes) -> list[str]:
-        """The predicted class, and a probability for each class."""
+        """The predicted class, how strange the item is, its set, a probability for each class."""
         names = (PREFIX + name for name in classes)
-        return ["prediction", "confidence", "unknown", "set", *names]
+        return ["prediction", "confidence", "unknown", "set", "novelty", *names]
 
     def cells(self, prediction: Prediction) -> list[str | float]:
         """Nine significant digits; the classes of a set as a manifest has several labels."""
         if prediction.probabilities is None:
-            return [""] * (4 + len(prediction.classes))
+            return [""] * (5 + len(prediction.classes))
         likely = SEPARATOR.join(prediction.prediction_set or ())
         digits = [f"{share:.9g}" for share in prediction.probabilities]
-        return [prediction.label or "", f"{prediction.confidence:.9g}", "", likely, *digits]
+        unknown, novelty = prediction.novelty_cells()
+        told = [prediction.label or "", f"{prediction.confidence:.9g}", unknown, likely, novelty]
+        return [*told, *digits]
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that the run knows every class.
