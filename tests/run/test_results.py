@@ -71,7 +71,7 @@ def test_predictions_round_trip(draw, own_cache, names, tmp_path):
     rows = folder.read_csv("predictions.csv")
     shown = [name.replace("\udce9", "\\udce9") for name in dataset.classes]
     assert list(rows[0]) == [
-        *("item", "split", "label", "prediction", "confidence", "unknown", "set"),
+        *("item", "split", "label", "prediction", "confidence", "unknown", "set", "novelty"),
         *(f"p_{name}" for name in shown),
     ]
     assert [row["item"] for row in rows] == ["3", "0"]
@@ -104,7 +104,16 @@ def test_predictions_of_numbers_keep_their_sign(tmp_path):
     outputs = torch.tensor([[0.25], [-1.0], [3.0]])
     write_predictions(folder, task, dataset, calibration, [(np.arange(3), outputs)])
     rows = folder.read_csv("predictions.csv")
-    assert list(rows[0]) == ["item", "split", "target", "prediction", "low", "high"]
+    assert list(rows[0]) == [
+        "item",
+        "split",
+        "target",
+        "prediction",
+        "low",
+        "high",
+        "unknown",
+        "novelty",
+    ]
     assert [row["item"] for row in rows] == ["-0", "-1", "-2"]
     assert [float(row["target"]) for row in rows] == pytest.approx([-4, -11 / 3, -10 / 3])
     assert [float(row["prediction"]) for row in rows] == [-0.5, -3.0, 5.0]

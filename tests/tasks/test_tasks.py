@@ -174,12 +174,13 @@ def test_a_prediction_of_a_number(numbers):
     assert (first.output, first.label, first.probabilities) == (0, None, None)
     assert first.as_text().startswith("20: ") and first.as_text().endswith(" mm")
     assert set(first.to_json()) == {"item", "value", "interval", "unit"}
-    assert task.columns(()) == ["prediction", "low", "high"]
-    prediction, low, high = task.cells(first)
+    assert task.columns(()) == ["prediction", "low", "high", "unknown", "novelty"]
+    prediction, low, high, *novelty = task.cells(first)
+    assert novelty == ["", ""]
     assert (low + high) / 2 == pytest.approx(prediction, rel=1e-6)
     plain = NumberCalibration(mean=1.0, std=2.0)
     (without,) = task.predictions(["x"], torch.tensor([[0.75]]), plain, ())
-    assert task.cells(without) == [2.5, "", ""] and without.answer() == "2.50"
+    assert task.cells(without)[:3] == [2.5, "", ""] and without.answer() == "2.50"
     with pytest.raises(ArgumentError, match="`target='b'`: the run predicts a number"):
         task.output_named("b", ())
 

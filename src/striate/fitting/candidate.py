@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,6 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.fitting.context import CHECK_STOP_EVERY, FitContext
+from striate.metrics.novelty import (
+    MAX_JUDGED,
+    FeaturedItems,
+    NoveltyDetector,
+    evenly,
+    fit_novelty,
+)
 from striate.models import Network
 from striate.report.schema import Choice
 from striate.run.predictor import Predictor
@@ -29,6 +37,7 @@ class Candidate:
         outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
         weights: What the network started from, for the report.
         details: Further facts for the report.
+        featured: Items whose labels and gradients did not make the network's features, with these.
     """
 
     method: str
@@ -38,6 +47,12 @@ class Candidate:
     outputs: Tensor | None
     weights: str
     details: Mapping[str, str] = field(default_factory=dict)
+    featured: FeaturedItems | None = None
+
+    @cached_property
+    def novelty_detector(self) -> NoveltyDetector | None:
+        """What tells how strange an item is; None where there are too few items for it."""
+        return None if self.featured is None else fit_novelty(self.featured)
 
 
 HeldOut = tuple[Tensor, NDArray[np.int64]]
@@ -79,7 +94,11 @@ class Proposal:
 
 
 def predicted(
-    context: FitContext, predictor: Predictor, indices: NDArray[np.int64], label: str
+    context: FitContext,
+    predictor: Predictor,
+    indices: NDArray[np.int64],
+    label: str,
+    look: Callable[[Tensor], object] = lambda features: None,
 ) -> Tensor:
     """(items, outputs) uncalibrated outputs of some items, in their order.
 
@@ -88,6 +107,7 @@ def predicted(
         predictor: Network and inputs.
         indices: Positions of the items in the data set.
         label: What the progress says.
+        look: Given the features of each batch in turn.
 
     Raises:
         StoppedError: The user asked to stop.
@@ -97,12 +117,14 @@ def predicted(
         parts = [torch.empty(0, context.objective.num_outputs)]
         with context.progress.track(label, len(indices), "items") as tracker:
             done = 0
-            for part in predictor.output_parts(context.dataset.store.each(indices)):
-                if done % CHECK_STOP_EVERY < len(part):
+            for part in predictor.parts(context.dataset.store.each(indices)):
+                count = len(part.outputs)
+                if done % CHECK_STOP_EVERY < count:
                     context.check_stop()
-                done += len(part)
-                parts.append(part)
-                tracker.advance(len(part))
+                done += count
+                parts.append(part.outputs)
+                look(part.features)
+                tracker.advance(count)
         return torch.cat(parts)
 
     return context.steps.timed("evaluate", compute)
@@ -129,7 +151,8 @@ def trained(
     """
     context.trained = method
     val = context.dataset.indices("val")
-    outputs = predicted(context, predictor, val, "predicting validation")
+    features: list[Tensor] = []
+    outputs = predicted(context, predictor, val, "predicting validation", features.append)
     calibration, loss = context.objective.calibrate(outputs, val)
     candidate = Candidate(
         method=method,
@@ -138,6 +161,7 @@ def trained(
         calibration=calibration,
         outputs=outputs,
         weights=weights,
+        featured=featured_items(context, val, torch.cat(features)) if features else None,
     )
     return Proposal(
         method=method,
@@ -150,6 +174,25 @@ def trained(
     )
 
 
+def featured_items(
+    context: FitContext, indices: NDArray[np.int64], features: Tensor
+) -> FeaturedItems:
+    """Some items with their features, of many a part.
+
+    Args:
+        context: The fit.
+        indices: Positions of the items in the data set.
+        features: (items, features) Features of these items, as the network's head takes them.
+    """
+    dataset = context.dataset
+    kept = evenly(dataset.target.strata[indices], MAX_JUDGED)
+    return FeaturedItems(
+        features=features[torch.from_numpy(kept)].numpy(),
+        groups=dataset.duplicate_groups[indices[kept]],
+        strata=dataset.target.strata[indices[kept]],
+    )
+
+
 def on_features(
     context: FitContext,
     *,
@@ -159,6 +202,7 @@ def on_features(
     weights: str,
     outputs: Tensor | None,
     calibration: Calibration,
+    featured: FeaturedItems,
     details: Mapping[str, str] | None = None,
 ) -> Candidate:
     """A model on frozen features.
@@ -171,6 +215,7 @@ def on_features(
         weights: What the network started from.
         outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
         calibration: Makes answers of its outputs.
+        featured: Items with their features.
         details: Further facts for the report.
     """
     inputs = context.inputs.for_network(network)
@@ -182,6 +227,7 @@ def on_features(
         outputs=outputs,
         weights=weights,
         details=details or {},
+        featured=featured,
     )
 
 
@@ -193,6 +239,7 @@ def refitted(
     network: Network,
     weights: str,
     held_out: HeldOut,
+    featured: FeaturedItems,
     details: Mapping[str, str],
 ) -> Candidate:
     """A model on frozen features that was fitted again, to the validation items too.
@@ -207,6 +254,7 @@ def refitted(
         network: Ends in what was fitted to training and validation items.
         weights: What the network started from.
         held_out: Outputs of a cross-validation, and the positions of their items.
+        featured: Items with their features.
         details: Further facts for the report.
     """
     why = "a model on frozen features needs them for nothing else"
@@ -219,5 +267,6 @@ def refitted(
         weights=weights,
         outputs=None,
         calibration=context.objective.calibrate(*held_out)[0],
+        featured=featured,
         details=details,
     )

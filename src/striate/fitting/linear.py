@@ -7,8 +7,9 @@ import copy
 import numpy as np
 
 from striate.fitting.baseline import Baseline
-from striate.fitting.candidate import Candidate, Proposal, on_features, refitted
+from striate.fitting.candidate import Candidate, Proposal, featured_items, on_features, refitted
 from striate.fitting.context import FitContext
+from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
 from striate.transfer.probe import LinearProbe
 
@@ -23,6 +24,10 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
         name: What the user is told that it is.
     """
 
+    def featured() -> FeaturedItems:
+        learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
+        return featured_items(context, learnt, baseline.pooled[learnt])
+
     def refit() -> Candidate:
         learnt = np.flatnonzero(context.dataset.splits != "test")
         probe = baseline.fitted_probe(learnt, "final-probe")
@@ -33,6 +38,7 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
             network=with_head(baseline, probe),
             weights=baseline.weights,
             held_out=baseline.cross_outputs(learnt, probe.C),
+            featured=featured(),
             details={},
         )
 
@@ -52,6 +58,7 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
             weights=baseline.weights,
             outputs=outputs,
             calibration=calibration,
+            featured=featured(),
         ),
         refit=refit,
         cross_outputs=lambda: baseline.cross_outputs(

@@ -11,7 +11,9 @@ from time import monotonic
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import Tensor
 
 from striate.data.source import Note
 from striate.data.splits import SPLITS
@@ -20,11 +22,14 @@ from striate.fitting.baseline import FEATURED, Baseline
 from striate.fitting.candidate import Candidate, predicted
 from striate.fitting.context import FitContext
 from striate.fitting.method import load_methods
-from striate.report.facts import RunFacts
-from striate.report.schema import Seconds
+from striate.metrics.intervals import share_estimate
+from striate.metrics.novelty import is_unknown
+from striate.report.facts import NUM_MISTAKES, RunFacts
+from striate.report.schema import NoveltyFigures, Seconds
 from striate.run.explain import mistake_pictures
 from striate.run.folder import (
     MODEL,
+    NOVELTY,
     REPORT_HTML,
     REPORT_JSON,
     RUN,
@@ -40,14 +45,21 @@ from striate.tasks.objective import Evaluation
 
 def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | None) -> Evaluation:
     """The model's and the baseline's outputs on the test items."""
-    test = context.dataset.indices("test")
+    test, detector = context.dataset.indices("test"), candidate.novelty_detector
+    novelty: list[NDArray[np.float64]] = []
+
+    def look(features: Tensor) -> None:
+        if detector is not None:
+            novelty.append(detector.novelty(features.numpy()))
+
     began = monotonic()
-    outputs = predicted(context, candidate.predictor, test, "predicting test")
+    outputs = predicted(context, candidate.predictor, test, "predicting test", look)
     context.predicted_per_second = len(test) / max(monotonic() - began, 1e-9)
     return Evaluation(
         outputs=outputs,
         calibration=candidate.calibration,
         probe=baseline.outputs if baseline is not None and baseline.knows_all else None,
+        novelty=np.concatenate(novelty) if novelty else None,
     )
 
 
@@ -70,10 +82,14 @@ def write_outcome(
     parts = [(dataset.indices("test"), evaluation.outputs)]
     if candidate.outputs is not None:
         parts.insert(0, (dataset.indices("val"), candidate.outputs))
-    write_predictions(folder, context.task, dataset, candidate.calibration, parts)
+    write_predictions(
+        folder, context.task, dataset, candidate.calibration, parts, evaluation.novelty
+    )
+    if candidate.novelty_detector is not None:
+        folder.write_arrays(NOVELTY, candidate.novelty_detector.tensors())
     write_history(folder, context.history)
     report = context.objective.report(
-        _facts(context, candidate, notes), evaluation, seed=context.options.seed
+        _facts(context, candidate, evaluation, notes), evaluation, seed=context.options.seed
     )
     pictures, choices = mistake_pictures(
         context.kind, context.task, report, candidate.predictor, dataset
@@ -99,7 +115,7 @@ def write_best_so_far(context: FitContext, candidate: Candidate) -> None:
 
 def _write_weights(folder: RunFolder, candidate: Candidate) -> str:
     """Write the weights; their SHA-256. What tells of other weights is taken away before."""
-    for name in (RUN, REPORT_JSON, REPORT_HTML):
+    for name in (RUN, NOVELTY, REPORT_JSON, REPORT_HTML):
         (folder.path / name).unlink(missing_ok=True)
     state = {
         name: tensor.cpu().contiguous()
@@ -109,7 +125,9 @@ def _write_weights(folder: RunFolder, candidate: Candidate) -> str:
     return sha256_file(folder.path / MODEL)
 
 
-def _facts(context: FitContext, candidate: Candidate, notes: Sequence[Note]) -> RunFacts:
+def _facts(
+    context: FitContext, candidate: Candidate, evaluation: Evaluation, notes: Sequence[Note]
+) -> RunFacts:
     dataset, steps = context.dataset, context.steps
     method = load_methods().get(candidate.method)
     return RunFacts(
@@ -146,6 +164,25 @@ def _facts(context: FitContext, candidate: Candidate, notes: Sequence[Note]) -> 
         history=context.history,
         history_of="" if context.trained == candidate.method else context.trained,
         throughput=_throughput(context),
+        novelty=_novelty_figures(context, candidate, evaluation),
+    )
+
+
+def _novelty_figures(
+    context: FitContext, candidate: Candidate, evaluation: Evaluation
+) -> NoveltyFigures | None:
+    """How many test items are taken for unknown, and which are the strangest of them."""
+    detector, novelty, dataset = candidate.novelty_detector, evaluation.novelty, context.dataset
+    if detector is None or novelty is None:
+        return None
+    test = dataset.indices("test")
+    unknown = is_unknown(novelty)
+    order = np.argsort(-novelty, kind="stable")
+    return NoveltyFigures(
+        false_alarms=detector.false_alarms,
+        num_items=detector.num_items,
+        flagged=share_estimate(float(unknown.mean()), dataset.duplicate_groups[test]),
+        strangest=tuple(dataset.ids(test[order[unknown[order]]][:NUM_MISTAKES])),
     )
 
 

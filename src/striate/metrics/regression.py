@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from striate.errors import ArgumentError
+from striate.metrics.conformal import conformal_quantile
 from striate.metrics.intervals import (
     NUM_RESAMPLES,
     Draws,
@@ -169,12 +169,10 @@ def fit_prediction_interval(predictions: Values, targets: Values) -> PredictionI
     Source: split conformal prediction, Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, JASA 113, 2018.
     """
     check_numbers(predictions, targets)
-    # Rounded, since 0.9 * 10 must not become a hair above 9.
-    rank = ceil(round((len(targets) + 1) * COVERAGE, 9))
-    if rank > len(targets):
-        return None
     errors = np.abs(predictions.astype(np.float64) - targets.astype(np.float64))
-    half_width = float(np.partition(errors, rank - 1)[rank - 1])
+    half_width = conformal_quantile(errors, COVERAGE)
+    if half_width is None:
+        return None
     return PredictionInterval(half_width=half_width, level=COVERAGE, num_items=len(targets))
 
 

@@ -264,6 +264,15 @@ class GraphNetwork(Network):
         features = cat(found, 1) if self.config.jumping else x
         return features, [found[1 + index] for index in chosen]
 
+    def forward_pooled(self, batch: GraphBatch) -> Float[Tensor, "n features"]:
+        """The features of graphs, or of seeds, of which the head makes logits.
+
+        Raises:
+            ArgumentError: See `forward_features`.
+        """
+        pooled: Tensor = self.pool(self.forward_features(batch), batch)
+        return pooled
+
     def forward_head(
         self, features: Float[Tensor, "N features"], batch: GraphBatch
     ) -> Float[Tensor, "n classes"]:

@@ -143,6 +143,7 @@ class Network(nn.Module):
     # As torch declares `forward`: what they take depends on the kind of items.
     blocks: Callable[[], Blocks]
     forward_features: Callable[..., Tensor]
+    forward_pooled: Callable[..., Tensor]
     forward_head: Callable[..., Tensor]
     forward_intermediates: Callable[..., Any]
 
@@ -338,6 +339,15 @@ class GridNetwork(Network):
             space: Sides of the network's input.
         """
         return x
+
+    def forward_pooled(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n features"]:
+        """The pooled features, of which the head makes logits.
+
+        Raises:
+            ArgumentError: See `forward_features`.
+        """
+        pooled: Tensor = self.pool(self.forward_features(x))
+        return pooled
 
     def forward_head(
         self, features: Float[Tensor, "n features *reduced"]

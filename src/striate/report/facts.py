@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from striate.data.source import Note, Skip
-from striate.report.schema import Candidate, Choice, DataIssue, Seconds
+from striate.report.schema import Candidate, Choice, DataIssue, NoveltyFigures, Seconds
 from striate.typing import Kind
 
 NUM_MISTAKES = 12
@@ -46,6 +46,8 @@ class RunFacts:
         history: A row for each epoch, as in `history.csv`.
         history_of: What was trained in those epochs, where its network is not the result.
         throughput: Items per second, by what was done ("train", "predict").
+        novelty: How many test items are taken for unlike all that the model knows; None where that
+            cannot be told.
     """
 
     striate: str
@@ -69,6 +71,7 @@ class RunFacts:
     history: Sequence[Mapping[str, float | None]] = ()
     history_of: str = ""
     throughput: Mapping[str, float] = field(default_factory=dict)
+    novelty: NoveltyFigures | None = None
 
     def fields(self) -> dict[str, Any]:
         """The fields of `RunReport` that they give, by name."""

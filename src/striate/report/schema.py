@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from striate.errors import one_line
+from striate.metrics.intervals import Estimate
 from striate.typing import Kind
 
 FORMAT = 2
@@ -80,6 +81,22 @@ class Candidate(Record):
     why: Text = ""
 
 
+class NoveltyFigures(Record):
+    """How many test items are taken for unlike all that the model knows.
+
+    Attributes:
+        false_alarms: Share of known items that is to be taken so.
+        num_items: Number of known items that the threshold was taken from.
+        flagged: Share of the test items that is.
+        strangest: Ids of the strangest of them, the strangest first.
+    """
+
+    false_alarms: float
+    num_items: int
+    flagged: Estimate
+    strangest: tuple[Text, ...]
+
+
 class Mistake(Record):
     """A test item that was predicted badly."""
 
@@ -108,6 +125,7 @@ class RunReport(Record):
         candidates: The models that were tried.
         history: A row for each epoch, as in `history.csv`.
         history_of: What was trained in those epochs, where its network is not the result.
+        novelty: What is unlike all that the model knows; None where that cannot be told.
         unit: Unit of what is predicted; empty where it has none that is known.
         test: The metrics on the test items.
         worst_mistakes: The worst first.
@@ -135,6 +153,7 @@ class RunReport(Record):
     candidates: tuple[Candidate, ...] = ()
     history: tuple[dict[str, float | None], ...]
     history_of: Text = ""
+    novelty: NoveltyFigures | None = None
     unit: Text = ""
     test: Record
     worst_mistakes: tuple[Mistake, ...]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from striate.engines.engine import library_errors
 from striate.errors import EngineError, OptionError, StriateError, one_line
 from striate.files import check_output, size_text, storage_error, write_atomic
 from striate.kinds.inputs import Inputs
+from striate.models import Network
 from striate.nn.fuse import fold_batch_norm
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.folder import LOCK
@@ -310,7 +311,7 @@ class Answering(nn.Module):
         calibration: From outputs to answers.
     """
 
-    def __init__(self, network: nn.Module, inputs: Inputs[Any], calibration: nn.Module) -> None:
+    def __init__(self, network: Network, inputs: Inputs[Any], calibration: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.calibration = calibration
@@ -321,7 +322,7 @@ class Answering(nn.Module):
     ) -> tuple[Float[Tensor, "n outputs"], Tensor]:
         """Uncalibrated outputs, and probabilities or numbers."""
         views = self._inputs.views(self._inputs.normalized(inputs))
-        outputs = averaged(self.network, views)
+        outputs = averaged(self.network, views).outputs
         return outputs, self.calibration(outputs)
 
 
@@ -342,9 +343,9 @@ def deployment_of(run: Run) -> Deployment:
             why="its input is a graph of any size, not one tensor",
             fix="use it through striate.load",
         )
-    network: nn.Module = predictor.network
+    network = predictor.network
     if predictor.inputs.folds:
-        network = fold_batch_norm(network, predictor.example)
+        network = cast("Network", fold_batch_norm(network, predictor.example))
     module = Answering(network, predictor.inputs, run.calibration.module())
     shape = predictor.inputs.input_shape
     example = torch.zeros(EXAMPLES, *shape, dtype=given.dtype)

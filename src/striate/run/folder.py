@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from striate.errors import RunError, StorageError, nearest
@@ -29,6 +30,7 @@ T = TypeVar("T")
 RUN: Final = "run.json"
 LOCK: Final = "data.lock.json"
 MODEL: Final = "model.safetensors"
+NOVELTY: Final = "novelty.safetensors"
 HISTORY: Final = "history.csv"
 PREDICTIONS: Final = "predictions.csv"
 REPORT_JSON: Final = "report.json"
@@ -36,7 +38,7 @@ REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 LABELS_TO_CHECK: Final = "labels-to-check.csv"
 
-FILES: Final = (LOCK, MODEL, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
+FILES: Final = (LOCK, MODEL, NOVELTY, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
 """The files of a finished run; `SHA256SUMS` holds the checksum of each."""
 
 FORMAT: Final = 2
@@ -193,6 +195,26 @@ class RunFolder:
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the folder; NaN and infinities are refused."""
         write_atomic(self.path / name, _json(content))
+
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays by name to a safetensors file of the folder."""
+        from safetensors.numpy import save
+
+        write_atomic(self.path / name, save(dict(arrays)))
+
+    def read_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a safetensors file of the folder, by name.
+
+        Raises:
+            RunError: it is missing, damaged or no safetensors file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return load(self._content(name))
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"cannot read {str(self.path / name)!r}", why=str(error)) from None
 
     def write_csv(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]

@@ -7,11 +7,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.data.source import Reading
 from striate.kinds.inputs import Inputs
@@ -23,6 +23,25 @@ from striate.transfer.features import prepare
 
 FEW: Final = 16
 """Items up to which it does not pay to fill batches, or to make the network and fast kernels ready."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a network makes of some items.
+
+    Attributes:
+        outputs: (n, outputs) Uncalibrated outputs.
+        features: (n, features) The pooled features, of which the head makes the outputs.
+    """
+
+    outputs: Tensor
+    features: Tensor
+
+    def first(self, count: int) -> Described:
+        """Those of the first items, in float32 on the CPU."""
+        return Described(
+            outputs=self.outputs[:count].float().cpu(), features=self.features[:count].float().cpu()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +63,12 @@ class Predictor:
         return torch.cat(list(self.output_parts(readings)))
 
     def output_parts(self, readings: Iterable[Reading]) -> Iterator[Float[Tensor, "n outputs"]]:
-        """Uncalibrated outputs of items that come one by one, a batch at a time.
+        """Uncalibrated outputs of items that come one by one, a batch at a time; see `parts`."""
+        for part in self.parts(readings):
+            yield part.outputs
+
+    def parts(self, readings: Iterable[Reading]) -> Iterator[Described]:
+        """Outputs and features of items that come one by one, a batch at a time.
 
         A result does not depend on its company: batches are filled to one size, and a few items
         come one by one; between these two it may differ by the rounding of float32.
@@ -55,12 +79,10 @@ class Predictor:
         size = self.inputs.batch_size and (1 if few else self.inputs.batch_size)
         ahead = chain(first, iterator)
         while part := list(islice(ahead, size)):
-            yield self._outputs_of_part(part, size, few=few)
+            yield self._described_part(part, size, few=few)
 
-    def outputs_of(
-        self, readings: Sequence[Reading], *, together: bool
-    ) -> Float[Tensor, "n outputs"]:
-        """Uncalibrated outputs of items, computed as `output_parts` computes many items or a few.
+    def parts_of(self, readings: Sequence[Reading], *, together: bool) -> Iterator[Described]:
+        """Outputs and features of items, computed as `parts` computes many items or a few.
 
         Args:
             readings: The items.
@@ -68,22 +90,22 @@ class Predictor:
         """
         size = self.inputs.batch_size and (self.inputs.batch_size if together else 1)
         ahead = iter(readings)
-        parts = []
         while part := list(islice(ahead, size)):
-            parts.append(self._outputs_of_part(part, size, few=not together))
-        return torch.cat(parts)
+            yield self._described_part(part, size, few=not together)
 
-    def _outputs_of_part(
-        self, part: Sequence[Reading], size: int | None, *, few: bool
-    ) -> Float[Tensor, "n outputs"]:
-        """Outputs of the items of one batch, which is filled up to its size."""
+    def _described_part(self, part: Sequence[Reading], size: int | None, *, few: bool) -> Described:
+        """Outputs and features of the items of one batch, which is filled up to its size."""
         filled = [*part, *[part[0]] * ((size or len(part)) - len(part))]
         with torch.inference_mode(), left_to_torch() if few else nullcontext():
-            outputs = self.answers(self.inputs.inputs(filled), few=few)
-        return outputs[: len(part)].float().cpu()
+            described = self.described(self.inputs.inputs(filled), few=few)
+        return described.first(len(part))
 
     def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:
-        """Uncalibrated outputs of what `Inputs.inputs` gave, on the device.
+        """Uncalibrated outputs of what `Inputs.inputs` gave, on the device; see `described`."""
+        return self.described(inputs, few=few).outputs
+
+    def described(self, inputs: NetworkInputs, *, few: bool = False) -> Described:
+        """Uncalibrated outputs and features of what `Inputs.inputs` gave, on the device.
 
         Args:
             inputs: The inputs.
@@ -95,11 +117,11 @@ class Predictor:
         return averaged(network, map(channels_last, views) if self.inputs.folds else views)
 
     @cached_property
-    def _module(self) -> nn.Module:
+    def _module(self) -> Network:
         """The network, its batch norms folded where that changes nothing but rounding."""
         if not self.inputs.folds:
             return self.network
-        return prepare(self.network, self.example, torch.float32)
+        return cast("Network", prepare(self.network, self.example, torch.float32))
 
     @property
     def example(self) -> Float[Tensor, "1 c *space"]:
@@ -112,7 +134,12 @@ class Predictor:
         return torch.randn(shape, generator=generator).to(self.device)
 
 
-def averaged(network: nn.Module, views: Iterable[Any]) -> Float[Tensor, "n outputs"]:
-    """The mean of the outputs of the same items under several symmetries."""
-    outputs = [network(view) for view in views]
-    return outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(0)
+def averaged(network: Network, views: Iterable[Any]) -> Described:
+    """The mean of outputs and features of the same items under several symmetries."""
+    pooled = [network.forward_pooled(view) for view in views]
+    outputs = [network.head(features) for features in pooled]
+    return Described(outputs=_mean(outputs), features=_mean(pooled))
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.files import write_atomic
+from striate.metrics.novelty import is_unknown
 from striate.report import Picture, RunReport, render_html
 from striate.run.folder import HISTORY, PREDICTIONS, REPORT_HTML, REPORT_JSON, RunFolder
-from striate.tasks import Calibration, Task
+from striate.tasks import Calibration, Prediction, Task
 
 _INDENTED_CLASSES = 20
 """Up to so many classes `report.json` is written to be read; their matrix is the most of it."""
@@ -26,6 +28,7 @@ def write_predictions(
     dataset: Dataset,
     calibration: Calibration,
     outputs: Sequence[tuple[NDArray[np.int64], Tensor]],
+    novelty: NDArray[np.float64] | None = None,
 ) -> None:
     """Write `predictions.csv`, which `folder.read_csv` reads back.
 
@@ -35,12 +38,15 @@ def write_predictions(
         dataset: The data set of the run.
         calibration: The calibration of the outputs.
         outputs: Positions of items, and their uncalibrated outputs.
+        novelty: (items,) Novelty of the items of the last of them; None where it is not known.
     """
 
     def rows() -> Iterator[Sequence[object]]:
         for indices, some in outputs:
             ids = dataset.ids(indices)
             predictions = task.predictions(ids, some, calibration, dataset.classes)
+            if novelty is not None and some is outputs[-1][1]:
+                predictions = with_novelty(predictions, novelty)
             for index, prediction in zip(indices, predictions, strict=True):
                 truth = task.truth(dataset.target, index)
                 split = str(dataset.splits[index])
@@ -48,6 +54,20 @@ def write_predictions(
 
     columns = ["item", "split", task.truth_column, *task.columns(dataset.classes)]
     folder.write_csv(PREDICTIONS, columns, rows())
+
+
+def with_novelty(
+    predictions: Sequence[Prediction], novelty: NDArray[np.float64]
+) -> list[Prediction]:
+    """Predictions that also say how strange each item is.
+
+    Args:
+        predictions: What is predicted for some items.
+        novelty: (items,) Their novelty.
+    """
+    unknown = is_unknown(novelty).tolist()
+    rows = zip(predictions, novelty.tolist(), unknown, strict=True)
+    return [replace(told, novelty=value, unknown=strange) for told, value, strange in rows]
 
 
 def write_history(folder: RunFolder, history: Sequence[Mapping[str, float]]) -> None:

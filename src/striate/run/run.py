@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -24,13 +25,15 @@ from striate.models import Network, create_model
 from striate.progress import ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
-from striate.run.folder import MODEL, REPORT_HTML, REPORT_JSON, RunFolder
-from striate.run.predictor import Predictor
+from striate.run.folder import MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.run.predictor import Described, Predictor
+from striate.run.results import with_novelty
 from striate.tasks.prediction import Calibration, Prediction
 from striate.tasks.task import Task, task_named
 from striate.typing import PathLike
 
 if TYPE_CHECKING:
+    from striate.metrics.novelty import NoveltyDetector
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
@@ -143,6 +146,19 @@ class Run:
         return self.task.calibration(self.record.calibration)
 
     @cached_property
+    def novelty_detector(self) -> NoveltyDetector | None:
+        """What tells how strange an item is; None where the run has none, as of earlier versions.
+
+        Raises:
+            RunError: Its file is damaged.
+        """
+        from striate.metrics.novelty import NoveltyDetector
+
+        if not (self.folder.path / NOVELTY).is_file():
+            return None
+        return NoveltyDetector.from_tensors(self.folder.read_arrays(NOVELTY))
+
+    @cached_property
     def predictor(self) -> Predictor:
         """The network with the inputs that it takes.
 
@@ -202,10 +218,8 @@ class Run:
                     readable.append(item)
                     yield reading
 
-        outputs = self.outputs(readings())
-        found = dict(
-            zip((item.id for item in readable), self.answers(readable, outputs), strict=True)
-        )
+        answers = self._answered(readable, self.predictor.parts(readings()))
+        found = dict(zip((item.id for item in readable), answers, strict=True))
         for name, reason in reasons.items():
             progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")
         return [
@@ -257,12 +271,29 @@ class Run:
             together: Whether to compute them in filled batches, as `predict` does of many items,
                 and not one by one, as it does of a few; the two may differ by rounding.
         """
-        return self.answers(items, self.predictor.outputs_of(readings, together=together))
+        return self._answered(items, self.predictor.parts_of(readings, together=together))
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
-        parts = list(self.predictor.output_parts(readings))
-        return torch.cat(parts) if parts else torch.empty(0, max(1, len(self.classes)))
+        return self._joined(list(self.predictor.output_parts(readings)))
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(parts)) if parts else torch.empty(0, max(1, len(self.classes)))
+
+    def _answered(self, items: Sequence[Item], parts: Iterable[Described]) -> list[Prediction]:
+        """Predictions of items from what the network makes of them, with their novelty.
+
+        Args:
+            items: The items, complete once all parts have come.
+            parts: Outputs and features, a batch at a time.
+        """
+        outputs, novelty, detector = [], [], self.novelty_detector
+        for part in parts:
+            outputs.append(part.outputs)
+            if detector is not None:
+                novelty.append(detector.novelty(part.features.numpy()))
+        answers = self.answers(items, self._joined(outputs))
+        return with_novelty(answers, np.concatenate(novelty)) if novelty else answers
 
     def answers(self, items: Sequence[Item], outputs: Tensor) -> list[Prediction]:
         """Predictions of items from their outputs."""

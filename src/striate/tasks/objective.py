@@ -43,11 +43,13 @@ class Evaluation:
         outputs: (items, outputs) Uncalibrated outputs of the test items.
         calibration: The calibration of the outputs.
         probe: The outputs of the linear probe; None where there is none.
+        novelty: (items,) Novelty of the test items; None where it is not known.
     """
 
     outputs: Tensor
     calibration: Calibration
     probe: ProbeOutputs | None
+    novelty: NDArray[np.float64] | None = None
 
 
 class Objective(ABC):

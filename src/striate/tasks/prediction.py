@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from torch import nn
 
 from striate.errors import one_line
 from striate.metrics.intervals import number_text
+
+NOVELTY_COLUMNS: Final = ("unknown", "novelty")
+"""Columns of `predictions.csv` on how strange an item is; of classes a set stands between them."""
 
 
 class Calibration(ABC):
@@ -56,8 +59,9 @@ class Prediction:
         classes: Names of the classes, in the order of the probabilities.
         confidence: Probability of the predicted class.
         prediction_set: The classes that the item may have, at the level of the run.
-        unknown: Whether the item seems to be none of the classes.
-        novelty: How strange the item is; higher is stranger.
+        unknown: Whether the item seems to be none of the classes, or unlike all that a number is
+            predicted for.
+        novelty: How unlike the known items the item is, in standard deviations; unknown above 0.
         reason: Why the item could not be read.
     """
 
@@ -95,6 +99,13 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
+    def novelty_cells(self) -> tuple[str, str | float]:
+        """The cells of `NOVELTY_COLUMNS`; empty where nothing is known of the novelty."""
+        if self.novelty is None or self.unknown is None:
+            return "", ""
+        # A number, for a text that begins with a minus is escaped.
+        return str(self.unknown).lower(), float(f"{self.novelty:.6g}")
+
     def answer(self, top: int = 1) -> str:
         """The number with its interval, the labels, or the most probable classes, for a person."""
         if self.reason is not None:
@@ -117,7 +128,8 @@ class Prediction:
         Args:
             top: Number of classes that are told, with their probabilities.
         """
-        return f"{one_line(self.item)}: {one_line(self.answer(top))}"
+        strange = " (unknown: it is unlike the items that the model learnt from)"
+        return f"{one_line(self.item)}: {one_line(self.answer(top))}{strange * bool(self.unknown)}"
 
     def to_json(self) -> dict[str, Any]:
         """What is known of the item, by name, fit for JSON; the probabilities by class."""

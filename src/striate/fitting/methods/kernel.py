@@ -13,9 +13,17 @@ from torch import Tensor
 
 from striate.errors import OptionError
 from striate.fitting.baseline import Baseline, tell_validation
-from striate.fitting.candidate import Candidate, HeldOut, Proposal, on_features, refitted
+from striate.fitting.candidate import (
+    Candidate,
+    HeldOut,
+    Proposal,
+    featured_items,
+    on_features,
+    refitted,
+)
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
+from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
 from striate.models.kernel_machine import NAME as KERNEL_MACHINE
 from striate.models.kernel_machine import KernelHead, kernel_machine_of
@@ -105,6 +113,10 @@ class Kernel(Method):
         outputs = fitted.outputs(features[val])
         tell_validation(context, "kernel machine", "frozen features of every scale", outputs)
 
+        def featured() -> FeaturedItems:
+            learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
+            return featured_items(context, learnt, features[learnt])
+
         def refit() -> Candidate:
             learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
             final = fitted_kernel(context, features, learnt, "final-kernel", like=fitted)
@@ -115,6 +127,7 @@ class Kernel(Method):
                 network=machine_of(baseline, final),
                 weights=baseline.weights,
                 held_out=kernel_cross_outputs(context, features, learnt, fitted),
+                featured=featured(),
                 details={"backbone": baseline.model},
             )
 
@@ -133,6 +146,7 @@ class Kernel(Method):
                 weights=baseline.weights,
                 outputs=outputs,
                 calibration=calibration,
+                featured=featured(),
                 details={"backbone": baseline.model},
             ),
             refit=refit,

@@ -21,6 +21,7 @@ FEW_CLASS_ITEMS: Final = 10
 """Number of test items of a class below which nothing is said of how well it is found."""
 
 _NUM_NAMED: Final = 3
+_NUM_SIZES: Final = 4
 _NUM_CONFUSIONS: Final = 25
 _NUM_CLASS_ROWS: Final = 30
 
@@ -63,6 +64,7 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
         "calibration": _calibration(report),
         "calibration_known": is_calibration_known(report),
         "reliability": reliability_chart(*charts),
+        "sets": _sets(report),
         "curves": _curve_charts(report.curves),
         "thresholds": _thresholds(report) if len(report.classes) == 2 else None,
     }
@@ -199,6 +201,34 @@ def is_calibration_known(report: ClassificationReport) -> bool:
     if report.split_sizes["test"] < _MIN_CALIBRATED_ITEMS:
         return False
     return high - low < _WIDE or low > _TRUSTED_ERROR or high <= _TRUSTED_ERROR
+
+
+def _sets(report: ClassificationReport) -> str:
+    """What a prediction set is, how often those of the test items held the truth, their size."""
+    sets, (one, many) = report.sets, report.nouns
+    if sets is None:
+        return ""
+    total = sum(sets.sizes)
+    sizes = [
+        f"{'one class' if size == 1 else f'{size} classes'} ({percent(count / total)})"
+        for size, count in enumerate(sets.sizes[:_NUM_SIZES], start=1)
+        if count
+    ]
+    if larger := sum(sets.sizes[_NUM_SIZES:]):
+        sizes.append(f"more ({percent(larger / total)})")
+    parts = ", ".join(sizes[:-1]) + " or " if len(sizes) > 1 else ""
+    low, high = sets.coverage.ci95 or (0.0, 1.0)
+    judged = ""
+    if high < sets.level:
+        judged = ", which is less than promised: take the sets with care"
+    elif low > sets.level and sets.sizes[0] == total:
+        judged = ": the model is right more often than the sets have to be"
+    return (
+        f"Beside its answer, each {one} gets a set of classes that is to hold the true one for "
+        f"{percent(sets.level)} of new {many}. Of the test {many} it did for "
+        f"{percent(sets.coverage.value)} (95 % interval: {100 * low:.1f} to {100 * high:.1f})"
+        f"{judged}. A set holds {sets.mean_size:.1f} classes on average: {parts}{sizes[-1]}."
+    )
 
 
 def _points(*shares: float) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from striate.metrics.calibration import softmax
 from striate.metrics.classification import ClassFigures, ClassifierFigures, evaluate
+from striate.metrics.conformal import set_coverage
 from striate.metrics.curves import threshold_curve
 from striate.metrics.intervals import Estimate, Numbers
 from striate.metrics.reliability import reliability_bins
@@ -107,6 +108,26 @@ class Curve(Record):
     false_alarms: tuple[int, ...]
 
 
+class SetFigures(Record):
+    """How often the prediction sets of the test items hold the true class, and how large they are.
+
+    Attributes:
+        level: Share of new items whose set is to hold the true class.
+        num_items: Number of held-out items that the sets were fitted to.
+        num_own: Number of classes with a threshold of their own.
+        coverage: Share of the test items whose set holds their class.
+        mean_size: Mean number of classes in a set.
+        sizes: Test items by the number of classes in their set, from 1 on.
+    """
+
+    level: float
+    num_items: int
+    num_own: int
+    coverage: Estimate
+    mean_size: float
+    sizes: tuple[int, ...]
+
+
 class WithoutLeaks(Record):
     """The figures on the test items that have no copy in the other splits."""
 
@@ -122,6 +143,7 @@ class ClassificationReport(RunReport):
         temperature: Divisor of the logits in the calibration.
         bias: Shift of each class in the calibration; empty where there is none.
         curves: A curve for each class, or for the `MAX_CURVES` classes that are told from the others worst.
+        sets: The prediction sets; None where there are none.
         worst_mistakes: The most confident first.
         leaks: How the figures change without items that leaked; None where none did.
     """
@@ -136,6 +158,7 @@ class ClassificationReport(RunReport):
     reliability: Reliability
     reliability_uncalibrated: Reliability
     curves: tuple[Curve, ...] = ()
+    sets: SetFigures | None = None
     worst_mistakes: tuple[ClassMistake, ...]
     leaks: WithoutLeaks | None
 
@@ -161,7 +184,8 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
     probe = None if test.probe is None else Figures(**evaluated(test.probe).metrics)
     return ClassificationReport(
         **facts.fields(),
-        **test.calibration.to_json(),
+        temperature=test.calibration.temperature,
+        bias=test.calibration.bias,
         test=TestFigures(**result.metrics, ece_uncalibrated=before.metrics["ece"]),
         per_class=tuple(
             ClassReport(name=name, **vars(of_class))
@@ -172,6 +196,7 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
         reliability=_reliability(probabilities, test),
         reliability_uncalibrated=_reliability(uncalibrated, test),
         curves=_curves(facts.classes, result.per_class, probabilities, test.truth),
+        sets=_sets(probabilities, test),
         worst_mistakes=_worst_mistakes(facts, test, probabilities),
         leaks=_without_leaks(test, seed),
     )
@@ -209,6 +234,22 @@ def _reliability(probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems) 
         confidence=tuple(bins.confidence.tolist()),
         accuracy=tuple(bins.accuracy.tolist()),
         interval=tuple(map(tuple, bins.interval.tolist())),
+    )
+
+
+def _sets(probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems) -> SetFigures | None:
+    sets = test.calibration.sets
+    if sets is None:
+        return None
+    members = sets.members(probabilities)
+    sizes = members.sum(1)
+    return SetFigures(
+        level=sets.level,
+        num_items=sets.num_items,
+        num_own=sum(sets.own),
+        coverage=set_coverage(members, test.truth, test.groups),
+        mean_size=float(sizes.mean()),
+        sizes=tuple(np.bincount(sizes)[1:].tolist()),
     )
 
 

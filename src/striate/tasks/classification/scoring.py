@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.files import utf8_text
 from striate.metrics.calibration import TemperatureScaling, fit_calibration, softmax
+from striate.metrics.conformal import PredictionSets, fit_prediction_sets
 from striate.metrics.paired import PairedComparison, compare
 from striate.tasks.prediction import Calibration
 
@@ -22,12 +23,34 @@ PREFIX = "p_"
 
 @dataclass(frozen=True, kw_only=True)
 class ClassCalibration(TemperatureScaling, Calibration):
-    """Probabilities: softmax(logits / temperature + bias)."""
+    """Probabilities: softmax(logits / temperature + bias), and sets of classes.
+
+    Attributes:
+        sets: Makes prediction sets of the probabilities; None where too few items were held out.
+    """
+
+    sets: PredictionSets | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The calibration that `to_json` wrote; earlier versions wrote no sets."""
+        sets = document.get("sets")
+        return cls(
+            temperature=document["temperature"],
+            bias=tuple(document["bias"]),
+            sets=None if sets is None else PredictionSets.from_json(sets),
+        )
 
     @classmethod
     def fitted(cls, logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Self:
-        """The calibration that suits held-out items."""
+        """The calibration that suits held-out items, without prediction sets."""
         return cls(**asdict(fit_calibration(logits, labels)))
+
+    def with_sets(
+        self, logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
+    ) -> ClassCalibration:
+        """The same calibration with the prediction sets that held-out items ask for."""
+        return replace(self, sets=fit_prediction_sets(self.answers(logits), labels))
 
     def answers(self, outputs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
         """Calibrated probabilities."""
@@ -46,8 +69,9 @@ class ClassCalibration(TemperatureScaling, Calibration):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Temperature and shifts."""
-        return {"temperature": self.temperature, "bias": list(self.bias)}
+        """Temperature, shifts and what makes prediction sets."""
+        sets = None if self.sets is None else self.sets.to_json()
+        return {"temperature": self.temperature, "bias": list(self.bias), "sets": sets}
 
 
 class _Probabilities(nn.Module):

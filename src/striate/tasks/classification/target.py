@@ -215,16 +215,19 @@ class ClassificationObjective(Objective):
         return np.asarray(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)))
 
     def calibrate(self, outputs: Tensor, indices: Indices) -> tuple[ClassCalibration, float]:
-        """A temperature, with shifts of the classes where they help, and the log loss."""
-        labels = self.values[indices]
-        calibration = ClassCalibration.fitted(outputs.numpy(), labels)
-        return calibration, negative_log_likelihood(calibration.scaled(outputs.numpy()), labels)
+        """A temperature, with shifts of the classes where they help, prediction sets; the log loss."""
+        labels, logits = self.values[indices], outputs.numpy()
+        calibration = ClassCalibration.fitted(logits, labels).with_sets(logits, labels)
+        return calibration, negative_log_likelihood(calibration.scaled(logits), labels)
 
     def epoch_metrics(self, outputs: Tensor, indices: Indices) -> Mapping[str, float]:
         """Log loss and accuracy of calibrated probabilities."""
-        calibration, loss = self.calibrate(outputs, indices)
-        predictions = calibration.scaled(outputs.numpy()).argmax(1)
-        return {"log_loss": loss, "accuracy": float((predictions == self.values[indices]).mean())}
+        labels = self.values[indices]
+        scaled = ClassCalibration.fitted(outputs.numpy(), labels).scaled(outputs.numpy())
+        return {
+            "log_loss": negative_log_likelihood(scaled, labels),
+            "accuracy": float((scaled.argmax(1) == labels).mean()),
+        }
 
     def null_loss(self, indices: Indices) -> float:
         """Entropy of the classes' shares."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.data.folder_walk import few
 from striate.data.names import in_order
+from striate.data.readers.tables import SEPARATOR
 from striate.data.source import Item
 from striate.data.splits import SPLITS
 from striate.data.target import Target
@@ -76,13 +78,15 @@ class Classification(Task):
         return ClassificationObjective(dataset)
 
     def calibration(self, document: Mapping[str, Any]) -> ClassCalibration:
-        """Temperature and shifts."""
-        return ClassCalibration(temperature=document["temperature"], bias=tuple(document["bias"]))
+        """Temperature, shifts and prediction sets."""
+        return ClassCalibration.from_json(document)
 
     def predictions(
         self, ids: Sequence[str], outputs: Tensor, calibration: ClassCalibration, classes: Classes
     ) -> list[Prediction]:
-        """The most probable class of each item, and every probability."""
+        """The most probable class of each item, its set of classes, and every probability."""
+        probabilities = calibration.answers(outputs.numpy())
+        sets = _named_sets(probabilities, calibration, classes)
         return [
             Prediction(
                 item=item,
@@ -90,8 +94,9 @@ class Classification(Task):
                 confidence=float(row.max()),
                 probabilities=row,
                 classes=classes,
+                prediction_set=likely,
             )
-            for item, row in zip(ids, calibration.answers(outputs.numpy()), strict=True)
+            for item, row, likely in zip(ids, probabilities, sets, strict=True)
         ]
 
     def truth(self, target: Target, index: int) -> str:
@@ -99,16 +104,19 @@ class Classification(Task):
         return target.text(index)
 
     def columns(self, classes: Classes) -> list[str]:
-        """The predicted class, and a probability for each class."""
+        """The predicted class, how strange the item is, its set, a probability for each class."""
         names = (PREFIX + name for name in classes)
-        return ["prediction", "confidence", "unknown", "set", *names]
+        return ["prediction", "confidence", "unknown", "set", "novelty", *names]
 
     def cells(self, prediction: Prediction) -> list[str | float]:
-        """Nine significant digits; nothing is said yet of unknown items and sets of classes."""
+        """Nine significant digits; the classes of a set as a manifest has several labels."""
         if prediction.probabilities is None:
-            return [""] * (4 + len(prediction.classes))
+            return [""] * (5 + len(prediction.classes))
+        likely = SEPARATOR.join(prediction.prediction_set or ())
         digits = [f"{share:.9g}" for share in prediction.probabilities]
-        return [prediction.label or "", f"{prediction.confidence:.9g}", "", "", *digits]
+        unknown, novelty = prediction.novelty_cells()
+        told = [prediction.label or "", f"{prediction.confidence:.9g}", unknown, likely, novelty]
+        return [*told, *digits]
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that the run knows every class.
@@ -163,6 +171,18 @@ class Classification(Task):
         # The report shows an odd name in another form than the data has it.
         number = {one_line(name): k for k, name in enumerate(classes)}
         return [(mistake.id, number[mistake.prediction]) for mistake in report.worst_mistakes]
+
+
+def _named_sets(
+    probabilities: Float[np.ndarray, "n c"], calibration: ClassCalibration, classes: Classes
+) -> list[tuple[str, ...] | None]:
+    """The prediction set of each item, the most probable class first; None where there are none."""
+    if calibration.sets is None:
+        return [None] * len(probabilities)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    members = np.take_along_axis(calibration.sets.members(probabilities), order, 1)
+    rows = zip(order, members, strict=True)
+    return [tuple(classes[k] for k in row[inside].tolist()) for row, inside in rows]
 
 
 CLASSIFICATION: Final = TASKS.add(Classification.name, Classification())

@@ -29,7 +29,7 @@ from striate.tasks.multilabel.page import page_context
 from striate.tasks.multilabel.report import MultilabelReport
 from striate.tasks.multilabel.scoring import PREFIX, LabelCalibration, compare_rows
 from striate.tasks.multilabel.target import LabelTarget, MultilabelObjective
-from striate.tasks.prediction import Prediction
+from striate.tasks.prediction import NOVELTY_COLUMNS, Prediction
 from striate.tasks.task import TASKS, Classes, Items, Metrics, Rows, Task
 
 
@@ -91,15 +91,15 @@ class Multilabel(Task):
         return target.text(index)
 
     def columns(self, classes: Classes) -> list[str]:
-        """The predicted labels, and a probability for each label."""
-        return ["prediction", *(PREFIX + name for name in classes)]
+        """The predicted labels, how strange the item is, and a probability for each label."""
+        return ["prediction", *NOVELTY_COLUMNS, *(PREFIX + name for name in classes)]
 
     def cells(self, prediction: Prediction) -> list[str | float]:
         """Labels as a manifest has them, and probabilities of nine significant digits."""
         if prediction.probabilities is None:
-            return [""] * (1 + len(prediction.classes))
+            return [""] * (3 + len(prediction.classes))
         digits = [f"{share:.9g}" for share in prediction.probabilities]
-        return [joined(prediction.labels or ()), *digits]
+        return [joined(prediction.labels or ()), *prediction.novelty_cells(), *digits]
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that the run knows every label, and the data know every label of the run.

@@ -15,7 +15,7 @@ from striate.data.target import Target
 from striate.errors import DataError, OptionError
 from striate.metrics.paired import PairedComparison
 from striate.metrics.regression import IN_UNIT, evaluate_regression
-from striate.tasks.prediction import Prediction
+from striate.tasks.prediction import NOVELTY_COLUMNS, Prediction
 from striate.tasks.regression.page import page_context
 from striate.tasks.regression.report import RegressionReport
 from striate.tasks.regression.scoring import NumberCalibration, compare_rows
@@ -65,13 +65,14 @@ class Regression(Task):
         return _rounded(target.values[index])
 
     def columns(self, classes: Classes) -> list[str]:
-        """The number and the limits of its interval."""
-        return ["prediction", "low", "high"]
+        """The number, the limits of its interval, and how strange the item is."""
+        return ["prediction", "low", "high", *NOVELTY_COLUMNS]
 
     def cells(self, prediction: Prediction) -> list[str | float]:
         """Nine significant digits; empty where there is no number or no interval."""
         numbers = (prediction.value, *(prediction.interval or (None, None)))
-        return ["" if number is None else _rounded(number) for number in numbers]
+        told = ["" if number is None else _rounded(number) for number in numbers]
+        return [*told, *prediction.novelty_cells()]
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that there are items.
