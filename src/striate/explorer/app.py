@@ -1,0 +1,111 @@
+"""The page and its numbers over HTTP: every request is a GET and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from striate.errors import MissingExtraError, StriateError, UserError
+from striate.explorer.session import Session
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+"""The files of the page, by the end of their names; no other is handed out."""
+
+EXTRA: Final = "explore"
+
+
+def page_files() -> dict[str, str]:
+    """The text of each file of the page by name."""
+    folder = files("striate.explorer") / "page"
+    return {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if any(file.name.endswith(end) for end in TYPES)
+    }
+
+
+def make_app(session: Session) -> Starlette:
+    """The application, to be wrapped by the guard.
+
+    Args:
+        session: What is looked at.
+
+    Raises:
+        MissingExtraError: The extra `explore` is not installed.
+    """
+    try:
+        from starlette.applications import Starlette
+        from starlette.responses import JSONResponse, Response
+        from starlette.routing import Route
+    except ModuleNotFoundError:
+        raise MissingExtraError("starlette", EXTRA) from None
+
+    page = page_files()
+
+    def shown(request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        if name not in page:
+            return JSONResponse({"error": "there is no such page"}, 404)
+        kind = next(kind for end, kind in TYPES.items() if name.endswith(end))
+        return Response(page[name], media_type=f"{kind}; charset=utf-8")
+
+    def answer(compute: Callable[[Request], Any]) -> Callable[[Request], Response]:
+        def answered(request: Request) -> Response:
+            try:
+                return JSONResponse(compute(request))
+            except StriateError as error:
+                status = 422 if isinstance(error, UserError) else 500
+                return JSONResponse({"error": str(error)}, status)
+
+        return answered
+
+    return Starlette(
+        routes=[
+            Route("/", shown),
+            Route("/page/{name}", shown),
+            Route("/api/network", answer(lambda _: session.network)),
+            Route("/api/item", answer(lambda r: session.item(_number(r, "item")))),
+            Route("/api/maps", answer(lambda r: _maps(session, r))),
+            Route("/api/map", answer(lambda r: _map(session, r))),
+            Route("/api/cell", answer(lambda r: _cell(session, r))),
+        ]
+    )
+
+
+def _maps(session: Session, request: Request) -> dict[str, Any]:
+    item, node, first = (_number(request, name) for name in ("item", "node", "first"))
+    return session.maps(item, node, max(first, 0), _depth(request))
+
+
+def _map(session: Session, request: Request) -> dict[str, Any]:
+    item, node, channel = (_number(request, name) for name in ("item", "node", "channel"))
+    return session.map(item, node, channel, _depth(request))
+
+
+def _cell(session: Session, request: Request) -> dict[str, Any]:
+    item, node, channel = (_number(request, name) for name in ("item", "node", "channel"))
+    text = request.query_params.get("position", "")
+    position = [_whole("position", part) for part in text.split(",") if part]
+    return session.cell(item, node, channel, position)
+
+
+def _depth(request: Request) -> int | None:
+    return _number(request, "depth") if "depth" in request.query_params else None
+
+
+def _number(request: Request, name: str) -> int:
+    return _whole(name, request.query_params.get(name, "0"))
+
+
+def _whole(name: str, text: str) -> int:
+    from striate.errors import ArgumentError
+
+    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit():
+        raise ArgumentError(f"{name}={text[:20]!r}", why="it must be a whole number")
+    return int(text[:9])
