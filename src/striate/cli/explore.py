@@ -21,7 +21,9 @@ def explore(
     ] = None,
     input_shape: Annotated[
         str | None,
-        Option("--input", help="CHANNELS,SIZE,... of an item for a network by name, as in 3,64,64."),
+        Option(
+            "--input", help="CHANNELS,SIZE,... of an item for a network by name, as in 3,64,64."
+        ),
     ] = None,
     port: Annotated[
         int, Option(help="Port of the page; 0 takes one that is free.", min=0, max=65535)
@@ -40,12 +42,9 @@ def explore(
 
         print(save_page(session, save))
         return 0
-    from striate.explorer.app import make_app
-    from striate.web.start import serve
+    from striate.explorer.app import serve
 
-    app = make_app(session)
-    serve(app, port=port)
-    return 0
+    return serve(session, port)
 
 
 def _subject(model: str, input_shape: str | None, items: list[Path]) -> Subject:

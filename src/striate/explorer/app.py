@@ -19,6 +19,9 @@ TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascrip
 
 EXTRA: Final = "explore"
 
+HOST: Final = "127.0.0.1"
+"""The page is for the person at this machine, and never for the network."""
+
 
 def page_files() -> dict[str, str]:
     """The text of each file of the page by name."""
@@ -28,6 +31,37 @@ def page_files() -> dict[str, str]:
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
         if any(file.name.endswith(end) for end in TYPES)
     }
+
+
+def serve(session: Session, port: int) -> int:
+    """Serve the page on this machine alone until a signal ends it; the exit code.
+
+    The first line of standard output is the page's address.
+
+    Args:
+        session: What is looked at.
+        port: The port; 0 takes one that is free.
+
+    Raises:
+        MissingExtraError: The extra `explore` is not installed.
+        OptionError: The port is taken.
+    """
+    app = make_app(session)
+    try:
+        from striate.web.guard import Guard
+        from striate.web.policy import policy_for
+        from striate.web.start import run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "uvicorn", EXTRA) from None
+    session.network  # noqa: B018 - computed before anyone waits for it
+    policy = policy_for(HOST, None)
+    if policy is None:
+        raise AssertionError("an address of this machine needs no token")
+    return run(Guard(app, policy), host=HOST, port=port, announce=_announce)
+
+
+def _announce(url: str) -> None:
+    print(url, flush=True)  # noqa: T201 - what a program that started the page reads
 
 
 def make_app(session: Session) -> Starlette:
@@ -73,6 +107,7 @@ def make_app(session: Session) -> Starlette:
             Route("/api/item", answer(lambda r: session.item(_number(r, "item")))),
             Route("/api/maps", answer(lambda r: _maps(session, r))),
             Route("/api/map", answer(lambda r: _map(session, r))),
+            Route("/api/vector", answer(lambda r: _vector(session, r))),
             Route("/api/cell", answer(lambda r: _cell(session, r))),
         ]
     )
@@ -86,6 +121,10 @@ def _maps(session: Session, request: Request) -> dict[str, Any]:
 def _map(session: Session, request: Request) -> dict[str, Any]:
     item, node, channel = (_number(request, name) for name in ("item", "node", "channel"))
     return session.map(item, node, channel, _depth(request))
+
+
+def _vector(session: Session, request: Request) -> dict[str, Any]:
+    return session.vector(_number(request, "item"), _number(request, "node"))
 
 
 def _cell(session: Session, request: Request) -> dict[str, Any]:

@@ -28,9 +28,7 @@ def network_document(summary: Summary, walked: Walked) -> dict[str, Any]:
         "multiply_adds": summary.multiply_adds,
         "advice": list(summary.advice()),
         "stages": stages,
-        "nodes": [
-            _node(number, layer, walked) for number, layer in enumerate(summary.layers)
-        ],
+        "nodes": [_node(number, layer, walked) for number, layer in enumerate(summary.layers)],
     }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,7 +28,7 @@ class Grid:
         channels_last: Whether the network's own tensor has the channels behind space.
     """
 
-    array: Float[np.ndarray, "channels *space"]
+    array: NDArray[np.float32]
     channels_last: bool = False
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from striate.explorer.grid import Grid
@@ -78,7 +78,7 @@ def _depth(grid: Grid, depth: int | None) -> int | None:
     return min(max(depth, 0), grid.space[0] - 1) if depth is not None else grid.space[0] // 2
 
 
-def _flat(grid: Grid, depth: int | None) -> Float[np.ndarray, "channels *flat"]:
+def _flat(grid: Grid, depth: int | None) -> NDArray[np.float32]:
     """The channels with at most two axes of space."""
     at = _depth(grid, depth)
     return grid.array if at is None else grid.array[:, at]

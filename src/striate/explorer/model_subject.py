@@ -50,7 +50,9 @@ class ModelSubject(Subject):
         self._files = [*files]
         sample = Entry(name=sample_items.NAMES[len(self.shape) - 1])
         self.entries = [*(Entry(name=path.name) for path in files), sample]
-        self.notes = () if trained else ("The weights are random: this network has learnt nothing.",)
+        self.notes = (
+            () if trained else ("The weights are random: this network has learnt nothing.",)
+        )
 
     def open(self, number: int) -> Opened:
         """Read a file, or draw the sample."""

@@ -7,11 +7,10 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 
-def packed(array: Shaped[np.ndarray, "..."]) -> dict[str, Any]:
+def packed(array: NDArray[Any]) -> dict[str, Any]:
     """An array as a JSON object: uint8 as it is, anything else as float32, little-endian.
 
     >>> packed(np.arange(3, dtype=np.uint8))

@@ -42,16 +42,18 @@ FUNCTIONS: Final[dict[type[nn.Module], tuple[str, Function]]] = {
 def activation(module: nn.Module) -> tuple[str, Function] | None:
     """Formula and function of an activation; None where the module is none that is known."""
     if type(module) is nn.GELU and module.approximate == "none":
-        return "x · Φ(x), Φ of the normal distribution", lambda x: (
-            x * (1 + math.erf(x / math.sqrt(2))) / 2
+        return (
+            "x · Φ(x), Φ of the normal distribution",
+            lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2,
         )
     if type(module) is nn.LeakyReLU:
         slope = float(module.negative_slope)
         return f"x if x > 0, else {slope:g} x", lambda x: x if x > 0 else slope * x
     if type(module) is nn.ELU:
         alpha = float(module.alpha)
-        return f"x if x > 0, else {alpha:g} (exp(x) − 1)", lambda x: (
-            x if x > 0 else alpha * math.expm1(x)
+        return (
+            f"x if x > 0, else {alpha:g} (exp(x) − 1)",
+            lambda x: x if x > 0 else alpha * math.expm1(x),
         )
     return FUNCTIONS.get(type(module))
 
@@ -130,7 +132,7 @@ def joined(calculation: Calculation, place: Sequence[int]) -> dict[str, Any]:
         if left < size:
             index = (*place[:axis], left, *place[axis + 1 :])
             value = float(values_of(operand)[index])
-            return {"form": "copy", "node": _only(sources), "index": list(index), "result": value}
+            return {"form": "copy", "from": _only(sources), "index": list(index), "result": value}
         left -= size
     raise IndexError(place)
 
@@ -142,7 +144,7 @@ def stacked(calculation: Calculation, place: Sequence[int]) -> dict[str, Any]:
     index = (*place[:axis], *place[axis + 1 :])
     value = float(values_of(calculation.operands[number])[index])
     node = _only(calculation.sources[number])
-    return {"form": "copy", "node": node, "index": list(index), "result": value}
+    return {"form": "copy", "from": node, "index": list(index), "result": value}
 
 
 def copied(calculation: Calculation, place: Sequence[int]) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def copied(calculation: Calculation, place: Sequence[int]) -> dict[str, Any]:
     index = [int(i) for i in np.unravel_index(flat, tuple(given.shape[1:]))]
     value = float(values_of(given)[tuple(index)])
     node = _only(calculation.sources[0])
-    return {"form": "copy", "node": node, "index": index, "result": value}
+    return {"form": "copy", "from": node, "index": index, "result": value}
 
 
 def _broadcast(operand: Tensor, place: Sequence[int], output: Tensor) -> float:

@@ -16,7 +16,7 @@ SIDE: Final = 256
 
 def picture(height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
     """A still life of simple shapes: round and straight edges, stripes, shades and a texture."""
-    y, x = np.mgrid[0:1 : SIDE * 1j, 0:1 : SIDE * 1j]
+    y, x = np.mgrid[0 : 1 : SIDE * 1j, 0 : 1 : SIDE * 1j]
     rng = np.random.default_rng(7)
     sky = np.stack([0.52 + 0.3 * y, 0.66 + 0.2 * y, 0.80 + 0.06 * y], -1)
     image = sky + 0.012 * rng.standard_normal((SIDE, SIDE, 1))
@@ -29,7 +29,9 @@ def picture(height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
     box = (abs(x - 0.70) < 0.14) & (abs(y - 0.56) < 0.20)
     stripes = np.where(np.floor((x + y) * 26) % 2 == 0, 0.93, 0.16)[..., None]
     image = np.where(box[..., None], stripes * np.array([0.95, 0.93, 0.80]), image)
-    leaf = (np.abs(y - 0.22 - 0.25 * (x - 0.55) ** 2) < 0.035 * np.sin(np.pi * x) ** 0.5) & (x > 0.1)
+    leaf = (np.abs(y - 0.22 - 0.25 * (x - 0.55) ** 2) < 0.035 * np.sin(np.pi * x) ** 0.5) & (
+        x > 0.1
+    )
     image = np.where((leaf & (x < 0.9))[..., None], np.array([0.20, 0.46, 0.24]), image)
     pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
     from PIL import Image
@@ -47,7 +49,7 @@ def series(channels: int, length: int) -> Float[np.ndarray, "channels length"]:
     return _standardized(values)
 
 
-def volume(channels: int, space: Sequence[int]) -> Float[np.ndarray, "channels *space"]:
+def volume(channels: int, space: Sequence[int]) -> NDArray[np.float32]:
     """A bright shell around a denser core and a rod beside it."""
     rng = np.random.default_rng(7)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in space), indexing="ij")
@@ -58,5 +60,5 @@ def volume(channels: int, space: Sequence[int]) -> Float[np.ndarray, "channels *
     return _standardized(values)
 
 
-def _standardized(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def _standardized(values: NDArray[Any]) -> NDArray[Any]:
     return ((values - values.mean()) / values.std()).astype(np.float32)

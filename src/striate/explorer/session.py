@@ -84,6 +84,10 @@ class Session:
         """One channel of a layer with every value; see `one_map`."""
         return one_map(self._visit(item).walked.grid(node), channel, depth)
 
+    def vector(self, item: int, node: int) -> dict[str, Any]:
+        """All values of a layer without space."""
+        return {"values": packed(self._visit(item).walked.grid(node).array.reshape(-1))}
+
     def cell(self, item: int, node: int, channel: int, position: Sequence[int]) -> dict[str, Any]:
         """How one number of a layer came about; see `Walked.cell`."""
         return self._visit(item).walked.cell(node, channel, position)

@@ -7,7 +7,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import nn
 
@@ -20,11 +19,11 @@ from striate.nn.ranks import Conv
 
 
 def taken(
-    array: Float[np.ndarray, "channels *space"],
+    array: NDArray[np.float32],
     start: Sequence[int],
     size: Sequence[int],
     step: Sequence[int],
-) -> tuple[Float[np.ndarray, "channels *taps"], Bool[np.ndarray, " *taps"]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """What a window holds, 0 in the padding, and which of its taps are inside the map.
 
     Args:

@@ -1,0 +1,186 @@
+// The page: what is chosen, and who is told when it changes.
+
+import { cellView, softmaxView } from "./cell_view.js";
+import { byId, element, say, text, times, whole } from "./dom.js";
+import { fieldsView } from "./fields_view.js";
+import { ItemView } from "./item_view.js";
+import { LayersView, buildStrip } from "./layers_view.js";
+import { MapView } from "./map_view.js";
+import { INPUT, fieldAt, fieldText, formOf, network, nodeOf, setNetwork, titleOf } from "./network.js";
+import { playground } from "./playground.js";
+import { ask, savedCells } from "./source.js";
+import { TilesView } from "./tiles_view.js";
+
+const chosen = { item: 0, node: INPUT, channel: 0, position: [], depth: null };
+let turn = 0;
+
+const layers = new LayersView((number) => attempt(() => open(number)));
+const picture = new ItemView("The item, with what the cell sees of it");
+const map = new MapView({
+  chosen: (channel, position) => attempt(() => select(channel, position)),
+  hovered: (position) => lookAt(position ?? chosen.position),
+});
+const tiles = new TilesView((channel) => attempt(() => select(channel, chosen.position)));
+
+async function attempt(work) {
+  try {
+    await work();
+    byId("failure").hidden = true;
+  } catch (error) {
+    byId("failure").textContent = error.message;
+    byId("failure").hidden = false;
+  }
+}
+
+function middle(node) {
+  return node.space.map((n) => Math.floor(n / 2));
+}
+
+// Show a layer: its facts, its channels, and the middle cell.
+async function open(number, channel = 0, position = null) {
+  const node = nodeOf(number);
+  Object.assign(chosen, { node: number, channel, position: position ?? start(number, node) });
+  chosen.channel = startChannel(number, node, channel);
+  chosen.depth = node.space.length === 3 ? chosen.position[0] : null;
+  layers.choose(number);
+  byId("layer").replaceChildren(...facts(number, node), looks(node), tiles.box);
+  const mine = (turn += 1);
+  const scale = await tiles.show({ ...chosen, number, node });
+  if (mine !== turn) return;
+  await Promise.all([map.show({ ...chosen, number, node, scale }), showCell()]);
+  lookAt(chosen.position);
+}
+
+// A saved page has some cells only: the first of them in place of the middle one.
+function start(number, node) {
+  const cells = savedCells?.[number];
+  if (!cells?.length) return middle(node);
+  return cells[0].split(":")[1].split(",").filter(Boolean).map(Number);
+}
+
+function startChannel(number, node, channel) {
+  const cells = savedCells?.[number];
+  return cells?.length && !node.space.length ? Number(cells[0].split(":")[0]) : channel;
+}
+
+async function select(channel, position) {
+  const slice = position.length === 3 && position[0] !== chosen.depth;
+  const another = channel !== chosen.channel && nodeOf(chosen.node).space.length > 0;
+  Object.assign(chosen, { channel, position });
+  if (slice) chosen.depth = position[0];
+  const node = nodeOf(chosen.node);
+  tiles.mark(channel);
+  if (slice) await tiles.show({ ...chosen, number: chosen.node, node });
+  if (slice || another) await map.show({ ...map, ...chosen, number: chosen.node, node });
+  else map.move(channel, position);
+  lookAt(position);
+  await showCell();
+}
+
+function lookAt(position) {
+  const node = nodeOf(chosen.node);
+  picture.point([{ ranges: node.fields ? fieldAt(node, position) : null, kind: "field" }]);
+}
+
+let waiting = 0;
+
+async function showCell() {
+  const mine = (waiting += 1);
+  const { item, node, channel, position } = chosen;
+  let shown;
+  try {
+    const last = node === network().nodes.length - 1;
+    const asked = { item, node, channel, position: position.join(",") };
+    const [cell, answer] = await Promise.all([ask("cell", asked), last ? ask("item", { item }) : null]);
+    shown = cellView(cell, { open: (n) => attempt(() => open(n)), outputs: answer && answer.outputs.length > 1 ? softmaxView(answer) : null });
+  } catch (error) {
+    if (!savedCells) throw error;
+    shown = element("p", { class: "quiet" }, missing(node));
+  }
+  if (mine === waiting) byId("cell").replaceChildren(shown);
+}
+
+function missing(node) {
+  const count = savedCells[node]?.length ?? 0;
+  return `The steps of this cell are not in the saved page, which has ${count} of this layer. striate explore shows all.`;
+}
+
+function facts(number, node) {
+  const rows = [
+    ["output", times([node.channels, ...node.space])],
+    ["parameters", whole(node.parameters)],
+    ["multiply-adds", whole(node.multiply_adds)],
+    ["receptive field", fieldText(node)],
+  ];
+  if (node.dense_parameters) rows.push(["weights of a dense layer", whole(node.dense_parameters)]);
+  const link = (n) => element("button", { type: "button", onclick: () => attempt(() => open(n)) }, n === INPUT ? "the input" : nodeOf(n).name || titleOf(nodeOf(n)));
+  const sources = node.inputs.flatMap((n, i) => [i ? ", " : "", link(n)]);
+  return [
+    element("h2", { id: "layer-title" }, `${titleOf(node)} ${node.what}`),
+    element("p", { class: "sources" }, ...(number === INPUT ? ["The item as the network takes it, normalized."] : [`${node.name} · from `, ...sources])),
+    element("dl", { class: "facts" }, ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value)))),
+  ];
+}
+
+function looks(node) {
+  const keys = node.space.length === 3 ? "arrow keys move the cell, page up and down the slice" : "click a cell, or move it with the arrow keys";
+  return element(
+    "div", { class: "looks" },
+    element("div", {}, element("h3", {}, "One channel"), element("p", { class: "quiet" }, keys), map.box),
+    element("div", {}, element("h3", {}, "What the cell sees"), element("p", { class: "quiet" }, "its theoretical receptive field"), picture.box),
+  );
+}
+
+async function changeItem(item) {
+  chosen.item = item;
+  byId("item").value = String(item);
+  byId("before").disabled = item === 0;
+  byId("after").disabled = item === network().items.length - 1;
+  await Promise.all([picture.show(item), buildStrip(item, (n) => attempt(() => open(n)))]);
+  await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
+  await fieldsView.changeItem?.(item);
+}
+
+function chooseView(name) {
+  for (const button of byId("views").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.view === name));
+    byId(button.dataset.view).hidden = button.dataset.view !== name;
+  }
+  if (name === "fields") attempt(() => fieldsView.show(byId("fields"), chosen.item));
+}
+
+function describe() {
+  const { name, input_shape: shape, parameters, multiply_adds: work, notes, advice, items } = network();
+  document.title = `${name} – Striate`;
+  byId("name").textContent = name;
+  byId("totals").textContent = `input ${times(shape)} · ${whole(parameters)} parameters · ${whole(work)} multiply-adds`;
+  const said = [...notes, ...advice.map((line) => `Note: ${line}.`)].join(" ");
+  byId("notes").textContent = said;
+  byId("notes").hidden = !said;
+  byId("item").replaceChildren(...items.map((each, i) => {
+    const wrong = each.label !== null && each.answer !== null && each.label !== each.answer;
+    const label = [each.name, each.label && `is ${each.label}`, each.answer && `${wrong ? "✗" : "✓"} ${each.answer}`].filter(Boolean).join(" · ");
+    return element("option", { value: i }, label);
+  }));
+  byId("chooser").hidden = items.length === 1 && items[0].label === null;
+  byId("chooser").querySelectorAll("button").forEach((button) => (button.hidden = items.length === 1));
+}
+
+async function begin() {
+  setNetwork(await ask("network"));
+  describe();
+  layers.build();
+  byId("item").addEventListener("change", (event) => attempt(() => changeItem(Number(event.target.value))));
+  byId("before").addEventListener("click", () => attempt(() => changeItem(chosen.item - 1)));
+  byId("after").addEventListener("click", () => attempt(() => changeItem(chosen.item + 1)));
+  for (const button of byId("views").querySelectorAll("button")) {
+    button.addEventListener("click", () => chooseView(button.dataset.view));
+  }
+  playground(byId("playground"));
+  chosen.node = network().nodes.length ? 0 : INPUT;
+  await changeItem(0);
+  document.body.dataset.ready = "true";
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => attempt(() => changeItem(chosen.item)));
+attempt(begin);
