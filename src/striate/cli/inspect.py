@@ -94,6 +94,11 @@ def _usual_shape(network: Network) -> tuple[int, ...]:
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
+    """The shape in `--input`: channels, then the size of each axis.
+
+    Raises:
+        ArgumentError: It is not understood.
+    """
     from striate.errors import ArgumentError
 
     parts = text.replace("x", ",").split(",")

@@ -54,21 +54,16 @@ def _what(number: int, walked: Walked) -> str:
     module: Any = walked.found[number].module
     if not hasattr(module, "kernel_size"):
         return ""
-    size = module.kernel_size
-    words = [_times(size)]
+    words = ["×".join(map(str, _tuple(module.kernel_size)))]
     for name in ("stride", "dilation"):
-        value = getattr(module, name, 1)
-        if value is not None and set(_tuple(value)) != {1}:
-            words.append(f"{name} {_times(value)}")
+        values = _tuple(getattr(module, name, None) or 1)
+        if set(values) != {1}:
+            shown = values if len(set(values)) > 1 else values[:1]
+            words.append(f"{name} {'×'.join(map(str, shown))}")
     if isinstance(module, CONV_TYPES) and module.groups > 1:
         depthwise = module.groups == module.in_channels == module.out_channels
         words.append("depthwise" if depthwise else f"{module.groups} groups")
     return ", ".join(words)
-
-
-def _times(value: int | tuple[int, ...]) -> str:
-    values = _tuple(value)
-    return "×".join(map(str, values)) if len(set(values)) > 1 or len(values) > 1 else str(values[0])
 
 
 def _tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ import { element, product, text, times, unpack, unravel, whole } from "./dom.js"
 import { colourOf } from "./draw.js";
 import { INPUT, nodeOf, placeText, titleOf } from "./network.js";
 
-const FEW_CHANNELS = 4;
+const FEW_PARTS = 3;
+const MORE_PARTS = 24;
 const FEW_ROWS = 12;
 
 export function cellView(cell, { open, outputs }) {
@@ -107,47 +108,65 @@ function products(cell) {
   const { shape, values } = unpack(cell.window);
   const kernel = unpack(cell.kernel).values;
   const made = values.map((value, i) => Math.fround(value * kernel[i]));
-  const taps = shape.slice(1);
-  const perChannel = product(taps);
-  const small = cell.start && perChannel > 1;
-  const parts = small ? triples(cell, shape, values, kernel, made, perChannel, taps) : list(cell, values, kernel, made);
+  const windowed = cell.start && product(shape.slice(1)) > 1;
+  const parts = windowed ? triples(cell, shape, values, kernel, made) : list(cell, values, kernel, made);
   const sum = [term(cell.sum, "sum of products")];
   if (cell.bias !== null) sum.push(" + ", term(cell.bias, "bias"));
   return [parts, equation(...sum, " = ", term(cell.result, "result", true))];
 }
 
-function triples(cell, shape, values, kernel, made, perChannel, taps) {
+// Window, kernel and products of each input channel, of a volume slice by slice.
+function triples(cell, shape, values, kernel, made) {
   const box = element("div", { class: "triples" });
+  const taps = shape.slice(1);
+  const plane = taps.slice(-2);
+  const size = product(plane);
+  const slices = product(taps) / size;
   const outside = padding(cell, taps);
-  const count = shape[0];
-  const add = (c) => {
-    const part = (array) => Array.from(array.slice(c * perChannel, (c + 1) * perChannel));
+  const count = shape[0] * slices;
+  const add = (number) => {
+    const part = (array) => Array.from(array.slice(number * size, (number + 1) * size));
+    const slice = number % slices;
+    const hidden = outside.slice(slice * size, (slice + 1) * size);
     const total = part(made).reduce((a, b) => a + b, 0);
+    const channel = `input channel ${cell.channels[0] + Math.floor(number / slices)}`;
+    const title = slices > 1 ? `${channel}, slice ${cell.start[0] + slice * cell.step[0]}` : channel;
     box.append(element(
       "div", { class: "triple" },
-      element("h4", {}, `input channel ${cell.channels[0] + c}`),
-      table(part(values), taps, { outside, caption: "window" }), "×",
-      table(part(kernel), taps, { caption: "kernel" }), "=",
-      table(part(made), taps, { outside, caption: "products" }),
+      element("h4", {}, title),
+      table(part(values), plane, { outside: hidden, caption: "window" }),
+      element("div", { class: "pair" }, "×", table(part(kernel), plane, { caption: "kernel" })),
+      element("div", { class: "pair" }, "=", table(part(made), plane, { outside: hidden, caption: "products" })),
       element("p", { class: "total" }, "their sum is ", element("b", {}, text(total, 5))),
     ));
   };
-  for (let c = 0; c < Math.min(count, FEW_CHANNELS); c += 1) add(c);
-  if (count <= FEW_CHANNELS) return box;
-  const rest = made.slice(FEW_CHANNELS * perChannel).reduce((a, b) => a + b, 0);
-  let shown = FEW_CHANNELS;
-  const more = element("p", {}, `The other ${whole(count - FEW_CHANNELS)} input channels add ${text(rest, 5)}. `);
-  more.append(element("button", {
+  let shown = 0;
+  for (; shown < Math.min(count, FEW_PARTS); shown += 1) add(shown);
+  if (shown < count) box.append(rest(box, made, size, count, shown, add));
+  return box;
+}
+
+// What the parts that are not shown add, and a button that shows more of them.
+function rest(box, made, size, count, shown, add) {
+  const line = element("p", {});
+  const write = () => {
+    const sum = made.slice(shown * size).reduce((a, b) => a + b, 0);
+    const left = count - shown;
+    line.replaceChildren(`The other ${whole(left)} ${left === 1 ? "part adds" : "parts add"} ${text(sum, 5)}. `, button);
+  };
+  const button = element("button", {
     type: "button",
     onclick: () => {
-      const until = Math.min(count, shown + 32);
-      more.remove();
-      for (; shown < until; shown += 1) add(shown);
-      if (shown < count) box.append(more);
+      line.remove();
+      for (const until = Math.min(count, shown + MORE_PARTS); shown < until; shown += 1) add(shown);
+      if (shown < count) {
+        write();
+        box.append(line);
+      }
     },
-  }, "Show more of them"));
-  box.append(more);
-  return box;
+  }, "Show more of them");
+  write();
+  return line;
 }
 
 function list(cell, values, kernel, made) {

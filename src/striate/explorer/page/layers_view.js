@@ -49,8 +49,8 @@ export class LayersView {
       const button = element(
         "button", { type: "button", id: `layer-${n}`, onclick: () => this.open(n) },
         element("span", { class: "kind" }, `${titleOf(node)} ${node.what}`),
-        element("span", { class: "quiet" }, size),
-        element("span", { class: "where" }, `${node.name}${node.parameters ? ` · ${whole(node.parameters)} parameters` : ""}`),
+        element("span", { class: "where" }, node.name),
+        element("span", { class: "where" }, size),
       );
       rows.append(element("li", {}, button));
     }

@@ -1,12 +1,12 @@
 // The page: what is chosen, and who is told when it changes.
 
 import { cellView, softmaxView } from "./cell_view.js";
-import { byId, element, say, text, times, whole } from "./dom.js";
+import { byId, element, times, whole } from "./dom.js";
 import { fieldsView } from "./fields_view.js";
 import { ItemView } from "./item_view.js";
 import { LayersView, buildStrip } from "./layers_view.js";
 import { MapView } from "./map_view.js";
-import { INPUT, fieldAt, fieldText, formOf, network, nodeOf, setNetwork, titleOf } from "./network.js";
+import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titleOf } from "./network.js";
 import { playground } from "./playground.js";
 import { ask, savedCells } from "./source.js";
 import { TilesView } from "./tiles_view.js";
@@ -67,7 +67,10 @@ async function select(channel, position) {
   const slice = position.length === 3 && position[0] !== chosen.depth;
   const another = channel !== chosen.channel && nodeOf(chosen.node).space.length > 0;
   Object.assign(chosen, { channel, position });
-  if (slice) chosen.depth = position[0];
+  if (slice) {
+    chosen.depth = position[0];
+    map.slid?.(position[0]);
+  }
   const node = nodeOf(chosen.node);
   tiles.mark(channel);
   if (slice) await tiles.show({ ...chosen, number: chosen.node, node });
@@ -95,14 +98,22 @@ async function showCell() {
     shown = cellView(cell, { open: (n) => attempt(() => open(n)), outputs: answer && answer.outputs.length > 1 ? softmaxView(answer) : null });
   } catch (error) {
     if (!savedCells) throw error;
-    shown = element("p", { class: "quiet" }, missing(node));
+    shown = missing(node, channel, position);
   }
   if (mine === waiting) byId("cell").replaceChildren(shown);
 }
 
-function missing(node) {
-  const count = savedCells[node]?.length ?? 0;
-  return `The steps of this cell are not in the saved page, which has ${count} of this layer. striate explore shows all.`;
+// Where a saved page has no steps of a cell: the way to the nearest that it has.
+function missing(node, channel, position) {
+  const cells = (savedCells[node] ?? []).map((key) => {
+    const [c, place] = key.split(":");
+    return { channel: Number(c), position: place.split(",").filter(Boolean).map(Number) };
+  });
+  const gap = (cell) => (cell.channel === channel ? 0 : 1e6 + Math.abs(cell.channel - channel)) + cell.position.reduce((sum, p, i) => sum + (p - position[i]) ** 2, 0);
+  const nearest = cells.reduce((best, cell) => (best === null || gap(cell) < gap(best) ? cell : best), null);
+  const said = element("p", {}, "The steps of this cell are not in the saved page. ");
+  if (nearest) said.append(element("button", { type: "button", onclick: () => attempt(() => select(nearest.channel, nearest.position)) }, `Go to the nearest that is: ${placeText(nearest.channel, nearest.position)}`));
+  return said;
 }
 
 function facts(number, node) {
@@ -122,11 +133,22 @@ function facts(number, node) {
   ];
 }
 
+// The slice of a volume, for those who do not use the keyboard.
+function slider(node) {
+  if (node.space.length !== 3 || savedCells) return null;
+  const input = element("input", {
+    type: "range", min: 0, max: node.space[0] - 1, value: chosen.position[0], "aria-label": "slice",
+    oninput: () => attempt(() => select(chosen.channel, [Number(input.value), ...chosen.position.slice(1)])),
+  });
+  map.slid = (slice) => (input.value = slice);
+  return element("label", { class: "pages" }, "slice", input);
+}
+
 function looks(node) {
   const keys = node.space.length === 3 ? "arrow keys move the cell, page up and down the slice" : "click a cell, or move it with the arrow keys";
   return element(
     "div", { class: "looks" },
-    element("div", {}, element("h3", {}, "One channel"), element("p", { class: "quiet" }, keys), map.box),
+    element("div", {}, element("h3", {}, "One channel"), element("p", { class: "quiet" }, keys), slider(node), map.box),
     element("div", {}, element("h3", {}, "What the cell sees"), element("p", { class: "quiet" }, "its theoretical receptive field"), picture.box),
   );
 }

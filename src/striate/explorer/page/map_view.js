@@ -3,7 +3,7 @@
 import { element, say, text, unpack } from "./dom.js";
 import { drawTraces, drawValues, mark, place } from "./draw.js";
 import { formOf, placeText } from "./network.js";
-import { ask } from "./source.js";
+import { ask, savedCells } from "./source.js";
 
 // A vector is drawn as rows of cells, about twice as wide as high.
 function columnsOf(count) {
@@ -144,7 +144,7 @@ export class MapView {
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const deep = { PageUp: -1, PageDown: 1 }[event.key];
     const [width, height] = this.size;
-    if (deep !== undefined && this.form === "volume") {
+    if (deep !== undefined && this.form === "volume" && !savedCells) {
       event.preventDefault();
       const slice = Math.max(0, Math.min(this.node.space[0] - 1, this.depth + deep));
       this.chosen(this.channel, [slice, ...this.position.slice(1)]);

@@ -47,9 +47,16 @@ function fromSaved(saved) {
   };
 }
 
-const block = document.getElementById("saved");
-const saved = block ? JSON.parse(block.textContent) : null;
+// The numbers of a saved page: JSON, compressed, in base 64.
+async function decoded(text) {
+  const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).json();
+}
 
-// Cells that a saved page has, by layer: a list of "channel:position"; null where all can be asked.
+const block = document.getElementById("saved");
+const saved = block ? await decoded(block.textContent) : null;
+
+// Cells that a saved page has, by layer, as "channel:position"; null where all can be asked.
 export const savedCells = saved ? saved.cells : null;
 export const ask = saved ? fromSaved(saved) : live;
