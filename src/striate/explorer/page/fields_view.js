@@ -48,11 +48,10 @@ class FieldsView {
     frame.addEventListener("click", (event) => this.point(event));
     frame.addEventListener("keydown", (event) => this.key(event));
     this.body = element("tbody");
-    const head = ["layer", "field", "jump", "units that see this place"].map((t) => element("th", { scope: "col" }, t));
-    this.told = element("p", { class: "quiet" });
+    const head = ["layer", "field", "from one unit to the next"].map((t) => element("th", { scope: "col" }, t));
     box.append(element(
       "div", { class: "fields" },
-      element("div", {}, element("p", { class: "quiet" }, "Move over the item: the unit of each layer that lies above this place, and all that it can see. Choose a layer to mark its field."), this.view.box),
+      element("div", {}, element("p", { class: "quiet" }, "Move over the item: for each layer, what the unit above this place can see of it. Choose a layer to mark its own."), this.view.box),
       element("div", { class: "tablebox" }, element("table", { class: "list" }, element("thead", {}, element("tr", {}, ...head)), this.body)),
     ));
     this.rows();
@@ -61,11 +60,10 @@ class FieldsView {
   rows() {
     this.body.replaceChildren(...this.layers.map(({ node, number }) => {
       const button = element("button", { type: "button", onclick: () => this.choose(number), onfocus: () => this.choose(number) }, `${titleOf(node)} (${node.name})`);
-      const seeing = times(node.fields.map((f) => text(f.size / f.jump, 3)));
       return element(
         "tr", { "data-node": number, onpointerenter: () => this.choose(number) },
         element("td", {}, button), element("td", {}, fieldText(node)),
-        element("td", {}, times(node.fields.map((f) => text(f.jump, 3)))), element("td", {}, `about ${seeing}`),
+        element("td", {}, times(node.fields.map((f) => text(f.jump, 3)))),
       );
     }));
   }

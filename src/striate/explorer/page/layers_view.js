@@ -130,7 +130,7 @@ export async function buildStrip(item, open) {
     return element(
       "button", { type: "button", "data-node": number, "aria-pressed": "false", onclick: () => open(number) },
       element("b", {}, name), element("canvas", { "aria-hidden": "true" }),
-      element("span", { class: "quiet" }, `${whole(node.channels)} ${node.space.length ? "channels" : "values"}`),
+      element("span", { class: "quiet" }, `${whole(node.channels)} ${node.space.length ? "channel" : "value"}${node.channels === 1 ? "" : "s"}`),
       element("span", { class: "quiet" }, i ? `sees ${fieldText(node)}` : times(node.space)),
     );
   });

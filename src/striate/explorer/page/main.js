@@ -199,7 +199,8 @@ async function begin() {
     button.addEventListener("click", () => chooseView(button.dataset.view));
   }
   playground(byId("playground"));
-  chosen.node = network().nodes.length ? 0 : INPUT;
+  const first = network().nodes.findIndex((node) => node.what);
+  chosen.node = Math.max(first, 0);
   await changeItem(0);
   document.body.dataset.ready = "true";
 }

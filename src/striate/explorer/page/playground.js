@@ -1,6 +1,6 @@
 // Kernel, stride, padding and dilation along one axis, and the size that comes out.
 
-import { element } from "./dom.js";
+import { element, text } from "./dom.js";
 
 // As striate.geometry: floor((size + 2 padding - extent) / stride) + 1, or null where no window fits.
 export function outputSize(size, kernel, stride, padding, dilation) {
@@ -19,7 +19,7 @@ const CONTROLS = [
 
 export function playground(box) {
   const values = Object.fromEntries(CONTROLS.map(([name, , , , value]) => [name, value]));
-  const canvas = element("canvas", { role: "img", "aria-label": "The window on the input" });
+  const canvas = element("canvas", { role: "img", "aria-label": "The taps of the window on the input with its padding, and the output below" });
   const formula = element("p", { class: "formula", id: "formula" });
   const words = element("p", { class: "quiet", "aria-live": "polite" });
   const inputs = {};
@@ -58,7 +58,7 @@ function draw(values, inputs, { canvas, formula, words }) {
   formula.replaceChildren("output = ⌊(input + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1", element("br"), `= ${filled} = `, result);
   words.textContent = out === null
     ? `A window spans ${extentOf(kernel, dilation)}, and input with padding has ${size + 2 * padding}.`
-    : `A window spans ${extentOf(kernel, dilation)} positions. Cell ${values.at} begins at position ${values.at * stride - padding}.${left(values, out)}`;
+    : `A window spans ${extentOf(kernel, dilation)} positions. Cell ${values.at} begins at position ${text(values.at * stride - padding)}.${left(values, out)}`;
   paint(canvas, values, out);
 }
 
@@ -71,41 +71,37 @@ function left({ size, kernel, stride, padding, dilation }, out) {
 function paint(canvas, { size, kernel, stride, padding, dilation, at }, out) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name);
-  const [most, cell, top] = [24 + 16, 16, 6];
-  canvas.width = 2 * most * cell;
-  canvas.height = 2 * (5 * cell + top);
+  const [cell, top] = [24, 6];
+  const places = Math.max(size + 2 * padding, 16);
+  canvas.width = 2 * places * cell;
+  canvas.height = 2 * (4 * cell + 2 * top);
   const context = canvas.getContext("2d");
   context.scale(2, 2);
-  const taps = new Set();
-  if (out !== null) for (let k = 0; k < kernel; k += 1) taps.add(at * stride - padding + k * dilation);
-  const origin = cell * (8 - padding) + 0.5;
+  const taps = [];
+  if (out !== null) for (let k = 0; k < kernel; k += 1) taps.push(at * stride - padding + k * dilation);
+  const left = (position) => cell * (position + padding) + 1;
+  const square = (x, y, fill, dashed) => {
+    context.setLineDash(dashed ? [3, 3] : []);
+    context.fillStyle = fill;
+    context.strokeStyle = colour("--quiet");
+    context.fillRect(x, y, cell - 3, cell - 3);
+    context.strokeRect(x, y, cell - 3, cell - 3);
+  };
   for (let i = -padding; i < size + padding; i += 1) {
     const inside = i >= 0 && i < size;
-    const x = origin + cell * (i + padding);
-    context.fillStyle = taps.has(i) ? colour("--accent") : inside ? colour("--card") : colour("--rule");
-    context.strokeStyle = colour("--quiet");
-    context.setLineDash(inside ? [] : [2, 2]);
-    context.fillRect(x, top, cell - 2, cell - 2);
-    context.strokeRect(x, top, cell - 2, cell - 2);
+    const ground = inside ? colour("--card") : colour("--rule");
+    square(left(i), top, taps.includes(i) ? colour("--accent") : ground, !inside);
   }
-  context.setLineDash([]);
   if (out === null) return;
-  const base = top + 3.5 * cell;
-  for (let o = 0; o < out; o += 1) {
-    const middle = o * stride - padding + (extentOf(kernel, dilation) - 1) / 2;
-    const spread = out > 1 && stride === 1 ? middle : middle;
-    const x = origin + cell * (spread + padding);
-    context.fillStyle = o === at ? colour("--second") : colour("--card");
-    context.fillRect(x, base, cell - 2, cell - 2);
-    context.strokeRect(x, base, cell - 2, cell - 2);
-    if (o !== at) continue;
-    context.strokeStyle = colour("--second");
-    for (const tap of taps) {
-      context.beginPath();
-      context.moveTo(origin + cell * (tap + padding) + cell / 2 - 1, top + cell - 2);
-      context.lineTo(x + cell / 2 - 1, base);
-      context.stroke();
-    }
-    context.strokeStyle = colour("--quiet");
+  const base = top + 3 * cell;
+  const middle = (o) => o * stride - padding + (extentOf(kernel, dilation) - 1) / 2;
+  for (let o = 0; o < out; o += 1) square(left(middle(o)), base, o === at ? colour("--second") : colour("--card"), false);
+  context.setLineDash([]);
+  context.strokeStyle = colour("--second");
+  for (const tap of taps) {
+    context.beginPath();
+    context.moveTo(left(tap) + cell / 2 - 1, top + cell - 2);
+    context.lineTo(left(middle(at)) + cell / 2 - 1, base);
+    context.stroke();
   }
 }
