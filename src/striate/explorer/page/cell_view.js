@@ -66,6 +66,11 @@ function equation(...parts) {
   return element("p", { class: "equation" }, ...parts);
 }
 
+// Few digits, so that three matrices fit side by side; all of them are in the cell's title.
+function short(value) {
+  return text(value, Math.abs(value) >= 1 ? 3 : 2);
+}
+
 function table(values, shape, { outside, picked, caption }) {
   const scale = Math.max(...values.map(Math.abs)) || 1;
   const columns = shape.at(-1) ?? 1;
@@ -77,7 +82,7 @@ function table(values, shape, { outside, picked, caption }) {
     for (let c = 0; c < columns; c += 1) {
       const at = r * columns + c;
       const hidden = outside?.[at];
-      const cell = element("td", { class: hidden ? "outside" : picked === at ? "picked" : null }, hidden ? "pad" : text(values[at], 3));
+      const cell = element("td", { class: hidden ? "outside" : picked === at ? "picked" : null }, hidden ? "pad" : short(values[at]));
       if (!hidden) {
         const { fill, ink } = colourOf(values[at], scale);
         cell.style.background = fill;

@@ -176,7 +176,8 @@ async function drawCard(canvas, item, number) {
     return;
   }
   const count = shape.length === 1 ? 1 : Math.min(shape[0], shape[0] >= 9 ? 9 : shape[0] >= 4 ? 4 : 1);
-  const [h, w] = shape.length === 1 ? [4, Math.ceil(shape[0] / 4)] : shape.slice(1);
+  const rows = shape[0] > 16 ? 4 : 1;
+  const [h, w] = shape.length === 1 ? [rows, Math.ceil(shape[0] / rows)] : shape.slice(1);
   if (shape.length === 1) {
     const padded = new Uint8Array(w * h).fill(128);
     padded.set(values);

@@ -148,7 +148,7 @@ function looks(node) {
   const keys = node.space.length === 3 ? "arrow keys move the cell, page up and down the slice" : "click a cell, or move it with the arrow keys";
   return element(
     "div", { class: "looks" },
-    element("div", {}, element("h3", {}, "One channel"), element("p", { class: "quiet" }, keys), slider(node), map.box),
+    element("div", {}, element("h3", {}, node.space.length ? "One channel" : "All values"), element("p", { class: "quiet" }, keys), slider(node), map.box),
     element("div", {}, element("h3", {}, "What the cell sees"), element("p", { class: "quiet" }, "its theoretical receptive field"), picture.box),
   );
 }

@@ -17,7 +17,7 @@ export class TilesView {
 
   async show({ item, number, node, channel, depth }) {
     Object.assign(this, { item, number, node, channel, depth });
-    this.first = Math.floor(channel / PER_PAGE) * PER_PAGE;
+    this.first = node.space.length ? Math.floor(channel / PER_PAGE) * PER_PAGE : 0;
     return this.page(this.first);
   }
 
@@ -29,8 +29,10 @@ export class TilesView {
     const { shape, values } = unpack(levels);
     const size = shape.slice(1).reduce((a, b) => a * b, 1);
     this.grid.classList.toggle("long", shape.length === 2);
+    this.grid.hidden = shape.length === 1;
     const tiles = [];
-    for (let i = 0; i < shape[0]; i += 1) {
+    // A vector has nothing to show of a channel by itself: all of it is drawn beside the item.
+    for (let i = 0; shape.length > 1 && i < shape[0]; i += 1) {
       const canvas = element("canvas", { "aria-hidden": "true" });
       const part = values.subarray(i * size, (i + 1) * size);
       if (shape.length === 2) drawTraces(canvas, [Array.from(part, (v) => (v - 128) / 127)], 1, 200, 48);
@@ -55,17 +57,19 @@ export class TilesView {
       "button", { type: "button", disabled: off, "aria-label": label, onclick: () => this.page(this.first + by) }, by < 0 ? "‹" : "›",
     );
     const shade = element("span", { class: "scale" }, `−${short(scale)}`, element("i"), short(scale));
-    const many = count > PER_PAGE ? [
+    const vector = this.node.space.length === 0;
+    const many = count > PER_PAGE && !vector ? [
       step(-PER_PAGE, "Channels before", this.first === 0),
       element("span", {}, `channels ${this.first} to ${last - 1} of ${whole(count)}`),
       step(PER_PAGE, "Channels after", last >= count),
-    ] : [element("span", {}, `${count} channel${count === 1 ? "" : "s"}`)];
+    ] : [element("span", {}, `${whole(count)} ${vector ? "value" : "channel"}${count === 1 ? "" : "s"}`)];
     this.pages.replaceChildren(...many, shade);
   }
 
   mark(channel) {
     this.channel = channel;
     const tiles = [...this.grid.children];
+    if (!tiles.length) return;
     const focused = tiles.find((tile) => Number(tile.dataset.channel) === channel) ?? tiles[0];
     for (const tile of tiles) {
       tile.setAttribute("aria-pressed", String(Number(tile.dataset.channel) === channel));
