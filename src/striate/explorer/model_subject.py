@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError
-from striate.explorer import sample_items
+from striate.explorer.sample_items import NAMES, planes, sample
 from striate.explorer.subject import Entry, Opened, Subject
 from striate.models import Network, create_model
 from striate.models.catalog import find
@@ -48,28 +48,20 @@ class ModelSubject(Subject):
         self.shape = shape or _usual_shape(name, self.network)
         self.classes = ()
         self._files = [*files]
-        sample = Entry(name=sample_items.NAMES[len(self.shape) - 1])
-        self.entries = [*(Entry(name=path.name) for path in files), sample]
+        built_in = Entry(name=NAMES[len(self.shape) - 1])
+        self.entries = [*(Entry(name=path.name) for path in files), built_in]
         self.notes = (
             () if trained else ("The weights are random: this network has learnt nothing.",)
         )
 
     def open(self, number: int) -> Opened:
         """Read a file, or draw the sample."""
-        raw = self._read(self._files[number]) if number < len(self._files) else self._sample()
+        raw = self._read(self._files[number]) if number < len(self._files) else sample(self.shape)
         if raw.dtype == np.uint8:
             x = self.network.preprocessing.normalize(torch.from_numpy(raw)[None])
         else:
             x = torch.from_numpy(raw)[None]
         return Opened(x=x, raw=raw)
-
-    def _sample(self) -> NDArray[Any]:
-        channels, *space = self.shape
-        if len(space) == 1:
-            return sample_items.series(channels, space[0])
-        if len(space) == 3:
-            return sample_items.volume(channels, space)
-        return _planes(sample_items.picture(*space).transpose(2, 0, 1), channels)
 
     def _read(self, path: Path) -> NDArray[Any]:
         """A file, brought to the shape of the network's items."""
@@ -81,12 +73,12 @@ class ModelSubject(Subject):
         array = read(path, kind).array
         if len(space) == 2:
             whole = resize_shorter(viewable(array), max(space))
-            return _planes(_middle(whole, space), channels)
+            return planes(_middle(whole, space), channels)
         values = torch.from_numpy(np.array(array, np.float32))[None]
         mode = "linear" if len(space) == 1 else "trilinear"
         resized = torch.nn.functional.interpolate(values, tuple(space), mode=mode)[0]
         spread = (resized - resized.mean()) / resized.std(correction=0).clamp(min=1e-6)
-        return _planes(spread.numpy(), channels)
+        return planes(spread.numpy(), channels)
 
 
 def _network(name: str, shape: tuple[int, ...] | None) -> tuple[Network, bool]:
@@ -115,13 +107,6 @@ def _usual_shape(name: str, network: Network) -> tuple[int, ...]:
     if not getattr(config, "made_for_size", False):
         side = max(min(side, _SIDES[config.rank]), network.min_size)
     return (config.in_channels, *(side,) * config.rank)
-
-
-def _planes(array: NDArray[Any], channels: int) -> NDArray[Any]:
-    """An item with that many channels: grey for one of colours, else taken in turn."""
-    if channels == 1 and len(array) > 1:
-        return np.rint(array.mean(0, keepdims=True)).astype(array.dtype)
-    return np.ascontiguousarray(array[np.arange(channels) % len(array)])
 
 
 def _middle(array: NDArray[Any], space: Sequence[int]) -> NDArray[Any]:

@@ -7,15 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from striate.data.layouts.layout import open_source
 from striate.data.snapshot import from_json
 from striate.data.source import Item, Reading, Skip, Source
 from striate.errors import ArgumentError, DataError, StriateError
-from striate.explorer import sample_items
+from striate.explorer.sample_items import NAMES, sample, standardized
 from striate.explorer.subject import Entry, Opened, Subject
 from striate.run.folder import LOCK, PREDICTIONS
 from striate.run.run import load
@@ -56,7 +54,7 @@ class RunSubject(Subject):
         else:
             self._add_test_items()
         if not self._items:
-            self.entries = [Entry(name=sample_items.NAMES[self.network.config.rank])]
+            self.entries = [Entry(name=NAMES[self.network.config.rank])]
 
     def _add(self, source: Source, items: Sequence[Item], answers: dict[str, str]) -> None:
         for item in items:
@@ -92,8 +90,8 @@ class RunSubject(Subject):
         """Read an item with the code that `striate predict` uses."""
         inputs = self.run.predictor.inputs
         if not self._items:
-            raw = _sample(inputs.input_shape)
-            return Opened(x=torch.from_numpy(raw)[None], raw=raw)
+            raw = sample(inputs.input_shape)
+            return Opened(x=torch.from_numpy(standardized(raw))[None], raw=raw)
         source, item = self._items[number]
         ((_, reading),) = self.run.read(source, [item])
         if isinstance(reading, Skip):
@@ -112,15 +110,3 @@ class RunSubject(Subject):
             answer=prediction.answer(),
             probabilities=() if found is None else tuple(map(float, found)),
         )
-
-
-def _sample(shape: Sequence[int]) -> NDArray[np.float32]:
-    """A built-in item of the shape of the run's, normalized."""
-    channels, *space = shape
-    if len(space) == 1:
-        return sample_items.series(channels, space[0])
-    if len(space) == 3:
-        return sample_items.volume(channels, space)
-    drawn = sample_items.picture(*space).transpose(2, 0, 1).astype(np.float32)
-    planes = drawn[np.arange(channels) % 3]
-    return (planes - planes.mean()) / planes.std()

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from PIL import Image
 
 NAMES: Final = {1: "a built-in series", 2: "a built-in picture", 3: "a built-in volume"}
 """What a sample is called, by its number of axes."""
 
 SIDE: Final = 256
+
+
+def sample(shape: Sequence[int]) -> NDArray[Any]:
+    """A series, a picture or a volume.
+
+    Args:
+        shape: (channels, *space).
+
+    Returns:
+        An array of that shape: of a picture uint8, its colours in turn where there are more than
+        three channels; of others float32 with a mean of 0 and a deviation of 1.
+    """
+    channels, *space = shape
+    if len(space) == 1:
+        return series(channels, space[0])
+    if len(space) == 3:
+        return volume(channels, space)
+    return planes(picture(*space).transpose(2, 0, 1), channels)
+
+
+def planes(array: NDArray[Any], channels: int) -> NDArray[Any]:
+    """An item with that many channels: grey for one of colours, else those it has in turn."""
+    if channels == 1 and len(array) > 1:
+        return np.asarray(np.rint(array.mean(0, keepdims=True)), array.dtype)
+    return np.ascontiguousarray(array[np.arange(channels) % len(array)])
 
 
 def picture(height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -34,19 +61,17 @@ def picture(height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
     )
     image = np.where((leaf & (x < 0.9))[..., None], np.array([0.20, 0.46, 0.24]), image)
     pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
-    from PIL import Image
-
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def series(channels: int, length: int) -> Float[np.ndarray, "channels length"]:
+def series(channels: int, length: int) -> NDArray[np.float32]:
     """Beats over a slow wave with a little noise, each channel later than the one before."""
     rng = np.random.default_rng(7)
     time = np.arange(length)[None] / length - 0.03 * np.arange(channels)[:, None]
     phase = (5 * time) % 1 - 0.5
     beats = 2.4 * np.exp(-((phase / 0.045) ** 2)) - 0.7 * np.exp(-(((phase - 0.11) / 0.05) ** 2))
     values = beats + 0.5 * np.sin(2 * np.pi * time) + 0.05 * rng.standard_normal(time.shape)
-    return _standardized(values)
+    return standardized(values)
 
 
 def volume(channels: int, space: Sequence[int]) -> NDArray[np.float32]:
@@ -57,8 +82,9 @@ def volume(channels: int, space: Sequence[int]) -> NDArray[np.float32]:
     core = 0.8 * np.exp(-(((x + 0.15) ** 2 + y**2 + (z - 0.1) ** 2) / 0.05))
     rod = 0.9 * np.exp(-(((x - 0.4) ** 2 + (y - 0.3) ** 2) / 0.012))
     values = (shell + core + rod)[None] + 0.04 * rng.standard_normal((channels, *space))
-    return _standardized(values)
+    return standardized(values)
 
 
-def _standardized(values: NDArray[Any]) -> NDArray[Any]:
-    return ((values - values.mean()) / values.std()).astype(np.float32)
+def standardized(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values with a mean of 0 and a deviation of 1."""
+    return np.asarray((values - values.mean()) / values.std(), np.float32)

@@ -200,7 +200,7 @@ def _of_one_place(
     if isinstance(module, BATCH_NORM_TYPES):
         return pointwise.batch_norm(module, channel, float(given[place]))
     if isinstance(module, ChannelNorm):
-        return pointwise.layer_norm(module, given[(slice(None), *place[1:])], channel)
+        return pointwise.layer_norm(module, np.moveaxis(given, 0, -1)[place[1:]], channel)
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
         return pointwise.layer_norm(module, given[place[:-1]], channel)
     known: tuple[str, Callable[[float], float]] | None = pointwise.activation(module)
