@@ -111,7 +111,7 @@ def terms(calculation: Calculation, operation: str, place: Sequence[int]) -> dic
 
     Args:
         calculation: The call of the function.
-        operation: "add" or "multiply".
+        operation: "add", "subtract" or "multiply".
         place: Index of the number in the output, without the batch.
     """
     found = [
@@ -119,8 +119,14 @@ def terms(calculation: Calculation, operation: str, place: Sequence[int]) -> dic
         for operand, sources in zip(calculation.operands, calculation.sources, strict=True)
     ]
     values = [term["value"] or 0.0 for term in found]
-    result = math.fsum(values) if operation == "add" else math.prod(values)
+    results = {"add": math.fsum, "subtract": _less, "multiply": math.prod}
+    result = results[operation](values)
     return {"form": "terms", "operation": operation, "terms": found, "result": result}
+
+
+def _less(values: Sequence[float]) -> float:
+    """The first value less the others."""
+    return values[0] - math.fsum(values[1:])
 
 
 def joined(calculation: Calculation, place: Sequence[int]) -> dict[str, Any]:

@@ -30,7 +30,8 @@ _RANKS: Final = tuple(layers(rank) for rank in (1, 2, 3))
 _POOLS: Final = tuple(pool for each in _RANKS for pool in (each.max_pool, each.avg_pool))
 _RESIZES: Final = tuple(each.adaptive_avg_pool for each in _RANKS)
 _HANDED_ON: Final = (nn.Identity, nn.Dropout, nn.Flatten, StochasticDepth)
-_OPERATIONS: Final = {"add": "add", "mul": "multiply"}
+_OPERATIONS: Final = {"add": "add", "sub": "subtract", "mul": "multiply"}
+_WHOLE: Final = {"mean": "mean", "amax": "maximum"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +165,8 @@ class Walked:
         if kind in ("cat", "stack"):
             find = pointwise.joined if kind == "cat" else pointwise.stacked
             return find(calculation, place)
-        if kind == "mean" and not any(position):
-            return windows.whole(calculation, "mean", channel, position)
+        if kind in _WHOLE and not any(position):
+            return windows.whole(calculation, _WHOLE[kind], channel, position)
         return {"form": "none", "why": f"the steps of {kind} are not shown"}
 
     def _of_module(
