@@ -34,7 +34,8 @@ def address(session):
     from striate.web.start import bound_socket, url_of
 
     bound = bound_socket("127.0.0.1", 0)
-    app = Guard(make_app(session), policy_for("127.0.0.1", None))
+    policy = policy_for("127.0.0.1", None)
+    app = Guard(make_app(session, policy.token), policy)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
@@ -189,6 +190,14 @@ def test_nothing_moves_when_a_cell_is_chosen(opened, address):
         page.wait_for_timeout(150)
     moved = page.evaluate("window.moved")
     assert moved and all(name.startswith("mark") for name in moved)  # what is meant to move
+
+
+def test_a_file_of_the_users_is_taken_through_the_network(opened, address, photos):
+    page = opened(address)
+    page.set_input_files("#file", photos / "square" / "02.png")
+    sync_api.expect(page.locator("#item option:checked")).to_have_text("02.png")
+    sync_api.expect(page.locator("#cell h2")).to_contain_text("channel 0")
+    assert not page.locator("#failure").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-"""The page and its numbers over HTTP: every request is a GET and changes nothing."""
+"""The page and its numbers over HTTP: a GET changes nothing, a POST gives one more item."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascrip
 """The files of the page, by the end of their names; no other is handed out."""
 
 EXTRA: Final = "explore"
+
+FIRST: Final = "index.html"
+
+NO_TOKEN: Final = 'content="none"'
+"""Where the page holds its token; a saved page has none."""
+
+BODY_BYTES: Final = 16 * 2**20
+"""The largest file that may be given to the page."""
 
 HOST: Final = "127.0.0.1"
 """The page is for the person at this machine, and never for the network."""
@@ -46,10 +54,9 @@ def serve(session: Session, port: int) -> int:
         MissingExtraError: The extra `explore` is not installed.
         OptionError: The port is taken.
     """
-    app = make_app(session)
     try:
         from striate.web.guard import Guard
-        from striate.web.policy import policy_for
+        from striate.web.policy import Limits, policy_for
         from striate.web.start import run
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "uvicorn", EXTRA) from None
@@ -57,33 +64,38 @@ def serve(session: Session, port: int) -> int:
     policy = policy_for(HOST, None)
     if policy is None:
         raise AssertionError("an address of this machine needs no token")
-    return run(Guard(app, policy), host=HOST, port=port, announce=_announce)
+    app = make_app(session, policy.token)
+    guard = Guard(app, policy, Limits(body_bytes=BODY_BYTES))
+    return run(guard, host=HOST, port=port, announce=_announce)
 
 
 def _announce(url: str) -> None:
     print(url, flush=True)  # noqa: T201 - what a program that started the page reads
 
 
-def make_app(session: Session) -> Starlette:
+def make_app(session: Session, token: str) -> Starlette:
     """The application, to be wrapped by the guard.
 
     Args:
         session: What is looked at.
+        token: What the page has to show when it gives an item; the guard asks for it.
 
     Raises:
         MissingExtraError: The extra `explore` is not installed.
     """
     try:
         from starlette.applications import Starlette
+        from starlette.concurrency import run_in_threadpool
         from starlette.responses import JSONResponse, Response
         from starlette.routing import Route
     except ModuleNotFoundError:
         raise MissingExtraError("starlette", EXTRA) from None
 
     page = page_files()
+    page[FIRST] = page[FIRST].replace(NO_TOKEN, f'content="{token}"')
 
     def shown(request: Request) -> Response:
-        name = request.path_params.get("name", "index.html")
+        name = request.path_params.get("name", FIRST)
         if name not in page:
             return JSONResponse({"error": "there is no such page"}, 404)
         kind = next(kind for end, kind in TYPES.items() if name.endswith(end))
@@ -99,11 +111,17 @@ def make_app(session: Session) -> Starlette:
 
         return answered
 
+    async def given(request: Request) -> Response:
+        name, content = request.query_params.get("name", ""), await request.body()
+        adding = answer(lambda _: session.add(name, content))
+        return await run_in_threadpool(adding, request)
+
     return Starlette(
         routes=[
             Route("/", shown),
             Route("/page/{name}", shown),
             Route("/api/network", answer(lambda _: session.network)),
+            Route("/api/items", given, methods=["POST"]),
             Route("/api/item", answer(lambda r: session.item(_number(r, "item")))),
             Route("/api/maps", answer(lambda r: _maps(session, r))),
             Route("/api/map", answer(lambda r: _map(session, r))),

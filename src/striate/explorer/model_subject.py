@@ -11,16 +11,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.errors import ArgumentError
+from striate.data.sandbox import read_all
+from striate.data.source import Skip
+from striate.data.stores.pixels import resize_shorter, viewable
+from striate.data.unlabelled import Input, open_inputs
+from striate.errors import ArgumentError, DataError
 from striate.explorer.sample_items import NAMES, planes, sample
 from striate.explorer.subject import Entry, Opened, Subject
 from striate.models import Network, create_model
 from striate.models.catalog import find
 from striate.models.network import GridConfig
+from striate.typing import Kind
 from striate.weights.manifest import sources
 
 _SIDES: Final = {1: 256, 2: 224, 3: 32}
 """Sides of items by number of axes, at most; a network for larger ones is walked at this."""
+
+_KINDS: Final[dict[int, Kind]] = {1: "signal", 2: "image", 3: "volume"}
+"""What items are, by their number of axes."""
 
 _TEXT_SIDE: Final = 64
 """Side for plain networks from a line of text, which are made for any."""
@@ -47,30 +55,40 @@ class ModelSubject(Subject):
         self.network.eval()
         self.shape = shape or _usual_shape(name, self.network)
         self.classes = ()
-        self._files = [*files]
-        built_in = Entry(name=NAMES[len(self.shape) - 1])
-        self.entries = [*(Entry(name=path.name) for path in files), built_in]
+        self._given: list[Input | None] = [*files, None]
+        names = [*(path.name for path in files), NAMES[len(self.shape) - 1]]
+        self.entries = [Entry(name=name) for name in names]
         self.notes = (
             () if trained else ("The weights are random: this network has learnt nothing.",)
         )
 
     def open(self, number: int) -> Opened:
         """Read a file, or draw the sample."""
-        raw = self._read(self._files[number]) if number < len(self._files) else sample(self.shape)
+        given = self._given[number]
+        return self._prepared(sample(self.shape) if given is None else self._read(given))
+
+    def add(self, name: str, content: bytes) -> None:
+        """Take the content of a file as one more item."""
+        self._read(content)
+        self._given.append(content)
+        self.entries.append(Entry(name=name))
+
+    def _prepared(self, raw: NDArray[Any]) -> Opened:
         if raw.dtype == np.uint8:
             x = self.network.preprocessing.normalize(torch.from_numpy(raw)[None])
         else:
             x = torch.from_numpy(raw)[None]
         return Opened(x=x, raw=raw)
 
-    def _read(self, path: Path) -> NDArray[Any]:
-        """A file, brought to the shape of the network's items."""
-        from striate.data.stores.pixels import resize_shorter, viewable
-        from striate.kinds.reading import read
-
+    def _read(self, given: Input) -> NDArray[Any]:
+        """A file or its content, brought to the shape of the network's items."""
         channels, *space = self.shape
-        kind: Any = {1: "signal", 2: "image", 3: "volume"}[len(space)]
-        array = read(path, kind).array
+        kind = _KINDS[len(space)]
+        source = open_inputs([given], kind, channels)
+        ((item, reading),) = read_all(source, source.listing.items[:1], None, workers=1)
+        if isinstance(reading, Skip):
+            raise DataError(f"cannot read {item.id}", why=reading.reason)
+        array = reading.array
         if len(space) == 2:
             whole = resize_shorter(viewable(array), max(space))
             return planes(_middle(whole, space), channels)

@@ -46,7 +46,7 @@ class RunSubject(Subject):
             )
         self.classes = self.run.classes
         self.notes: list[str] = []
-        self._items: list[tuple[Source, Item]] = []
+        self._items: list[tuple[Source, Item] | None] = []
         self.entries: list[Entry] = []
         if files:
             source = self.run.open([str(file) for file in files])
@@ -54,6 +54,7 @@ class RunSubject(Subject):
         else:
             self._add_test_items()
         if not self._items:
+            self._items = [None]  # the built-in one
             self.entries = [Entry(name=NAMES[self.network.config.rank])]
 
     def _add(self, source: Source, items: Sequence[Item], answers: dict[str, str]) -> None:
@@ -89,14 +90,26 @@ class RunSubject(Subject):
     def open(self, number: int) -> Opened:
         """Read an item with the code that `striate predict` uses."""
         inputs = self.run.predictor.inputs
-        if not self._items:
+        found = self._items[number]
+        if found is None:
             raw = sample(inputs.input_shape)
             return Opened(x=torch.from_numpy(standardized(raw))[None], raw=raw)
-        source, item = self._items[number]
+        source, item = found
+        return self._opened(item, self._read(source, item))
+
+    def add(self, name: str, content: bytes) -> None:
+        """Take the content of a file as one more item."""
+        source = self.run.open([content])
+        item = source.listing.items[0]
+        self._read(source, item)
+        self._items.append((source, item))
+        self.entries.append(Entry(name=name))
+
+    def _read(self, source: Source, item: Item) -> Reading:
         ((_, reading),) = self.run.read(source, [item])
         if isinstance(reading, Skip):
             raise DataError(f"cannot read {item.id}", why=reading.reason)
-        return self._opened(item, reading)
+        return reading
 
     def _opened(self, item: Item, reading: Reading) -> Opened:
         inputs = self.run.predictor.inputs

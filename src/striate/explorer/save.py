@@ -23,7 +23,7 @@ from striate.explorer.walked import INPUT
 from striate.files import holds_output, mark_output, storage_error, write_atomic
 
 ITEM: Final = 0
-"""The item that is saved."""
+"""Number of the only item in the saved page."""
 
 CELLS: Final = 20_000
 """Cells whose steps are saved, shared among the layers."""
@@ -76,13 +76,22 @@ class _Saving:
         """All that the saved page needs."""
         network = self.session.network
         nodes = range(INPUT, len(network["nodes"]))
-        self._keep("network", {}, {**network, "items": network["items"][: ITEM + 1]})
-        self._keep("item", {"item": ITEM}, self.session.item(ITEM))
+        items = [network["items"][self.shown]]
+        self._keep("network", {}, {**network, "first": ITEM, "items": items})
+        self._keep("item", {"item": ITEM}, {**self.session.item(self.shown), "item": ITEM})
         share = min(LAYER_BYTES, TOTAL_BYTES // len(nodes))
         for number in nodes:
-            self._keep_maps(number, self.session.walked(ITEM).grid(number))
+            self._keep_maps(number, self._grid(number))
             self._keep_cells(number, share, CELLS // len(nodes))
         return {"answers": self.answers, "cells": self.cells, "arrays": self.arrays}
+
+    @property
+    def shown(self) -> int:
+        """The item that is saved, by its number in the session."""
+        return self.session.first
+
+    def _grid(self, number: int) -> Grid:
+        return self.session.walked(self.shown).grid(number)
 
     def _keep(self, name: str, parameters: dict[str, Any], answer: Any) -> None:
         self.answers[f"api/{name}?{urlencode(parameters)}"] = self._shared(answer)
@@ -106,27 +115,29 @@ class _Saving:
         where = {"item": ITEM, "node": number}
         depth = {"depth": grid.space[0] // 2} if len(grid.space) == 3 else {}
         for first in range(0, min(grid.channels, MAPS), PER_PAGE):
-            answer = self.session.maps(**where, first=first, depth=depth.get("depth"))
+            answer = self.session.maps(self.shown, number, first, depth.get("depth"))
             self._keep("maps", {**where, "first": first, **depth}, answer)
             if first == 0 and depth:  # the overview asks for the middle slice without naming it
                 self._keep("maps", {**where, "first": 0}, answer)
         if not grid.space:
-            self._keep("vector", where, self.session.vector(ITEM, number))
+            self._keep("vector", where, self.session.vector(self.shown, number))
             return
         size = 4 * prod(grid.space[-2:])
         for channel in range(max(1, min(grid.channels, MAPS, MAP_BYTES // size))):
             here = {**where, "channel": channel, **depth}
-            self._keep("map", here, self.session.map(ITEM, number, channel, depth.get("depth")))
+            self._keep(
+                "map", here, self.session.map(self.shown, number, channel, depth.get("depth"))
+            )
         if number == INPUT and depth:
             for slice_ in range(grid.space[0]):
                 here = {**where, "channel": 0, "depth": slice_}
-                self._keep("map", here, self.session.map(ITEM, number, 0, slice_))
+                self._keep("map", here, self.session.map(self.shown, number, 0, slice_))
 
     def _keep_cells(self, number: int, share: int, most: int) -> None:
         """Steps of cells that lie evenly over the layer, as many as there is room for."""
-        grid = self.session.walked(ITEM).grid(number)
+        grid = self._grid(number)
         middle = [size // 2 for size in grid.space]
-        first = self.session.cell(ITEM, number, 0, middle)
+        first = self.session.cell(self.shown, number, 0, middle)
         size = 4 * max(prod(first[key]["shape"]) if key in first else 1 for key in _ARRAYS)
         room = max(1, share // size)
         positions = list(_spread(grid.space, min(room, most)))
@@ -135,7 +146,7 @@ class _Saving:
         for channel, position in product(channels, positions):
             place = ",".join(map(str, position))
             here = {"item": ITEM, "node": number, "channel": channel, "position": place}
-            self._keep("cell", here, self.session.cell(ITEM, number, channel, position))
+            self._keep("cell", here, self.session.cell(self.shown, number, channel, position))
             kept.append(f"{channel}:{place}")
         kept.sort(key=lambda key: key != f"0:{','.join(map(str, middle))}")
 

@@ -12,17 +12,24 @@ from typing import Any, Final
 import numpy as np
 
 from striate.analysis import summary
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, DataError, one_line
 from striate.explorer.document import network_document
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
-from striate.explorer.subject import Opened, Subject
+from striate.explorer.subject import Entry, Opened, Subject
 from striate.explorer.walked import Walked
 
 KEPT: Final = 3
 """Items whose values are kept; those of a large network take hundreds of megabytes."""
 
 MAX_CLASSES: Final = 1000
+"""Outputs that are sent of a network."""
+
+MAX_ADDED: Final = 32
+"""Files that may be given to the page; their content is kept while it is served."""
+
+MAX_NAME: Final = 120
+"""Characters of a file's name that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,24 +48,55 @@ class Session:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self._lock = RLock()
+        self._added = 0
         self._visited: OrderedDict[int, _Visited] = OrderedDict()
 
     @cached_property
     def network(self) -> dict[str, Any]:
         """The network with its stages and layers, and the items to choose from."""
         subject = self.subject
-        walked = self._visit(0).walked
+        first = self.first
+        walked = self._visit(first).walked
         found = network_document(summary(subject.network, walked.item.array.shape), walked)
         return {
             **found,
             "name": subject.name,
             "notes": list(subject.notes),
             "classes": list(subject.classes),
-            "items": [
-                {"name": entry.name, "label": entry.label, "answer": entry.answer}
-                for entry in subject.entries
-            ],
+            "first": first,
+            "items": [_listed(entry) for entry in subject.entries],
         }
+
+    @cached_property
+    def first(self) -> int:
+        """The first item that can be read.
+
+        Raises:
+            DataError: None can be.
+        """
+        for number in range(len(self.subject.entries)):
+            try:
+                self._visit(number)
+            except DataError:
+                continue
+            return number
+        self._visit(0)
+        return 0
+
+    def add(self, name: str, content: bytes) -> dict[str, Any]:
+        """Take a file that was given to the page as one more item.
+
+        Raises:
+            ArgumentError: Too many were given.
+            DataError: It cannot be read.
+        """
+        with self._lock:
+            if self._added >= MAX_ADDED:
+                raise ArgumentError(f"{MAX_ADDED} files were given", fix="start the page anew")
+            self.subject.add(one_line(name)[:MAX_NAME] or "a file", content)
+            self._added += 1
+            number = len(self.subject.entries) - 1
+            return {"item": number, **_listed(self.subject.entries[number])}
 
     def item(self, number: int) -> dict[str, Any]:
         """One item: its picture, and what the network says of it.
@@ -132,3 +170,8 @@ class Session:
             }
             for k in order
         ]
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    """An item in the list of the page."""
+    return {"name": entry.name, "label": entry.label, "answer": entry.answer}

@@ -59,12 +59,20 @@ class Subject(ABC):
     name: str
     network: Network
     classes: Sequence[str]
-    entries: Sequence[Entry]
+    entries: list[Entry]
     notes: Sequence[str]
 
     @abstractmethod
     def open(self, number: int) -> Opened:
         """Read one of `entries` as the network takes it.
+
+        Raises:
+            DataError: It cannot be read; the message says why.
+        """
+
+    @abstractmethod
+    def add(self, name: str, content: bytes) -> None:
+        """Take the content of a file as one more item, at the end of `entries`.
 
         Raises:
             DataError: It cannot be read; the message says why.

@@ -29,6 +29,7 @@ export class ItemView {
     if (space.length === 1) {
       this.frame.classList.add("wide");
       const shown = await ask("maps", { item, node: -1, first: 0 });
+      if (item !== this.item) return;
       const { shape, values } = unpack(shown.levels);
       const lanes = [];
       for (let c = 0; c < Math.min(shape[0], LANES); c += 1) {
@@ -39,6 +40,7 @@ export class ItemView {
     }
     this.canvas.style.aspectRatio = `${width} / ${height}`;
     const { picture } = await ask("item", { item });
+    if (item !== this.item) return;
     if (picture) {
       const { values } = unpack(picture);
       drawPicture(this.canvas, values, width, height);

@@ -7,6 +7,7 @@ import { ItemView } from "./item_view.js";
 import { LayersView, buildStrip } from "./layers_view.js";
 import { MapView } from "./map_view.js";
 import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titleOf } from "./network.js";
+import { takeFiles } from "./own_item.js";
 import { playground } from "./playground.js";
 import { ask, savedCells } from "./source.js";
 import { TilesView } from "./tiles_view.js";
@@ -14,7 +15,11 @@ import { TilesView } from "./tiles_view.js";
 const chosen = { item: 0, node: INPUT, channel: 0, position: [], depth: null };
 let turn = 0;
 
-const layers = new LayersView((number) => attempt(() => open(number)));
+const narrow = matchMedia("(max-width: 52rem)");
+const layers = new LayersView((number) => attempt(async () => {
+  await open(number);
+  if (narrow.matches) byId("work").scrollIntoView();
+}));
 const picture = new ItemView("The item, with what the cell sees of it");
 const map = new MapView({
   chosen: (channel, position) => attempt(() => select(channel, position)),
@@ -179,13 +184,20 @@ function describe() {
   const said = [...notes, ...advice.map((line) => `Note: ${line}.`)].join(" ");
   byId("notes").textContent = said;
   byId("notes").hidden = !said;
-  byId("item").replaceChildren(...items.map((each, i) => {
-    const wrong = each.label !== null && each.answer !== null && each.label !== each.answer;
-    const label = [each.name, each.label && `is ${each.label}`, each.answer && `${wrong ? "✗" : "✓"} ${each.answer}`].filter(Boolean).join(" · ");
-    return element("option", { value: i }, label);
-  }));
-  byId("chooser").hidden = items.length === 1 && items[0].label === null;
-  byId("chooser").querySelectorAll("button").forEach((button) => (button.hidden = items.length === 1));
+  byId("item").replaceChildren(...items.map((each, i) => element("option", { value: i }, itemText(each))));
+  if (savedCells) byId("chooser").hidden = items[0].label === null && items[0].answer === null;
+}
+
+function itemText({ name, label, answer }) {
+  const told = answer && label ? `${answer === label ? "✓" : "✗"} ${answer}` : answer;
+  return [name, label && `is ${label}`, told].filter(Boolean).join(" · ");
+}
+
+// A file that the server has taken is one more item, and shown at once.
+async function added({ item, ...listed }) {
+  network().items.push(listed);
+  byId("item").append(element("option", { value: item }, itemText(listed)));
+  await changeItem(item);
 }
 
 async function begin() {
@@ -198,10 +210,11 @@ async function begin() {
   for (const button of byId("views").querySelectorAll("button")) {
     button.addEventListener("click", () => chooseView(button.dataset.view));
   }
+  takeFiles(attempt, added);
   playground(byId("playground"));
   const first = network().nodes.findIndex((node) => node.what);
   chosen.node = Math.max(first, 0);
-  await changeItem(0);
+  await changeItem(network().first);
   document.body.dataset.ready = "true";
 }
 

@@ -8,10 +8,10 @@ function query(name, parameters) {
   return `api/${name}?${new URLSearchParams(given)}`;
 }
 
-async function fetched(address) {
+async function fetched(address, settings = {}) {
   let answer;
   try {
-    answer = await fetch(address);
+    answer = await fetch(address, settings);
   } catch {
     throw new Error("The server has ended. Start striate explore again and load this page anew.");
   }
@@ -60,3 +60,9 @@ const saved = block ? await decoded(block.textContent) : null;
 // Cells that a saved page has, by layer, as "channel:position"; null where all can be asked.
 export const savedCells = saved ? saved.cells : null;
 export const ask = saved ? fromSaved(saved) : live;
+
+// Give a file to the server as one more item; what the list of items shows of it.
+export function give(file) {
+  const token = document.querySelector('meta[name="token"]').content;
+  return fetched(query("items", { name: file.name }), { method: "POST", body: file, headers: { "X-Striate-Token": token } });
+}
