@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from striate.analysis.interpreter import _bind
 from striate.analysis.shapes import SHAPES, shaped
-from striate.analysis.walk import _bind
 
 A, B, CHANNELS = torch.randn(2, 3, 4, 5), torch.randn(3, 1, 5), torch.rand(3)
 

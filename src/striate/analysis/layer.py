@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from typing import Any
+
+from torch import Tensor, nn
 
 from striate.geometry import Field, Number
 
@@ -58,6 +60,29 @@ class Layer:
     def start(self) -> tuple[float | None, ...] | None:
         """First position that output 0 sees, negative in the padding."""
         return _per_axis([None if f is None else _number(f.start) for f in self.fields])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calculation:
+    """One layer with the values of one item.
+
+    Attributes:
+        layer: The layer.
+        module: The module that was called; None for a function.
+        operands: Tensors of the call in order, the batch first: inputs, and of a function the
+            parameters among its arguments too.
+        sources: For each operand the numbers of the layers that it came from, -1 for the item
+            itself; none for a parameter.
+        arguments: Arguments of a function by the names of torch's schema; empty for a module.
+        output: What came out, (1, ...).
+    """
+
+    layer: Layer
+    module: nn.Module | None
+    operands: tuple[Tensor, ...]
+    sources: tuple[tuple[int, ...], ...]
+    arguments: Mapping[str, Any]
+    output: Tensor
 
 
 def _per_axis(values: Iterable[Any]) -> tuple[Any, ...] | None:

@@ -38,7 +38,7 @@ def inspect(
 
     if svg is not None:
         check_output(svg, [model], "svg")
-    shape = None if input_shape is None else _parse_shape(input_shape)
+    shape = None if input_shape is None else parse_shape(input_shape)
     if shape is not None and rank is None and not Path(model).is_dir():
         rank = len(shape) - 1
     network = load_network(model, rank, None if shape is None else shape[0])
@@ -93,7 +93,12 @@ def _usual_shape(network: Network) -> tuple[int, ...]:
     return (config.in_channels, *(network.preprocessing.size,) * config.rank)
 
 
-def _parse_shape(text: str) -> tuple[int, ...]:
+def parse_shape(text: str) -> tuple[int, ...]:
+    """The shape in `--input`: channels, then the size of each axis.
+
+    Raises:
+        ArgumentError: It is not understood.
+    """
     from striate.errors import ArgumentError
 
     parts = text.replace("x", ",").split(",")

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from striate.cli.convolve import convolve
+from striate.cli.explore import explore
 from striate.cli.fit import check, fit
 from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
@@ -139,6 +140,7 @@ _add("Train and use a model", "compare", compare)
 _add("Train and use a model", "export", export)
 _add("Look at data", "check", check)
 _add("Look at data", "samples", samples)
+_add("Look inside networks", "explore", explore)
 _add("Look inside networks", "inspect", inspect)
 # A kernel may start with a minus sign, which is then no option.
 _add("Look inside networks", "convolve", convolve, ignore_unknown_options=True)

@@ -127,6 +127,23 @@ def convolution(
     return made
 
 
+def padding_of(conv: Conv, space: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Positions of padding (low, high) that a convolution puts around an input of these sizes.
+
+    >>> padding_of(convolution(2, 3, 8, 3, stride=2, padding="same"), (224, 225))
+    ((0, 1), (1, 1))
+    """
+    if isinstance(conv, _DynamicPadding):
+        return conv.padding_for(space)
+    by_size = isinstance(conv, _FastDepthwise) and conv.pads_by_size
+    if by_size or conv.padding == "same":
+        axes = zip(space, conv.kernel_size, conv.stride, conv.dilation, strict=True)
+        return tuple(same_padding(*axis) for axis in axes)
+    if isinstance(conv.padding, str):  # "valid"
+        return ((0, 0),) * len(space)
+    return tuple((width, width) for width in conv.padding)
+
+
 def patch_convolution(rank: int, in_channels: int, out_channels: int, size: int) -> Conv:
     """A convolution with a bias whose windows tile the input; what is left at the end is not seen.
 

@@ -1,0 +1,115 @@
+// The theoretical fields of every layer at one place of the item, one inside the other.
+
+import { element, text, times } from "./dom.js";
+import { ItemView } from "./item_view.js";
+import { fieldAt, fieldText, network, titleOf } from "./network.js";
+
+class FieldsView {
+  constructor() {
+    this.built = false;
+    this.place = null;
+    this.on = null;
+  }
+
+  async show(box, item) {
+    if (!this.built) {
+      this.build(box);
+      this.built = true;
+    }
+    await this.changeItem(item);
+  }
+
+  async changeItem(item) {
+    if (!this.built) return;
+    await this.view.show(item);
+    this.draw();
+  }
+
+  // One layer for each size of field, the last of those that are alike.
+  get layers() {
+    const found = new Map();
+    network().nodes.forEach((node, number) => {
+      if (node.fields && node.fields.every((field) => field !== null)) {
+        found.set(node.fields.map((f) => `${f.size}/${f.jump}`).join(), { node, number });
+      }
+    });
+    return [...found.values()];
+  }
+
+  build(box) {
+    const shape = network().input_shape.slice(1);
+    this.place = shape.map((n) => Math.floor(n / 2));
+    this.view = new ItemView("The item, with the field of each layer at one place");
+    const frame = this.view.frame;
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "application");
+    frame.setAttribute("aria-label", "Place on the item; the arrow keys move it");
+    frame.addEventListener("pointermove", (event) => this.point(event));
+    frame.addEventListener("click", (event) => this.point(event));
+    frame.addEventListener("keydown", (event) => this.key(event));
+    this.body = element("tbody");
+    const head = ["layer", "field", "from one unit to the next"].map((t) => element("th", { scope: "col" }, t));
+    box.append(element(
+      "div", { class: "fields" },
+      element("div", {}, element("p", { class: "quiet" }, "Move over the item: for each layer, what the unit above this place can see of it. Choose a layer to mark its own."), this.view.box),
+      element("div", { class: "tablebox" }, element("table", { class: "list" }, element("thead", {}, element("tr", {}, ...head)), this.body)),
+    ));
+    this.rows();
+  }
+
+  rows() {
+    this.body.replaceChildren(...this.layers.map(({ node, number }) => {
+      const button = element("button", { type: "button", onclick: () => this.choose(number), onfocus: () => this.choose(number) }, `${titleOf(node)} (${node.name})`);
+      return element(
+        "tr", { "data-node": number, onpointerenter: () => this.choose(number) },
+        element("td", {}, button), element("td", {}, fieldText(node)),
+        element("td", {}, times(node.fields.map((f) => text(f.jump, 3)))),
+      );
+    }));
+  }
+
+  choose(number) {
+    this.on = number;
+    for (const row of this.body.children) row.classList.toggle("on", Number(row.dataset.node) === number);
+    this.draw();
+  }
+
+  // The position of the unit whose field has its middle nearest to the place.
+  unit(node) {
+    return node.fields.map((field, axis) => {
+      const at = (this.place[axis] - field.start - (field.size - 1) / 2) / field.jump;
+      return Math.max(0, Math.min(node.space[axis] - 1, Math.round(at)));
+    });
+  }
+
+  draw() {
+    const shown = this.layers.map(({ node, number }) => ({
+      ranges: fieldAt(node, this.unit(node)), kind: number === this.on ? "layer on" : "layer",
+    }));
+    const first = shown.find((each) => each.kind === "layer on") ?? shown[0];
+    this.view.point([first, ...shown.filter((each) => each !== first)].filter(Boolean));
+  }
+
+  point(event) {
+    const box = this.view.canvas.getBoundingClientRect();
+    const shape = this.view.space;
+    const share = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const inside = (value, n) => Math.max(0, Math.min(n - 1, Math.floor(value * n)));
+    this.place[shape.length - 1] = inside(share[0], shape.at(-1));
+    if (shape.length > 1) this.place[shape.length - 2] = inside(share[1], shape.at(-2));
+    this.draw();
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: [-1, -1], ArrowRight: [-1, 1], ArrowUp: [-2, -1], ArrowDown: [-2, 1] };
+    if (!steps[event.key]) return;
+    event.preventDefault();
+    const axis = this.place.length + steps[event.key][0];
+    if (axis < 0) return;
+    const n = this.view.space[axis];
+    this.place[axis] = Math.max(0, Math.min(n - 1, this.place[axis] + steps[event.key][1] * Math.max(1, Math.round(n / 64))));
+    this.draw();
+  }
+}
+
+export const fieldsView = new FieldsView();

@@ -1,0 +1,166 @@
+"""The page of one item as a file that opens without a server, with its numbers inside."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import ceil, prod
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from striate.errors import OptionError
+from striate.explorer.app import page_files
+from striate.explorer.bundle import one_page
+from striate.explorer.grid import Grid
+from striate.explorer.maps import PER_PAGE
+from striate.explorer.session import Session
+from striate.explorer.walked import INPUT
+from striate.files import holds_output, mark_output, storage_error, write_atomic
+
+ITEM: Final = 0
+"""Number of the only item in the saved page."""
+
+CELLS: Final = 20_000
+"""Cells whose steps are saved, shared among the layers."""
+
+LAYER_BYTES: Final = 400_000
+TOTAL_BYTES: Final = 12_000_000
+"""Bytes of windows, and as many of kernels, of one layer and of all; a cell needs one of each."""
+
+MAPS: Final = 64
+"""Channels of a layer whose maps are saved."""
+
+MAP_BYTES: Final = 200_000
+"""Bytes of the maps of one layer with every value."""
+
+
+def save_page(session: Session, folder: Path) -> Path:
+    """Write the first item's page into a folder, and return the path of the file.
+
+    Raises:
+        OptionError: The folder holds a page that Striate did not write.
+        StorageError: The file could not be written.
+    """
+    path = folder / "index.html"
+    if path.exists() and not holds_output(folder):
+        why = "it holds an index.html that striate did not write"
+        raise OptionError("save", str(folder), why=why, fix="choose a new folder")
+    numbers = json.dumps(_Saving(session).document(), allow_nan=False, separators=(",", ":"))
+    packed = base64.b64encode(gzip.compress(numbers.encode(), mtime=0)).decode()
+    content = one_page(page_files(), packed).encode()
+    try:
+        mark_output(folder)
+    except OSError as error:
+        fix = "choose another folder with `save=`"
+        raise storage_error(folder, len(content), error, fix=fix) from None
+    write_atomic(path, content)
+    return path
+
+
+@dataclass(eq=False)
+class _Saving:
+    """Gathers the answers that the page will ask for, by their addresses."""
+
+    session: Session
+    answers: dict[str, Any] = field(default_factory=dict)
+    cells: dict[int, list[str]] = field(default_factory=dict)
+    arrays: list[Any] = field(default_factory=list)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """All that the saved page needs."""
+        network = self.session.network
+        nodes = range(INPUT, len(network["nodes"]))
+        items = [network["items"][self.shown]]
+        self._keep("network", {}, {**network, "first": ITEM, "items": items})
+        self._keep("item", {"item": ITEM}, {**self.session.item(self.shown), "item": ITEM})
+        share = min(LAYER_BYTES, TOTAL_BYTES // len(nodes))
+        for number in nodes:
+            self._keep_maps(number, self._grid(number))
+            self._keep_cells(number, share, CELLS // len(nodes))
+        return {"answers": self.answers, "cells": self.cells, "arrays": self.arrays}
+
+    @property
+    def shown(self) -> int:
+        """The item that is saved, by its number in the session."""
+        return self.session.first
+
+    def _grid(self, number: int) -> Grid:
+        return self.session.walked(self.shown).grid(number)
+
+    def _keep(self, name: str, parameters: dict[str, Any], answer: Any) -> None:
+        self.answers[f"api/{name}?{urlencode(parameters)}"] = self._shared(answer)
+
+    def _shared(self, value: Any) -> Any:
+        """An answer whose arrays are kept apart, each once."""
+        if isinstance(value, list):
+            return [self._shared(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "shape" not in value:
+            return {key: self._shared(each) for key, each in value.items()}
+        key = json.dumps(value)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.arrays)
+            self.arrays.append(value)
+        return {"array": self._numbers[key]}
+
+    def _keep_maps(self, number: int, grid: Grid) -> None:
+        """The small maps, and with every value as many as there is room for."""
+        where = {"item": ITEM, "node": number}
+        depth = {"depth": grid.space[0] // 2} if len(grid.space) == 3 else {}
+        for first in range(0, min(grid.channels, MAPS), PER_PAGE):
+            answer = self.session.maps(self.shown, number, first, depth.get("depth"))
+            self._keep("maps", {**where, "first": first, **depth}, answer)
+            if first == 0 and depth:  # the overview asks for the middle slice without naming it
+                self._keep("maps", {**where, "first": 0}, answer)
+        if not grid.space:
+            self._keep("vector", where, self.session.vector(self.shown, number))
+            return
+        size = 4 * prod(grid.space[-2:])
+        for channel in range(max(1, min(grid.channels, MAPS, MAP_BYTES // size))):
+            here = {**where, "channel": channel, **depth}
+            self._keep(
+                "map", here, self.session.map(self.shown, number, channel, depth.get("depth"))
+            )
+        if number == INPUT and depth:
+            for slice_ in range(grid.space[0]):
+                here = {**where, "channel": 0, "depth": slice_}
+                self._keep("map", here, self.session.map(self.shown, number, 0, slice_))
+
+    def _keep_cells(self, number: int, share: int, most: int) -> None:
+        """Steps of cells that lie evenly over the layer, as many as there is room for."""
+        grid = self._grid(number)
+        middle = [size // 2 for size in grid.space]
+        first = self.session.cell(self.shown, number, 0, middle)
+        size = 4 * max(prod(first[key]["shape"]) if key in first else 1 for key in _ARRAYS)
+        room = max(1, share // size)
+        positions = list(_spread(grid.space, min(room, most)))
+        channels = range(max(1, min(grid.channels, room, most // len(positions))))
+        kept = self.cells.setdefault(number, [])
+        for channel, position in product(channels, positions):
+            place = ",".join(map(str, position))
+            here = {"item": ITEM, "node": number, "channel": channel, "position": place}
+            self._keep("cell", here, self.session.cell(self.shown, number, channel, position))
+            kept.append(f"{channel}:{place}")
+        kept.sort(key=lambda key: key != f"0:{','.join(map(str, middle))}")
+
+
+_ARRAYS: Final = ("window", "kernel", "vector")
+"""Arrays in the steps of a cell."""
+
+
+def _spread(space: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
+    """Positions that lie evenly, the middle among them; of a volume in the middle slice alone."""
+    fixed = [range(space[0] // 2, space[0] // 2 + 1)] if len(space) == 3 else []
+    free = space[-2:] if len(space) == 3 else space
+    step = 1
+    while prod(ceil(size / step) for size in free) > most:
+        step += 1
+    axes = [range(size // 2 % step, size, step) for size in free]
+    return product(*fixed, *axes)

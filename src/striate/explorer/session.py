@@ -1,0 +1,177 @@
+"""What the page asks for: the network, the items, maps and cells, computed once and kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import RLock
+from typing import Any, Final
+
+import numpy as np
+
+from striate.analysis import summary
+from striate.errors import ArgumentError, DataError, one_line
+from striate.explorer.document import network_document
+from striate.explorer.maps import one_map, picture, small_maps
+from striate.explorer.numbers import finite, packed
+from striate.explorer.subject import Entry, Opened, Subject
+from striate.explorer.walked import Walked
+
+KEPT: Final = 3
+"""Items whose values are kept; those of a large network take hundreds of megabytes."""
+
+MAX_CLASSES: Final = 1000
+"""Outputs that are sent of a network."""
+
+MAX_ADDED: Final = 32
+"""Files that may be given to the page; their content is kept while it is served."""
+
+MAX_NAME: Final = 120
+"""Characters of a file's name that are shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Visited:
+    opened: Opened
+    walked: Walked
+
+
+class Session:
+    """A network being looked at.
+
+    Args:
+        subject: The network and its items.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._lock = RLock()
+        self._added = 0
+        self._visited: OrderedDict[int, _Visited] = OrderedDict()
+
+    @cached_property
+    def network(self) -> dict[str, Any]:
+        """The network with its stages and layers, and the items to choose from."""
+        subject = self.subject
+        first = self.first
+        walked = self._visit(first).walked
+        found = network_document(summary(subject.network, walked.item.array.shape), walked)
+        return {
+            **found,
+            "name": subject.name,
+            "notes": list(subject.notes),
+            "classes": list(subject.classes),
+            "first": first,
+            "items": [_listed(entry) for entry in subject.entries],
+        }
+
+    @cached_property
+    def first(self) -> int:
+        """The first item that can be read.
+
+        Raises:
+            DataError: None can be.
+        """
+        for number in range(len(self.subject.entries)):
+            try:
+                self._visit(number)
+            except DataError:
+                continue
+            return number
+        self._visit(0)
+        return 0
+
+    def add(self, name: str, content: bytes) -> dict[str, Any]:
+        """Take a file that was given to the page as one more item.
+
+        Raises:
+            ArgumentError: Too many were given.
+            DataError: It cannot be read.
+        """
+        with self._lock:
+            if self._added >= MAX_ADDED:
+                raise ArgumentError(f"{MAX_ADDED} files were given", fix="start the page anew")
+            self.subject.add(one_line(name)[:MAX_NAME] or "a file", content)
+            self._added += 1
+            number = len(self.subject.entries) - 1
+            return {"item": number, **_listed(self.subject.entries[number])}
+
+    def item(self, number: int) -> dict[str, Any]:
+        """One item: its picture, and what the network says of it.
+
+        Raises:
+            ArgumentError: There is no such item.
+            DataError: It cannot be read.
+        """
+        visited = self._visit(number)
+        drawn = picture(visited.opened.raw)
+        return {
+            "item": number,
+            "picture": None if drawn is None else packed(drawn),
+            "answer": visited.opened.answer,
+            "outputs": self._outputs(visited),
+        }
+
+    def maps(self, item: int, node: int, first: int, depth: int | None) -> dict[str, Any]:
+        """Some channels of a layer, small; see `small_maps`."""
+        return small_maps(self._visit(item).walked.grid(node), first, depth)
+
+    def map(self, item: int, node: int, channel: int, depth: int | None) -> dict[str, Any]:
+        """One channel of a layer with every value; see `one_map`."""
+        return one_map(self._visit(item).walked.grid(node), channel, depth)
+
+    def vector(self, item: int, node: int) -> dict[str, Any]:
+        """All values of a layer without space."""
+        return {"values": packed(self._visit(item).walked.grid(node).array.reshape(-1))}
+
+    def cell(self, item: int, node: int, channel: int, position: Sequence[int]) -> dict[str, Any]:
+        """How one number of a layer came about; see `Walked.cell`."""
+        return self._visit(item).walked.cell(node, channel, position)
+
+    def walked(self, item: int) -> Walked:
+        """The values of an item at every layer."""
+        return self._visit(item).walked
+
+    def _visit(self, number: int) -> _Visited:
+        """An item gone through the network, now or before."""
+        if not 0 <= number < len(self.subject.entries):
+            raise ArgumentError(f"item {number}", why=f"there are {len(self.subject.entries)}")
+        with self._lock:
+            if number not in self._visited:
+                opened = self.subject.open(number)
+                walked = Walked.through(self.subject.network, opened.x)
+                self._visited[number] = _Visited(opened, walked)
+                while len(self._visited) > KEPT:
+                    self._visited.popitem(last=False)
+            self._visited.move_to_end(number)
+            return self._visited[number]
+
+    def _outputs(self, visited: _Visited) -> list[dict[str, Any]]:
+        """The outputs, the greatest first: class, logit, exponential and share, and probability.
+
+        The exponentials are of the logits less the greatest, as softmax is computed.
+        """
+        logits = visited.walked.logits.astype(np.float64)
+        powers = np.exp(logits - logits.max())
+        shares = powers / powers.sum()
+        calibrated = visited.opened.probabilities
+        classes = self.subject.classes
+        order = np.argsort(-logits, kind="stable")[:MAX_CLASSES]
+        return [
+            {
+                "number": int(k),
+                "class": classes[k] if k < len(classes) else f"output {k}",
+                "logit": finite(logits[k]),
+                "power": finite(powers[k]),
+                "share": finite(shares[k]),
+                "probability": calibrated[k] if k < len(calibrated) else None,
+            }
+            for k in order
+        ]
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    """An item in the list of the page."""
+    return {"name": entry.name, "label": entry.label, "answer": entry.answer}

@@ -1,0 +1,51 @@
+"""Networks whose every number is another, small items, and what torch's hooks see of them."""
+
+import pytest
+import torch
+from torch import nn
+
+from striate.explorer.model_subject import ModelSubject
+from striate.explorer.session import Session
+from striate.nn.ranks import BATCH_NORM_TYPES
+
+
+def lively(network, seed=0):
+    """Random statistics, scales, shifts and biases, so that none of them is 0 or 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, BATCH_NORM_TYPES):
+                module.running_mean.normal_(0, 0.3, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+            if isinstance(module, (*BATCH_NORM_TYPES, nn.LayerNorm)):
+                module.weight.uniform_(0.7, 1.3, generator=generator)
+            if getattr(module, "bias", None) is not None:
+                module.bias.normal_(0, 0.1, generator=generator)
+            if getattr(module, "scale", None) is not None:
+                module.scale.uniform_(0.5, 1.0, generator=generator)
+    return network
+
+
+def session_of(name, shape):
+    subject = ModelSubject(name, shape)
+    lively(subject.network)
+    return Session(subject)
+
+
+def hooked(network, x):
+    """What each module gave, by name, and the network."""
+    seen = {}
+    hooks = [
+        module.register_forward_hook(lambda _, __, y, name=name: seen.update({name: y}))
+        for name, module in network.named_modules()
+    ]
+    with torch.inference_mode():
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.fixture(scope="session")
+def lenet():
+    return session_of("lenet5", (3, 32, 32))
