@@ -106,7 +106,7 @@ class Client:
         return self.sent[0]["status"], dict(self.sent[0]["headers"])
 
 
-def test_a_body_that_is_too_large_by_its_header_is_never_given_to_the_application(guard):
+def test_fault_79_a_body_that_is_too_large_by_its_header_is_never_given_to_the_application(guard):
     reached = []
 
     async def app(scope, receive, send):
@@ -141,7 +141,7 @@ def test_the_bodies_at_work_are_bounded_together_and_given_back(guard):
     assert asyncio.run(Client(guard, b"x" * 1000).ask())[0] == 200
 
 
-def test_a_body_that_comes_too_slowly_is_answered_408(guard):
+def test_fault_88_a_body_that_comes_too_slowly_is_answered_408(guard):
     status, headers = asyncio.run(Client(guard, *[b"x"] * 100, pause=0.03).ask())
     assert (status, headers[b"connection"]) == (408, b"close")
 

@@ -95,7 +95,7 @@ def test_the_first_line_is_the_url_on_the_loopback_address(server):
     assert server.post(body=b"abc") == (200, {"bytes": 3})
 
 
-def test_headers_that_do_not_end_close_the_connection(server):
+def test_fault_88_headers_that_do_not_end_close_the_connection(server):
     with server.connect() as connection:
         start = time.monotonic()
         for byte in b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: " + b"a" * 60:
@@ -108,14 +108,14 @@ def test_headers_that_do_not_end_close_the_connection(server):
         assert 1 < time.monotonic() - start < 4
 
 
-def test_silence_closes_the_connection(server):
+def test_fault_88_silence_closes_the_connection(server):
     with server.connect() as connection:
         start = time.monotonic()
         assert everything(connection) == b""
         assert time.monotonic() - start < 5
 
 
-def test_a_body_that_does_not_come_is_answered_408_and_closed(server):
+def test_fault_88_a_body_that_does_not_come_is_answered_408_and_closed(server):
     with server.connect() as connection:
         connection.send(request(length=10) + b"123")
         start = time.monotonic()
@@ -186,7 +186,7 @@ def test_a_hangup_is_passed_on(server):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_end_waits_for_requests_at_work_and_refuses_new_ones(number, code):
+def test_fault_86_the_end_waits_for_requests_at_work_and_refuses_new_ones(number, code):
     server = Server()
     with server.connect() as first, server.connect() as second, server.connect() as third:
         first.send(request("/?seconds=0.8") + b"x")

@@ -38,6 +38,7 @@ class Guard:
             `receive` raises when a body is too large or too late.
         policy: Who may ask what.
         limits: How much.
+        on_refusal: Told the status of each request that is refused before it is read.
 
     Attributes:
         draining: Whether nothing but GET and HEAD is accepted any more; the application sees it as
@@ -45,7 +46,14 @@ class Guard:
         in_flight: The number of requests at work.
     """
 
-    def __init__(self, app: App, policy: Policy, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        policy: Policy,
+        limits: Limits | None = None,
+        on_refusal: Callable[[int], None] | None = None,
+    ) -> None:
+        self._on_refusal = on_refusal
         self.policy, self.limits = policy, limits or Limits()
         self.draining = False
         self.in_flight = 0
@@ -62,6 +70,8 @@ class Guard:
             return
         refusal = self._refusal(scope)
         if refusal is not None:
+            if self._on_refusal is not None:
+                self._on_refusal(refusal.status)
             await _discard(scope["headers"], receive)
             await _refuse(send, refusal, scope["method"])
             return

@@ -74,6 +74,7 @@ def run(
     host: str,
     port: int,
     announce: Callable[[str], None],
+    prepare: Callable[[], None] | None = None,
     notice_seconds: float = 0.0,
     drain_seconds: float = DRAIN_SECONDS,
     on_hangup: Callable[[], None] | None = None,
@@ -88,6 +89,7 @@ def run(
         host: The address to listen at.
         port: The port; 0 takes any that is free.
         announce: Told the URL as soon as connections are accepted.
+        prepare: Called then, in a thread of its own; what it raises ends the server.
         notice_seconds: How long health checks are still answered after the signal, so that a load
             balancer learns that no more is accepted.
         drain_seconds: How long requests at work may take after the signal.
@@ -95,6 +97,7 @@ def run(
 
     Raises:
         OptionError: The address cannot be listened at.
+        Exception: Whatever `prepare` raises.
     """
     bound = bound_socket(host, port)
     limits = guard.limits
@@ -114,7 +117,10 @@ def run(
     )
     ending = _Ending(_Server(config), guard, notice_seconds, drain_seconds)
     with bound:
-        asyncio.run(ending.serve(bound, lambda: announce(url_of(bound, host)), on_hangup))
+        url = url_of(bound, host)
+        asyncio.run(ending.serve(bound, lambda: announce(url), prepare, on_hangup))
+    if ending.error is not None:
+        raise ending.error
     return ending.exit_code
 
 
@@ -123,12 +129,14 @@ class _Ending:
 
     Attributes:
         exit_code: 128 plus the number of the signal that ended it; 0 without one.
+        error: What the preparation raised.
     """
 
     def __init__(
         self, server: uvicorn.Server, guard: Guard, notice_seconds: float, drain_seconds: float
     ) -> None:
         self.exit_code = 0
+        self.error: Exception | None = None
         self._server, self._guard = server, guard
         self._notice_seconds, self._drain_seconds = notice_seconds, drain_seconds
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -137,6 +145,7 @@ class _Ending:
         self,
         bound: socket.socket,
         announce: Callable[[], None],
+        prepare: Callable[[], None] | None,
         on_hangup: Callable[[], None] | None,
     ) -> None:
         """Serve on a socket until a signal."""
@@ -148,14 +157,23 @@ class _Ending:
         if on_hangup is not None and hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = lambda: self._keep(loop.run_in_executor(None, on_hangup))
         with _handling(loop, handlers):
-            starting = asyncio.ensure_future(self._tell_when_started(announce))
+            starting = asyncio.ensure_future(self._started(announce, prepare))
             self._keep(starting)
             await self._server.serve(sockets=[bound])
 
-    async def _tell_when_started(self, announce: Callable[[], None]) -> None:
+    async def _started(
+        self, announce: Callable[[], None], prepare: Callable[[], None] | None
+    ) -> None:
         while not self._server.started:
             await asyncio.sleep(_POLL_SECONDS)
         announce()
+        if prepare is None:
+            return
+        try:
+            await asyncio.to_thread(prepare)
+        except Exception as error:
+            self.error = error
+            self._server.should_exit = True
 
     def _end(self, number: int) -> None:
         if self.exit_code:

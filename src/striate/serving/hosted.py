@@ -1,0 +1,231 @@
+"""A run that is served: loaded, tried out, and measured one item at a time and in batches."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from striate.data.readers.reader import ARRAYS, TEXTS, suffixes_of
+from striate.data.source import Item, Reading, UnreadableItem, load_formats
+from striate.errors import ArgumentError, RunError, StriateError, UnknownNameError
+from striate.run.folder import MODEL, RUN
+from striate.run.run import Run
+from striate.tasks.prediction import Prediction
+
+_TRIALS: Final = 3
+"""Times that one item and one batch are computed to see how long they take; the best counts."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Hosted:
+    """A loaded run.
+
+    Attributes:
+        name: Its name in addresses.
+        run: The run, its network on its device.
+        together: Whether items are computed together.
+        batch_size: Items in a batch.
+        worthwhile: Waiting items from which on computing them together takes less time; more than
+            `batch_size` where it never does.
+        example: The prediction of an item of noise, whose fields any other has too; None where no
+            such item can be made.
+    """
+
+    name: str
+    run: Run
+    together: bool
+    batch_size: int
+    worthwhile: int
+    example: Prediction | None
+
+    @property
+    def version(self) -> str:
+        """The first digits of the SHA-256 of its weights."""
+        return self.run.record.model.sha256[:12]
+
+    @property
+    def written(self) -> bool:
+        """Whether its items are written as text (a molecule's SMILES)."""
+        return self.run.kind.name in TEXTS
+
+
+def loaded(name: str, path: Path, device: str, *, one_by_one: bool = False) -> Hosted:
+    """A run that is ready to answer.
+
+    Args:
+        name: Its name in addresses.
+        path: Its folder.
+        device: Where to compute: "auto", "cpu" or "cuda".
+        one_by_one: Whether items are never computed together.
+
+    Raises:
+        RunError: There is no such run, it is damaged, it answers with numbers that are not finite,
+            or its items cannot be sent.
+        DeviceError: The device is not there.
+    """
+    run = Run(path, device=device)
+    load_formats()
+    kind = run.kind.name
+    if not (suffixes_of(kind) or kind in ARRAYS or kind in TEXTS):
+        raise RunError(
+            f"cannot serve {str(path)!r}",
+            why=f"{run.kind.nouns[1]} are not items that can be sent one by one",
+            fix="use `striate predict`",
+        )
+    batch_size = run.predictor.inputs.batch_size or 1
+    together = batch_size > 1 and not one_by_one
+    reading, example, worthwhile = _noise(run), None, 2
+    if reading is not None:
+        readings, items = [reading], [Item(id="noise")]
+        example = run.predicted(items, readings)[0]
+        if not is_finite(example):
+            raise RunError(f"cannot serve {str(path)!r}", why="its answers are not finite numbers")
+        if together:
+            alone = _seconds(lambda: run.predicted(items, readings))
+            filled = _seconds(lambda: run.predicted(items, readings, together=True))
+            worthwhile = max(2, math.ceil(filled / alone))
+    return Hosted(
+        name=name,
+        run=run,
+        together=together,
+        batch_size=batch_size,
+        worthwhile=worthwhile,
+        example=example,
+    )
+
+
+def reloaded(hosted: Hosted, device: str, *, one_by_one: bool = False) -> Hosted:
+    """The run as its folder holds it now.
+
+    Raises:
+        RunError: One of its files is not what the run wrote, or it cannot be served.
+    """
+    run = Run(hosted.run.folder.path, device=device)
+    for name in run.folder.damaged():
+        if name in (RUN, MODEL):
+            raise run.folder.changed(name)
+    return loaded(hosted.name, run.folder.path, device, one_by_one=one_by_one)
+
+
+def is_finite(prediction: Prediction) -> bool:
+    """Whether each number of a prediction is finite."""
+    return _is_finite(prediction.to_json())
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _noise(run: Run) -> Reading | None:
+    """An item of noise as the run takes it; None where its items are no arrays of one shape."""
+    inputs = run.predictor.inputs
+    shape = inputs.input_shape if len(inputs.input_shape) > 1 else (*inputs.input_shape, 4)
+    values = np.random.default_rng(0).integers(0, 256, shape)
+    for dtype in (np.uint8, np.float32):
+        try:
+            return inputs.checked(Reading(array=values.astype(dtype), sha256=""))
+        except (UnreadableItem, ArgumentError):
+            continue
+    return None
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()
+    taken = []
+    for _ in range(_TRIALS):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+class Hosts:
+    """The runs of a server, by name.
+
+    Args:
+        folders: The folder of each run by its name; the first is the one that answers where none
+            is named.
+        device: Where to compute.
+        one_by_one: Whether items are never computed together.
+    """
+
+    def __init__(
+        self, folders: Mapping[str, Path], device: str = "auto", *, one_by_one: bool = False
+    ) -> None:
+        self._folders, self._device, self._one_by_one = dict(folders), device, one_by_one
+        self._hosted: dict[str, Hosted] = {}
+        self._loading = threading.Lock()
+
+    def __iter__(self) -> Iterator[Hosted]:
+        """The runs that are loaded, the first one first."""
+        return iter(list(self._hosted.values()))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all runs."""
+        return list(self._folders)
+
+    @property
+    def ready(self) -> bool:
+        """Whether each run is loaded."""
+        return len(self._hosted) == len(self._folders)
+
+    def load(self) -> None:
+        """Load each run; raises StriateError for the first that cannot be."""
+        with self._loading:
+            for name, folder in self._folders.items():
+                self._hosted[name] = loaded(name, folder, self._device, one_by_one=self._one_by_one)
+
+    def reload(self) -> list[StriateError]:
+        """Load each run anew; one that cannot be stays as it was, and its error is returned."""
+        errors: list[StriateError] = []
+        with self._loading:
+            for hosted in self:
+                try:
+                    self._hosted[hosted.name] = reloaded(
+                        hosted, self._device, one_by_one=self._one_by_one
+                    )
+                except StriateError as error:
+                    errors.append(error)
+        return errors
+
+    def named(self, name: str | None) -> Hosted | None:
+        """The run of a name, or the first; None while it is not loaded.
+
+        Raises:
+            UnknownNameError: There is none of that name.
+        """
+        name = self.names[0] if name is None else name
+        if name not in self._folders:
+            raise UnknownNameError("model", name, self._folders)
+        return self._hosted.get(name)
+
+
+def named_folders(paths: Sequence[Path]) -> dict[str, Path]:
+    """Each run's folder by the name it is served under, that of the folder.
+
+    Raises:
+        ArgumentError: Two have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = path.resolve().name
+        if name in found:
+            raise ArgumentError(
+                f"two runs are named {name!r}",
+                why=f"{found[name]} and {path}",
+                fix="rename one of the folders",
+            )
+        found[name] = path
+    return found
