@@ -30,7 +30,7 @@ from striate.data.names import is_missing
 from striate.data.unlabelled import Batch
 from striate.errors import DataError
 from striate.fitting.fit import fit
-from striate.fitting.options import with_options
+from striate.fitting.options import AUTO, with_options
 from striate.run.folder import RUN
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
@@ -62,10 +62,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     feature_names_in_: NDArray[np.object_]
 
     @with_options(without=_NOT_TAKEN)
-    def __init__(
-        self, *, kind: str = "auto", options: Mapping[str, Any] | None = None, **others: Any
-    ) -> None:
-        self.kind = kind
+    def __init__(self, *, options: Mapping[str, Any] | None = None, **others: Any) -> None:
         # scikit-learn allows no dictionary as a default: None stands for one without entries.
         self.options = options
         for name, default in _defaults().items():
@@ -76,7 +73,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn may know of the estimator: X has the axes of the kind's items."""
         tags = super().__sklearn_tags__()
-        axes = axes_of_items(None if self.kind == "auto" else self.kind)
+        axes = axes_of_items(None if self.kind == AUTO else self.kind)
         tags.input_tags.string = 0 in axes
         tags.input_tags.one_d_array = axes == {0}
         tags.input_tags.two_d_array = 1 in axes
@@ -87,7 +84,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
         options = {name: getattr(self, name) for name in _defaults()}
         options["options"] = self.options or {}
         options["out"] = self._own_folder() if self.out is None else _unused(Path(self.out))
-        kind = kind_of_array(items) if self.kind == "auto" else self.kind
+        kind = kind_of_array(items) if self.kind == AUTO else self.kind
         self.run_ = fit(ArraySource(items, labels, targets, kind=kind), progress=False, **options)
         # The estimator outlives its folder, which a tidy system or a user may remove.
         files = filter(Path.is_file, self.run_.folder.path.iterdir())
@@ -115,6 +112,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     def _predictions(self, X: Any) -> list[Prediction]:
         """What is predicted for each item, in order; a warning names those that are unreadable."""
         check_is_fitted(self, "run_")
+        if isinstance(X, list | tuple) and not X:
+            return []
         with _refusals():
             texts = _texts(X)
             items = self._numbers(X, reset=False) if texts is None else texts
@@ -199,10 +198,6 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-l
     items; neither sample weights nor more than one answer for an item are taken.
 
     Args:
-        kind: What an item is: "image", "signal", "volume", or "graph" for SMILES of molecules.
-            "auto" takes text for SMILES, two axes for signals, three for images unless the last is
-            much longer than the second (signals of several channels), four for images if there
-            are 1 or 3 channels first or last and else for volumes, and five for volumes.
         {options}
 
     Without `out` the run lies in a temporary folder, which is removed with the estimator. Where
@@ -288,7 +283,6 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-lea
     refused for a single NaN.
 
     Args:
-        kind: What an item is, as of `Classifier`.
         {options}
 
     Without `out` the run lies in a temporary folder, which is removed with the estimator. Where

@@ -196,6 +196,24 @@ def test_features_of_nodes_go_by_their_names(tmp_path):
     assert torch.equal(feed.inputs(old).nodes, feed.inputs(new).nodes)
 
 
+def test_features_of_edges_go_by_their_names(tmp_path):
+    tables = {
+        "old": "source,target,length,cost\n1,2,0.5,7\n2,3,1.5,3\n",
+        "new": "cost,source,Length,target\n7,1,0.5,2\n3,2,1.5,3\n",
+        "other": "source,target,length,colour\n1,2,0.5,7\n2,3,1.5,3\n",
+    }
+    readings = {}
+    for name, edges in tables.items():
+        root = edge_list(tmp_path / name, "id,label,x\n1,a,0\n2,b,1\n3,a,2\n", edges)
+        source = open_source(root)
+        readings[name] = [source.read(item) for item in source.listing.items]
+    fitted = NodeInputs.fitted(readings["old"], {})
+    feed = NodeInputs.from_json(json.loads(json.dumps(fitted.to_json())))
+    old, new, other = (feed.inputs(items).edge_features for items in readings.values())
+    assert torch.equal(old, new) and not torch.equal(old, old.flip(1))
+    assert torch.equal(old, other)  # columns of other names are taken by place
+
+
 def test_an_edge_list_without_features_and_with_targets(tmp_path):
     root = edge_list(tmp_path / "net", "id,target\na,1\nb,\nc,2.5\n", "source,target\na,b\nb,c\n")
     source = open_source(root)

@@ -184,6 +184,45 @@ def test_parts_that_would_be_classes_are_refused(tmp_path, names):
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["images/1.png", "images/2.png", "labels/1.txt"],
+        ["images/1.png", "masks/1.png"],
+        ["images/train/1.png", "labels/train/1.txt"],
+        [f"{p}/{n}" for p in ("train", "val") for n in ("images/1.png", "labels/1.txt")],
+        ["JPEGImages/1.png", "SegmentationClass/1.png", "Annotations/1.xml", "ImageSets/a.txt"],
+    ],
+)
+def test_folders_of_labels_and_masks_are_no_classes(tmp_path, names):
+    images(tmp_path, *(name for name in names if name.endswith(".png")))
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="labels, masks or boxes beside them"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("with_mask", "without_mask"), ("mask", "no mask")])
+def test_masks_may_be_classes(tmp_path, names):
+    images(tmp_path, *(f"{name}/1.png" for name in names))
+    assert {item.label for item in listing(tmp_path).items} == set(names)
+
+
+@pytest.mark.parametrize("names", [("images/1.png",), ("1.png", "2.png"), ("train/1.png",)])
+def test_a_table_beside_the_images_is_pointed_out(tmp_path, names):
+    images(tmp_path, *names)
+    (tmp_path / "labels.csv").write_text("path,label\nimages/1.png,a\n")
+    with pytest.raises(DataError, match=r"labels\.csv lists the images and their labels"):
+        open_source(tmp_path)
+
+
+def test_a_table_beside_one_class_of_new_data_is_no_fault(tmp_path):
+    images(tmp_path, "cat/1.png")
+    (tmp_path / "predictions.csv").write_text("item,label\n")
+    assert {item.label for item in listing(tmp_path).items} == {"cat"}
+
+
 def test_the_same_subfolders_in_every_class_are_a_warning(tmp_path):
     images(tmp_path, *(f"{p}/{c}/1.png" for p in ("left", "right") for c in "ab"))
     assert "same-subfolders" in codes(tmp_path)

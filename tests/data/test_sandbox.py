@@ -1,9 +1,11 @@
 """Reading through child processes: order, cleanliness, and calls from anywhere."""
 
 import os
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from PIL import Image
 from striate.data import sandbox
 from striate.data.layouts import ArraySource
 from striate.data.readers.image import decode_image
-from striate.data.sandbox import DecoderPool, read_all
-from striate.data.source import Decoding, Item, Listing, MemorySource, Reading, Skip
+from striate.data.sandbox import DecoderPool, read_all, read_item
+from striate.data.source import Decoding, Item, Listing, MemorySource, Reading, Skip, UnreadableItem
 from striate.data.unlabelled import open_inputs
 from striate.errors import MachineError, MissingExtraError
 
@@ -178,3 +180,45 @@ def test_whatever_a_reader_of_this_process_raises_is_that_items_skip() -> None:
     (_, first), (_, second) = read_all(source, items, None, 1)
     assert first == Skip(id="a", reason="IndexError: list index out of range")
     assert isinstance(second, Reading)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"<html>", "foreign"),
+        (b"%PDF-1.7 " + bytes(200), "foreign"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(200), "damaged"),
+        (b"", "damaged"),
+        ("bomb", "large"),
+    ],
+)
+def test_the_cause_of_an_unreadable_item_passes_from_the_child(content, cause):
+    source = open_inputs([_png_of(20_000, 20_000) if content == "bomb" else content])
+    pool = DecoderPool()
+    try:
+        with pytest.raises(UnreadableItem) as refused:
+            read_item(source, source.listing.items[0], 64, pool)
+    finally:
+        pool.close()
+    assert refused.value.cause == cause
+
+
+def _png_of(width, height):
+    """A PNG that says it is so large, without the pixels."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def test_decoders_that_ended_are_forgotten():
+    pool = DecoderPool()
+    for _ in range(2):
+        with pytest.raises(UnreadableItem, match="crashed"):
+            pool.decode(Decoding(exec, b"import os; os.abort()"))
+    assert pool._all == []
+    pool.close()

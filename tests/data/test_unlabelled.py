@@ -12,7 +12,7 @@ from PIL import Image
 
 from striate.data.sandbox import read_all
 from striate.data.source import Reading, Skip, UnreadableItem
-from striate.data.unlabelled import Batch, open_inputs, several
+from striate.data.unlabelled import Batch, Text, open_inputs, several
 from striate.errors import DataError
 
 SEED = 20
@@ -328,3 +328,16 @@ def test_a_signal_with_numbers_is_no_table_of_paths(tmp_path):
 def test_no_inputs_at_all_are_said_to_be_none() -> None:
     with pytest.raises(DataError, match="nothing to predict: no inputs were given"):
         open_inputs([])
+
+
+def test_a_text_is_never_the_name_of_a_file(tmp_path):
+    path = tmp_path / "secret.csv"
+    path.write_text("smiles\nCCO\n")
+    for text in (str(path), "CCO"):
+        source = open_inputs([Text(text)], "graph")
+        assert [item.id for item in source.listing.items] == [text]
+    with pytest.raises(UnreadableItem, match="does not parse"):
+        molecule = open_inputs([Text(str(path))], "graph")
+        molecule.read(molecule.listing.items[0])
+    with pytest.raises(DataError, match="no image is written as text"):
+        open_inputs([Text("CCO")], "image")

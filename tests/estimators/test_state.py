@@ -79,6 +79,12 @@ def test_items_are_answered_one_by_one(fitted, images, names, count):
     assert fitted.predict(images[:count]).tolist() == names[:count].tolist()
 
 
+def test_no_items_are_no_answers(fitted, images):
+    for none in ([], (), images[:0]):
+        assert fitted.predict(none).shape == (0,)
+        assert fitted.predict_proba(none).shape == (0, len(fitted.classes_))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_an_unreadable_item_costs_its_own_answer(fitted, images, names, value):
     some = images[:4].copy()

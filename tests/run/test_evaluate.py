@@ -59,6 +59,15 @@ def test_a_class_the_model_does_not_know_is_named(probe_run, photos, tmp_path):
     with pytest.raises(DataError) as caught:
         evaluate(probe_run, tmp_path / "new")
     assert "does not know: cube: it was trained on disc, square, stripes" in str(caught.value)
+    assert "rename or remove them" in caught.value.fix and "may be" not in caught.value.fix
+
+
+def test_a_class_that_is_spelt_otherwise_is_named_with_what_it_may_be(probe_run, photos, tmp_path):
+    shutil.copytree(photos / "disc", tmp_path / "new" / "Disc")
+    shutil.copytree(photos / "square", tmp_path / "new" / "squares")
+    with pytest.raises(DataError) as caught:
+        evaluate(probe_run, tmp_path / "new")
+    assert "Disc may be disc, squares may be square" in caught.value.fix
 
 
 def test_items_that_the_run_learnt_from_are_told_first_and_the_others_figured(probe_run, photos):

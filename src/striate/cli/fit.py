@@ -99,10 +99,11 @@ def fit(data: str, *, nproc: int, **options: Any) -> int:
 def check(
     data: Annotated[str, Argument(metavar="DATA", help="What `striate fit` takes.")],
     seed: Annotated[int, Option(help="Seed of the split.")] = 0,
+    kind: Annotated[str, Option(help="What an item is, as of `striate fit`.")] = "auto",
     json: AsJson = False,
 ) -> int:
     """Show what is wrong with DATA, and how a fit would split it."""
     from striate.fitting.check import check as run_check
     from striate.progress import Progress
 
-    return print_result(run_check(data, seed=seed, progress=Progress(quiet=json)), json)
+    return print_result(run_check(data, seed=seed, kind=kind, progress=Progress(quiet=json)), json)

@@ -51,6 +51,24 @@ _FILLERS: Final = frozenset(
 )
 """Words that stand beside the name of a split and change nothing."""
 
+_ANSWERS: Final = frozenset(
+    f"{word}{ending}"
+    for word in (*("label", "mask", "annotation", "annot", "segmentation", "box", "bbox"), "gt")
+    for ending in ("", "s", "es")
+) | {"groundtruth", "truth"}
+"""Words that name a folder of labels, masks or boxes beside the pictures they belong to."""
+
+_BESIDE_ANSWERS: Final = _FILLERS | {
+    "ground",
+    "jpeg",
+    "jpg",
+    "png",
+    "xml",
+    "class",
+    "object",
+    "sets",
+}
+
 SPLIT_WORDS: Final = ", ".join(_ROLES)
 """The words that name a split, for messages."""
 
@@ -130,6 +148,31 @@ def is_filler(name: str) -> bool:
     """
     words = re.findall(r"[a-z]+", name.lower())
     return bool(words) and all(word in _FILLERS for word in words)
+
+
+def holds_answers(name: str) -> bool:
+    """Whether a folder is named as those that hold labels, masks or boxes of other files.
+
+    >>> [holds_answers(n) for n in ("labels", "Annotations", "SegmentationClass", "ground_truth")]
+    [True, True, True, True]
+    >>> [holds_answers(n) for n in ("with_mask", "boxer", "images")]
+    [False, False, False]
+    """
+    words = _words(name)
+    return bool(_ANSWERS & words) and words <= _ANSWERS | _BESIDE_ANSWERS
+
+
+def holds_anything(name: str) -> bool:
+    """Whether a folder beside those of labels or masks is named as no class is.
+
+    >>> [holds_anything(n) for n in ("images", "JPEGImages", "ImageSets", "cats")]
+    [True, True, True, False]
+    """
+    return _words(name) <= _BESIDE_ANSWERS
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
 
 
 def _is_filler(word: str) -> bool:

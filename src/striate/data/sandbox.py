@@ -11,7 +11,7 @@ On the wire, little-endian:
 - request: length of a JSON head, length of the file's content (0 where the head has its path),
   then both. The head is `{"module", "function", "path", "size"}`, without a size for full size.
 - answer: length of a JSON head, length of the array's bytes, then both. The head is
-  `{"skip": reason}`, `{"missing": [package, extra]}` or
+  `{"skip": reason, "cause": word}`, `{"missing": [package, extra]}` or
   `{"shape", "dtype", "sha256", "spacing", "notes"}`.
 
 Whatever a decoder or a reader raises on one item is that item's skip, with the exception's type
@@ -40,7 +40,16 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.source import Decoding, Item, Note, Reading, Skip, Source, UnreadableItem
+from striate.data.source import (
+    UNREADABLE,
+    Decoding,
+    Item,
+    Note,
+    Reading,
+    Skip,
+    Source,
+    UnreadableItem,
+)
 from striate.errors import DataError, MachineError, MissingExtraError
 
 DECODE_SECONDS: Final = 10.0
@@ -108,16 +117,38 @@ def available_cores() -> int:
 
 
 def _read(source: Source, item: Item, size: int | None, pool: DecoderPool) -> Reading | Skip:
-    """Read one item, its notes naming it."""
+    """Read one item, or say why it is left out."""
+    try:
+        return read_item(source, item, size, pool)
+    except MachineError:
+        raise
+    except UnreadableItem as error:
+        return Skip(id=item.id, reason=error.reason)
+
+
+def read_item(source: Source, item: Item, size: int | None, pool: DecoderPool) -> Reading:
+    """Read one item, its notes naming it.
+
+    Args:
+        source: The source that the item belongs to.
+        item: One of `source.listing`.
+        size: The shorter side wanted, in pixels (see `Source.read`).
+        pool: The processes that decode it where its reader says so.
+
+    Raises:
+        UnreadableItem: It cannot be read, whatever its reader raised.
+        MissingExtraError: Reading it needs a package that is not installed.
+        MachineError: No child process can be started.
+    """
     try:
         decoding = source.isolated(item, size)
         reading = source.read(item, size) if decoding is None else pool.decode(decoding)
-    except MachineError:
+    except (MachineError, UnreadableItem):
         raise
     except DataError as error:
-        return Skip(id=item.id, reason=str(error))
+        raise UnreadableItem(str(error)) from None
     except Exception as error:
-        return Skip(id=item.id, reason=UnreadableItem.because_of(error).reason)
+        raise UnreadableItem.because_of(error) from error
     return replace(reading, notes=tuple(replace(note, ids=(item.id,)) for note in reading.notes))
 
 
@@ -152,6 +183,7 @@ class DecoderPool:
         finally:
             if self._closed.is_set() or not decoder.alive():
                 decoder.end()
+                self._all.remove(decoder)
 
     def close(self) -> None:
         """End the child processes; what they are at is lost."""
@@ -213,7 +245,7 @@ class _Decoder:
         if "missing" in head:
             raise MissingExtraError(*head["missing"])
         if "skip" in head:
-            raise UnreadableItem(head["skip"])
+            raise UNREADABLE[head["cause"]](head["skip"])
         return Reading(
             array=values.view(head["dtype"]).reshape(head["shape"]),
             sha256=head["sha256"],
@@ -299,11 +331,12 @@ def _answer(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], by
         )
         array = np.ascontiguousarray(reading.array)
     except DataError as error:
-        return {"skip": str(error)}, b""
+        return {"skip": str(error), "cause": getattr(error, "cause", UnreadableItem.cause)}, b""
     except MissingExtraError as error:
         return {"missing": [error.package, error.extra]}, b""
     except Exception as error:
-        return {"skip": UnreadableItem.because_of(error).reason}, b""
+        reason = UnreadableItem.because_of(error).reason
+        return {"skip": reason, "cause": UnreadableItem.cause}, b""
     head = {
         "shape": array.shape,
         "dtype": array.dtype.str,

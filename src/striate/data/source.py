@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from striate.typing import Kind, SplitName
 
 FileContent: TypeAlias = Path | bytes
 """A file, by its path or by what it holds."""
+
+Cause: TypeAlias = Literal["damaged", "foreign", "large"]
+"""Why an item is unreadable, in a word."""
 
 _MAX_REASON: Final = 200
 """Characters of another library's message that are kept."""
@@ -90,6 +93,7 @@ class Reading:
         node: The position of the item's node in `graph`.
         node_names: Names of the nodes, of a graph whose nodes are items.
         channel_names: Names of the channels, where they are stored by name and not by place.
+        edge_names: Names of the features of edges, where they are stored by name.
     """
 
     array: NDArray[Any]
@@ -102,10 +106,18 @@ class Reading:
     node: int | None = None
     node_names: tuple[str, ...] = ()
     channel_names: tuple[str, ...] = ()
+    edge_names: tuple[str, ...] = ()
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program
-    """An item that cannot be read; the reason is listed beside its name."""
+    """An item that cannot be read; the reason is listed beside its name.
+
+    Attributes:
+        cause: Whether the item is damaged or does not fit, is of a format or a kind that is not
+            read, or is larger than what is read.
+    """
+
+    cause: ClassVar[Cause] = "damaged"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -122,6 +134,24 @@ class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure
         said = one_line(str(error))[:_MAX_REASON]
         what = f"{type(error).__name__}: {said}" if said else type(error).__name__
         return cls(f"{doing}: {what}" if doing else what)
+
+
+class ForeignItem(UnreadableItem):
+    """An item of a format that is not read, or of another kind than the data."""
+
+    cause = "foreign"
+
+
+class TooLargeItem(UnreadableItem):
+    """An item that is larger, as it is or once it is expanded, than what is read."""
+
+    cause = "large"
+
+
+UNREADABLE: Final[Mapping[Cause, type[UnreadableItem]]] = {
+    kind.cause: kind for kind in (UnreadableItem, ForeignItem, TooLargeItem)
+}
+"""The error for each cause."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,13 +61,22 @@ class Alone:
     array: NDArray[Any] | Tensor
 
 
-Input: TypeAlias = "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch | Alone"
+@dataclass(frozen=True)
+class Text:
+    """An item that is written, such as a molecule's SMILES: never taken for the name of a file."""
+
+    text: str
+
+
+Input: TypeAlias = (
+    "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch | Alone | Text"
+)
 """A file or a folder, the bytes of a file, an image, or an array of one item or of many."""
 
 
 def several(inputs: Iterable[Input] | Input) -> list[Input]:
     """Inputs as a list, also where there is one alone."""
-    alone = isinstance(inputs, str | PathLike | bytes | Batch | Alone) or is_array(inputs)
+    alone = isinstance(inputs, str | PathLike | bytes | Batch | Alone | Text) or is_array(inputs)
     if isinstance(inputs, Iterable) and not alone:
         return list(cast("Iterable[Input]", inputs))
     return [cast("Input", inputs)]
@@ -179,6 +188,12 @@ class _Found:
             self._add_array(as_array(entry.array), f"array {number}", batch=True)
         elif isinstance(entry, Alone):
             self._add_array(as_array(entry.array), f"array {number}", alone=True)
+        elif isinstance(entry, Text):
+            if self.kind not in TEXTS:
+                raise DataError(
+                    f"input {number} is a text", why=f"no {self.kind} is written as text"
+                )
+            self._add_source(TEXTS.get(self.kind)(entry.text, stored=False), one=True)
         elif isinstance(entry, bytes):
             self._add_file(f"bytes {number}", entry)
         elif any(isinstance(entry, reader.objects) for _, reader in READERS.items()):
@@ -197,8 +212,8 @@ class _Found:
             self._add_source(open_source(name))
             return
         if self.kind in TEXTS and not is_folder(name):
-            stored = os.path.exists(name)  # noqa: PTH110 - Path.exists raises on over-long names
-            self._add_source(TEXTS.get(self.kind)(name), one=not stored)
+            stored = os.path.isfile(name)  # noqa: PTH113 - Path.is_file raises on over-long names
+            self._add_source(TEXTS.get(self.kind)(name, stored=stored), one=not stored)
             return
         path = existing_path(Path(name))
         if path.is_dir():

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.data.dataset import Dataset
-from striate.data.layouts.layout import open_source
 from striate.errors import one_line
 from striate.files import user_cache_folder
 from striate.fitting.baseline import check_network
 from striate.fitting.method import load_methods
-from striate.fitting.options import FitOptions
-from striate.fitting.prepare import read_dataset
+from striate.fitting.options import AUTO, FitOptions
+from striate.fitting.prepare import open_data, read_dataset
 from striate.kinds.kind import kind_named
 from striate.progress import ProgressLike, as_progress
 from striate.tasks.task import task_of
@@ -76,6 +75,7 @@ def check(
     data: PathLike,
     *,
     seed: int = 0,
+    kind: str = AUTO,
     image_size: int | None = None,
     progress: ProgressLike = None,
 ) -> Checked:
@@ -86,23 +86,25 @@ def check(
     Args:
         data: See `striate.fit`.
         seed: Seed of the split.
+        kind: What an item is; follows from the data by default.
         image_size: Side of the network's input; chosen from the data by default.
         progress: Told of the work.
 
     Raises:
         DataError: The data cannot be used for a fit; the message says why.
+        UnknownNameError: There is no such kind.
         ArgumentError: The kind of the data has no such option.
     """
-    source = open_source(str(data))
-    kind = kind_named(source.kind)
-    options = FitOptions(seed=seed, image_size=image_size)
-    options.check_kind(kind.name, kind.named_options)
+    options = FitOptions(seed=seed, kind=kind, image_size=image_size)
+    source = open_data(data, options)
+    item_kind = kind_named(source.kind)
+    options.check_kind(item_kind.name, item_kind.named_options)
     task = task_of(source.listing.items)
     task.check_learnable(source.listing.items, source.name)
-    chosen, choices = kind.choose(source, options.for_inputs(kind.named_options))
+    chosen, choices = item_kind.choose(source, options.for_inputs(item_kind.named_options))
     dataset, inputs = read_dataset(
         source,
-        kind,
+        item_kind,
         task,
         folder=user_cache_folder(),
         options=chosen,
@@ -110,13 +112,13 @@ def check(
         progress=as_progress(progress),
     )
     details = {
-        "kind": kind.name,
+        "kind": item_kind.name,
         "shape": " x ".join(map(str, inputs.input_shape)),
         **inputs.details(),
     }
     if len(ways := inputs.framings()) > 1:
         details["framing"] = f"what cross-validation in `fit` prefers of {', '.join(ways)}"
-    defaults = kind.defaults(inputs)
+    defaults = item_kind.defaults(inputs)
     network = load_methods().get(defaults.methods[0]).network_of("auto", defaults)
     if network is not None:
         check_network(network, inputs, task.objective(dataset).num_outputs)

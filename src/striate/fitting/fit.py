@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from striate.data.layouts.layout import open_source
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
 from striate.device import choose_device, keep_freed_memory
@@ -22,7 +21,7 @@ from striate.fitting.label_check import check_labels
 from striate.fitting.method import Method, load_methods
 from striate.fitting.options import FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
-from striate.fitting.prepare import methods_to_try, read_data
+from striate.fitting.prepare import methods_to_try, open_data, read_data
 from striate.fitting.select import select
 from striate.fitting.steps import Steps
 from striate.kinds.kind import kind_named
@@ -74,7 +73,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     method = None if chosen.method == "auto" else load_methods().get(chosen.method)
     if chosen.model != "auto":
         check_model_name(chosen.model)
-    source = data if isinstance(data, Source) else open_source(str(data))
+    source = open_data(data, chosen)
     if chosen.patch:
         source = patched(source, chosen.patch)
     kind = kind_named(source.kind)

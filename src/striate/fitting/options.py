@@ -25,6 +25,16 @@ METHOD_NAMES: Final = (
 )
 """What `--method` offers: "auto" and one name for each file in `methods/`."""
 
+KIND_NAMES: Final = (
+    "auto",
+    *(
+        module.name
+        for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "kinds")])
+        if module.ispkg
+    ),
+)
+"""What `--kind` offers: "auto" and one name for each folder in `kinds/`."""
+
 AUTO: Final = "auto"
 """The value of an option that Striate chooses."""
 
@@ -133,6 +143,17 @@ class FitOptions:
         scope=("method",),
         minimum=1,
     )
+    kind: str = option(
+        "auto",
+        "What an item is. `auto` decides by the layout of the data, by what most files hold, and of "
+        "arrays by their axes: text is taken for molecules, two axes for signals, three for images "
+        "unless the last is much longer than the second (signals of several channels), four for "
+        "images if there are 1 or 3 channels first or last and else for volumes, and five for "
+        "volumes.",
+        panel="Data",
+        choices=KIND_NAMES,
+        registered=True,
+    )
     image_size: int | None = option(
         None,
         "Side of the network's input in pixels (of a volume: in voxels). By default it is chosen "
@@ -213,12 +234,17 @@ class FitOptions:
         return float(self.time)
 
     @property
+    def named_kind(self) -> str | None:
+        """The kind of the items that the user named."""
+        return None if self.kind == AUTO else self.kind
+
+    @property
     def chooses_freely(self) -> bool:
         """Whether the user named neither a network nor a method."""
         return {self.model, self.method} == {"auto"}
 
     def check_kind(self, kind: str, of_kind: Collection[str]) -> None:
-        """Refuse options that the kind of the data does not have.
+        """Refuse options that the kind of the data does not have, and another kind.
 
         Args:
             kind: Name of the kind.
@@ -227,6 +253,8 @@ class FitOptions:
         Raises:
             ArgumentError: An option would be ignored.
         """
+        if self.named_kind not in (None, kind):
+            raise OptionError("kind", self.kind, why=f"the items are {kind}s", fix="leave it out")
         for name in self._given("kind"):
             if name not in of_kind:
                 why = f"it is of no use for a {kind}"

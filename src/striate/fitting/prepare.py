@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.dataset import Dataset
+from striate.data.layouts.layout import open_source
 from striate.data.prepare import prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
@@ -17,14 +18,27 @@ from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_scale
 from striate.fitting.method import Method, load_methods
-from striate.fitting.options import AUTO
+from striate.fitting.options import AUTO, FitOptions
 from striate.kinds.inputs import Inputs
-from striate.kinds.kind import Kind
+from striate.kinds.kind import Kind, kind_named
 from striate.progress import Progress, counted
 from striate.report.schema import Choice
 from striate.run.checksums import sha256
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
+from striate.typing import PathLike
+
+
+def open_data(data: PathLike | Source, options: FitOptions) -> Source:
+    """The source of some data, of the kind that the options name.
+
+    Raises:
+        DataError: The data cannot be used.
+        UnknownNameError: There is no such kind.
+    """
+    if options.named_kind is not None:
+        kind_named(options.named_kind)
+    return data if isinstance(data, Source) else open_source(str(data), options.named_kind)
 
 
 def read_data(context: FitContext) -> None:

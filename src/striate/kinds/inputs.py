@@ -86,11 +86,21 @@ def number_option(
 
 def in_order_of(names: tuple[str, ...], reading: Reading) -> Reading:
     """An item with its channels in the order of some names; as it is where it has others."""
-    own = reading.channel_names
-    if own == names or sorted(own) != sorted(names) or len({*own}) < len(own):
+    places = places_of(names, reading.channel_names)
+    if places is None:
         return reading
-    places = [own.index(name) for name in names]
     return replace(reading, array=reading.array[places], channel_names=names)
+
+
+def places_of(names: tuple[str, ...], own: tuple[str, ...]) -> list[int] | None:
+    """Where names lie among an item's own; None where it has them in order, or has others.
+
+    >>> places_of(("x", "y"), ("y", "x")), places_of(("x", "y"), ("x", "z"))
+    ([1, 0], None)
+    """
+    if own == names or sorted(own) != sorted(names) or len({*own}) < len(own):
+        return None
+    return [own.index(name) for name in names]
 
 
 def _with_tuples(value: Any) -> Any:

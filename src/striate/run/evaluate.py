@@ -98,15 +98,11 @@ def evaluate(run: Run, data: PathLike | None = None, *, progress: ProgressLike =
             metrics=metrics,
             lines=run.task.lines(metrics, run.calibration.unit),
         )
-    return _on_new_data(run, open_source(str(data)), as_progress(progress))
+    return _on_new_data(run, open_source(str(data), run.record.kind), as_progress(progress))
 
 
 def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:
     """Metrics of a run on labelled data."""
-    if source.kind != run.record.kind:
-        raise DataError(
-            f"{source.name} holds {source.kind}s", why=f"it was trained on {run.record.kind}s"
-        )
     answered = [item for item in source.listing.items if run.task.is_answered(item)]
     run.task.check_answers(answered, source.name, run.classes)
     learnt_from = _learnt_from(run)

@@ -263,7 +263,7 @@ def _expected(trained: Run, inputs: Tensor) -> Outputs:
 def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
     """Inputs of test items; none, and a word about it, where the data are gone."""
     try:
-        source = open_source(trained.record.data)
+        source = open_source(trained.record.data, trained.record.kind)
         locked = lock.from_json(trained.folder.read_json(LOCK))
     except StriateError as error:
         progress.say(f"the test items cannot be read: {one_line(str(error))}")

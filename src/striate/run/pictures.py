@@ -160,7 +160,7 @@ def _pictures(run: Run, folder: Path) -> Iterator[tuple[str, Path]]:
 def _test_files(run: Run) -> list[Path]:
     """Files of test items, spread over all; none where the data are gone or no files."""
     try:
-        source = open_source(run.record.data)
+        source = open_source(run.record.data, run.record.kind)
         locked = lock.from_json(run.folder.read_json(LOCK))
     except StriateError:
         return []

@@ -79,10 +79,26 @@ class Predictor:
         size = self.inputs.batch_size and (1 if few else self.inputs.batch_size)
         ahead = chain(first, iterator)
         while part := list(islice(ahead, size)):
-            filled = part + [part[0]] * ((size or len(part)) - len(part))
-            with torch.inference_mode(), left_to_torch() if few else nullcontext():
-                described = self.described(self.inputs.inputs(filled), few=few)
-            yield described.first(len(part))
+            yield self._described_part(part, size, few=few)
+
+    def parts_of(self, readings: Sequence[Reading], *, together: bool) -> Iterator[Described]:
+        """Outputs and features of items, computed as `parts` computes many items or a few.
+
+        Args:
+            readings: The items.
+            together: Whether in filled batches, as of many items.
+        """
+        size = self.inputs.batch_size and (self.inputs.batch_size if together else 1)
+        ahead = iter(readings)
+        while part := list(islice(ahead, size)):
+            yield self._described_part(part, size, few=not together)
+
+    def _described_part(self, part: Sequence[Reading], size: int | None, *, few: bool) -> Described:
+        """Outputs and features of the items of one batch, which is filled up to its size."""
+        filled = [*part, *[part[0]] * ((size or len(part)) - len(part))]
+        with torch.inference_mode(), left_to_torch() if few else nullcontext():
+            described = self.described(self.inputs.inputs(filled), few=few)
+        return described.first(len(part))
 
     def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:
         """Uncalibrated outputs of what `Inputs.inputs` gave, on the device; see `described`."""

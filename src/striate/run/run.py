@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from striate.data.sandbox import read_all
+from striate.data.sandbox import DecoderPool, read_all, read_item
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
 from striate.data.unlabelled import Alone, Input, is_array, several
 from striate.device import choose_device, keep_freed_memory
@@ -27,7 +26,7 @@ from striate.progress import ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
 from striate.run.folder import MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
-from striate.run.predictor import Predictor
+from striate.run.predictor import Described, Predictor
 from striate.run.results import with_novelty
 from striate.tasks.prediction import Calibration, Prediction
 from striate.tasks.task import Task, task_named
@@ -219,10 +218,7 @@ class Run:
                     readable.append(item)
                     yield reading
 
-        parts = list(self._predicted_parts(readings()))
-        answers = self.answers(readable, self._joined([outputs for outputs, _ in parts]))
-        if parts and self.novelty_detector is not None:
-            answers = with_novelty(answers, np.concatenate([novelty for _, novelty in parts]))
+        answers = self._answered(readable, self.predictor.parts(readings()))
         found = dict(zip((item.id for item in readable), answers, strict=True))
         for name, reason in reasons.items():
             progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")
@@ -250,6 +246,33 @@ class Run:
             except UnreadableItem as error:
                 yield item, Skip(id=item.id, reason=error.reason)
 
+    def read_one(self, source: Source, item: Item, pool: DecoderPool) -> Reading:
+        """One item as the model takes it, decoded by processes that go on living.
+
+        Args:
+            source: What `open` gave.
+            item: One of its items.
+            pool: The processes.
+
+        Raises:
+            UnreadableItem: It cannot be read, or does not fit the model.
+        """
+        inputs = self.predictor.inputs
+        return inputs.checked(read_item(source, item, inputs.read_size, pool))
+
+    def predicted(
+        self, items: Sequence[Item], readings: Sequence[Reading], *, together: bool = False
+    ) -> list[Prediction]:
+        """Predictions of items that were read, the same whatever their company.
+
+        Args:
+            items: The items.
+            readings: What `read` gave of each.
+            together: Whether to compute them in filled batches, as `predict` does of many items,
+                and not one by one, as it does of a few; the two may differ by rounding.
+        """
+        return self._answered(items, self.predictor.parts_of(readings, together=together))
+
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
         return self._joined(list(self.predictor.output_parts(readings)))
@@ -257,14 +280,20 @@ class Run:
     def _joined(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0, max(1, len(self.classes)))
 
-    def _predicted_parts(
-        self, readings: Iterator[Reading]
-    ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-        """Uncalibrated outputs of what `read` gives and the items' novelty, a batch at a time."""
-        detector = self.novelty_detector
-        for part in self.predictor.parts(readings):
-            features = part.features.numpy()
-            yield part.outputs, np.empty(0) if detector is None else detector.novelty(features)
+    def _answered(self, items: Sequence[Item], parts: Iterable[Described]) -> list[Prediction]:
+        """Predictions of items from what the network makes of them, with their novelty.
+
+        Args:
+            items: The items, complete once all parts have come.
+            parts: Outputs and features, a batch at a time.
+        """
+        outputs, novelty, detector = [], [], self.novelty_detector
+        for part in parts:
+            outputs.append(part.outputs)
+            if detector is not None:
+                novelty.append(detector.novelty(part.features.numpy()))
+        answers = self.answers(items, self._joined(outputs))
+        return with_novelty(answers, np.concatenate(novelty)) if novelty else answers
 
     def answers(self, items: Sequence[Item], outputs: Tensor) -> list[Prediction]:
         """Predictions of items from their outputs."""

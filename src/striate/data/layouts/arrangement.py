@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from striate.data.folder_walk import display_name, few, unique_ids
-from striate.data.names import SPLIT_WORDS, is_filler, split_named
+from striate.data.names import SPLIT_WORDS, holds_answers, holds_anything, is_filler, split_named
 from striate.data.source import Item, Note
 from striate.errors import DataError
 from striate.typing import SplitName
@@ -63,6 +63,34 @@ class Arrangement:
         """Whether the folder of a relative path is that of a class."""
         place = self.place(f"{name}/-")
         return place is not None and place.below == "-"
+
+    def check_classes_are_classes(
+        self, names: Sequence[str], folders: Iterable[str], where: str | Path
+    ) -> None:
+        """Refuse pictures that lie beside folders of their labels, masks or boxes.
+
+        Args:
+            names: Relative paths of items.
+            folders: Relative paths of folders, those without an item among them.
+            where: The data's name, for messages.
+
+        Raises:
+            DataError: They do.
+        """
+        places = [place for name in names if (place := self.place(name))]
+        paths = filter(self.is_class_folder, folders)
+        classes = {*(place.label for place in places), *(path.split("/")[-1] for path in paths)}
+        answers = sorted(filter(holds_answers, classes))
+        others = sorted(classes.difference(answers))
+        if not answers or not all(map(holds_anything, others)):
+            return
+        raise DataError(
+            f"the folders {few([display_name(name) for name in (*others, *answers)])} of {where} "
+            "look like pictures with their labels, masks or boxes beside them",
+            why="they would have been taken for classes",
+            fix="give each class a folder, or list the pictures in a table with the columns path "
+            "and label (masks and boxes are not learnt from)",
+        )
 
     def items(self, names: Sequence[str]) -> tuple[Item, ...]:
         """Items of relative paths that have a place, each labelled by its class folder."""

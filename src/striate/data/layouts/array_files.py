@@ -17,7 +17,7 @@ from striate.data.readers.content import refusing
 from striate.data.readers.npy import opened_npz, read_npy
 from striate.data.source import Source
 from striate.errors import DataError
-from striate.typing import SplitName
+from striate.typing import Kind, SplitName
 
 NAMES: Final[tuple[tuple[str, str, SplitName | None], ...]] = (
     ("x", "y", None),
@@ -38,10 +38,13 @@ _Arrays = Mapping[str, Callable[[], NDArray[Any]]]
 """How each array of a file or a folder is read, by its name in lower case."""
 
 
-def open_npz(path: str | Path) -> Source:
+def open_npz(path: str | Path, kind: Kind | None = None) -> Source:
     """The items and answers of an .npz file, under one of the pairs of `NAMES`.
 
-    What the items are follows from an array `kind`, or from the axes (see `arrays_source`).
+    Args:
+        path: The file.
+        kind: What the items are; by default that follows from an array `kind` in the file, or from
+            the axes (see `arrays_source`).
 
     Raises:
         DataError: There is no such file, there are no such arrays, objects instead of numbers, a
@@ -49,14 +52,15 @@ def open_npz(path: str | Path) -> Source:
     """
     path = existing_path(Path(path))
     with refusing(path), opened_npz(path) as arrays:
-        return _open_pairs(path, arrays)
+        return _open_pairs(path, arrays, kind)
 
 
-def open_npy_pair(path: str | Path) -> Source:
+def open_npy_pair(path: str | Path, kind: Kind | None = None) -> Source:
     """The items and answers of two .npy files of a folder, mapped rather than read.
 
     Args:
         path: The folder, or the file with the items.
+        kind: As of `open_npz`.
 
     Raises:
         DataError: As `open_npz`.
@@ -73,10 +77,11 @@ def open_npy_pair(path: str | Path) -> Source:
             )
         extras: dict[str, Path] = {name: files[name] for name in EXTRAS if name in files}
         files = {"x": path, "y": files[answers], **extras}
-    return _open_pairs(path, {name: partial(read_npy, file) for name, file in files.items()})
+    arrays = {name: partial(read_npy, file) for name, file in files.items()}
+    return _open_pairs(path, arrays, kind)
 
 
-def _open_pairs(path: Path, arrays: _Arrays) -> Source:
+def _open_pairs(path: Path, arrays: _Arrays, kind: Kind | None) -> Source:
     """The source of every pair of items and answers among some arrays."""
 
     def read(name: str) -> NDArray[Any]:
@@ -93,12 +98,13 @@ def _open_pairs(path: Path, arrays: _Arrays) -> Source:
     shapes = {items.shape[1:] for items, _, _ in pairs}
     if len(shapes) > 1:
         raise DataError(f"the splits of {path} have different shapes: {sorted(shapes)}")
+    extras = {name: read(name) for name in EXTRAS if name in arrays}
     return arrays_source(
         _joined([items for items, _, _ in pairs]),
         _joined([answers for _, answers, _ in pairs]),
         name=str(path),
         splits=[split for items, _, split in pairs for _ in range(len(items))],
-        extras={name: read(name) for name in EXTRAS if name in arrays},
+        extras=extras if kind is None else {**extras, "kind": np.array(kind)},
     )
 
 
@@ -124,6 +130,10 @@ LAYOUTS.add(
         "an .npz file with the arrays X and y",
         lambda data: Path(data).suffix.lower() == ".npz" and not is_folder(data),
         open_npz,
+        open_as=open_npz,
     ),
 )
-LAYOUTS.add("npy", Layout("a pair X.npy and y.npy", _holds_npy_pair, open_npy_pair))
+LAYOUTS.add(
+    "npy",
+    Layout("a pair X.npy and y.npy", _holds_npy_pair, open_npy_pair, open_as=open_npy_pair),
+)

@@ -21,6 +21,8 @@ from striate.data.folder_walk import (
 )
 from striate.data.layouts.arrangement import Arrangement, arrangement_of, subfolder_notes
 from striate.data.layouts.layout import LAYOUTS, Layout
+from striate.data.layouts.manifest import SUFFIXES as TABLE_SUFFIXES
+from striate.data.names import holds_anything
 from striate.data.readers.reader import FileSource, kind_of_files, suffixes_of
 from striate.data.source import Listing, Note, Source
 from striate.errors import DataError
@@ -29,27 +31,34 @@ from striate.typing import Kind
 LAYOUT: Final = "DATA/CLASS/IMAGE or DATA/train/CLASS/IMAGE with DATA/test/CLASS/IMAGE"
 
 
-def open_folder(root: str | Path) -> Source:
+def open_folder(root: str | Path, kind: Kind | None = None) -> Source:
     """The files below a folder, labelled by the folder they lie in.
 
-    What most of the files hold is taken (see `kind_of_files`), other files are left alone.
+    Files of other kinds are left alone.
 
     Args:
         root: The folder, which holds class folders, or splits (train, val, test) that hold class
             folders; one folder may be around them all.
+        kind: What the files hold; None for what most of them do (see `kind_of_files`).
 
     Raises:
         DataError: There is no such folder, there are no items, a class is empty, there are fewer
             than two classes, splits with different classes, or classes that look like splits.
     """
     root = data_folder(root, LAYOUT)
-    kind, found = _of_one_kind(root)
+    named = kind is not None
+    kind, found = _of_one_kind(root, kind)
     arrangement = arrangement_of(found.files, data_folders(found), root)
+    arrangement.check_classes_are_classes(found.files, data_folders(found), root)
     placed = [name for name in found.files if arrangement.place(name) is not None]
     if not placed:
         raise _no_items(root, found, kind)
     _check_no_empty_class(root, found, placed, arrangement, kind)
     items = arrangement.items(placed)
+    labels = {str(item.label) for item in items}
+    if len(labels) == 1 and all(map(holds_anything, labels)) and (hint := _table_hint(root, kind)):
+        what = f"all {kind}s of {root} lie in one folder, {labels.pop()}"
+        raise DataError(what, why="a classifier needs two classes", fix=hint)
     notes = [
         *arrangement.notes(),
         *subfolder_notes(arrangement, placed),
@@ -62,6 +71,7 @@ def open_folder(root: str | Path) -> Source:
         name=str(root),
         listing=Listing(items=items, skipped=tuple(found.skipped), notes=tuple(notes)),
         contents={item.id: root / name for item, name in zip(items, placed, strict=True)},
+        named=named,
     )
 
 
@@ -79,8 +89,10 @@ def data_folder(path: str | Path, layout: str) -> Path:
     return root
 
 
-def _of_one_kind(root: Path) -> tuple[Kind, Found]:
-    """What most files in the folder hold, and the files of that kind."""
+def _of_one_kind(root: Path, kind: Kind | None) -> tuple[Kind, Found]:
+    """The kind of the files, by default what most in the folder hold, and the files of that kind."""
+    if kind is not None:
+        return kind, walk(root, suffixes_of(kind))
     found = walk(root, suffixes_of())
     kind = kind_of_files(root / name for name in found.files if "/" in name)
     wanted = suffixes_of(kind)
@@ -130,10 +142,22 @@ def _no_items(root: Path, found: Found, kind: Kind) -> DataError:
     if found.files:
         return DataError(
             f"{len(found.files)} {kind}s in {root} lie in no class folder",
-            fix=f"the layout is {LAYOUT}",
+            fix=_table_hint(root, kind) or f"the layout is {LAYOUT}",
         )
     notes = "; ".join(note.message for note in walk_notes(found, kind))
     return DataError(f"no {kind}s in {root}", why=notes, fix=f"the layout is {LAYOUT}")
 
 
-LAYOUTS.add("folder", Layout(f"a folder ({LAYOUT})", is_folder, open_folder, last=True))
+def _table_hint(root: Path, kind: Kind) -> str:
+    """What to do where a table beside the items may hold their labels; empty without one."""
+    tables = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLE_SUFFIXES)
+    if not tables:
+        return ""
+    named = f"if {tables[0]} lists the {kind}s and their labels, give it instead"
+    return f"{named}: its columns are path and label"
+
+
+LAYOUTS.add(
+    "folder",
+    Layout(f"a folder ({LAYOUT})", is_folder, open_folder, last=True, open_as=open_folder),
+)

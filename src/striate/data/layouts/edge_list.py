@@ -56,11 +56,11 @@ def open_edge_list(folder: str | Path) -> NodeSource:
     columns = tuple(name for name in nodes.columns if name not in READ_BY_NAME)
     features, notes = _node_features(nodes, columns, ends)
     both_ways = np.concatenate([ends, ends[::-1]], 1)
+    of_edges = tuple(name for name in edges.columns if name not in ("source", "target"))
+    graph = whole_graph(features, both_ways, _edge_features(edges, of_edges))
     return NodeSource(
         name=str(folder),
-        graph=replace(
-            whole_graph(features, both_ways, _edge_features(edges)), channel_names=columns
-        ),
+        graph=replace(graph, channel_names=columns, edge_names=of_edges),
         names=names,
         labels=known,
         targets=nodes.numbers("target", optional=True) if known is None else None,
@@ -101,9 +101,8 @@ def _node_features(
     return np.eye(count, dtype=np.float32), (note,)
 
 
-def _edge_features(edges: Table) -> NDArray[np.float32] | None:
+def _edge_features(edges: Table, columns: Sequence[str]) -> NDArray[np.float32] | None:
     """The features of the edges, (features, edges both ways); None without any."""
-    columns = [column for column in edges.columns if column not in ("source", "target")]
     if not columns:
         return None
     features = np.array([edges.numbers(column) for column in columns], np.float32)

@@ -13,6 +13,7 @@ from striate.data.folder_walk import existing_path
 from striate.data.source import Source, load_formats
 from striate.errors import DataError
 from striate.registry import Registry
+from striate.typing import Kind
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Layout:
         description: What it looks like, in a few words, for messages and the documentation.
         matches: Whether a DATA argument names data of this layout.
         open: Opens such data as a source with its listing made.
+        open_as: The same where the user names the kind of the items; None where data of this
+            layout are of one kind.
         last: Whether it is only asked after the others, for it matches what they match as well.
     """
 
@@ -30,6 +33,7 @@ class Layout:
     matches: Callable[[str], bool]
     open: Callable[[str], Source]
     last: bool = False
+    open_as: Callable[[str, Kind], Source] | None = None
 
 
 LAYOUTS: Registry[Layout] = Registry("layout")
@@ -40,20 +44,32 @@ def layout_of(data: str) -> Layout | None:
     return next((layout for layout in _in_order() if layout.matches(data)), None)
 
 
-def open_source(data: str | Path) -> Source:
+def open_source(data: str | Path, kind: Kind | None = None) -> Source:
     """The source that a DATA argument names.
 
     Args:
         data: A folder of class folders, a manifest, an array file, an IDX pair, `sample:NAME`.
+        kind: What an item is to be taken for, where data of the layout may hold items of several
+            kinds; None leaves it to the layout.
 
     Raises:
-        DataError: There is nothing of that name, or nothing that can be trained on.
+        DataError: There is nothing of that name, nothing that can be trained on, or items of
+            another kind.
         UnknownNameError: There is no such sample.
     """
     name = str(data)
-    layout = layout_of(name)
-    if layout is not None:
-        return layout.open(name)
+    held: set[Kind] = set()
+    for layout in _in_order():
+        if not layout.matches(name):
+            continue
+        if kind is not None and layout.open_as is not None:
+            return layout.open_as(name, kind)
+        source = layout.open(name)
+        if kind in (None, source.kind):
+            return source
+        held.add(source.kind)
+    if held:
+        raise DataError(f"{name} holds {' or '.join(sorted(held))}s", why=f"{kind}s are wanted")
     existing_path(Path(name))
     raise DataError(
         f"{name} is a file of no known kind",

@@ -19,6 +19,7 @@ from striate.data.names import is_missing, split_named
 from striate.data.readers.reader import FileSource, kind_of_files
 from striate.data.readers.tables import ANSWERS, Table, header_of, read_table
 from striate.data.source import Item, Listing, Note, Source
+from striate.typing import Kind
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
 
@@ -41,7 +42,7 @@ OTHER_NAMES: Final[Mapping[str, frozenset[str]]] = {
 """What other tools' manifests call the columns."""
 
 
-def open_manifest(path: str | Path) -> Source:
+def open_manifest(path: str | Path, kind: Kind | None = None) -> Source:
     """The files that a manifest lists; their paths are relative to its folder.
 
     A path that leads nowhere from there is tried from the working folder, without blanks around it
@@ -75,10 +76,11 @@ def open_manifest(path: str | Path) -> Source:
         notes.append(Note(code="path-outside", message=message, severity="info"))
     contents = {item.id: file for item, file in zip(items, files, strict=True)}
     return FileSource(
-        kind_of_files(contents.values()),
+        kind or kind_of_files(contents.values()),
         name=str(path),
         listing=Listing(items=items, notes=tuple(notes)),
         contents=contents,
+        named=kind is not None,
     )
 
 
@@ -183,5 +185,6 @@ LAYOUTS.add(
         lambda data: Path(data).suffix.lower() in SUFFIXES and not is_folder(data),
         open_manifest,
         last=True,  # tables of molecules are CSV files too
+        open_as=open_manifest,
     ),
 )

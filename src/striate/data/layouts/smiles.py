@@ -9,7 +9,6 @@ scaffold in common and are split one by one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -121,13 +120,17 @@ def _source(name: str, listing: Listing, smiles: Mapping[str, str]) -> Source:
     )
 
 
-def open_molecules(text: str) -> Source:
+def open_molecules(text: str, *, stored: bool) -> Source:
     """Molecules to be predicted: those of a table, or one by its SMILES.
+
+    Args:
+        text: The name of the table, or the SMILES.
+        stored: Whether it is the name of a table.
 
     Raises:
         DataError: The table has no column of SMILES.
     """
-    if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises on over-long names
+    if stored:
         return open_smiles(text, labelled=False)
     return _source(text, Listing(items=(Item(id="0"),)), {"0": text})
 

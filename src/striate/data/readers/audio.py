@@ -21,7 +21,7 @@ from striate.data.packages import imported
 from striate.data.readers.content import head_of, read_content
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.readers.signal import MAX_BYTES, signal_reading
-from striate.data.source import FileContent, Reading, UnreadableItem
+from striate.data.source import FileContent, Reading, TooLargeItem, UnreadableItem
 from striate.errors import one_line
 
 WAV_SUFFIXES: Final = (".wav", ".wave")
@@ -168,7 +168,7 @@ def _by_soundfile(content: bytes) -> tuple[NDArray[Any], float]:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             needed = file.frames * file.channels * 4
             if needed > MAX_BYTES:
-                raise UnreadableItem(f"expands to {needed} bytes, over the limit of {MAX_BYTES}")
+                raise TooLargeItem(f"expands to {needed} bytes, over the limit of {MAX_BYTES}")
             samples = file.read(dtype="float32", always_2d=True)
             if len(samples) != file.frames:
                 raise UnreadableItem(

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from striate.data.source import FileContent, UnreadableItem
+from striate.data.source import FileContent, TooLargeItem, UnreadableItem
 from striate.errors import DataError
 from striate.files import os_reason
 
@@ -27,7 +27,7 @@ def read_content(data: FileContent, max_bytes: int) -> bytes:
     with opened(data) as file:
         length = file.seek(0, os.SEEK_END)
         if length > max_bytes:
-            raise UnreadableItem(f"{length} bytes, over the limit of {max_bytes}")
+            raise TooLargeItem(f"{length} bytes, over the limit of {max_bytes}")
         file.seek(0)
         content = file.read()
     if not content:

@@ -49,7 +49,14 @@ from striate.data.readers.tiff import (
     needs_tifffile,
     read_bands,
 )
-from striate.data.source import FileContent, Note, Reading, UnreadableItem
+from striate.data.source import (
+    FileContent,
+    ForeignItem,
+    Note,
+    Reading,
+    TooLargeItem,
+    UnreadableItem,
+)
 from striate.errors import one_line
 
 GREY_RANGES: Final = (255, 4095, 65535)
@@ -170,7 +177,7 @@ def _decoded(
     except Exception as error:
         # Pillow's plugins raise nearly every built-in exception on a broken file (struct.error,
         # SyntaxError, KeyError, MemoryError ...); each is a property of the file.
-        raise UnreadableItem(_reason(error, content)) from error
+        raise _unreadable(error, content) from error
 
 
 def _is_dicom(data: FileContent | Image.Image, content: bytes) -> bool:
@@ -198,7 +205,7 @@ def _check_decodable(data: FileContent | Image.Image, content: bytes) -> str | N
         name = "camera RAW"
     name = name or said
     if name is not None and name not in FORMATS and name != "DICOM":
-        raise UnreadableItem(refusal(name))
+        raise ForeignItem(refusal(name))
     return name
 
 
@@ -232,7 +239,7 @@ def _load(
         image = Image.open(io.BytesIO(content), formats=formats)
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise UnreadableItem(
+            raise TooLargeItem(
                 f"over the pixel limit: {width}x{height}, allowed are {MAX_PIXELS} pixels"
             )
         if min(width, height) < MIN_SIDE:
@@ -357,21 +364,23 @@ def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _reason(error: Exception, content: bytes) -> str:
+def _unreadable(error: Exception, content: bytes) -> UnreadableItem:
     """Why Pillow did not decode this, in a few words."""
     if isinstance(error, Image.DecompressionBombError):
-        return "over the pixel limit"
+        return TooLargeItem("over the pixel limit")
     if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
+        return TooLargeItem("not enough memory to decode it")
     name = sniff(content[:_HEAD])
     if isinstance(error, UnidentifiedImageError):
         if name is None:
-            return "not an image"
-        return f"damaged {name} file" if name in FORMATS else refusal(name)
+            return ForeignItem("not an image")
+        if name not in FORMATS:
+            return ForeignItem(refusal(name))
+        return UnreadableItem(f"damaged {name} file")
     message = one_line(str(error) or type(error).__name__)[:_MAX_REASON]
     if "truncated" in message.lower():
-        return "truncated file"
-    return f"damaged {name or 'image'} file: {message}"
+        return UnreadableItem("truncated file")
+    return UnreadableItem(f"damaged {name or 'image'} file: {message}")
 
 
 READERS.add(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from striate.data.readers.content import sha256_of
 from striate.data.readers.npy import read_npy, shape_of
 from striate.data.readers.reader import READERS, FileReader
-from striate.data.source import FileContent, Note, Reading, UnreadableItem
+from striate.data.source import FileContent, Note, Reading, TooLargeItem, UnreadableItem
 
 MAX_CHANNELS: Final = 32
 """The most channels of an image."""
@@ -215,7 +215,7 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Refuse an image of too many bytes before it is read; raises UnreadableItem."""
     needed = math.prod(shape) * dtype.itemsize
     if needed > MAX_BYTES:
-        raise UnreadableItem(f"{needed} bytes of pixels, over the limit of {MAX_BYTES}")
+        raise TooLargeItem(f"{needed} bytes of pixels, over the limit of {MAX_BYTES}")
 
 
 def read_npy_image(data: FileContent) -> Reading:

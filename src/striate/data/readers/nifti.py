@@ -19,7 +19,7 @@ from striate.data.readers.content import head_of, length_of, opened, sha256_of
 from striate.data.readers.npy import check_expansion
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.readers.volume import canonical, volume_reading
-from striate.data.source import FileContent, Note, Reading, UnreadableItem
+from striate.data.source import FileContent, ForeignItem, Note, Reading, UnreadableItem
 
 MILLIMETRES: Final = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
@@ -87,7 +87,7 @@ def _image(data: FileContent) -> Any:
             if not head:
                 raise UnreadableItem("empty file")
             if (version := _version(head)) is None:
-                raise UnreadableItem("no NIfTI file: its first number is neither 348 nor 540")
+                raise ForeignItem("no NIfTI file: its first number is neither 348 nor 540")
             kind = getattr(nibabel, version)
             header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
             needed, held = _length(header), length_of(data)

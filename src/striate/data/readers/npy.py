@@ -15,7 +15,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from striate.data.readers.content import length_of, opened
-from striate.data.source import FileContent, UnreadableItem
+from striate.data.source import FileContent, TooLargeItem, UnreadableItem
 from striate.errors import DataError
 
 MAX_EXPANDED_BYTES: Final = 16 * 2**30
@@ -93,12 +93,12 @@ def check_expansion(expanded: int, stored: int) -> None:
         stored: The number of bytes before.
 
     Raises:
-        UnreadableItem: It would.
+        TooLargeItem: It would.
     """
     if expanded > MAX_EXPANDED_BYTES or (
         expanded > FREE_EXPANDED_BYTES and expanded > MAX_EXPANSION * max(stored, 1)
     ):
-        raise UnreadableItem(
+        raise TooLargeItem(
             f"it expands from {stored} to {expanded} bytes; allowed are {MAX_EXPANDED_BYTES} "
             f"bytes, and over {FREE_EXPANDED_BYTES} at most {MAX_EXPANSION} times the stored size"
         )

@@ -21,11 +21,11 @@ from striate.data.folder_walk import is_folder
 from striate.data.source import (
     Decoding,
     FileContent,
+    ForeignItem,
     Item,
     Listing,
     Reading,
     Source,
-    UnreadableItem,
     load_formats,
 )
 from striate.errors import DataError
@@ -52,6 +52,7 @@ class FileReader:
         isolated: Whether files are read in processes of their own, for a broken one may hang or
             crash the decoder; otherwise they are read by threads of this process.
         patience: In a process of its own a file may take so many times as long as one picture.
+        last: Whether it is only asked after the others, for it claims what they claim as well.
         any_name: Whether files whose suffix no reader knows are these, told by their content.
         objects: Types of objects in memory that `read` takes as well.
     """
@@ -63,6 +64,7 @@ class FileReader:
     sized: bool = False
     isolated: bool = False
     patience: float = 1.0
+    last: bool = False
     any_name: bool = False
     objects: tuple[type, ...] = ()
 
@@ -113,8 +115,9 @@ READERS: Registry[FileReader] = Registry("file format")
 ARRAYS: Registry[ArrayKind] = Registry("kind of array")
 """Kinds of items that come in arrays, by the kind's name."""
 
-TEXTS: Registry[Callable[[str], Source]] = Registry("kind of items that are written as text")
-"""By the kind's name, the source of items that a text gives (a molecule's SMILES)."""
+TEXTS: Registry[Callable[..., Source]] = Registry("kind of items that are written as text")
+"""By the kind's name, the source of items that a text gives (a molecule's SMILES), from the text and
+whether it is the name of a file (`stored`)."""
 
 
 def stored_item(arrays: Arrays, index: int) -> tuple[NDArray[Any], str]:
@@ -128,24 +131,29 @@ def reader_named(path: Path, kind: Kind | None = None) -> FileReader | None:
 
     Where several do, the head decides; one of the kind is asked first.
     """
-    name = path.name.lower() + (FOLDER if is_folder(path) else "")
-    readers = [reader for reader in _readers() if name.endswith(reader.suffixes)]
+    readers = _by_name(path)
     if len(readers) > 1:
-        readers.sort(key=lambda reader: reader.kind != kind)
+        readers.sort(key=lambda reader: (reader.kind != kind, reader.last))
         readers = [reader for reader in readers if reader.claims(path)] or readers
     return readers[0] if readers else None
 
 
-def reader_of(content: object, kind: Kind) -> FileReader:
+def reader_of(content: object, kind: Kind, *, named: bool = False) -> FileReader:
     """The reader of an item of a kind.
 
     Args:
         content: A path, the bytes of a file, or an object that a reader takes.
         kind: The kind that the item is to be of.
+        named: Whether the user named the kind: a reader of it that knows the file's suffix then
+            reads the file, also where the content looks like another kind.
 
     Raises:
         UnreadableItem: No reader knows it, or it holds an item of another kind.
     """
+    if named and isinstance(content, Path):
+        of_kind = [reader for reader in _by_name(content) if reader.kind == kind]
+        if of_kind:
+            return next((r for r in of_kind if r.claims(content)), of_kind[0])
     if isinstance(content, Path):
         reader = reader_named(content, kind) or _reader_by_head(content, kind)
         unknown = f"files named *{content.suffix.lower() or content.name} are not read"
@@ -156,10 +164,16 @@ def reader_of(content: object, kind: Kind) -> FileReader:
         reader = next((r for r in _readers() if isinstance(content, r.objects)), None)
         unknown = f"a {type(content).__name__} is no {kind}"
     if reader is None:
-        raise UnreadableItem(unknown)
+        raise ForeignItem(unknown)
     if reader.kind != kind:
-        raise UnreadableItem(f"{_a(reader.kind)} among {kind}s")
+        raise ForeignItem(f"{_a(reader.kind)} among {kind}s")
     return reader
+
+
+def _by_name(path: Path) -> list[FileReader]:
+    """The readers of files, or of folders, that are named so."""
+    name = path.name.lower() + (FOLDER if is_folder(path) else "")
+    return [reader for reader in _readers() if name.endswith(reader.suffixes)]
 
 
 def _reader_by_head(content: FileContent, kind: Kind) -> FileReader | None:
@@ -229,13 +243,20 @@ class FileSource(Source):
         listing: The items.
         contents: The file of each item by the item's id: its path, its bytes, or an object that a
             reader of the kind takes.
+        named: Whether the user named the kind (see `reader_of`).
 
     Raises:
         DataError: Items of this kind do not come in files (nodes are rows of a table).
     """
 
     def __init__(
-        self, kind: Kind, name: str, listing: Listing, contents: Mapping[str, object]
+        self,
+        kind: Kind,
+        name: str,
+        listing: Listing,
+        contents: Mapping[str, object],
+        *,
+        named: bool = False,
     ) -> None:
         if not suffixes_of(kind):
             raise DataError(f"{name} lists files", why=f"{_a(kind)} is not a file of its own")
@@ -243,11 +264,12 @@ class FileSource(Source):
         self.name = name
         self.listing = listing
         self._contents = contents
+        self._named = named
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item's file; raises UnreadableItem, also for a file of another kind."""
         content = self._contents[item.id]
-        reader = reader_of(content, self.kind)
+        reader = reader_of(content, self.kind, named=self._named)
         return reader.read(content, size=size) if reader.sized else reader.read(content)
 
     def path(self, item: Item) -> Path | None:
@@ -260,7 +282,7 @@ class FileSource(Source):
         content = self._contents[item.id]
         if not isinstance(content, Path | bytes):
             return None
-        reader = reader_of(content, self.kind)
+        reader = reader_of(content, self.kind, named=self._named)
         if not reader.isolated:
             return None
         return Decoding(reader.read, content, size if reader.sized else None, reader.patience)

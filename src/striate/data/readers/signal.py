@@ -341,7 +341,9 @@ def _is_text(data: FileContent) -> bool:
 READERS.add("table", FileReader("signal", (".csv", ".tsv"), read_signal_table, _is_text))
 READERS.add(
     "series",
-    FileReader("signal", (".npy",), read_signal_array, lambda data: num_axes(data) in (1, 2)),
+    FileReader(
+        "signal", (".npy",), read_signal_array, lambda data: num_axes(data) in (1, 2), last=True
+    ),
 )
 ARRAYS.add(
     "signal",

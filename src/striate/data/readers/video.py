@@ -18,7 +18,7 @@ from striate.data.packages import imported
 from striate.data.readers.content import head_of, opened, sha256_of
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.readers.volume import volume_reading
-from striate.data.source import FileContent, Note, Reading, UnreadableItem
+from striate.data.source import FileContent, Note, Reading, TooLargeItem, UnreadableItem
 
 NUM_FRAMES: Final = 32
 """Frames taken of a clip."""
@@ -99,7 +99,7 @@ def _sampled(container: Any) -> tuple[list[NDArray[np.uint8]], tuple[Note, ...]]
         raise UnreadableItem("no pictures in the file, only sound")
     stream = container.streams.video[0]
     if stream.width * stream.height > MAX_PIXELS:
-        raise UnreadableItem(f"over the pixel limit: {stream.width}x{stream.height}")
+        raise TooLargeItem(f"over the pixel limit: {stream.width}x{stream.height}")
     count = stream.frames or _guessed_count(container, stream)
     if count > _DECODED_THROUGH and stream.duration:
         return list(_sought(container, stream)), ()

@@ -187,7 +187,9 @@ def _claims(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 READERS.add(
     "volume-npy",
-    FileReader("volume", (".npy",), read_npy_volume, lambda data: num_axes(data) in (3, 4)),
+    FileReader(
+        "volume", (".npy",), read_npy_volume, lambda data: num_axes(data) in (3, 4), last=True
+    ),
 )
 READERS.add(
     "volume-npz",

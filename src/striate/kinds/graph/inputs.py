@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from striate.data.randomness import Draws, uniforms
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError
-from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number_option
+from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number_option, places_of
 from striate.models import find
 from striate.ops.graph_batch import GraphBatch
 
@@ -34,6 +34,7 @@ class GraphInputs(Inputs[GraphBatch]):
         edge_std: of each edge feature.
         drop_edges: probability that training leaves out an edge, both ways at once.
         names: of the node features, in their order; empty where they have none.
+        edge_names: of the edge features; empty where they have none.
     """
 
     node_mean: tuple[float, ...]
@@ -42,6 +43,7 @@ class GraphInputs(Inputs[GraphBatch]):
     edge_std: tuple[float, ...] = ()
     drop_edges: float = 0.0
     names: tuple[str, ...] = ()
+    edge_names: tuple[str, ...] = ()
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
@@ -62,8 +64,10 @@ class GraphInputs(Inputs[GraphBatch]):
             raise ArgumentError(f"drop_edges={drop_edges}", why="it must be at least 0, below 1")
         nodes, edges = _Moments("node"), _Moments("edge")
         names: tuple[str, ...] = ()
+        edge_names: tuple[str, ...] = ()
         for reading in readings:
             names = names or reading.channel_names
+            edge_names = edge_names or reading.edge_names
             nodes.add(reading.array)
             edges.add(np.empty((0, 0)) if reading.edge_features is None else reading.edge_features)
         if nodes.channels is None:
@@ -77,6 +81,7 @@ class GraphInputs(Inputs[GraphBatch]):
             edge_std=edge_std,
             drop_edges=drop_edges,
             names=names,
+            edge_names=edge_names,
         )
 
     @property
@@ -160,6 +165,8 @@ class GraphInputs(Inputs[GraphBatch]):
             raise UnreadableItem(
                 f"edges have {features.shape[0]} features, those of training {self.edge_channels}"
             )
+        if (places := places_of(self.edge_names, reading.edge_names)) is not None:
+            features = features[places]
         if edges.shape[1] and (np.diff(edges[1]) < 0).any():
             order = np.lexsort((edges[0], edges[1]))
             edges, features = edges[:, order], features[:, order]

@@ -17,7 +17,7 @@ from striate.data.readers.tables import SEPARATOR
 from striate.data.source import Item
 from striate.data.splits import SPLITS
 from striate.data.target import Target
-from striate.errors import DataError, UnknownNameError, one_line
+from striate.errors import DataError, UnknownNameError, nearest, one_line
 from striate.metrics.classification import evaluate
 from striate.metrics.paired import PairedComparison
 from striate.tasks.classification.page import page_context
@@ -126,10 +126,12 @@ class Classification(Task):
         """
         unknown = in_order({item.label or "" for item in items} - set(classes))
         if unknown:
+            meant = {label: nearest(label, classes)[:1] for label in unknown}
+            pairs = [f"{label} may be {near[0]}" for label, near in meant.items() if near]
             raise DataError(
                 f"{name} has classes the model does not know: {', '.join(unknown[:8])}",
                 why=f"it was trained on {', '.join(classes[:8])}",
-                fix="rename or remove them",
+                fix="rename or remove them" + (f" ({few(pairs)})" if pairs else ""),
             )
 
     def evaluate(
