@@ -6,6 +6,7 @@ import shutil
 import warnings
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from striate.data.stores.store import Built
 from striate.errors import RunError, RunWarning
 from striate.fitting.steps import Steps
 from striate.run.checksums import CHECKSUMS, checksum_lines, read_checksums
-from striate.run.folder import FILES, MODEL, PREDICTIONS, REPORT_HTML, RunFolder
+from striate.run.folder import FILES, MODEL, NOVELTY, PREDICTIONS, REPORT_HTML, RunFolder
 from striate.train.checkpoint import CheckpointStore, State
 from striate.transfer.frozen import _is_whole, _write
 
@@ -43,8 +44,11 @@ def flips(request):
 
 @pytest.fixture
 def copied(tuned_run, tmp_path):
-    """A copy of a finished run."""
-    return shutil.copytree(tuned_run.folder.path, tmp_path / "run")
+    """A copy of a finished run, with a file on novelty, for which its items are too few."""
+    folder = RunFolder(shutil.copytree(tuned_run.folder.path, tmp_path / "run"))
+    folder.write_arrays(NOVELTY, {"numbers": np.arange(3.0)})
+    folder.write_record(folder.record())
+    return folder.path
 
 
 def said_of(path, weights=True):
@@ -97,7 +101,7 @@ def test_a_run_of_an_earlier_version_loads_with_a_note(copied):
 
 def test_other_programs_can_check_a_run(tuned_run):
     lines = (tuned_run.folder.path / CHECKSUMS).read_text().splitlines()
-    assert [line.split("  ")[1] for line in lines[:-1]] == sorted(FILES)
+    assert [line.split("  ")[1] for line in lines[:-1]] == sorted({*FILES} - {NOVELTY})
     assert lines[-1].startswith("#")  # a comment for sha256sum
 
 

@@ -8,7 +8,7 @@ from striate.metrics.intervals import number_text
 from striate.metrics.regression import IN_UNIT
 from striate.report.charts import histogram_chart, scatter_chart
 from striate.report.page import NBSP, Metric, Verdict, figure_table, percent, verdict
-from striate.tasks.regression.report import RegressionReport
+from striate.tasks.regression.report import Interval, RegressionReport
 
 _METRICS: Final = {
     "mae": ("Mean absolute error", "how far off a prediction is on average; lower is better"),
@@ -36,6 +36,7 @@ def page_context(report: RegressionReport) -> dict[str, Any]:
         "scatter": scatter_chart(report.scatter.targets, report.scatter.predictions, report.unit),
         "residuals": histogram_chart(report.residuals.edges, report.residuals.count, report.unit),
         "with_unit": lambda value: _with_unit(report, value),
+        "half_width": report.interval and _half_width(report, report.interval),
     }
 
 
@@ -89,6 +90,13 @@ def _explained(report: RegressionReport) -> str:
     return f"It explains {percent(explained)} of how the true values vary (R²)."
 
 
+def _half_width(report: RegressionReport, interval: Interval) -> str:
+    """How far the limits lie from a prediction: one number, or from the least to the most."""
+    low, high = interval.range()
+    least = "" if low == high else f"{number_text(low)} to "
+    return least + _with_unit(report, high)
+
+
 def _interval(report: RegressionReport) -> str:
     interval, (_, many) = report.interval, report.nouns
     if interval is None:
@@ -98,7 +106,7 @@ def _interval(report: RegressionReport) -> str:
         )
     told = (
         f"For {percent(interval.level)} of new {many} the true value should lie within "
-        f"{_with_unit(report, interval.half_width)} of the prediction; among the test {many} it "
+        f"{_half_width(report, interval)} of the prediction; among the test {many} it "
         f"did for {percent(interval.coverage.value)}"
     )
     limits = interval.coverage.ci95

@@ -43,16 +43,27 @@ class Interval(Record):
     """The interval around each prediction, and how often it held on the test items.
 
     Attributes:
-        half_width: Distance of either limit from the prediction.
+        half_width: Distance of either limit from the prediction, where its scale is 1.
         level: Share of new items whose true number it is to hold.
         num_items: Number of validation items that it was taken from.
         coverage: Share of the test items whose true number it held.
+        knots: Predictions at which the scale is known; empty where it is 1 everywhere.
+        scales: The scale at each of them.
+        mean_half_width: Mean half width over the test items; None in reports of earlier versions.
     """
 
     half_width: float
     level: float
     num_items: int
     coverage: Estimate
+    knots: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    mean_half_width: float | None = None
+
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest half width."""
+        scales = self.scales or (1.0,)
+        return self.half_width * min(scales), self.half_width * max(scales)
 
 
 class NumberMistake(Mistake):
@@ -146,7 +157,8 @@ def _interval(test: EvaluatedItems, predictions: Values) -> Interval | None:
     if interval is None:
         return None
     held = coverage(predictions, test.truth, interval, test.groups)
-    return Interval(**vars(interval), coverage=held)
+    mean = float(interval.half_widths(predictions).mean())
+    return Interval(**vars(interval), coverage=held, mean_half_width=mean)
 
 
 def _worst_mistakes(test: EvaluatedItems, predictions: Values) -> tuple[NumberMistake, ...]:

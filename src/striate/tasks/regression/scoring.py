@@ -36,7 +36,10 @@ class NumberCalibration(Calibration):
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """The calibration that `to_json` wrote."""
         interval = document["interval"]
-        made = None if interval is None else PredictionInterval(**interval)
+        made = None
+        if interval is not None:
+            follows = {name: tuple(interval.get(name, ())) for name in ("knots", "scales")}
+            made = PredictionInterval(**{**interval, **follows})
         return cls(**{**document, "interval": made})
 
     def answers(self, outputs: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
@@ -47,7 +50,8 @@ class NumberCalibration(Calibration):
         """The interval around a number; None where there is none."""
         if self.interval is None:
             return None
-        return number - self.interval.half_width, number + self.interval.half_width
+        half_width = float(self.interval.half_widths(np.array([number]))[0])
+        return number - half_width, number + half_width
 
     def module(self) -> nn.Module:
         """Standardized outputs to numbers."""
@@ -56,7 +60,9 @@ class NumberCalibration(Calibration):
     def outputs(self, classes: Sequence[str]) -> list[dict[str, Any]]:
         """Standardized outputs and numbers."""
         unit = f"in {self.unit}" if self.unit else "in the unit of the targets"
-        interval = f"; plus and minus {self.interval.half_width:g}" if self.interval else ""
+        low, high = self.interval.range() if self.interval else (0.0, 0.0)
+        width = f"{low:g}" if low == high else f"{low:g} to {high:g}, which follows the number"
+        interval = f"; plus and minus {width}" if self.interval else ""
         return [
             {"name": "standardized", "shape": ["items", 1], "means": "the network's output"},
             {"name": "value", "shape": ["items"], "means": unit + interval},
