@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from striate.data.folder_walk import existing_path
 from striate.data.sandbox import read_all
 from striate.data.source import Skip
 from striate.data.stores.pixels import resize_shorter, viewable
@@ -45,6 +46,7 @@ class ModelSubject(Subject):
     Raises:
         UnknownNameError: There is no such network.
         ArgumentError: It takes graphs, or not such items.
+        DataError: A file cannot be read.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class ModelSubject(Subject):
         self.network.eval()
         self.shape = shape or _usual_shape(name, self.network)
         self.classes = ()
+        for path in files:
+            self._read(existing_path(path))
         self._given: list[Input | None] = [*files, None]
         names = [*(path.name for path in files), NAMES[len(self.shape) - 1]]
         self.entries = [Entry(name=name) for name in names]

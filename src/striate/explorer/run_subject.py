@@ -32,7 +32,7 @@ class RunSubject(Subject):
     Raises:
         RunError: There is no finished run.
         ArgumentError: Its items are graphs.
-        DataError: A file cannot be opened.
+        DataError: A file cannot be read.
     """
 
     def __init__(self, path: Path, files: Sequence[Path] = ()) -> None:
@@ -50,6 +50,8 @@ class RunSubject(Subject):
         self.entries: list[Entry] = []
         if files:
             source = self.run.open([str(file) for file in files])
+            for item in source.listing.items:
+                self._read(source, item)
             self._add(source, source.listing.items, {})
         else:
             self._add_test_items()
