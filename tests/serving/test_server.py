@@ -18,36 +18,45 @@ def said(predictions):
     return [{key: value for key, value in entry.items() if key != "item"} for entry in found]
 
 
-def test_a_form_of_files_is_answered_as_predict_answers(server, probe_run, pictures):
+@pytest.fixture(scope="module")
+def few(probe_run, pictures):
+    """What predict says of each picture where they are a few."""
+    return said([*probe_run.predict(pictures[:10]), *probe_run.predict(pictures[10:])])
+
+
+@pytest.fixture(scope="module")
+def many(probe_run, pictures):
+    """What predict says of each picture where they are many."""
+    return said(probe_run.predict(pictures))
+
+
+def test_a_form_of_files_is_answered_as_predict_answers(server, few, pictures):
     answer = server.post(*pictures[:3])
     assert answer.status_code == 200
     found = answer.json()["predictions"]
     assert [entry["item"] for entry in found] == ["0.png", "1.png", "2.png"]
-    assert said(found) == said(probe_run.predict(pictures[:3]))
+    assert said(found) == few[:3]
 
 
-def test_one_file_as_the_body(server, probe_run, pictures):
+def test_one_file_as_the_body(server, few, pictures):
     headers = {"Content-Type": "image/png"}
     answer = server.ask("POST", "/predict?model=probe", content=pictures[0], headers=headers)
-    assert said(answer.json()["predictions"]) == said(probe_run.predict([pictures[0]]))
+    assert said(answer.json()["predictions"]) == few[:1]
 
 
-def test_json_takes_base64_data_urls_and_arrays(server, probe_run, pictures, noise):
+def test_json_takes_base64_data_urls_and_arrays(server, probe_run, few, pictures, noise):
     text = base64.b64encode(pictures[0]).decode()
     inputs = [text, f"data:image/png;base64,{text}", {"base64": text}, noise.tolist()]
     answer = server.ask("POST", "/predict", json={"inputs": inputs})
-    first, last = said(probe_run.predict([pictures[0]])), said(probe_run.predict([noise]))
-    assert said(answer.json()["predictions"]) == [*first * 3, *last]
+    assert said(answer.json()["predictions"]) == [*few[:1] * 3, *said(probe_run.predict([noise]))]
 
 
 def test_items_under_load_are_answered_as_predict_answers_a_few_or_many(
-    served_with, probe_run, pictures
+    served_with, probe_run, few, many, pictures
 ):
     local = served_with(worthwhile=2)
     requests = [("POST", "/predict", {"files": {"file": picture}}) for picture in pictures]
     answers = [said(answer.json()["predictions"])[0] for answer in local.together(requests)]
-    few = said([*probe_run.predict(pictures[:10]), *probe_run.predict(pictures[10:])])
-    many = said(probe_run.predict(pictures))
     assert all(a in (one, other) for a, one, other in zip(answers, few, many, strict=True))
     assert 1 < largest_batch(local) <= probe_run.predictor.inputs.batch_size
 
@@ -62,11 +71,11 @@ def largest_batch(local):
     return min(bound for bound, count in counts.items() if count == counts[float("inf")])
 
 
-def test_one_by_one_is_bit_for_bit_whatever_the_load(served_with, probe_run, pictures):
+def test_one_by_one_is_bit_for_bit_whatever_the_load(served_with, few, pictures):
     local = served_with(worthwhile=2, together=False)
     requests = [("POST", "/predict", {"files": {"file": picture}}) for picture in pictures[:10]]
     answers = [said(answer.json()["predictions"])[0] for answer in local.together(requests)]
-    assert answers == said(probe_run.predict(pictures[:10]))
+    assert answers == few[:10]
     assert largest_batch(local) == 1
 
 
@@ -105,10 +114,10 @@ FILE = {"name": "file", "datatype": "BYTES", "shape": [1], "data": ["aaaa"]}
 
 
 def test_many_files_of_one_request_are_answered_as_predict_answers_many(
-    served_with, probe_run, pictures
+    served_with, many, pictures
 ):
     answer = served_with(worthwhile=2).post(*pictures)
-    assert said(answer.json()["predictions"]) == said(probe_run.predict(pictures))
+    assert said(answer.json()["predictions"]) == many
 
 
 @pytest.mark.parametrize(

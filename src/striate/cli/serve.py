@@ -50,7 +50,7 @@ def serve(
     """Answer requests over HTTP: files, JSON, the Open Inference Protocol."""
     from striate.data.packages import imported
 
-    for package in ("starlette", "uvicorn", "multipart", "prometheus_client"):
+    for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
         imported(package, "serve")
     from striate.serving.command import Options, run
 

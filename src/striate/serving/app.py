@@ -20,7 +20,7 @@ from striate.errors import UnknownNameError
 from striate.serving.failure import Failure
 from striate.serving.hosted import Hosted, Hosts
 from striate.serving.metrics import Metrics
-from striate.serving.openapi import document
+from striate.serving.openapi import document as openapi_document
 from striate.serving.protocol import (
     inference_of,
     model_metadata,
@@ -29,7 +29,6 @@ from striate.serving.protocol import (
 )
 from striate.serving.sent import Sent, sent_in_json
 from striate.serving.service import Answer, Service
-from striate.tasks.prediction import Prediction
 from striate.web.body import media_type, read_json, read_parts
 from striate.web.guard import App, Receive, Scope, Send
 from striate.web.policy import Limits
@@ -126,7 +125,7 @@ class Server:
         self.service.batcher.check_room()
         sent = await self._sent(request, hosted)
         answers = await _unless_left(request, self.service.predict(hosted, sent))
-        if not any(isinstance(answer, Prediction) for answer in answers):
+        if all(isinstance(answer, Failure) for answer in answers):
             raise _first_failure(answers)
         return _Json({"predictions": [_as_json(a, i) for i, a in enumerate(answers)]})
 
@@ -136,7 +135,8 @@ class Server:
             raise Failure(415, "bodies with a Content-Encoding are not read; send it as it is")
         kind = media_type(request)
         if kind == "application/json":
-            found = sent_in_json(await read_json(request, self.limits), written=hosted.written)
+            document = await read_json(request, self.limits)
+            found = await asyncio.to_thread(sent_in_json, document, written=hosted.written)
             if len(found) > self.limits.parts:
                 raise Failure(413, f"at most {self.limits.parts} inputs in one request")
             return found
@@ -157,9 +157,9 @@ class Server:
         """The answer of the Open Inference Protocol."""
         hosted = self._hosted_in_path(request)
         self.service.batcher.check_room()
-        inference = inference_of(await read_json(request, self.limits))
+        inference = await asyncio.to_thread(inference_of, await read_json(request, self.limits))
         answers = await _unless_left(request, self.service.predict(hosted, inference.sent))
-        predictions = [answer for answer in answers if isinstance(answer, Prediction)]
+        predictions = [answer for answer in answers if not isinstance(answer, Failure)]
         if len(predictions) < len(answers):
             raise _first_failure(answers)
         return _Json(response_to(inference, hosted, predictions))
@@ -186,7 +186,7 @@ class Server:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _openapi(self, request: Request) -> Response:
-        return _Json(document(self.limits))
+        return _Json(openapi_document(self.limits))
 
     async def _page(self, request: Request) -> Response:
         name, kind = _FILES.get(request.url.path, _FILES["/docs"])

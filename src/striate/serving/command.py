@@ -66,6 +66,7 @@ def run(options: Options, announce: Callable[[str], None]) -> int:
     folders = named_folders(options.runs)
     for folder in folders.values():
         RunFolder.open(folder).record()
+    _check_token(options.token)
     policy = policy_for(
         options.host,
         options.token,
@@ -101,6 +102,14 @@ def run(options: Options, announce: Callable[[str], None]) -> int:
         )
     finally:
         service.close()
+
+
+def _check_token(token: str | None) -> None:
+    """Make sure that a token can be sent in a header; the message does not show it."""
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise OptionError(
+            "token", "...", why="it cannot be sent in a header", fix="use ASCII without spaces"
+        )
 
 
 def _load(hosts: Hosts) -> None:

@@ -26,7 +26,7 @@ class Metrics:
     """The counters of one server, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it is not annotated
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         own = self._registry

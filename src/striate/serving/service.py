@@ -74,9 +74,9 @@ class Service:
                 found = await asyncio.gather(*work)
         names = _names(sent)
         answers = [
-            replace(answer, item=names.get(answer.item, answer.item))
-            if isinstance(answer, Prediction)
-            else answer
+            answer
+            if isinstance(answer, Failure)
+            else replace(answer, item=names.get(answer.item, answer.item))
             for answer in found
         ]
         self._metrics.on_answers(hosted, answers)

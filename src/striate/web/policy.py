@@ -148,7 +148,7 @@ def policy_for(
     """
     hosts = LOOPBACK_NAMES | {bracketed(host).lower(), *(name.lower() for name in names)}
     if is_loopback(host):
-        asked = token is not None
+        asked = bool(token)
         return Policy(
             hosts=hosts,
             token=token or secrets.token_urlsafe(32),
