@@ -150,6 +150,6 @@ def array_source():
     return ArraySource
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def photographs():
     return _photographs

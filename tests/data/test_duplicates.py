@@ -5,28 +5,29 @@ import pytest
 import torch
 from PIL import Image
 
-from striate.data import duplicates
 from striate.data.duplicates import (
+    CLOSE,
+    THUMBNAIL,
     duplicate_groups,
     duplicate_notes,
-    grey_thumbnails,
     join,
     leaked,
     near_pairs,
 )
+from striate.data.duplicates.alignment import aligned, overlap, unmoved
+from striate.data.duplicates.candidates import FLIPS, candidates
 from striate.data.source import Item
-from striate.data.stores.pixels import PixelStore
+from striate.data.stores.pixels import grey_squares
 
 
-@pytest.fixture
-def thumbnails_of(tmp_path, array_source):
-    def thumbnails(pictures):
-        images = {f"{n}": ("a", picture) for n, picture in enumerate(pictures)}
-        source = array_source(images)
-        store = PixelStore.build(source, source.listing.items, 64, tmp_path).store
-        return grey_thumbnails(store.view(n) for n in range(len(store)))
+def squares(pictures, side):
+    """Pictures, (channels, height, width) of any size, in grey and squeezed to squares."""
+    return torch.cat([grey_squares(torch.tensor(p)[None], side) for p in pictures])
 
-    return thumbnails
+
+def pairs_among(pictures):
+    close = squares(pictures, CLOSE)
+    return near_pairs(squares(pictures, THUMBNAIL), lambda positions: close[positions])
 
 
 def compressed(picture, quality):
@@ -39,63 +40,87 @@ VARIANTS = {
     "compressed": lambda p: compressed(p, 50),
     "halved": lambda p: p[:, ::2, ::2],
     "brighter": lambda p: (p * 0.8 + 30).astype(np.uint8),
+    "mirrored": lambda p: p[:, :, ::-1].copy(),
+    "upside down": lambda p: p[:, ::-1].copy(),
+    "darker": lambda p: (p * 0.8).astype(np.uint8),
+    "cropped": lambda p: p[:, 2:-2, 4:],
+    "trimmed": lambda p: p[:, 4:-4, 5:-5],
+    "all of it": lambda p: compressed(
+        (p * 0.8)[
+            :,
+            4:,
+            4:,
+        ].astype(np.uint8)[:, :, ::-1],
+        60,
+    ),
     "grey": lambda p: np.repeat(p.mean(0, keepdims=True), 3, 0).astype(np.uint8),
 }
 
 
+@pytest.fixture(scope="module")
+def pictures(photographs):
+    return list(photographs(40, 80, 96))
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_picture_stored_again_is_found(variant, thumbnails_of, photographs):
-    pictures = list(photographs(30, 80, 96))
+def test_a_picture_stored_again_is_found(variant, pictures):
     again = [VARIANTS[variant](p) for p in pictures[:6]]
-    pairs = near_pairs(thumbnails_of(pictures + again))
-    assert pairs.tolist() == [[n, 30 + n] for n in range(6)]
+    assert pairs_among(pictures + again).tolist() == [[n, 40 + n] for n in range(6)]
 
 
-def test_many_copies_of_one_picture_are_found(thumbnails_of, photographs):
-    pictures = list(photographs(20, 80, 96))
+def test_neighbouring_parts_of_one_picture_are_no_copies(photographs):
+    large = photographs(30, 120, 120)
+    parts = [p[:, y : y + 96, x : x + 96] for p in large for y, x in ((0, 0), (18, 24))]
+    assert len(pairs_among(parts)) == 0
+
+
+def test_many_copies_of_one_picture_are_found(pictures):
     again = [compressed(pictures[0], quality) for quality in range(40, 96, 2)]
-    groups = duplicate_groups([str(n) for n in range(48)], thumbnails_of(pictures + again))
-    assert (groups[20:] == groups[0]).all()
-    assert len(set(groups)) == 20
+    close = squares(pictures + again, CLOSE)
+    groups = duplicate_groups(
+        [str(n) for n in range(68)], squares(pictures + again, THUMBNAIL), lambda at: close[at]
+    )
+    assert (groups[40:] == groups[0]).all()
+    assert len(set(groups)) == 40
 
 
-def test_things_of_one_design_are_not_taken_for_copies(thumbnails_of):
+def test_things_of_one_design_are_not_taken_for_copies():
     # Bars on a bright plate with faint marks of their own: thumbnails correlate at over 0.98.
     rng = np.random.default_rng(0)
     plate = np.full((64, 64), 180.0)
     plate[12:16] = plate[30:34] = plate[48:52] = 20
     marks = rng.normal(0, 1, (60, 8, 8)).repeat(8, 1).repeat(8, 2)
     cells = np.clip(plate + 6 * marks, 0, 255).astype(np.uint8)
-    thumbnails = thumbnails_of([np.stack([cell] * 3) for cell in cells])
-    flat = thumbnails.flatten(1).double().numpy()
+    pictures = [np.stack([cell] * 3) for cell in cells]
+    flat = squares(pictures, THUMBNAIL).flatten(1).double().numpy()
     assert np.quantile(np.corrcoef(flat), 0.01) > 0.98
-    assert len(near_pairs(thumbnails)) == 0
-    copies = thumbnails_of(
-        [np.stack([cell] * 3) for cell in (*cells, *(cells[:3] * 0.9).astype(np.uint8))]
-    )
-    assert near_pairs(copies).tolist() == [[n, 60 + n] for n in range(3)]
+    assert len(pairs_among(pictures)) == 0
+    copies = [np.stack([cell] * 3) for cell in (cells[:3] * 0.9).astype(np.uint8)]
+    assert pairs_among(pictures + copies).tolist() == [[n, 60 + n] for n in range(3)]
 
 
 def test_plain_pictures_are_not_taken_for_copies():
     plain = torch.arange(100, 120, dtype=torch.uint8)[:, None, None].expand(20, 32, 32)
-    assert len(near_pairs(plain)) == 0
-    assert len(near_pairs(plain[:0])) == 0
+    assert len(near_pairs(plain, lambda at: plain[at])) == 0
+    assert len(near_pairs(plain[:0], lambda at: plain[at])) == 0
 
 
-def test_candidates_hold_every_near_hash():
-    rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 2**63, 300, dtype=np.uint64)
-    for n in range(0, 300, 3):
-        flips = np.bitwise_or.reduce(
-            np.uint64(1) << rng.choice(64, 1 + n % 7, replace=False).astype(np.uint64)
-        )
-        hashes[n + 1] = hashes[n] ^ flips
-    found = {tuple(sorted(p)) for chunk in duplicates._candidates(hashes) for p in chunk.tolist()}
-    distance = np.bitwise_count(hashes[:, None] ^ hashes[None])
-    near = {(i, j) for i, j in np.argwhere(distance <= 7).tolist() if i < j}
-    assert len(near) >= 100
-    assert near <= found
-    assert all(distance[i, j] <= duplicates.MAX_DISTANCE for i, j in found)
+def test_the_flip_under_which_pictures_are_nearest_is_named(pictures):
+    small = squares(pictures, THUMBNAIL)
+    for number, axes in enumerate(FLIPS):
+        pairs, flips, _ = candidates(torch.cat([small, small[:5].flip(axes)]))
+        named = {tuple(pair): flip for pair, flip in zip(pairs.tolist(), flips, strict=True)}
+        assert [named[n, 40 + n] for n in range(5)] == [number] * 5
+
+
+def test_alignment_finds_the_map_of_a_crop(pictures):
+    whole = squares(pictures[:8], CLOSE).float()
+    # Places 2 to 61 of 64 become all of the other picture: 60 of 64 of each side, from the middle.
+    parts = squares([p[None, 2:62, 2:62] for p in squares(pictures[:8], CLOSE).numpy()], CLOSE)
+    maps = aligned(whole, parts.float(), unmoved(8), 8)
+    np.testing.assert_allclose(maps[:, 0::2], 64 / 60, atol=0.01)
+    np.testing.assert_allclose(maps[:, 1::2], 0, atol=0.01)
+    assert (overlap(whole, parts.float(), maps).correlations() > 0.99).all()
 
 
 def test_join_equals_scipys_components():
@@ -113,7 +138,8 @@ def test_join_equals_scipys_components():
 
 def test_exact_copies_share_a_group_even_where_plain():
     plain = torch.zeros(4, 32, 32, dtype=torch.uint8)
-    assert duplicate_groups(["x", "y", "x", "z"], plain).tolist() == [0, 1, 0, 2]
+    groups = duplicate_groups(["x", "y", "x", "z"], plain, lambda at: plain[at])
+    assert groups.tolist() == [0, 1, 0, 2]
 
 
 def test_notes_tell_of_conflicts_and_leaks():

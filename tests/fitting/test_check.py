@@ -8,7 +8,7 @@ from PIL import Image
 
 import striate
 from striate.errors import DataError
-from striate.fitting.check import check
+from striate.fitting.check import check, check_page
 
 
 def test_clean_data(photos, probe_run):
@@ -98,3 +98,70 @@ def test_a_class_that_a_split_lacks_is_noted_and_one_that_training_lacks_refused
     noise(tmp_path / "more" / "test", 2, 2, 2)
     with pytest.raises(DataError, match=r"different classes: only in test: c; add items"):
         check(tmp_path / "more", image_size=16)
+
+
+@pytest.fixture(scope="module")
+def troubled(photos, tmp_path_factory):
+    """The pictures with a wrong label, a copy, a mirrored copy, a blank one and a telling border."""
+    root = tmp_path_factory.mktemp("troubled") / "photos"
+    shutil.copytree(photos, root)
+    (root / "stripes" / "07.png").rename(root / "disc" / "stripes-7.png")
+    shutil.copy(root / "square" / "03.png", root / "square" / "copy.png")
+    mirrored = Image.open(root / "square" / "06.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirrored.save(root / "square" / "mirrored.png")
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(root / "disc" / "blank.png")
+    for path in (root / "stripes").iterdir():
+        picture = Image.open(path).convert("RGB")
+        edge = picture.width // 12
+        framed = Image.new("RGB", picture.size)
+        framed.paste(
+            picture.crop((edge, edge, picture.width - edge, picture.height - edge)), (edge, edge)
+        )
+        picture = framed
+        picture.save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def examined(troubled):
+    return check(troubled, image_size=64, examined=True)
+
+
+def test_findings_as_json(examined):
+    found = examined.as_json()
+    assert "disc/stripes-7.png" in [error["item"] for error in found["label_errors"]]
+    (error,) = (e for e in found["label_errors"] if e["item"] == "disc/stripes-7.png")
+    assert (error["label"], error["suggested"]) == ("disc", "stripes")
+    copies = {tuple(group["items"]): group["exact"] for group in found["duplicates"]}
+    assert copies[("square/03.png", "square/copy.png")]
+    assert not copies[("square/06.png", "square/mirrored.png")]
+    quality = {entry["code"]: entry for entry in found["quality"]}
+    assert quality["blank"]["items"] == ["disc/blank.png"]
+    assert all(entry["advice"] for entry in found["quality"])
+
+
+def test_a_border_that_tells_the_class_is_told(examined):
+    assert "border" in [one.trait for one in examined.findings.giveaways]
+    assert "the brightness of the border alone tells the class stripes" in examined.as_text()
+
+
+def test_the_page_shows_what_was_found_and_needs_nothing_else(examined):
+    page = check_page(examined)
+    for text in ("disc/stripes-7.png", "labelled disc, likely stripes", "square/mirrored.png"):
+        assert text in page
+    assert "data:image/jpeg;base64," in page
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in page
+
+
+def test_a_fit_takes_the_patch(examined, troubled, tmp_path):
+    table = tmp_path / "patch.csv"
+    table.write_text(examined.patch())
+    run = striate.fit(
+        troubled, out=tmp_path / "run", method="probe", image_size=64, patch=str(table)
+    )
+    items = {entry["id"]: entry for entry in run.folder.read_json("data.lock.json")["items"]}
+    assert "disc/blank.png" not in items
+    assert "square/copy.png" not in items
+    assert items["disc/stripes-7.png"]["label"] == "stripes"
+    assert (troubled / "disc" / "blank.png").exists()

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field
+from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
@@ -101,9 +102,30 @@ def check(
     seed: Annotated[int, Option(help="Seed of the split.")] = 0,
     kind: Annotated[str, Option(help="What an item is, as of `striate fit`.")] = "auto",
     json: AsJson = False,
+    html: Annotated[
+        Path | None, Option(metavar="FILE", help="Write the findings with pictures into a page.")
+    ] = None,
+    patch_out: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Write corrections into this table, to be looked through and given to `striate "
+            "fit --patch`.",
+        ),
+    ] = None,
 ) -> int:
     """Show what is wrong with DATA, and how a fit would split it."""
+    from striate.files import check_output, write_atomic
     from striate.fitting.check import check as run_check
+    from striate.fitting.check import check_page
     from striate.progress import Progress
 
-    return print_result(run_check(data, seed=seed, kind=kind, progress=Progress(quiet=json)), json)
+    for path, option in ((html, "html"), (patch_out, "patch_out")):
+        if path is not None:
+            check_output(path, [data], option)
+    checked = run_check(data, seed=seed, kind=kind, examined=True, progress=Progress(quiet=json))
+    if html is not None:
+        write_atomic(html, check_page(checked).encode())
+    if patch_out is not None:
+        write_atomic(patch_out, checked.patch().encode())
+    return print_result(checked, json)

@@ -15,9 +15,9 @@ from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Proposal
+from striate.fitting.check.labels import check_labels
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_framing
-from striate.fitting.label_check import check_labels
 from striate.fitting.method import Method, load_methods
 from striate.fitting.options import FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from striate.data.source import Item, Source
+from striate.data.source import Item, Reading, Source
 from striate.data.stores.store import Built, ReadingStore, Store
 from striate.data.unlabelled import Input, open_inputs
 from striate.kinds.inputs import Inputs
+from striate.kinds.quality import Fault, Traits
 from striate.progress import Progress
 from striate.registry import Registry, load_entry
-from striate.report.picture import Picture
+from striate.report.picture import Drawing, Picture
 from striate.report.schema import Choice
 
 
@@ -123,6 +124,23 @@ class Kind(ABC):
     @abstractmethod
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
         """Networks and settings that suit the inputs."""
+
+    def measured(self, reading: Reading, path: Path | None) -> dict[str, float]:
+        """Plain figures of one item, by which faults and tell-tale features are found.
+
+        Args:
+            reading: The item.
+            path: Its file; None where it has none of its own.
+        """
+        return {}
+
+    def faults(self, traits: Traits) -> list[Fault]:
+        """What is wrong with which items, by what `measured` gave of all of them."""
+        return []
+
+    def thumbnail(self, reading: Reading) -> Drawing | None:
+        """A small picture of an item as it is; None where the kind has none."""
+        return None
 
     def open(self, given: Sequence[Input], inputs: Inputs[Any]) -> Source:
         """The source of what is to be predicted.

@@ -60,6 +60,16 @@ def render_html(
     )
 
 
+def render_page(name: str, variables: Mapping[str, Any]) -> str:
+    """A page that is no report of a run, as one HTML document that needs nothing else.
+
+    Args:
+        name: Name of a template of this room.
+        variables: What the template needs.
+    """
+    return _environment().get_template(name).render(**variables)
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import

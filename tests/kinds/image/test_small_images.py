@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data.duplicates import grey_thumbnails, grey_thumbnails_of_stack
 from striate.data.layouts.arrays import ArraySource
 from striate.data.randomness import Draws, item_keys
 from striate.data.stores.pixels import PixelStore
@@ -53,14 +52,6 @@ def test_a_stack_is_prepared_as_its_images_one_by_one(tmp_path, symmetry) -> Non
     draws = Draws(item_keys(["d", "a", "h", "i"]), seed=0, epoch=2)
     assert torch.equal(inputs.inputs(stack), inputs.inputs(singles))
     assert torch.equal(inputs.augmented(stack, draws), inputs.augmented(singles, draws))
-
-
-@pytest.mark.parametrize(("channels", "side"), [(3, 20), (1, 50)])
-def test_thumbnails_of_a_stack_are_those_of_its_images(channels: int, side: int) -> None:
-    draw = torch.Generator().manual_seed(0)
-    shape = (5, channels, side, side)
-    pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
-    assert torch.equal(grey_thumbnails_of_stack(pictures), grey_thumbnails(pictures))
 
 
 def test_images_are_moved_by_whole_pixels_and_the_border_is_repeated() -> None:

@@ -35,11 +35,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data.duplicates import (
-    duplicate_groups,
-    grey_thumbnails,
-    grey_thumbnails_of_stack,
-)
+from striate.data.duplicates import CLOSE, THUMBNAIL, duplicate_groups
 from striate.data.source import Item, Note, Reading, Skip, Source
 from striate.data.stores.store import Built, ReadingPass, Stack, Store
 from striate.errors import ArgumentError, DataError, StorageError
@@ -57,6 +53,7 @@ _FOOTER: Final = struct.Struct("<QQII8s")  # bytes of pixels, bytes of index, th
 _VIEWED: Final = (1, 99)
 _STALE_SECONDS: Final = 86_400
 _CHECK_BYTES: Final = 1 << 24
+_PICTURES_AT_ONCE: Final = 256
 
 
 class DamagedCacheError(DataError):
@@ -162,19 +159,32 @@ class PixelStore(Store):
 
     def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
         kept = set(self.ids)
-        if self._together is not None and self._together.dtype == np.uint8:
-            stack = self._tensor.view(self._together.shape)
-            thumbnails = grey_thumbnails_of_stack(stack)
-        else:
-            thumbnails = grey_thumbnails(self._viewable(number) for number in range(len(self)))
+        every = np.arange(len(self))
+        groups = duplicate_groups(
+            self._index.sha256s,
+            self._grey_squares(every, THUMBNAIL),
+            lambda indices: self._grey_squares(indices, CLOSE),
+        )
         return Built(
             store=self,
             items=tuple(item for item in items if item.id in kept),
             skipped=self._index.skipped,
             notes=self._index.notes,
             sha256s=self._index.sha256s,
-            duplicate_groups=duplicate_groups(self._index.sha256s, thumbnails),
+            duplicate_groups=groups,
         )
+
+    def _grey_squares(self, indices: NDArray[np.int64], side: int) -> UInt8[Tensor, "n side side"]:
+        """Items in grey, each squeezed to a square."""
+        squares = torch.empty(len(indices), side, side, dtype=torch.uint8)
+        if self._together is not None and self._together.dtype == np.uint8:
+            stack = self._tensor.view(self._together.shape)
+            for places in torch.split(torch.arange(len(indices)), _PICTURES_AT_ONCE):
+                squares[places] = grey_squares(stack[torch.from_numpy(indices)[places]], side)
+            return squares
+        for place, index in enumerate(indices.tolist()):
+            squares[place] = grey_squares(self._viewable(index)[None], side)[0]
+        return squares
 
     def view(self, index: int) -> UInt8[Tensor, "c h w"]:
         """The uint8 pixels of an item as a tensor on the mapped file, which must not be written."""
@@ -201,6 +211,12 @@ class PixelStore(Store):
 
     def __len__(self) -> int:
         return len(self.shapes)
+
+
+def grey_squares(pictures: UInt8[Tensor, "n c h w"], side: int) -> UInt8[Tensor, "n side side"]:
+    """Pictures of one shape in grey, squeezed to squares."""
+    small = F.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
+    return small.float().mean(1).round().to(torch.uint8)
 
 
 def viewable(array: NDArray[Any]) -> NDArray[np.uint8]:

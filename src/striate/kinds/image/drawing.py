@@ -24,6 +24,12 @@ def as_rgb(array: Shaped[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "3 h w"]:
     return shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)
 
 
+def thumbnail(reading: Reading) -> Image.Image:
+    """A picture to look at, as it is."""
+    pixels = as_rgb(reading.array)
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
 def picture(
     network: GridExplainable,
     inputs: ImageInputs,

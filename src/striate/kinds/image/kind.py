@@ -16,8 +16,9 @@ from striate.data.source import Item, Reading, Skip, Source
 from striate.data.stores.pixels import PixelStore
 from striate.data.stores.store import Built, Store
 from striate.errors import DataError
-from striate.kinds.image.drawing import picture
+from striate.kinds.image.drawing import picture, thumbnail
 from striate.kinds.image.inputs import ENLARGED, SMALL, ImageInputs
+from striate.kinds.image.quality import faults, measured
 from striate.kinds.image.survey import common_format
 from striate.kinds.inputs import Inputs, number_option
 from striate.kinds.kind import KINDS, Defaults, Kind
@@ -100,6 +101,9 @@ class ImageKind(Kind):
         )
 
     picture = staticmethod(picture)
+    measured = staticmethod(measured)
+    faults = staticmethod(faults)
+    thumbnail = staticmethod(thumbnail)
 
 
 def small_defaults(inputs: ImageInputs) -> Defaults:

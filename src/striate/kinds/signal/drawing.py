@@ -54,6 +54,20 @@ _HATCH: Final = (
 )
 
 
+def thumbnail(reading: Reading) -> str:
+    """The curve of a series' first channels, as an SVG element."""
+    width, height = 240, 120
+    lines = []
+    for values in np.asarray(reading.array[:3], np.float64):
+        shown = values[:: max(1, len(values) // width)]
+        low, span = shown.min(), max(float(np.ptp(shown)), 1e-12)
+        across = np.linspace(0, width, len(shown))
+        down = height - 4 - (height - 8) * (shown - low) / span
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))
+        lines.append(f'<polyline fill="none" stroke="#4a90b0" points="{points}"/>')
+    return f'<svg viewBox="0 0 {width} {height}">{"".join(lines)}</svg>'
+
+
 def picture(
     network: GridExplainable,
     inputs: SignalInputs,

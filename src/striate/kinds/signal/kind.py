@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
-from striate.kinds.signal.drawing import picture
+from striate.kinds.signal.drawing import picture, thumbnail
 from striate.kinds.signal.inputs import SignalInputs
+from striate.kinds.signal.quality import faults, measured
 
 MIN_TRAINED: Final = 500
 """Training items below which no network is trained beside the fixed features of series.
@@ -42,6 +43,9 @@ class SignalKind(Kind):
         )
 
     picture = staticmethod(picture)
+    measured = staticmethod(measured)
+    faults = staticmethod(faults)
+    thumbnail = staticmethod(thumbnail)
 
 
 KINDS.add(SignalKind.name, SignalKind())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from striate.data.source import Reading
+from striate.data.stores.pixels import viewable
 from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.explain.drawing import overlay
@@ -29,6 +30,12 @@ _TITLE: Final = _FONT + 2 * _GAP
 _PANEL: Final = (_WIDTH - 4 * _GAP) // 3
 _INK: Final = (30, 30, 30)
 _MARK: Final = (0, 150, 200)
+
+
+def thumbnail(reading: Reading) -> Image.Image:
+    """The middle slice of a volume's first channel."""
+    middle = np.asarray(reading.array[:1, reading.array.shape[1] // 2], np.float32)
+    return Image.fromarray(viewable(middle)[0])
 
 
 def picture(

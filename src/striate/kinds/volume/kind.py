@@ -10,8 +10,9 @@ from striate.data.source import Item, Source
 from striate.data.stores.store import Built, ReadingStore, Store, without
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
-from striate.kinds.volume.drawing import picture
+from striate.kinds.volume.drawing import picture, thumbnail
 from striate.kinds.volume.inputs import VolumeInputs
+from striate.kinds.volume.quality import faults, measured
 from striate.progress import Progress
 
 
@@ -50,6 +51,9 @@ class VolumeKind(Kind):
         )
 
     picture = staticmethod(picture)
+    measured = staticmethod(measured)
+    faults = staticmethod(faults)
+    thumbnail = staticmethod(thumbnail)
 
 
 KINDS.add(VolumeKind.name, VolumeKind())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from striate.data.dataset import Dataset
 from striate.errors import one_line
-from striate.files import user_cache_folder
+from striate.files import csv_text, user_cache_folder
 from striate.fitting.baseline import check_network
+from striate.fitting.check.examine import Findings, copies_of, examine
 from striate.fitting.method import load_methods
 from striate.fitting.options import AUTO, FitOptions
 from striate.fitting.prepare import open_data, read_dataset
@@ -28,11 +29,13 @@ class Checked:
         dataset: The data as a fit would see them.
         choices: What a fit would choose before it trains, by topic.
         notes: What a user should know of how they become inputs.
+        findings: What was found in the items; empty where they were not examined.
     """
 
     dataset: Dataset
     choices: dict[str, str]
     notes: tuple[Any, ...]
+    findings: Findings = field(default_factory=Findings)
 
     def as_json(self) -> dict[str, Any]:
         """The document of `striate check --json`."""
@@ -49,6 +52,8 @@ class Checked:
                 for n in (*dataset.notes, *self.notes)
             ],
             "skipped": [{"item": skip.id, "reason": skip.reason} for skip in dataset.skipped],
+            "duplicates": copies_of(dataset),
+            **self.findings.as_json(dataset),
         }
 
     def as_text(self) -> str:
@@ -62,6 +67,7 @@ class Checked:
         lines = [f"{len(dataset.items)} items {what}: {details}", f"split: {splits}{chosen}"]
         notes = sorted((*dataset.notes, *self.notes), key=lambda note: note.severity != "warning")
         lines += [f"{note.severity}: {note.message}" for note in notes]
+        lines += self.findings.lines(dataset)
         skipped = dataset.skipped
         lines += [f"left out: {skip.id}: {skip.reason}" for skip in skipped[:_SHOWN]]
         if len(skipped) > _SHOWN:
@@ -70,6 +76,10 @@ class Checked:
             lines.append("nothing to complain about")
         return "\n".join(map(one_line, lines))
 
+    def patch(self) -> str:
+        """A table of corrections for `striate fit --patch`, as CSV; empty labels leave items out."""
+        return csv_text(("id", "label", "was", "reason"), self.findings.patch(self.dataset))
+
 
 def check(
     data: PathLike,
@@ -77,6 +87,7 @@ def check(
     seed: int = 0,
     kind: str = AUTO,
     image_size: int | None = None,
+    examined: bool = False,
     progress: ProgressLike = None,
 ) -> Checked:
     """Read, check and split some data as a fit would, and fit the inputs to the training items.
@@ -88,6 +99,8 @@ def check(
         seed: Seed of the split.
         kind: What an item is; follows from the data by default.
         image_size: Side of the network's input; chosen from the data by default.
+        examined: Whether the items are looked at too: their quality, labels that are likely wrong,
+            odd items, and figures that give a class away.
         progress: Told of the work.
 
     Raises:
@@ -122,7 +135,12 @@ def check(
     network = load_methods().get(defaults.methods[0]).network_of("auto", defaults)
     if network is not None:
         check_network(network, inputs, task.objective(dataset).num_outputs)
+    told = as_progress(progress)
+    findings = Findings()
+    if examined:
+        findings = examine(source, item_kind, task, dataset, inputs, seed=seed, progress=told)
     return Checked(
+        findings=findings,
         dataset=dataset,
         choices={**{choice.topic: choice.choice for choice in choices}, **details},
         notes=inputs.notes(),

@@ -1,0 +1,274 @@
+"""What is wrong with the items of some data: labels, odd items, quality, and what gives a class away."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.data.dataset import Dataset
+from striate.data.folder_walk import few
+from striate.data.source import Source
+from striate.fitting.baseline import Baseline
+from striate.fitting.check.labels import MAX_NUMBERS
+from striate.fitting.context import FitContext
+from striate.fitting.options import FitOptions
+from striate.fitting.steps import Steps
+from striate.kinds.inputs import Inputs
+from striate.kinds.kind import Kind
+from striate.kinds.quality import Fault, Traits
+from striate.metrics.giveaway import GiveAway, giveaways
+from striate.metrics.outliers import odd_items
+from striate.progress import Progress, counted
+from striate.run.folder import RunFolder
+from striate.tasks.task import Task
+
+_PLAIN: Final = (
+    "border",
+    "brightness",
+    "date",
+    "depth",
+    "format",
+    "height",
+    "length",
+    "level",
+    "loudness",
+    "width",
+)
+"""Figures that say little of what an item shows."""
+
+_MEANINGS: Final = {
+    "border": "the brightness of the border",
+    "date": "the date of the file",
+    "format": "the format of the file",
+}
+"""What a figure of an item is called, where its name says too little."""
+
+AGAINST_GIVEAWAY: Final = (
+    "unless new items will have it too, a model may learn this instead of what they show: make it "
+    "the same in all classes, or test on items of another origin"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelError:
+    """A label that is likely wrong: of which item, and the class it more likely belongs to."""
+
+    item: str
+    label: str
+    suggested: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was found in the items of some data.
+
+    Attributes:
+        label_errors: Labels that are likely wrong, the likeliest first.
+        outliers: Items unlike the others of their class, and how unlike, the oddest first.
+        faults: What is wrong with the items themselves, such as blank pictures.
+        giveaways: Figures that say nothing of the content and yet tell a class.
+    """
+
+    label_errors: tuple[LabelError, ...] = ()
+    outliers: tuple[tuple[str, float], ...] = ()
+    faults: tuple[Fault, ...] = ()
+    giveaways: tuple[GiveAway, ...] = ()
+
+    def as_json(self, dataset: Dataset) -> dict[str, Any]:
+        """The parts of the document of `striate check --json` that tell of items."""
+        return {
+            "label_errors": [vars(error) for error in self.label_errors],
+            "outliers": [{"item": item, "score": score} for item, score in self.outliers],
+            "quality": [
+                {
+                    "code": fault.code,
+                    "message": f"{int(fault.found.sum())} items {fault.says}",
+                    "advice": fault.advice,
+                    "items": dataset.ids(np.flatnonzero(fault.found)),
+                }
+                for fault in self.faults
+            ]
+            + [
+                {
+                    "code": "gives-class-away",
+                    "message": telling(one, dataset.classes),
+                    "advice": AGAINST_GIVEAWAY,
+                    "items": [],
+                }
+                for one in self.giveaways
+            ],
+        }
+
+    def lines(self, dataset: Dataset) -> list[str]:
+        """The findings for a person, a line each, with what to do about it."""
+        lines = [
+            f"warning: {telling(one, dataset.classes)}; {AGAINST_GIVEAWAY}"
+            for one in self.giveaways
+        ]
+        if self.label_errors:
+            first = self.label_errors[0]
+            lines.append(
+                f"warning: {counted(len(self.label_errors), 'label')} may be wrong, the likeliest: "
+                f"{first.item} is labelled {first.label}, likely {first.suggested}; look through "
+                "them in a page (--html) or a patch (--patch-out)"
+            )
+        for fault in self.faults:
+            named = few(dataset.ids(np.flatnonzero(fault.found)))
+            count = int(fault.found.sum())
+            lines.append(f"warning: {count} items {fault.says}: {named}; {fault.advice}")
+        if self.outliers:
+            named = few([item for item, _ in self.outliers])
+            lines.append(
+                f"info: {counted(len(self.outliers), 'item')} unlike the others of their class: "
+                f"{named}; look whether they belong there"
+            )
+        return lines
+
+    def patch(self, dataset: Dataset) -> list[tuple[str, str, str, str]]:
+        """Rows of a patch for the next fit: item, right label (empty: left out), label, reason."""
+        rows: dict[str, tuple[str, str, str, str]] = {}
+        labels = {item.id: item.label or "" for item in dataset.items}
+        for error in self.label_errors:
+            reason = f"likely {error.suggested}, {error.score:.2f}"
+            rows[error.item] = (error.item, error.suggested, error.label, reason)
+        for copies in copies_of(dataset):
+            if copies["exact"] and len(set(copies["labels"])) == 1:
+                for item in copies["items"][1:]:
+                    rows[item] = (item, "", labels[item], f"exact copy of {copies['items'][0]}")
+        for fault in self.faults:
+            if fault.useless:
+                for item in dataset.ids(np.flatnonzero(fault.found)):
+                    rows[item] = (item, "", labels[item], fault.code)
+        return list(rows.values())
+
+
+def copies_of(dataset: Dataset) -> list[dict[str, Any]]:
+    """The groups of copies: items, their labels and splits, and whether all are exact copies."""
+    groups = dataset.duplicate_groups
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    return [
+        {
+            "items": dataset.ids(inside),
+            "exact": len({dataset.sha256[i] for i in inside}) == 1,
+            "labels": [dataset.items[i].label for i in inside],
+            "splits": dataset.splits[inside].tolist(),
+        }
+        for inside in np.split(order, starts)
+        if len(inside) > 1
+    ]
+
+
+def telling(one: GiveAway, classes: tuple[str, ...]) -> str:
+    """What a figure tells of a class, as a sentence without an end."""
+    return (
+        f"{meaning_of(one.trait)} alone tells the class {classes[one.label]} from the others "
+        f"(balanced accuracy {one.accuracy:.0%}, where a guess has 50%)"
+    )
+
+
+def examine(
+    source: Source, kind: Kind, task: Task, dataset: Dataset, inputs: Inputs[Any], *,
+    seed: int, progress: Progress,
+) -> Findings:  # fmt: skip
+    """Look at every item, and compare it with the others in frozen features.
+
+    Args:
+        source: The data.
+        kind: Kind of the items.
+        task: What is predicted.
+        dataset: The items, read and split.
+        inputs: How items become inputs.
+        seed: Seed of the probes.
+        progress: Told of the work.
+    """
+    traits = item_traits(source, kind, dataset, progress)
+    faults = tuple(fault for fault in kind.faults(traits) if fault.found.any()) if traits else ()
+    with tempfile.TemporaryDirectory() as name:
+        folder = RunFolder.create(Path(name) / "check")
+        context = FitContext(
+            options=FitOptions(seed=seed),
+            source=source,
+            kind=kind,
+            task=task,
+            folder=folder,
+            steps=Steps(folder, {}, resume=False),
+            device=torch.device("cpu"),
+            progress=progress,
+            stop=lambda: False,
+            began=time.monotonic(),
+        )
+        context.dataset, context.inputs = dataset, inputs
+        context.objective, context.defaults = task.objective(dataset), kind.defaults(inputs)
+        context.objective.quick = context.defaults.quick_probes
+        label_errors, outliers = _compared(context)
+    labels = context.objective.values if dataset.classes else None
+    plain = {name: traits[name] for name in _PLAIN if name in traits}
+    tell = (
+        giveaways(plain, labels, dataset.duplicate_groups, seed=seed)
+        if labels is not None and labels.ndim == 1
+        else ()
+    )
+    return Findings(
+        label_errors=label_errors, outliers=outliers, faults=faults, giveaways=tuple(tell)
+    )
+
+
+def item_traits(source: Source, kind: Kind, dataset: Dataset, progress: Progress) -> Traits:
+    """The plain figures of all items, (items,) each, by name; NaN where an item has none."""
+    rows = []
+    with progress.track("looking", len(dataset.items), "items") as tracker:
+        for index, item in enumerate(dataset.items):
+            rows.append(kind.measured(dataset.store[index], source.path(item)))
+            tracker.advance()
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+
+def meaning_of(trait: str) -> str:
+    """What a figure of an item is called in a sentence."""
+    return _MEANINGS.get(trait, f"the {trait}")
+
+
+def _compared(
+    context: FitContext,
+) -> tuple[tuple[LabelError, ...], tuple[tuple[str, float], ...]]:
+    """Labels that are likely wrong and odd items, by frozen features; none where these would take long."""
+    dataset, objective = context.dataset, context.objective
+    if context.defaults.features is None:
+        return (), ()
+    baseline = Baseline(context)
+    if baseline.pooled.numel() > MAX_NUMBERS:
+        return (), ()
+    known = baseline.known(np.arange(len(dataset.items)))
+    labels = _classes_of(objective.values, dataset)
+    scores = odd_items(baseline.pooled[torch.from_numpy(known)].numpy(), labels[known])
+    outliers = tuple((dataset.items[known[i]].id, score) for i, score in scores)
+    outputs, indices = baseline.cross_outputs(known, baseline.probe.C)
+    ids = dataset.ids(indices)
+    values = objective.values[indices]
+    errors = tuple(
+        LabelError(
+            item=ids[one.item],
+            label=dataset.classes[values[one.item]],
+            suggested=dataset.classes[one.likely],
+            score=round(one.probability, 4),
+        )
+        for one in objective.doubtful_labels(outputs, indices)
+    )
+    return errors, outliers
+
+
+def _classes_of(values: NDArray[Any], dataset: Dataset) -> NDArray[np.int64]:
+    """The number of each item's class; one class for all where items have several or none."""
+    if dataset.classes and values.ndim == 1:
+        return np.asarray(values, np.int64)
+    return np.zeros(len(values), np.int64)

@@ -1,0 +1,149 @@
+"""The page of `striate check`: what is wrong with the data, with pictures, and what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+
+from striate.data.dataset import Dataset
+from striate.errors import one_line
+from striate.fitting.check.checked import Checked
+from striate.fitting.check.examine import AGAINST_GIVEAWAY, copies_of, telling
+from striate.kinds.kind import Kind, kind_named
+from striate.progress import counted
+from striate.report.picture import data_url
+from striate.report.render import render_page
+
+MAX_SHOWN: Final = 24
+"""Items or groups of a section that are shown."""
+
+_MAX_COPIES: Final = 6
+
+
+def check_page(checked: Checked) -> str:
+    """The findings as one HTML document that needs nothing else."""
+    dataset, kind = checked.dataset, kind_named(checked.dataset.kind)
+    draw = _drawer(dataset, kind)
+    parts = [part for part in _parts(checked, draw) if part]
+    one, many = dataset.nouns or kind.nouns
+    count = len(dataset.items)
+    kinds_found = counted(len(parts), "kind")
+    return render_page(
+        "check.html",
+        {
+            "name": dataset.name,
+            "data": shlex.quote(dataset.name),
+            "version": version("striate"),
+            "many": many,
+            "headline": f"{kinds_found} of trouble in {count} {many if count != 1 else one}"
+            if parts
+            else f"Nothing was found wrong with {count} {many if count != 1 else one}",
+            "composition": _composition(checked),
+            "summary": [{"id": part["id"], "text": part["summary"]} for part in parts],
+            "parts": parts,
+            "splits": {part: len(dataset.indices(part)) for part in ("train", "val", "test")},
+            "notes": sorted(
+                (*dataset.notes, *checked.notes), key=lambda note: note.severity != "warning"
+            ),
+        },
+    )
+
+
+def _composition(checked: Checked) -> str:
+    counts = np.unique([str(item.label) for item in checked.dataset.items], return_counts=True)
+    if not checked.dataset.classes or len(counts[0]) > 12:
+        return counted(len(checked.dataset.classes), "class") if checked.dataset.classes else ""
+    return ", ".join(f"{one_line(name)} {count}" for name, count in zip(*counts, strict=True))
+
+
+def _drawer(dataset: Dataset, kind: Kind) -> Callable[[str, str], dict[str, Any]]:
+    """A function from an item's name and a text to what a gallery shows of it."""
+    places = {item.id: index for index, item in enumerate(dataset.items)}
+
+    def draw(name: str, text: str) -> dict[str, Any]:
+        drawing = kind.thumbnail(dataset.store[places[name]])
+        image = None if drawing is None else data_url(drawing)
+        return {"id": one_line(name), "text": one_line(text), "image": image}
+
+    return draw
+
+
+def _parts(
+    checked: Checked, draw: Callable[[str, str], dict[str, Any]]
+) -> Iterable[dict[str, Any] | None]:
+    """The sections, each None where there is nothing to say."""
+    dataset, found = checked.dataset, checked.findings
+    labels = {item.id: item.label or "" for item in dataset.items}
+    for one in found.giveaways:
+        text = telling(one, dataset.classes)
+        yield _part(f"giveaway-{one.trait}-{one.label}", "A class is given away", text, text + "; " + AGAINST_GIVEAWAY + ".", [], 0)  # fmt: skip
+    if found.label_errors:
+        count = counted(len(found.label_errors), "label")
+        items = [
+            draw(e.item, f"labelled {e.label}, likely {e.suggested} ({e.score:.0%})")
+            for e in found.label_errors[:MAX_SHOWN]
+        ]
+        yield _part(
+            "labels", "Labels that are likely wrong", f"{count} may be wrong",
+            "By models that had not seen the items, the likeliest first. A patch puts each to the "
+            "likely class: look through it, and take out the rows whose labels are right.",
+            [("", items)], len(found.label_errors),
+        )  # fmt: skip
+    groups = copies_of(dataset)
+    if groups:
+        groups.sort(key=lambda g: (len(set(g["labels"])) < 2, len(set(g["splits"])) < 2))
+        shown = [
+            (_about(g), [draw(name, labels[name]) for name in g["items"][:_MAX_COPIES]])
+            for g in groups[:MAX_SHOWN]
+        ]
+        yield _part(
+            "copies", "Copies", f"{len(groups)} groups of copies",
+            "Scaled, compressed anew, mirrored, brighter or cropped a little. They stay on one side "
+            "of a split that a fit makes. A patch leaves out exact copies; where copies have "
+            "several labels, put the labels right by hand.",
+            shown, len(groups),
+        )  # fmt: skip
+    for fault in found.faults:
+        names = dataset.ids(np.flatnonzero(fault.found))
+        items = [draw(name, labels[name]) for name in names[:MAX_SHOWN]]
+        advice = fault.advice[0].upper() + fault.advice[1:] + "."
+        yield _part(
+            fault.code, fault.code.replace("-", " ").capitalize(),
+            f"{counted(len(names), 'item')} {fault.says}", advice, [("", items)], len(names),
+        )  # fmt: skip
+    if found.outliers:
+        items = [draw(name, labels[name]) for name, _ in found.outliers[:MAX_SHOWN]]
+        yield _part(
+            "odd", "Odd items", f"{counted(len(found.outliers), 'item')} unlike the rest of their class",
+            "The oddest first. Look whether they belong to the data; rare is not wrong.",
+            [("", items)], len(found.outliers),
+        )  # fmt: skip
+
+
+def _about(group: dict[str, Any]) -> str:
+    labels, splits = sorted(set(map(str, group["labels"]))), sorted(set(group["splits"]))
+    about = ["exact copies" if group["exact"] else "near copies"]
+    if len(labels) > 1:
+        about.append(f"with several labels: {', '.join(labels)}")
+    if len(splits) > 1:
+        about.append(f"on several sides of the split: {', '.join(splits)}")
+    return one_line("; ".join(about))
+
+
+def _part(
+    name: str, title: str, summary: str, advice: str,
+    groups: list[tuple[str, list[dict[str, Any]]]], count: int,
+) -> dict[str, Any]:  # fmt: skip
+    shown = sum(len(items) for _, items in groups) if len(groups) == 1 else len(groups)
+    return {
+        "id": name,
+        "title": title,
+        "summary": summary,
+        "advice": advice,
+        "groups": [{"about": about, "items": items} for about, items in groups],
+        "more": f"{count - shown} more in striate check --json" if count > shown else "",
+    }

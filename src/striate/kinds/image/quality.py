@@ -1,0 +1,125 @@
+"""Pictures that are unfit to learn from: blank, dark, bright, blurred, of little content, odd."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn import functional as F
+
+from striate.data.source import Reading
+from striate.data.stores.pixels import viewable
+from striate.kinds.quality import Fault, Traits, far_below, usual
+
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats that are told apart; all others are one."""
+
+_SIDE: Final = 128
+_BLANK: Final = 0.02
+_DARK: Final = 0.3
+_BRIGHT: Final = 0.85
+_FEW_BITS: Final = 3.0
+_GREY_SHARE: Final = 0.2
+_SHAPE: Final = 2.5
+_SIZE: Final = 4.0
+
+
+def measured(reading: Reading, path: Path | None) -> dict[str, float]:
+    """Plain figures of one picture, brightness from 0 to 1.
+
+    Args:
+        reading: The picture.
+        path: Its file, whose head tells its own size and format; None where it has none.
+    """
+    pixels = viewable(reading.array)
+    grey = pixels.mean(0, dtype=np.float32) / 255
+    low, dark, middle, high = np.percentile(grey, (1, 5, 50, 99)).tolist()
+    counts = np.bincount((grey * 255).astype(np.uint8).ravel(), minlength=256)
+    shares = counts[counts > 0] / counts.sum()
+    border = np.concatenate([pixels[:, [0, -1]].reshape(len(pixels), -1), pixels[:, :, [0, -1]].reshape(len(pixels), -1)], 1)  # fmt: skip
+    height, width = reading.array.shape[1:]
+    figures = {
+        "brightness": float(grey.mean()),
+        "darkest": low,
+        "dark": dark,
+        "middle": middle,
+        "brightest": high,
+        "contrast": high - low,
+        "bits": float(-(shares * np.log2(shares)).sum()),
+        "sharpness": _sharpness(grey),
+        "border": float(border.mean()) / 255,
+        "colour": float(np.ptp(pixels.astype(np.int16), axis=0).mean()) if len(pixels) == 3 else np.nan,
+        "width": float(width),
+        "height": float(height),
+    }  # fmt: skip
+    return figures | _of_file(path)
+
+
+def _sharpness(grey: NDArray[np.float32]) -> float:
+    """The logarithm of how much of the contrast lies in the finest detail, at one common size."""
+    picture = torch.from_numpy(grey)[None, None]
+    small = F.interpolate(picture, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    fine = F.conv2d(small, kernel).std()
+    return float(torch.log10(fine / small.std().clamp(min=1e-3) + 1e-4))
+
+
+def _of_file(path: Path | None) -> dict[str, float]:
+    """Size, format and date of a picture's file, as far as its head tells them."""
+    found: dict[str, float] = {}
+    if path is None:
+        return found
+    try:
+        found["date"] = path.stat().st_mtime
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as picture:
+                found |= {"width": float(picture.width), "height": float(picture.height)}
+                found["format"] = float(FORMATS.index(str(picture.format)))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        # The reader has read it; another format than these has no head that Pillow knows.
+        found["format"] = float(len(FORMATS))
+    return found
+
+
+def faults(traits: Traits) -> list[Fault]:
+    """What is wrong with which pictures; limits are relative to the data and absolute at once."""
+    blank = traits["contrast"] < _BLANK
+    contrast = usual(traits["contrast"])
+    white = 1 - usual(traits["darkest"])
+    shape = np.log(traits["width"] / traits["height"])
+    size = np.log(np.sqrt(traits["width"] * traits["height"]))
+    coloured = traits["colour"] > 1
+    grey_among = ~coloured & np.isfinite(traits["colour"]) & (coloured.mean() > 1 - _GREY_SHARE)
+
+    def fault(
+        code: str, says: str, advice: str, found: NDArray[Any], useless: bool = False
+    ) -> Fault:
+        return Fault(code=code, says=says, advice=advice, found=found, useless=useless)
+
+    look = "look at them; leave out those in which nothing is to be seen"
+    return [
+        fault("blank", "show one plain colour", "leave them out: nothing can be learnt from them", blank, useless=True),
+        fault("too-dark", "are much darker than the others", look,
+              ~blank & (traits["brightest"] < min(_DARK, 0.5 * usual(traits["brightest"])))),
+        fault("too-bright", "are much brighter than the others", look,
+              ~blank & (traits["darkest"] > max(_BRIGHT, 1 - 0.5 * white))),
+        fault("blurred", "are much less sharp than the others",
+              "leave them out, unless such pictures will be predicted too",
+              ~blank & far_below(traits["sharpness"], 4) & (traits["sharpness"] < usual(traits["sharpness"]) - 0.35)),
+        fault("little-content", "hold much less than the others", look,
+              ~blank & (traits["bits"] < min(_FEW_BITS, 0.6 * usual(traits["bits"]))) & (contrast > _BLANK)),
+        fault("odd-shape", "have other proportions than the others",
+              "look whether they are what they should be, such as parts of a picture",
+              np.abs(shape - usual(shape)) > np.log(_SHAPE)),
+        fault("odd-size", "are much smaller or larger than the others",
+              "replace small ones by originals, if there are any",
+              np.abs(size - usual(size)) > np.log(_SIZE)),
+        fault("grey", "are grey among pictures in colour",
+              "fine where grey pictures will be predicted too; otherwise leave them out", grey_among),
+    ]  # fmt: skip

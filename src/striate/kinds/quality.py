@@ -1,0 +1,53 @@
+"""What makes an item unfit to learn from, by a few plain figures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Traits: TypeAlias = Mapping[str, NDArray[np.float64]]
+"""Figures of all items, (items,) each, by name; NaN where an item has none."""
+
+_DEVIATION: Final = 1.4826
+"""Standard deviations in the median absolute deviation of normal values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that is wrong with some items.
+
+    Attributes:
+        code: What it is, in kebab case ("too-dark").
+        says: The same for a person, to follow "12 images ".
+        advice: What to do about it.
+        found: (items,) Which items have it.
+        useless: Whether nothing at all can be learnt from such items, so that a patch leaves them
+            out.
+    """
+
+    code: str
+    says: str
+    advice: str
+    found: NDArray[np.bool_]
+    useless: bool = False
+
+
+def far_below(values: NDArray[np.float64], deviations: float) -> NDArray[np.bool_]:
+    """Which values lie so many robust standard deviations below the median of all."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.zeros(len(values), bool)
+    median = np.median(known)
+    spread = _DEVIATION * np.median(np.abs(known - median))
+    found: NDArray[np.bool_] = values < median - deviations * max(spread, 1e-9)
+    return found
+
+
+def usual(values: NDArray[Any]) -> float:
+    """The median of the values that are known; 0 where none are."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else 0.0
