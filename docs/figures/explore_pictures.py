@@ -8,38 +8,42 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from striate.explorer.model_subject import ModelSubject
-from striate.explorer.save import save_page
-from striate.explorer.session import Session
-
 IMAGES: Final = Path(__file__).parent.parent / "images"
 NETWORK: Final = "efficientnet_lite0"
 COLOURS: Final = 192
+COMMAND: Final = "from striate.cli.main import main; main()"
 
 
 def main() -> None:
-    """Save the page, look at it in a browser, and write the picture."""
+    """Start the page, look at it in a browser, and write the picture."""
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser_path is None:
         sys.exit("Chromium is not installed")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        path = save_page(Session(ModelSubject(NETWORK)), Path(folder) / "page")
-        browser = playwright.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox", "--hide-scrollbars"]
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
-        page.goto(path.as_uri())
-        page.wait_for_selector("body[data-ready]")
-        picture = _looked_at(page)
-        browser.close()
+    server = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "explore", NETWORK], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        address = server.stdout.readline().strip() if server.stdout else ""
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=browser_path, args=["--no-sandbox", "--hide-scrollbars"]
+            )
+            page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
+            page.goto(address)
+            page.wait_for_selector("body[data-ready]", timeout=120_000)
+            picture = _looked_at(page)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
     small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
     small.save(IMAGES / "explore.png", optimize=True)
     print(IMAGES / "explore.png")
