@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +119,12 @@ def test_next_folder_counts_on(tmp_path):
 
 def test_size_text():
     assert [size_text(n) for n in (0, 1500, 2.5e12)] == ["0 B", "1.5 kB", "2.5 TB"]
+
+
+def test_arrays_come_back_whatever_their_order_in_memory(tmp_path):
+    folder = RunFolder.create(tmp_path / "run")
+    rows = np.arange(6, dtype=np.int8).reshape(2, 3)
+    folder.write_arrays("some.safetensors", {"rows": rows, "columns": np.asfortranarray(rows)})
+    found = folder.read_arrays("some.safetensors")
+    np.testing.assert_array_equal(found["rows"], rows)
+    np.testing.assert_array_equal(found["columns"], rows)

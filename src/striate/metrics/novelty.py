@@ -52,7 +52,9 @@ class KnownItems:
         reference: Features of known items, of length 1, in steps.
         step: The step of each feature.
         shift: Mean of each feature over known items.
-        axes: Takes features less `shift` to the axes, each of which varies by 1 within the classes.
+        scale: Inverse of its standard deviation.
+        axes: The axes in standardized features, in float16, each with 1 as its largest number.
+        stretch: Makes each axis vary by 1 within the classes.
         whitened: Directions of the known items along the axes, of length 1.
     """
 
@@ -60,7 +62,9 @@ class KnownItems:
     reference: Int[np.ndarray, "r m"]
     step: Float[np.ndarray, " m"]
     shift: Float[np.ndarray, " m"]
+    scale: Float[np.ndarray, " m"]
     axes: Float[np.ndarray, "m a"]
+    stretch: Float[np.ndarray, " a"]
     whitened: Float[np.ndarray, "r a"]
 
     @classmethod
@@ -83,7 +87,10 @@ class KnownItems:
         exact = features[:, columns].astype(np.float64)
         chosen = np.ones(len(exact), bool) if learnt is None else learnt
         shift = exact[chosen].mean(0)
-        axes = _within_class_axes(exact[chosen] - shift, _stratum_numbers(strata[chosen]))
+        scale = 1 / (exact[chosen].std(0) + 1e-6)
+        standardized = (exact - shift) * scale
+        axes = _within_class_axes(standardized[chosen], _stratum_numbers(strata[chosen]))
+        stretch = np.maximum(np.abs(axes).max(0, initial=0.0), np.finfo(np.float32).tiny)
         direct = unit_length(exact)
         step = np.maximum(np.abs(direct).max(0) / 127, np.finfo(np.float32).tiny)
         return cls(
@@ -91,8 +98,10 @@ class KnownItems:
             reference=np.round(direct / step).astype(np.int8),
             step=step.astype(np.float32),
             shift=shift.astype(np.float32),
-            axes=axes.astype(np.float32),
-            whitened=unit_length((exact - shift) @ axes).astype(np.float16),
+            scale=scale.astype(np.float32),
+            axes=(axes / stretch).astype(np.float16),
+            stretch=stretch.astype(np.float32),
+            whitened=unit_length(standardized @ axes).astype(np.float16),
         )
 
     def distances(
@@ -115,7 +124,7 @@ class KnownItems:
             rows = slice(start, start + _CHUNK)
             part = features[rows, self.columns].astype(np.float32)
             left_out = None if apart is None else apart[rows]
-            along = unit_length((part - self.shift) @ self.axes)
+            along = unit_length((part - self.shift) * self.scale @ self._axes * self.stretch)
             pair = (
                 _distance(unit_length(part), self._reference, 1, left_out),
                 _distance(along, self._whitened, NEIGHBOURS, left_out),
@@ -126,6 +135,10 @@ class KnownItems:
     @cached_property
     def _reference(self) -> Float[np.ndarray, "r m"]:
         return np.asarray(self.reference.astype(np.float32) * self.step)
+
+    @cached_property
+    def _axes(self) -> Float[np.ndarray, "m a"]:
+        return np.asarray(self.axes.astype(np.float32))
 
     @cached_property
     def _whitened(self) -> Float[np.ndarray, "r a"]:
@@ -167,7 +180,6 @@ class NoveltyDetector:
         numbers = (self.threshold, self.false_alarms, self.num_items)
         own = {"mean": self.mean, "std": self.std, "numbers": np.array(numbers, np.float64)}
         stored = {field.name: getattr(self.known, field.name) for field in fields(KnownItems)}
-        stored["axes"] = stored["axes"].astype(np.float16)
         return {**stored, **own}
 
     @classmethod
@@ -175,7 +187,6 @@ class NoveltyDetector:
         """The detector whose `tensors` these are."""
         threshold, false_alarms, num_items = tensors["numbers"].tolist()
         stored = {field.name: tensors[field.name] for field in fields(KnownItems)}
-        stored["axes"] = stored["axes"].astype(np.float32)
         return cls(
             known=KnownItems(**stored),
             mean=tensors["mean"],
@@ -278,13 +289,11 @@ def _cross_distances(items: FeaturedItems, kept: FeaturedItems) -> Float[np.ndar
 
 
 def _within_class_axes(
-    centred: Float[np.ndarray, "r m"], strata: Int[np.ndarray, " r"]
+    standardized: Float[np.ndarray, "r m"], strata: Int[np.ndarray, " r"]
 ) -> Float[np.ndarray, "m a"]:
     """The axes in which known items differ most, each divided by its deviation within a stratum."""
     from sklearn.covariance import ledoit_wolf  # slow to import
 
-    scale = centred.std(0) + 1e-6
-    standardized = centred / scale
     axes = _principal_axes(standardized)
     if not axes.shape[1]:
         return axes
@@ -294,7 +303,7 @@ def _within_class_axes(
     within = along - (sums / np.bincount(strata)[:, None])[strata]
     variances, rotation = np.linalg.eigh(ledoit_wolf(within, assume_centered=True)[0])
     whitening = rotation / np.sqrt(np.maximum(variances, 1e-12))
-    return np.asarray(axes @ whitening / scale[:, None])
+    return np.asarray(axes @ whitening)
 
 
 def _principal_axes(standardized: Float[np.ndarray, "r m"]) -> Float[np.ndarray, "m a"]:

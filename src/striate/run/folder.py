@@ -9,6 +9,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -200,7 +201,9 @@ class RunFolder:
         """Write arrays by name to a safetensors file of the folder."""
         from safetensors.numpy import save
 
-        write_atomic(self.path / name, save(dict(arrays)))
+        # Memory is written as it lies, so that columns would come back as rows.
+        ordered = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+        write_atomic(self.path / name, save(ordered))
 
     def read_arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays of a safetensors file of the folder, by name.
