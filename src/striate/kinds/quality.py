@@ -22,7 +22,7 @@ class Fault:
 
     Attributes:
         code: What it is, in kebab case ("too-dark").
-        says: The same for a person, to follow "12 images ".
+        says: The same for a person, to follow "1 item" or "12 items".
         advice: What to do about it.
         found: (items,) Which items have it.
         useless: Whether nothing at all can be learnt from such items, so that a patch leaves them

@@ -73,7 +73,8 @@ def giveaways(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fold may lack a class whose items are all copies
             told = cross_val_predict(tree, column, labels[kept], groups=groups[kept], cv=folds)
-        for label in present.tolist():
+        # Of two classes, what gives one away gives the other away.
+        for label in present.tolist() if len(present) > 2 else present[-1:].tolist():
             own, taken = labels[kept] == label, told == label
             accuracy = float((taken[own].mean() + (~taken[~own]).mean()) / 2)
             if accuracy >= MIN_ACCURACY:

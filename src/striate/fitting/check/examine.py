@@ -90,7 +90,7 @@ class Findings:
             "quality": [
                 {
                     "code": fault.code,
-                    "message": f"{int(fault.found.sum())} items {fault.says}",
+                    "message": f"{counted(int(fault.found.sum()), 'item')} {fault.says}",
                     "advice": fault.advice,
                     "items": dataset.ids(np.flatnonzero(fault.found)),
                 }
@@ -123,7 +123,7 @@ class Findings:
         for fault in self.faults:
             named = few(dataset.ids(np.flatnonzero(fault.found)))
             count = int(fault.found.sum())
-            lines.append(f"warning: {count} items {fault.says}: {named}; {fault.advice}")
+            lines.append(f"warning: {counted(count, 'item')} {fault.says}: {named}; {fault.advice}")
         if self.outliers:
             named = few([item for item, _ in self.outliers])
             lines.append(

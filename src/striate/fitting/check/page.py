@@ -79,7 +79,7 @@ def _parts(
     dataset, found = checked.dataset, checked.findings
     labels = {item.id: item.label or "" for item in dataset.items}
     for one in found.giveaways:
-        text = telling(one, dataset.classes)
+        text = _sentence(telling(one, dataset.classes))
         yield _part(f"giveaway-{one.trait}-{one.label}", "A class is given away", text, text + "; " + AGAINST_GIVEAWAY + ".", [], 0)  # fmt: skip
     if found.label_errors:
         count = counted(len(found.label_errors), "label")
@@ -110,7 +110,7 @@ def _parts(
     for fault in found.faults:
         names = dataset.ids(np.flatnonzero(fault.found))
         items = [draw(name, labels[name]) for name in names[:MAX_SHOWN]]
-        advice = fault.advice[0].upper() + fault.advice[1:] + "."
+        advice = _sentence(fault.advice) + "."
         yield _part(
             fault.code, fault.code.replace("-", " ").capitalize(),
             f"{counted(len(names), 'item')} {fault.says}", advice, [("", items)], len(names),
@@ -122,6 +122,10 @@ def _parts(
             "The oddest first. Look whether they belong to the data; rare is not wrong.",
             [("", items)], len(found.outliers),
         )  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _about(group: dict[str, Any]) -> str:

@@ -60,20 +60,20 @@ def faults(traits: Traits) -> list[Fault]:
     return [
         Fault(
             code="silent",
-            says="are silent",
+            says="without a sound or change",
             advice="leave them out: nothing can be learnt from them",
             found=silent,
             useless=True,
         ),
         Fault(
             code="clipped",
-            says="are clipped: many samples lie at the largest or the smallest value",
+            says="clipped, with many samples at the largest or the smallest value",
             advice="record them again with less gain, or leave them out",
             found=~silent & (traits["clipped"] > _CLIPPED),
         ),
         Fault(
             code="constant-channel",
-            says="have channels that never change",
+            says="with channels that never change",
             advice="look whether a sensor failed; leave these recordings or the channel out",
             found=~silent & (traits["constant"] > 0),
         ),

@@ -44,14 +44,14 @@ def faults(traits: Traits) -> list[Fault]:
     return [
         Fault(
             code="blank",
-            says="are blank",
+            says="of one plain value",
             advice="leave them out: nothing can be learnt from them",
             found=blank,
             useless=True,
         ),
         Fault(
             code="constant-channel",
-            says="have channels that never change",
+            says="with channels that never change",
             advice="look whether they were stored as they should be",
             found=~blank & (traits["constant"] > 0),
         ),
