@@ -316,6 +316,7 @@ def pretended_gpu() -> Iterator[torch.device]:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "empty_cache": lambda: None,
+        "is_current_stream_capturing": lambda: False,
         "synchronize": lambda *_: None,
         "get_rng_state": lambda *_: _generator.get_state(),
         "set_rng_state": lambda state, *_: _generator.set_state(state),
@@ -330,6 +331,8 @@ def pretended_gpu() -> Iterator[torch.device]:
             patch.setattr(torch.cuda, name, function)
         for function in (autocast, is_autocast_enabled, get_autocast_dtype, tensor):
             patch.setattr(torch, function.__name__, function)
+        # Optimizers ask a stream of the GPU whether a graph is captured.
+        patch.setattr(torch.accelerator, "is_available", lambda: False)
         patch.setattr(Tensor, "to", to)
         patch.setattr(Tensor, "cuda", lambda self, *_, **__: self.to(GPU))
         future.set_overwrite_module_params_on_conversion(True)
