@@ -106,16 +106,6 @@ class OnGpu(Tensor):
         Tensor.data.__set__(self, value)
         self.raw = value.raw
 
-    def to(self, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor:
-        if args and isinstance(args[0], Tensor):
-            args = (args[0].device, args[0].dtype, *args[1:])
-        device, dtype, _, memory_format = torch._C._nn._parse_to(*args, **kwargs)
-        if device is not None and device.type == GPU.type:
-            device = BEHIND
-        given = {"device": device, "dtype": dtype, "memory_format": memory_format}
-        given = {key: value for key, value in given.items() if value is not None}
-        return super().to(copy=copy, **given) if given or copy else self
-
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
@@ -287,7 +277,21 @@ def get_autocast_dtype(device_type: str) -> torch.dtype:
     return Autocast.dtypes[-1] if device_type == GPU.type else _get_autocast_dtype(device_type)
 
 
-_tensor = torch.tensor
+_to, _tensor = Tensor.to, torch.tensor
+
+
+def to(self: Tensor, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor:
+    """`Tensor.to`, which asks the driver how many GPUs there are."""
+    if args and isinstance(args[0], Tensor):
+        args = (args[0].device, args[0].dtype, *args[1:])
+    device, dtype, non_blocking, memory_format = torch._C._nn._parse_to(*args, **kwargs)
+    if device is not None and device.type == GPU.type:
+        device = None if isinstance(self, OnGpu) else BEHIND
+    given = {"device": device, "dtype": dtype, "memory_format": memory_format}
+    given = {key: value for key, value in given.items() if value is not None}
+    if copy:
+        given.setdefault("dtype", self.dtype)
+    return _to(self, non_blocking=non_blocking, copy=copy, **given) if given else self
 
 
 def tensor(data: Any, *, device: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:
@@ -312,13 +316,13 @@ def pretended_gpu() -> Iterator[torch.device]:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "empty_cache": lambda: None,
+        "is_current_stream_capturing": lambda: False,
         "synchronize": lambda *_: None,
         "get_rng_state": lambda *_: _generator.get_state(),
         "set_rng_state": lambda state, *_: _generator.set_state(state),
         "manual_seed_all": _generator.manual_seed,
         "get_device_capability": lambda *_: (8, 0),
     }
-    torch._C._ensureCUDADeviceGuardSet()
     _init_lazy()
     future = torch.__future__
     replaced = future.get_overwrite_module_params_on_conversion()
@@ -327,6 +331,10 @@ def pretended_gpu() -> Iterator[torch.device]:
             patch.setattr(torch.cuda, name, function)
         for function in (autocast, is_autocast_enabled, get_autocast_dtype, tensor):
             patch.setattr(torch, function.__name__, function)
+        # Optimizers ask a stream of the GPU whether a graph is captured.
+        patch.setattr(torch.accelerator, "is_available", lambda: False)
+        patch.setattr(Tensor, "to", to)
+        patch.setattr(Tensor, "cuda", lambda self, *_, **__: self.to(GPU))
         future.set_overwrite_module_params_on_conversion(True)
         try:
             yield GPU

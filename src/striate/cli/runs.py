@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from striate.cli.shared import AsJson, Device, RunPath, print_json, print_result
+from striate.cli.shared import AsJson, Device, Engine, RunPath, print_json, print_result
 
 
 def predict(
@@ -25,6 +25,7 @@ def predict(
     json: AsJson = False,
     top: Annotated[int, Option(metavar="K", help="Print the K most probable classes.", min=1)] = 1,
     device: Device = "auto",
+    engine: Engine = "auto",
 ) -> int:
     """Print what each INPUT is, with its calibrated probability or interval."""
     from striate.files import check_output, csv_text, write_atomic
@@ -36,7 +37,7 @@ def predict(
         earlier = csv.is_file() and csv.read_bytes()[:5] == b"item,"
         check_output(csv, [*inputs, run / PREDICTIONS], "csv", ours=earlier)
     given = [entry for name in inputs for entry in (_standard_input() if name == "-" else [name])]
-    trained = load(run, device=device)
+    trained = load(run, device=device, engine=engine)
     found = trained.predict(given, progress=Progress(quiet=json))
     readable = [prediction for prediction in found if prediction.reason is None]
     if csv is not None:
@@ -62,12 +63,13 @@ def evaluate(
     ] = None,
     json: AsJson = False,
     device: Device = "auto",
+    engine: Engine = "auto",
 ) -> int:
     """Print the metrics with their 95 % intervals."""
     from striate.progress import Progress
     from striate.run.run import load
 
-    result = load(run, device=device).evaluate(data, progress=Progress(quiet=json))
+    result = load(run, device=device, engine=engine).evaluate(data, progress=Progress(quiet=json))
     return print_result(result, json)
 
 

@@ -12,6 +12,14 @@ RunPath: TypeAlias = Annotated[Path, Argument(metavar="RUN", help="Run folder of
 AsJson: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON document.")]
 Device: TypeAlias = Annotated[str, Option(help="auto, cpu or cuda.")]
 
+Engine: TypeAlias = Annotated[
+    str,
+    Option(
+        help="auto (the fastest by `striate engines RUN --measure`, for more than 16 items), torch, "
+        "onnx or openvino."
+    ),
+]
+
 
 class Printable(Protocol):
     """A result that is printed for a person or for a program."""

@@ -25,10 +25,10 @@ def write_onnx(deployment: Deployment, path: Path) -> None:
         EngineError: ONNX cannot express the network.
     """
     decompositions = {torch.ops.aten.adaptive_avg_pool3d.default: _adaptive_average_pool}
-    program = deployment.program().run_decompositions(decompositions)
+    program = deployment.program()
     with library_errors("ONNX cannot express the network"):
         written = torch.onnx.export(
-            program,
+            program.run_decompositions(decompositions),
             input_names=[deployment.input_name],
             output_names=list(deployment.output_names),
             opset_version=OPSET,

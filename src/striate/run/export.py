@@ -80,6 +80,11 @@ class Check:
         """Whether the file may be used in the run's place."""
         return self.largest <= TOLERANCE
 
+    @property
+    def agrees(self) -> bool:
+        """Whether, besides, every item has the same class or labels."""
+        return self.passed and self.same == self.count
+
     def as_text(self) -> str:
         """A line for a person."""
         return (
@@ -177,7 +182,7 @@ def export(
             part = Path(folder) / path.name
             progress.say(f"writing {path.name} for {engine.reader}")
             engine.write(deployment, part)
-            check = _checked(engine.load(part), on_cpu, deployment.example, progress)
+            check = compare_answers(engine.load(part), on_cpu, deployment.example, progress)
             if not (check.passed or force):
                 others = (name for name in load_engines().names() if name != engine.name)
                 raise EngineError(
@@ -199,8 +204,15 @@ def export(
     return Exported(path=path, files=tuple(files), engine=engine, card=card, check=check)
 
 
-def _checked(session: Session, trained: Run, example: Tensor, progress: Progress) -> Check:
-    """Both answers to the run's test items, or to noise where they cannot be read."""
+def compare_answers(session: Session, trained: Run, example: Tensor, progress: Progress) -> Check:
+    """Both answers to the run's test items, or to noise where they cannot be read.
+
+    Args:
+        session: Answers in the run's place.
+        trained: The run, opened on the CPU.
+        example: Inputs of a few items.
+        progress: Told of the work.
+    """
     items, pairs = "test items", _answered(session, trained, _test_batches(trained, progress))
     if not pairs:
         progress.say("random inputs take the place of the test items")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.data.source import Reading
+from striate.engines.engine import Session
 from striate.kinds.inputs import Inputs
 from striate.models import Network
 from striate.nn.layout import channels_last, placed
@@ -31,7 +32,8 @@ class Described:
 
     Attributes:
         outputs: (n, outputs) Uncalibrated outputs.
-        features: (n, features) The pooled features, of which the head makes the outputs.
+        features: (n, features) The pooled features, of which the head makes the outputs; of no
+            columns where an engine answered, which gives outputs alone.
     """
 
     outputs: Tensor
@@ -52,11 +54,15 @@ class Predictor:
         network: On its device, in float32 and evaluation mode.
         inputs: Of the kind of the items.
         device: Where to compute.
+        engine: Makes the session ready that answers in the network's place; None for the network.
+        engine_for_few: Whether it answers for a few items too.
     """
 
     network: Network
     inputs: Inputs[Any]
     device: torch.device
+    engine: Callable[[], Session] | None = None
+    engine_for_few: bool = False
 
     def outputs(self, readings: Sequence[Reading]) -> Float[Tensor, "n outputs"]:
         """Uncalibrated outputs in float32: the mean over the symmetries of the inputs."""
@@ -97,7 +103,13 @@ class Predictor:
         """Outputs and features of the items of one batch, which is filled up to its size."""
         filled = [*part, *[part[0]] * ((size or len(part)) - len(part))]
         with torch.inference_mode(), left_to_torch() if few else nullcontext():
-            described = self.described(self.inputs.inputs(filled), few=few)
+            inputs = self.inputs.inputs(filled)
+            session = None if few and not self.engine_for_few else self._session
+            if session is None:
+                described = self.described(inputs, few=few)
+            else:
+                outputs = torch.from_numpy(session(inputs.numpy())[0])
+                described = Described(outputs=outputs, features=outputs[:, :0])
         return described.first(len(part))
 
     def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:
@@ -115,6 +127,11 @@ class Predictor:
         normalized = self.inputs.normalized(placed(inputs, self.device))
         views = self.inputs.views(normalized)
         return averaged(network, map(channels_last, views) if self.inputs.folds else views)
+
+    @cached_property
+    def _session(self) -> Session | None:
+        """What answers in the network's place."""
+        return None if self.engine is None else self.engine()
 
     @cached_property
     def _module(self) -> Network:

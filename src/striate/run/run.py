@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from striate.data.sandbox import DecoderPool, read_all, read_item
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
 from striate.data.unlabelled import Alone, Input, is_array, several
 from striate.device import choose_device, keep_freed_memory
-from striate.errors import RunError, RunWarning, WeightsError, one_line
+from striate.errors import RunError, RunWarning, UnknownNameError, WeightsError, one_line
 from striate.files import sha256_file
 from striate.kinds.kind import Kind, kind_named
 from striate.models import Network, create_model
-from striate.progress import ProgressLike, as_progress
+from striate.progress import Progress, ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
 from striate.run.folder import MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
@@ -40,14 +41,22 @@ if TYPE_CHECKING:
     from striate.run.plot import RunPlots
 
 
+ENGINE_CHOICES: Final = ("auto", "torch", "onnx", "openvino")
+"""What can answer in `predict` and `evaluate`."""
+
+
 class Run:
     """A finished run.
 
     Args:
         path: Its folder.
         device: Where to compute: "auto", "cpu" or "cuda".
+        engine: What answers in `predict` and `evaluate`: "torch"; "onnx" or "openvino", whose file
+            is written into the cache once and checked to answer as torch does; "auto" for the
+            fastest by `striate engines RUN --measure` where there are more than 16 items.
 
     Raises:
+        UnknownNameError: There is no such engine.
         RunError: There is no finished run, or its record is damaged.
         DeviceError: The device is not there.
 
@@ -56,7 +65,10 @@ class Run:
             has no checksums. A changed file that is needed is an error where it is read.
     """
 
-    def __init__(self, path: PathLike, *, device: str = "auto") -> None:
+    def __init__(self, path: PathLike, *, device: str = "auto", engine: str = "torch") -> None:
+        if engine not in ENGINE_CHOICES:
+            raise UnknownNameError("engine", engine, ENGINE_CHOICES)
+        self.engine = engine
         self.folder = RunFolder.open(Path(path))
         self.record = self.folder.record()
         for line in self._doubts():
@@ -180,6 +192,22 @@ class Run:
         network = network.to(self.device).eval()
         return Predictor(network=network, inputs=inputs, device=self.device)
 
+    @cached_property
+    def _answering(self) -> Predictor:
+        """The predictor with the engine that was asked for."""
+        if self.engine == "torch":
+            return self.predictor
+        from striate.run.engine_files import EngineFile
+        from striate.run.measure import fastest
+
+        always = self.engine != "auto"
+        name = self.engine if always else fastest(self)
+        if name == "torch":
+            return self.predictor
+        quiet = Progress(quiet=True)
+        session = EngineFile.of(self, name).session
+        return replace(self.predictor, engine=lambda: session(quiet), engine_for_few=always)
+
     def predict(
         self,
         inputs: Sequence[Input] | Input,
@@ -218,7 +246,10 @@ class Run:
                     readable.append(item)
                     yield reading
 
-        answers = self._answered(readable, self.predictor.parts(readings()))
+        # An engine gives no features, by which what is of no class is told.
+        tells = self.engine == "auto" and self.novelty_detector is not None
+        answering = self.predictor if tells else self._answering
+        answers = self._answered(readable, answering.parts(readings()))
         found = dict(zip((item.id for item in readable), answers, strict=True))
         for name, reason in reasons.items():
             progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")
@@ -275,7 +306,7 @@ class Run:
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
-        return self._joined(list(self.predictor.output_parts(readings)))
+        return self._joined(list(self._answering.output_parts(readings)))
 
     def _joined(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0, max(1, len(self.classes)))
@@ -290,7 +321,7 @@ class Run:
         outputs, novelty, detector = [], [], self.novelty_detector
         for part in parts:
             outputs.append(part.outputs)
-            if detector is not None:
+            if detector is not None and part.features.shape[1]:
                 novelty.append(detector.novelty(part.features.numpy()))
         answers = self.answers(items, self._joined(outputs))
         return with_novelty(answers, np.concatenate(novelty)) if novelty else answers
@@ -397,14 +428,16 @@ class Run:
         )
 
 
-def load(path: PathLike, *, device: str = "auto") -> Run:
+def load(path: PathLike, *, device: str = "auto", engine: str = "torch") -> Run:
     """A finished run.
 
     Args:
         path: Its folder.
         device: Where to compute: "auto", "cpu" or "cuda".
+        engine: What answers: "torch", "onnx", "openvino" or "auto"; see `Run`.
 
     Raises:
+        UnknownNameError: There is no such engine.
         RunError: There is no finished run at `path`.
     """
-    return Run(path, device=device)
+    return Run(path, device=device, engine=engine)
