@@ -8,7 +8,7 @@ and of matplotlib, and solar cells of elpv-dataset, which all look alike. 200 mo
 of them, changed in one way each or in all at once. The pictures are written as files and read as a
 fit reads them. `--time N` tells how long the search takes for N made thumbnails.
 
-Takes about 2 minutes on 2 CPU cores. Expected: see docs/performance-details.md.
+Expected: see docs/performance-details.md.
 """
 
 from __future__ import annotations

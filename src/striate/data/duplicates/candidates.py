@@ -76,8 +76,8 @@ def candidates(thumbnails: UInt8[Tensor, "n t t"]) -> Candidates:
         for row, column, flip, distance in nearest.pairs(start):
             found.setdefault((min(row, column), max(row, column)), (flip, distance))
     pairs = np.array(list(found), np.int64).reshape(-1, 2)
-    flips, distances = np.array(list(found.values())).reshape(-1, 2).T
-    return Candidates(pairs, flips.astype(np.int64), distances)
+    told = np.array(list(found.values()), np.float64).reshape(-1, 2)
+    return Candidates(pairs, told[:, 0].astype(np.int64), told[:, 1])
 
 
 @dataclass(frozen=True, kw_only=True)

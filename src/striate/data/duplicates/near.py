@@ -128,7 +128,8 @@ class _Verification:
         alike = overlap(first, second, maps).correlations() >= MIN_CORRELATION
         least = torch.where(_scaled(maps), MIN_PARTICULAR_SCALED, MIN_PARTICULAR)
         particular = self._usual_close.particular(first, second, maps) >= least
-        return kept[(alike & particular & _one_shows_the_other(maps)).numpy()]
+        copies: NDArray[np.int64] = kept[(alike & particular & _one_shows_the_other(maps)).numpy()]
+        return copies
 
     def _coarsely_alike(
         self, pairs: NDArray[np.int64], flips: NDArray[np.int64]
