@@ -215,6 +215,7 @@ def test_fault_84_one_bad_file_of_a_request_fails_alone(server, pictures):
     assert answer.status_code == 200
     found = answer.json()["predictions"]
     assert [entry.get("status", 200) for entry in found] == [200, 415, 422, 200]
+    assert [entry["item"] for entry in found] == ["0.png", "1.png", "2.png", "3.png"]
     assert [bool(entry.get("reason")) for entry in found] == [False, True, True, False]
     tensor = {"name": "file", "datatype": "BYTES", "shape": [2], "data": ["aaaa", "aaaa"]}
     assert (

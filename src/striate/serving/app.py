@@ -127,7 +127,9 @@ class Server:
         answers = await _unless_left(request, self.service.predict(hosted, sent))
         if all(isinstance(answer, Failure) for answer in answers):
             raise _first_failure(answers)
-        return _Json({"predictions": [_as_json(a, i) for i, a in enumerate(answers)]})
+        names = [entry.name for entry in sent] if len(sent) == len(answers) else []
+        named = ((names[i] if names else "") or str(i) for i in range(len(answers)))
+        return _Json({"predictions": list(map(_as_json, answers, named))})
 
     async def _sent(self, request: Request, hosted: Hosted) -> list[Sent]:
         """What a request brings: a form of files, a JSON document, or one file as its body."""
@@ -239,9 +241,9 @@ def _first_failure(answers: Sequence[Answer]) -> Failure:
     return next(answer for answer in answers if isinstance(answer, Failure))
 
 
-def _as_json(answer: Answer, place: int) -> dict[str, Any]:
+def _as_json(answer: Answer, name: str) -> dict[str, Any]:
     if isinstance(answer, Failure):
-        return {"item": str(place), "status": answer.status, "reason": answer.reason}
+        return {"item": name, "status": answer.status, "reason": answer.reason}
     return answer.to_json()
 
 
