@@ -76,8 +76,8 @@ CASES = {
     "image-probe": ("image", {"method": "probe", "image_size": 32}, ("gradcam",)),
     "image-finetune": (
         "image",
-        {"method": "finetune", "image_size": 32, "epochs": 1},
-        ("gradcam",),
+        {"method": "finetune", "image_size": 32, "symmetry": "identity", "epochs": 1},
+        ("occlusion",),
     ),
     "image-scratch": (
         "image",
