@@ -1,3 +1,4 @@
+import importlib
 import io
 
 import numpy as np
@@ -46,11 +47,7 @@ VARIANTS = {
     "cropped": lambda p: p[:, 2:-2, 4:],
     "trimmed": lambda p: p[:, 4:-4, 5:-5],
     "all of it": lambda p: compressed(
-        (p * 0.8)[
-            :,
-            4:,
-            4:,
-        ].astype(np.uint8)[:, :, ::-1],
+        (p * 0.8)[:, 4:, 4:].astype(np.uint8)[:, :, ::-1],
         60,
     ),
     "grey": lambda p: np.repeat(p.mean(0, keepdims=True), 3, 0).astype(np.uint8),
@@ -82,6 +79,34 @@ def test_many_copies_of_one_picture_are_found(pictures):
     )
     assert (groups[40:] == groups[0]).all()
     assert len(set(groups)) == 40
+
+
+def test_of_many_pictures_those_are_compared_that_lie_near(pictures, monkeypatch):
+    module = importlib.import_module("striate.data.duplicates.candidates")
+    again = [VARIANTS["all of it"](p) for p in pictures]
+    thumbnails = squares(pictures + again, THUMBNAIL)
+    expected = {tuple(pair) for pair in candidates(thumbnails).pairs.tolist()}
+    assert {(n, 40 + n) for n in range(40)} <= expected
+    monkeypatch.setattr(module, "_COMPARED_WITH_ALL", 20)
+    monkeypatch.setattr(module, "_PICTURES_A_CENTRE", 16)
+    found = {tuple(pair) for pair in candidates(thumbnails).pairs.tolist()}
+    assert {(n, 40 + n) for n in range(40)} <= found
+
+
+def test_the_search_ends_where_it_is_in_vain(pictures, monkeypatch):
+    module = importlib.import_module("striate.data.duplicates.near")
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(module, "MAX_IN_VAIN", 3)
+    looked: list[int] = []
+
+    def verify(self, pairs, flips):
+        looked.append(len(pairs))
+        return np.arange(len(pairs)) if len(looked) == 2 else np.arange(0)
+
+    monkeypatch.setattr(module._Verification, "__call__", verify)
+    again = [compressed(picture, 60) for picture in pictures]
+    assert len(pairs_among(pictures + again)) == 1
+    assert len(looked) == 5
 
 
 def test_things_of_one_design_are_not_taken_for_copies():

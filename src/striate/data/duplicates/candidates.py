@@ -38,6 +38,8 @@ _LEAST_RATIO: Final = 1.5
 _COPIES_KEPT: Final = 0.99
 _SLACK: Final = 1.5
 _ROWS, _COLUMNS = 256, 4096
+_COMPARED_WITH_ALL: Final = 8192
+_PICTURES_A_CENTRE: Final = 1024
 
 
 class Candidates(NamedTuple):
@@ -66,18 +68,53 @@ def candidates(thumbnails: UInt8[Tensor, "n t t"]) -> Candidates:
     parts = [torch.cat(part) for part in zip(*map(space, _chunks(thumbnails)), strict=True)]
     squares = torch.stack([part.square().sum(1) for part in parts]).sum(0)
     found: dict[tuple[int, int], tuple[int, float]] = {}
-    for start in range(0, len(thumbnails), _ROWS):
-        nearest = _Nearest(min(_ROWS, len(thumbnails) - start), space.limit)
-        for first in range(0, len(thumbnails), _COLUMNS):
-            products, flips = _best_flip([p[start : start + _ROWS] for p in parts], [p[first : first + _COLUMNS] for p in parts])  # fmt: skip
-            distances = squares[start : start + _ROWS, None] + squares[first : first + _COLUMNS]
-            distances -= 2 * products
-            nearest.add(distances, flips, start, first)
-        for row, column, flip, distance in nearest.pairs(start):
-            found.setdefault((min(row, column), max(row, column)), (flip, distance))
+    for members in _neighbourhoods(parts[0]):
+        own, places = [part[members] for part in parts], members.tolist()
+        for row, column, flip, distance in _nearest_pairs(own, squares[members], space.limit):
+            pair = sorted((places[row], places[column]))
+            found.setdefault((pair[0], pair[1]), (flip, distance))
     pairs = np.array(list(found), np.int64).reshape(-1, 2)
     told = np.array(list(found.values()), np.float64).reshape(-1, 2)
     return Candidates(pairs, told[:, 0].astype(np.int64), told[:, 1])
+
+
+def _neighbourhoods(even: Float[Tensor, "n d"]) -> Iterator[Tensor]:
+    """Positions of pictures to be compared with each other: all of few, of many those that are near.
+
+    Each picture belongs to the two nearest of some that are taken as centres. Copies have much the
+    same descriptors and so share a centre; the number of comparisons grows as that of the pictures.
+
+    Args:
+        even: The descriptors that no flip changes.
+    """
+    count = len(even)
+    if count <= _COMPARED_WITH_ALL:
+        yield torch.arange(count)
+        return
+    centres = even[::_PICTURES_A_CENTRE]
+    near = torch.cat(
+        [torch.cdist(rows, centres).topk(2, largest=False).indices for rows in _chunks(even)]
+    )
+    order = near.flatten().argsort(stable=True)
+    sizes = near.flatten().bincount(minlength=len(centres)).tolist()
+    for members in torch.split(order // 2, sizes):
+        if len(members) > 1:
+            yield members.sort().values
+
+
+def _nearest_pairs(
+    parts: list[Tensor], squares: Float[Tensor, " n"], limit: float
+) -> Iterator[tuple[int, int, int, float]]:
+    """Positions of near pictures among some, with the flip and the squared distance."""
+    for start in range(0, len(squares), _ROWS):
+        rows = [part[start : start + _ROWS] for part in parts]
+        nearest = _Nearest(len(rows[0]), limit)
+        for first in range(0, len(squares), _COLUMNS):
+            columns = [part[first : first + _COLUMNS] for part in parts]
+            products, flips = _best_flip(rows, columns)
+            distances = squares[start : start + _ROWS, None] + squares[first : first + _COLUMNS]
+            nearest.add(distances - 2 * products, flips, start, first)
+        yield from nearest.pairs(start)
 
 
 @dataclass(frozen=True, kw_only=True)
