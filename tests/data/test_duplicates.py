@@ -130,6 +130,15 @@ def test_plain_pictures_are_not_taken_for_copies():
     assert len(near_pairs(plain[:0], lambda at: plain[at])) == 0
 
 
+def test_mirror_images_with_two_labels_are_no_copies(pictures):
+    again = [pictures[0][:, :, ::-1], pictures[1][:, :, ::-1], compressed(pictures[2], 60)]
+    some = pictures + [np.ascontiguousarray(picture) for picture in again]
+    close = squares(some, CLOSE)
+    labels = ["b"] * 40 + ["d", "b", "d"]
+    found = near_pairs(squares(some, THUMBNAIL), lambda positions: close[positions], labels)
+    assert found.tolist() == [[1, 41], [2, 42]]
+
+
 def test_the_flip_under_which_pictures_are_nearest_is_named(pictures):
     small = squares(pictures, THUMBNAIL)
     for number, axes in enumerate(FLIPS):

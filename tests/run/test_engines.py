@@ -121,6 +121,21 @@ def test_an_engine_predicts_as_torch_does(engine, count, signal_run):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_tells_strange_items_as_torch_does(engine, probe_run, photos):
+    files = sorted(map(str, photos.rglob("*.png")))[:20]
+    strange = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    expected = probe_run.predict([*files, strange])
+    got = striate.load(probe_run.folder.path, device="cpu", engine=engine).predict(
+        [*files, strange]
+    )
+    assert [p.unknown for p in got] == [p.unknown for p in expected]
+    novelty = [p.novelty for p in expected]
+    assert None not in novelty
+    assert [p.novelty for p in got] == pytest.approx(novelty, abs=1e-3)
+
+
 def test_an_engines_file_is_written_once(signal_run, monkeypatch):
     run, _ = signal_run
     file = EngineFile.of(run, "onnx")

@@ -92,7 +92,9 @@ def test_numbers_come_in_the_unit_of_the_targets():
     calibration = NumberCalibration(mean=-3.0, std=250.0)
     x = torch.tensor([[0.5], [-2.0]])
     inputs = SignalInputs(channels=1, length=1)
-    outputs, numbers = Answering(torch.nn.Identity(), inputs, calibration.module())(x)
+    same = torch.nn.Module()
+    same.forward_pooled, same.head = lambda view: view, lambda features: features
+    outputs, numbers = Answering(same, inputs, calibration.module())(x)
     np.testing.assert_allclose(numbers, calibration.answers(outputs.numpy()), rtol=1e-6)
 
 
@@ -171,7 +173,7 @@ def test_outputs_that_mean_the_same_probabilities_are_not_refused(
 
 
 def test_without_its_data_a_file_is_checked_on_noise(probe_run, tmp_path, monkeypatch):
-    def gone(name):
+    def gone(name, kind):
         raise DataError(f"{name} is not there")
 
     monkeypatch.setattr(recipe, "open_source", gone)

@@ -202,7 +202,7 @@ def on_features(
     weights: str,
     outputs: Tensor | None,
     calibration: Calibration,
-    featured: FeaturedItems,
+    featured: FeaturedItems | None = None,
     details: Mapping[str, str] | None = None,
 ) -> Candidate:
     """A model on frozen features.
@@ -215,7 +215,7 @@ def on_features(
         weights: What the network started from.
         outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
         calibration: Makes answers of its outputs.
-        featured: Items with their features.
+        featured: Items with their features, by which strange ones are told; None without that.
         details: Further facts for the report.
     """
     inputs = context.inputs.for_network(network)
@@ -239,8 +239,8 @@ def refitted(
     network: Network,
     weights: str,
     held_out: HeldOut,
-    featured: FeaturedItems,
     details: Mapping[str, str],
+    featured: FeaturedItems | None = None,
 ) -> Candidate:
     """A model on frozen features that was fitted again, to the validation items too.
 
@@ -254,8 +254,8 @@ def refitted(
         network: Ends in what was fitted to training and validation items.
         weights: What the network started from.
         held_out: Outputs of a cross-validation, and the positions of their items.
-        featured: Items with their features.
         details: Further facts for the report.
+        featured: Items with their features, by which strange ones are told; None without that.
     """
     why = "a model on frozen features needs them for nothing else"
     context.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))

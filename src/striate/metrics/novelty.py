@@ -169,10 +169,13 @@ class NoveltyDetector:
     def novelty(self, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, " n"]:
         """How strange items are, in standard deviations of known items; above 0 see `is_unknown`.
 
+        Each item is compared by itself, so that no digit of its answer depends on its company.
+
         Args:
             features: Features of the items, as the network's head takes them.
         """
-        standardized = (self.known.distances(features) - self.mean) / self.std
+        found = [np.empty((0, 2)), *map(self.known.distances, features[:, None])]
+        standardized = (np.concatenate(found) - self.mean) / self.std
         return np.asarray(standardized.sum(1) - self.threshold)
 
     def tensors(self) -> dict[str, NDArray[Any]]:

@@ -114,7 +114,7 @@ class EngineFile:
             return found
         progress.say(f"writing the network for {self.engine.reader}, once")
         on_cpu = Run(self.run.folder.path, device="cpu")
-        deployment = deployment_of(on_cpu)
+        deployment = deployment_of(on_cpu, features=True)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".part-") as part:

@@ -29,7 +29,7 @@ from striate.nn.fuse import fold_batch_norm
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.folder import LOCK
 from striate.run.pictures import FILE, READER, check_pictures, write_pictures
-from striate.run.predictor import averaged
+from striate.run.predictor import Described, averaged
 from striate.run.run import Run
 from striate.typing import PathLike
 
@@ -333,16 +333,31 @@ class Answering(nn.Module):
         self, inputs: Shaped[Tensor, "n c *space"]
     ) -> tuple[Float[Tensor, "n outputs"], Tensor]:
         """Uncalibrated outputs, and probabilities or numbers."""
-        views = self._inputs.views(self._inputs.normalized(inputs))
-        outputs = averaged(self.network, views).outputs
+        outputs = self.described(inputs).outputs
         return outputs, self.calibration(outputs)
 
+    def described(self, inputs: Shaped[Tensor, "n c *space"]) -> Described:
+        """Uncalibrated outputs and features."""
+        return averaged(self.network, self._inputs.views(self._inputs.normalized(inputs)))
 
-def deployment_of(run: Run) -> Deployment:
+
+class Describing(Answering):
+    """The same, and the features by which it is told how strange an item is."""
+
+    def forward(  # type: ignore[override]  # one output more
+        self, inputs: Shaped[Tensor, "n c *space"]
+    ) -> tuple[Float[Tensor, "n outputs"], Tensor, Float[Tensor, "n features"]]:
+        """Uncalibrated outputs, probabilities or numbers, and features."""
+        described = self.described(inputs)
+        return described.outputs, self.calibration(described.outputs), described.features
+
+
+def deployment_of(run: Run, *, features: bool = False) -> Deployment:
     """What an engine needs to write the run's network into a file.
 
     Args:
         run: Opened on the CPU.
+        features: Whether the file gives the network's features too.
 
     Raises:
         EngineError: The run's inputs are not one tensor.
@@ -358,7 +373,8 @@ def deployment_of(run: Run) -> Deployment:
     network = predictor.network
     if predictor.inputs.folds:
         network = cast("Network", fold_batch_norm(network, predictor.example))
-    module = Answering(network, predictor.inputs, run.calibration.module())
+    answering = Describing if features else Answering
+    module = answering(network, predictor.inputs, run.calibration.module())
     shape = predictor.inputs.input_shape
     example = torch.zeros(EXAMPLES, *shape, dtype=given.dtype)
     outputs = run.calibration.outputs(run.classes)
@@ -381,6 +397,6 @@ def deployment_of(run: Run) -> Deployment:
         module=module.eval(),
         example=example,
         input_name=given.name,
-        output_names=tuple(output["name"] for output in outputs),
+        output_names=(*(output["name"] for output in outputs), *["features"] * features),
         card=card,
     )

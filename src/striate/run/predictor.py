@@ -108,8 +108,8 @@ class Predictor:
             if session is None:
                 described = self.described(inputs, few=few)
             else:
-                outputs = torch.from_numpy(session(inputs.numpy())[0])
-                described = Described(outputs=outputs, features=outputs[:, :0])
+                outputs, _, features = map(torch.from_numpy, session(inputs.numpy()))
+                described = Described(outputs=outputs, features=features)
         return described.first(len(part))
 
     def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:

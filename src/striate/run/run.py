@@ -246,10 +246,7 @@ class Run:
                     readable.append(item)
                     yield reading
 
-        # An engine gives no features, by which what is of no class is told.
-        tells = self.engine == "auto" and self.novelty_detector is not None
-        answering = self.predictor if tells else self._answering
-        answers = self._answered(readable, answering.parts(readings()))
+        answers = self._answered(readable, self._answering.parts(readings()))
         found = dict(zip((item.id for item in readable), answers, strict=True))
         for name, reason in reasons.items():
             progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")

@@ -138,4 +138,8 @@ class Prediction:
         if self.probabilities is not None:
             pairs = zip(self.classes, self.probabilities.tolist(), strict=True)
             known["probabilities"] = dict(pairs)
-        return {name: value for name, value in known.items() if value is not None and value != ""}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in known.items()
+            if value is not None and value != ""
+        }

@@ -36,7 +36,7 @@ def test_a_prediction_names_its_set_the_likeliest_first(task):
         ("dog", "eel"),
         ("eel",),
     ]
-    assert found[0].to_json()["prediction_set"] == ("cat", "dog", "eel")
+    assert found[0].to_json()["prediction_set"] == ["cat", "dog", "eel"]
     cells = dict(zip(task.columns(CLASSES), task.cells(found[0]), strict=True))
     assert cells["set"] == "cat|dog|eel"
 

@@ -15,7 +15,10 @@ from striate.data.source import Item, Note
 
 
 def duplicate_groups(
-    sha256s: Sequence[str], thumbnails: UInt8[Tensor, "n 32 32"], look: Look
+    sha256s: Sequence[str],
+    thumbnails: UInt8[Tensor, "n 32 32"],
+    look: Look,
+    labels: Sequence[str | None] | None = None,
 ) -> NDArray[np.int64]:
     """The group of each item, (items,), from 0 by first appearance; copies and near copies share one.
 
@@ -23,10 +26,12 @@ def duplicate_groups(
         sha256s: The SHA-256 of each item's stored bytes.
         thumbnails: The items' pictures in grey, as small squares.
         look: Gives larger ones.
+        labels: What the items show, where that is known (see `near_pairs`).
     """
     _, first, exact = np.unique(np.array(sha256s), return_index=True, return_inverse=True)
     ones = np.sort(first)
-    near = near_pairs(thumbnails[ones], lambda positions: look(ones[positions]))
+    shown = None if labels is None else [labels[place] for place in ones]
+    near = near_pairs(thumbnails[ones], lambda positions: look(ones[positions]), shown)
     pairs = [np.stack([np.arange(len(exact)), first[exact]], 1), ones[near]]
     return join(len(sha256s), np.concatenate(pairs))
 

@@ -9,7 +9,7 @@ which pictures of this data set usually differ are taken away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -72,12 +72,16 @@ _ITEMS_PER_COMPONENT: Final = 8
 _MAX_SAMPLE: Final = 1024
 
 
-def near_pairs(thumbnails: UInt8[Tensor, "n 32 32"], look: Look) -> NDArray[np.int64]:
+def near_pairs(
+    thumbnails: UInt8[Tensor, "n 32 32"], look: Look, labels: Sequence[str | None] | None = None
+) -> NDArray[np.int64]:
     """The positions of near copies, (pairs, 2), each pair once, ascending.
 
     Args:
         thumbnails: The pictures in grey, each squeezed to a small square.
         look: Gives larger ones of those that are looked at more closely.
+        labels: What each shows, where that is known: mirror images with two labels are no copies,
+            for the side may be what tells them (b and d).
     """
     if len(thumbnails) < 2:
         return np.empty((0, 2), np.int64)
@@ -87,6 +91,10 @@ def near_pairs(thumbnails: UInt8[Tensor, "n 32 32"], look: Look) -> NDArray[np.i
     told = np.flatnonzero(contrast.numpy() >= MIN_CONTRAST)
     pictures = thumbnails[torch.from_numpy(told)]
     pairs, flips, distances = candidates(pictures)
+    if labels is not None:
+        first, second = np.array([str(label) for label in labels])[told][pairs].T
+        sound = (flips == 0) | (first == second)
+        pairs, flips, distances = pairs[sound], flips[sound], distances[sound]
     if not len(pairs):
         return np.empty((0, 2), np.int64)
     # One of each cluster, so that many copies of a picture do not make it the usual one.

@@ -158,12 +158,13 @@ class PixelStore(Store):
         return cls(_write(source, items, size, folder, key, progress, workers))._built(items)
 
     def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
-        kept = set(self.ids)
+        kept, labels = set(self.ids), {item.id: item.label for item in items}
         every = np.arange(len(self))
         groups = duplicate_groups(
             self._index.sha256s,
             self._grey_squares(every, THUMBNAIL),
             lambda indices: self._grey_squares(indices, CLOSE),
+            [labels.get(name) for name in self.ids],
         )
         return Built(
             store=self,
