@@ -13,6 +13,8 @@ from PIL import Image
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [DOCS / "python.md", *sorted((DOCS / "concepts").glob("*.md"))]
 CONCEPTS = {"convolution", "pooling", "pointwise", "receptive-field", "architectures", "transfer"}
+LONG = ("python",)
+"""Pages whose examples fit models."""
 
 
 @pytest.fixture
@@ -31,7 +33,10 @@ def test_figures_are_what_is_computed(page, build):
     assert build.fill(text) == text, "run make docs"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in LONG), id=p.stem) for p in PAGES],
+)
 def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)

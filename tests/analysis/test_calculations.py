@@ -7,7 +7,10 @@ from torch import nn
 from striate.analysis import calculations, summary
 from striate.models import create_model
 
-NETWORKS = ["lenet5", "resnet18", "googlenet", "convnext_tiny", "efficientnet_b0"]
+NETWORKS = [
+    *("lenet5", "resnet18", "googlenet", "efficientnet_b0"),
+    pytest.param("convnext_tiny", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

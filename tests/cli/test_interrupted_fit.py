@@ -59,6 +59,7 @@ def interrupt(launcher):
     return send
 
 
+@pytest.mark.slow
 def test_fault_59_killed_twice(begin, finish, interrupt, tuned_run, tmp_path):
     draws = random.Random(0)
     for line in ("data: 60 items", "baseline after"):

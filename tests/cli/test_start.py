@@ -23,7 +23,7 @@ def loaded_by(*arguments):
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("method", ["probe", "kernel"])
+@pytest.mark.parametrize("method", ["probe", pytest.param("kernel", marks=pytest.mark.slow)])
 def test_predict_imports_nothing_slow_but_torch(method, request, photos):
     folder = request.getfixturevalue(f"{method}_run").folder.path
     loaded = loaded_by("predict", folder, photos / "disc" / "01.png")

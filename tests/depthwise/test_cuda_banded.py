@@ -160,6 +160,7 @@ def test_kernels_on_the_emulator_equal_the_reference(name, emulator, monkeypatch
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["2-D, 7x7", "3-D, 5x5x5"])
 def test_an_inf_reaches_its_receptive_field_alone(name, emulator, monkeypatch):
     monkeypatch.setattr(cuda_banded, "device_of", lambda tensor: emulator)
@@ -259,6 +260,7 @@ def test_every_convolution_within_the_limits_has_a_plan(taps, space, volumes, ch
         assert sizes.segments * sizes.segment >= layout.target[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["2-D, 5x5, float16, several chunks", "3-D, 7x7x7, one plane"])
 def test_kernels_compile_for_a_gpu(name, dtype):

@@ -110,9 +110,10 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
-    [pytest.param(BANDED, id="banded"), pytest.param(DIRECT, id="direct", marks=pytest.mark.slow)],
+    [pytest.param(BANDED, id="banded"), pytest.param(DIRECT, id="direct")],
 )
 def test_triton_kernels_equal_the_reference_and_spread_no_infinity(script):
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
@@ -155,6 +156,7 @@ class Compiled:
         return "i1" if isinstance(value, bool) else "i32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [triton_banded, triton_direct], ids=["banded", "direct"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_triton_kernels_compile_for_gpus(module, dtype, monkeypatch):

@@ -18,7 +18,7 @@ from striate.run.explain import explain_inputs
 SIDES = {"inception": 75, "alexnet": 64, "googlenet": 32}
 """Sides of pictures of families for which 32 is too small."""
 
-QUICK = ("lenet", "vit", "mobilenet_v3", "tcn", "minirocket", "graph")
+QUICK = ("lenet", "mobilenet_v3", "tcn", "minirocket", "graph")
 """Families that the quick tests go through."""
 
 NOT_FITTED = {

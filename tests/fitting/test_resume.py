@@ -46,6 +46,7 @@ def fit_with_stops(photos, out, options, looks):
     pytest.fail("no progress from one attempt to the next")
 
 
+@pytest.mark.slow
 def test_stopped_again_and_again_it_ends_with_the_same_weights(photos, tuned_run, tmp_path):
     # The last stop comes after the last step, before the last epoch is validated.
     run, attempts = fit_with_stops(photos, tmp_path / "run", OPTIONS, looks=2)

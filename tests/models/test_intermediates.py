@@ -16,7 +16,7 @@ timm = pytest.importorskip("timm")
 
 # Ours, timm's, and the first of timm's levels that ours has: timm counts the stems of some.
 CASES = [
-    ("convnext_tiny", "convnext_tiny", 0),
+    pytest.param("convnext_tiny", "convnext_tiny", 0, marks=pytest.mark.slow),
     ("resnet26", "resnet26", 1),
     ("vit_ti_16", "vit_tiny_patch16_224", 0),
 ]

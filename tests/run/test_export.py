@@ -43,9 +43,9 @@ def answers(path, pixels):
 @pytest.mark.parametrize(
     ("kind", "to"),
     [
-        ("kernel_run", "onnx"),
+        pytest.param("kernel_run", "onnx", marks=pytest.mark.slow),
         pytest.param("tuned_run", "openvino", marks=pytest.mark.slow),
-        ("probe_run", "pt2"),
+        pytest.param("probe_run", "pt2", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_gives_the_runs_probabilities(kind, to, request, draw, tmp_path):
