@@ -85,7 +85,7 @@ def _flat(grid: Grid, depth: int | None) -> NDArray[np.float32]:
 
 
 def _reduced(maps: NDArray[Any]) -> NDArray[Any]:
-    """Means over blocks for pictures; for traces the least and the greatest value of each run."""
+    """Means over blocks for pictures; for traces the smallest and the largest value of each run."""
     if maps.ndim < 2:
         return maps
     if maps.ndim == 2:

@@ -149,9 +149,9 @@ class Session:
             return self._visited[number]
 
     def _outputs(self, visited: _Visited) -> list[dict[str, Any]]:
-        """The outputs, the greatest first: class, logit, exponential and share, and probability.
+        """The outputs, the largest first: class, logit, exponential and share, and probability.
 
-        The exponentials are of the logits less the greatest, as softmax is computed.
+        The exponentials are of the logits less the largest, as softmax is computed.
         """
         logits = visited.walked.logits.astype(np.float64)
         powers = np.exp(logits - logits.max())

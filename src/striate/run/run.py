@@ -194,7 +194,7 @@ class Run:
 
     @cached_property
     def _answering(self) -> Predictor:
-        """The predictor with the engine that was asked for."""
+        """The predictor with the engine that was chosen."""
         if self.engine == "torch":
             return self.predictor
         from striate.run.engine_files import EngineFile

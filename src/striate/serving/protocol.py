@@ -96,7 +96,7 @@ def response_to(
     """The answer to a request.
 
     Raises:
-        Failure: A tensor was asked for that there is not (400).
+        Failure: A requested tensor does not exist (400).
     """
     tensors = tensors_of(predictions)
     known = {tensor["name"] for tensor in tensors}

@@ -166,7 +166,7 @@ def _extra_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
 
 
 async def _discard(headers: Headers, receive: Receive) -> None:
-    """Throw away what a request that is refused sends along; none is asked for that waits."""
+    """Throw away what a request that is refused sends along, without waiting for more."""
     if not any(name == b"expect" for name, _ in headers):
         await _discard_rest(receive)
 

@@ -28,7 +28,7 @@ class Overlap(NamedTuple):
 
     Attributes:
         first: (pairs, side, side) The first pictures, of mean 0 and length 1 where both are seen.
-        second: (pairs, side, side) The second pictures laid over them, likewise.
+        second: (pairs, side, side) The second pictures, laid over them.
         seen: (pairs, side, side) 1 where both are seen and 0 elsewhere.
     """
 
