@@ -69,7 +69,7 @@ _PAIRS_AT_ONCE: Final = 64
 _PICTURES_AT_ONCE: Final = 1 << 13
 _MAX_COMPONENTS: Final = 256
 _ITEMS_PER_COMPONENT: Final = 8
-_MAX_SAMPLE: Final = 1024
+_MAX_SAMPLE: Final = 4096
 
 
 def near_pairs(
