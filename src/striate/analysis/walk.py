@@ -48,7 +48,7 @@ def walk(model: nn.Module, input_shape: Sequence[int]) -> tuple[tuple[Layer, ...
         _run(model, input_shape, interpreter)
     except UserError:  # the network's own word on its input
         raise
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # torch, of an operator that needs values
         raise ArgumentError(
             f"{type(model).__name__} cannot be followed without values", why=str(error)
         ) from error
@@ -96,7 +96,7 @@ def _not_in_place(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module in changed:
-            module.inplace = True  # type: ignore[assignment]
+            module.inplace = True  # type: ignore[assignment]  # as above
 
 
 def min_input_side(model: nn.Module, in_channels: int, rank: int) -> int | None:

@@ -284,6 +284,7 @@ class Inputs(ABC, Generic[B]):
 
     def transformed(self, inputs: B, number: int) -> B:
         """Inputs under one symmetry of `sets`."""
+        # Only asked of kinds that have `sets`, which bring their own.
         raise NotImplementedError(f"{type(self).__name__} has no symmetries")
 
     def copy_of(self, readings: Sequence[Reading], draws: Draws) -> B:

@@ -97,7 +97,7 @@ class GraphConfig(NetworkConfig):
 
     def conv(self) -> nn.Module:
         """A fresh convolution from `width` channels to `width`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each of the networks below says its own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,7 @@ def opened_npz(data: FileContent) -> Iterator[dict[str, Callable[[], NDArray[Any
             }
     except DataError:
         raise
+    # NotImplementedError is zipfile's, of a compression that it does not know.
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
         raise UnreadableItem(str(error)) from None
 
