@@ -71,7 +71,10 @@ def candidates(thumbnails: UInt8[Tensor, "n t t"]) -> Candidates:
         members[_nearest_pairs([part[members] for part in parts], space.limit)]
         for members in _neighbourhoods(parts[0])
     ]
-    pairs = torch.unique(torch.cat(found).sort(1).values, dim=0)
+    count = len(thumbnails)
+    low, high = torch.cat(found).sort(1).values.T
+    numbers = torch.unique(low * count + high)
+    pairs = torch.stack([numbers // count, numbers % count], 1)
     flips, distances = _best_flip(*([part[side] for part in parts] for side in pairs.T))
     return Candidates(pairs.numpy(), flips.numpy(), distances.double().numpy())
 
