@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,7 @@ from striate.fitting.candidate import (
     featured_items,
     on_features,
     refitted,
+    seconds_to_refit,
 )
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
@@ -112,18 +114,19 @@ class Kernel(Method):
             baseline.known(context.dataset.indices("train")),
             context.dataset.indices("val"),
         )
+        learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
+        began = time.monotonic()
         fitted = context.steps.timed(
             "train", lambda: fitted_kernel(context, features, train, "kernel")
         )
+        seconds = context.steps.step("kernel seconds", lambda: time.monotonic() - began)
         outputs = fitted.outputs(features[val])
         tell_validation(context, "kernel machine", "frozen features of every scale", outputs)
 
         def featured() -> FeaturedItems:
-            learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
             return featured_items(context, learnt, features[learnt])
 
         def refit() -> Candidate:
-            learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
             final = fitted_kernel(context, features, learnt, "final-kernel", like=fitted)
             return refitted(
                 context,
@@ -155,6 +158,7 @@ class Kernel(Method):
                 details={"backbone": baseline.model},
             ),
             refit=refit,
+            refit_seconds=seconds_to_refit(seconds, len(train), len(learnt)),
             cross_outputs=lambda: kernel_cross_outputs(context, features, train, fitted),
         )
 
