@@ -10,6 +10,7 @@ import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titl
 import { takeFiles } from "./own_item.js";
 import { playground } from "./playground.js";
 import { ask, savedCells } from "./source.js";
+import { whatItSaw } from "./nearest_view.js";
 import { TilesView } from "./tiles_view.js";
 
 const chosen = { item: 0, node: INPUT, channel: 0, position: [], depth: null };
@@ -166,6 +167,7 @@ async function changeItem(item) {
   await Promise.all([picture.show(item), buildStrip(item, (n) => attempt(() => open(n)))]);
   await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
   await fieldsView.changeItem?.(item);
+  attempt(() => whatItSaw(item));
 }
 
 function chooseView(name) {
@@ -185,6 +187,7 @@ function describe() {
   byId("notes").textContent = said;
   byId("notes").hidden = !said;
   byId("item").replaceChildren(...items.map((each, i) => element("option", { value: i }, itemText(each))));
+  byId("data-link").hidden = !network().data;
   if (savedCells) byId("chooser").hidden = items[0].label === null && items[0].answer === null;
 }
 

@@ -1,0 +1,63 @@
+"""The nearest of some known items to an item, by the direction of their features.
+
+Axes: n items, r known items, f features, k neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from striate.errors import ArgumentError
+from striate.metrics.novelty import unit_length
+
+_CHUNK: Final = 256
+
+
+def nearest_neighbours(
+    items: Float[np.ndarray, "n f"],
+    known: Float[np.ndarray, "r f"],
+    count: int,
+    *,
+    own: Int[np.ndarray, " n"] | None = None,
+) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+    """The known items that are most similar to each item, the most similar first.
+
+    The similarity is the cosine of the angle between the features, 1 where they point the same way.
+    Of equally similar items the one with the smaller number comes first.
+
+    Args:
+        items: Features of the items.
+        known: Features of the known items.
+        count: Number of neighbours; fewer are found where fewer are known.
+        own: The number among the known items of each item itself, which is left out; -1 where it is
+            none of them. No item is left out where None.
+
+    Returns:
+        The numbers of the neighbours among the known items, and their similarities. Where an item
+        is left out and too few others are known, the last number is -1 and its similarity NaN.
+
+    Raises:
+        ArgumentError: The features of items and known items are not equally many.
+    """
+    if items.shape[1] != known.shape[1]:
+        raise ArgumentError(
+            f"items of {items.shape[1]} features, known items of {known.shape[1]}",
+            fix="take the features of both from the same network",
+        )
+    directions = unit_length(known.astype(np.float32))
+    count = min(count, len(known))
+    numbers = np.empty((len(items), count), np.int64)
+    similarities = np.empty((len(items), count))
+    for start in range(0, len(items), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        found = (unit_length(items[rows].astype(np.float32)) @ directions.T).astype(np.float64)
+        if own is not None:
+            inside = np.flatnonzero(own[rows] >= 0)
+            found[inside, own[rows][inside]] = -np.inf
+        numbers[rows] = np.argsort(-found, axis=1, kind="stable")[:, :count]
+        similarities[rows] = np.take_along_axis(found, numbers[rows], 1)
+    left_out = np.isneginf(similarities)
+    return np.where(left_out, -1, numbers), np.where(left_out, np.nan, similarities.clip(-1, 1))
