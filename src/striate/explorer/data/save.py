@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -34,11 +33,15 @@ def data_document(data: DataSession) -> dict[str, Any]:
     keep("patch", {"path": None, "corrections": data.corrections.document()["corrections"]})
     if data.comparison is not None:
         keep("compared", data.compared)
+    order = _by_interest(data)
+    told = order[:MAX_ITEMS]
+    for number in told:
+        keep("item", data.item(number), item=number)
+    if data.job.found is not None:
+        for number, nearest in zip(told, data.nearest_of(told), strict=True):
+            keep("nearest", {"state": "ready", "nearest": nearest}, item=number)
     room = PICTURE_BYTES
-    for count, number in enumerate(_by_interest(data)):
-        if count < MAX_ITEMS:
-            keep("item", data.item(number), item=number)
-            keep("nearest", data.nearest(number), item=number)
+    for number in order:
         if room > 0:
             picture = data.thumbnail(number)
             room -= len(picture["url"] or "")
@@ -46,10 +49,10 @@ def data_document(data: DataSession) -> dict[str, Any]:
     return {"answers": answers, "cells": {}, "arrays": []}
 
 
-def _by_interest(data: DataSession) -> Iterator[int]:
+def _by_interest(data: DataSession) -> list[int]:
     """Numbers of all items: mistakes first, then other test items, then the rest."""
     order = {"test": 0, "val": 1, "train": 2}
     judged = [None if row is None else data.run.task.judged(row) for row in data.rows]
     wrong = [one is not None and one.error > 0 for one in judged]
     places = [order.get(item.split, 3) for item in data.items]
-    yield from sorted(range(len(places)), key=lambda n: (places[n] > 0, not wrong[n], places[n]))
+    return sorted(range(len(places)), key=lambda n: (places[n] > 0, not wrong[n], places[n]))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from striate.data.readers.tables import SEPARATOR
 from striate.data.snapshot import from_json
@@ -204,11 +204,18 @@ class DataSession:
             ArgumentError: There is no such item.
         """
         self._check(number)
-        found = self.job.found
-        if found is None:
+        if self.job.found is None:
             return self.state()
-        places = np.flatnonzero(found.positions == number)
-        return self._nearest(found.features[places], number)
+        return {"state": "ready", "nearest": self.nearest_of([number])[0]}
+
+    def nearest_of(self, numbers: Sequence[int]) -> list[list[dict[str, Any]]]:
+        """The same of several items once the features are there; none of an item without any."""
+        places, known = self._places, self._known[0]
+        found = [number for number in numbers if number in places]
+        features = self._features[[places[number] for number in found]]
+        own = np.array([known.get(number, -1) for number in found], np.int64)
+        answers = dict(zip(found, self._neighbours(features, own), strict=True))
+        return [answers.get(number, []) for number in numbers]
 
     def nearest_to(self, reading: Reading, *, start: bool = True) -> dict[str, Any]:
         """The same for an item that is none of the run's.
@@ -220,36 +227,47 @@ class DataSession:
         if self.job.found is None:
             return self.state() if start else {"state": "idle"}
         (part,) = self.run.predictor.parts([reading])
-        return self._nearest(part.features.numpy())
+        (nearest,) = self._neighbours(part.features.numpy(), np.array([-1]))
+        return {"state": "ready", "nearest": nearest}
 
     @cached_property
-    def _known(self) -> tuple[list[int], Float[np.ndarray, "r f"]]:
-        """Numbers and features of the training items."""
-        found = self.job.found
-        assert found is not None, "the features are there"
-        numbers = found.positions.tolist()
-        known = [place for place, n in enumerate(numbers) if self.items[n].split == "train"]
-        return [numbers[place] for place in known], found.features[known]
+    def _places(self) -> dict[int, int]:
+        """The row among the features of each item that has any."""
+        assert self.job.found is not None, "the features are there"
+        return {number: row for row, number in enumerate(self.job.found.positions.tolist())}
 
-    def _nearest(self, features: Float[np.ndarray, "n f"], number: int = -1) -> dict[str, Any]:
-        """The training items nearest to one item, or none where it has no features."""
-        positions, known = self._known
-        own = np.array([positions.index(number) if number in positions else -1] * len(features))
-        found, similarities = nearest_neighbours(features, known, NEIGHBOURS, own=own)
-        pairs = zip(found.ravel().tolist(), similarities.ravel().tolist(), strict=True)
-        return {
-            "state": "ready",
-            "nearest": [
+    @property
+    def _features(self) -> Float[np.ndarray, "n f"]:
+        assert self.job.found is not None, "the features are there"
+        return self.job.found.features
+
+    @cached_property
+    def _known(self) -> tuple[dict[int, int], Float[np.ndarray, "r f"]]:
+        """The place of each training item among them, and their features."""
+        train = [number for number in self._places if self.items[number].split == "train"]
+        rows = [self._places[number] for number in train]
+        return {number: place for place, number in enumerate(train)}, self._features[rows]
+
+    def _neighbours(
+        self, features: Float[np.ndarray, "n f"], own: Int[np.ndarray, " n"]
+    ) -> list[list[dict[str, Any]]]:
+        """The training items nearest to each of some items, which are not their own neighbours."""
+        places, known = self._known
+        train = list(places)
+        rows, similarities = nearest_neighbours(features, known, NEIGHBOURS, own=own)
+        return [
+            [
                 {
-                    "item": positions[place],
-                    "name": utf8_text(self.items[positions[place]].id),
-                    "label": utf8_text(self.items[positions[place]].label),
+                    "item": train[place],
+                    "name": utf8_text(self.items[train[place]].id),
+                    "label": utf8_text(self.items[train[place]].label),
                     "similarity": similarity,
                 }
-                for place, similarity in pairs
+                for place, similarity in zip(row, alike, strict=True)
                 if place >= 0
-            ],
-        }
+            ]
+            for row, alike in zip(rows.tolist(), similarities.tolist(), strict=True)
+        ]
 
     @cached_property
     def compared(self) -> dict[str, Any]:

@@ -180,7 +180,7 @@ function describe() {
   const { name, data, nouns, num_items: count, compared, summary } = about;
   document.title = `${name} – data – Striate`;
   byId("name").textContent = name;
-  byId("totals").textContent = [`${whole(count)} ${nouns[1]} of ${data}`, ...summary].join(" · ");
+  byId("totals").textContent = [`${whole(count)} ${nouns[1]} of ${data}`, ...summary.slice(0, 2)].join(" · ");
   byId("network-link").hidden = !about.network;
   if (compared) attempt(() => compareView({ open: reveal, colour: () => { setColour("agreement"); byId("map-view").scrollIntoView(); } }));
 }
@@ -195,7 +195,6 @@ async function begin() {
   if (state.state !== "ready") await build("table");
   else await build("all");
   await corrections.load(items);
-  if (items.column("result") || items.column("error")) byId("mistakes").click();
   document.body.dataset.ready = "true";
   if (state.state !== "ready") {
     const line = (told) => (byId("progress").textContent = told);
