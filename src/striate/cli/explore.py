@@ -62,7 +62,7 @@ def _opened(
     model: str, shape: str | None, items: list[Path], other: Path | None, patch_out: Path | None
 ) -> tuple[Session | None, DataSession | None]:
     """The network and the data of a run, as far as it has them, or the network of that name."""
-    from striate.errors import ArgumentError
+    from striate.errors import ArgumentError, DataError, RunError
     from striate.explorer.session import Session
 
     if not Path(model).is_dir():
@@ -87,5 +87,11 @@ def _opened(
         if items:
             raise
         return None, DataSession(load(model, device="cpu"), second, patch_out)
-    data = DataSession(subject.run, second, patch_out)
+    try:
+        data = DataSession(subject.run, second, patch_out)
+    except (RunError, DataError) as error:
+        if second is not None or patch_out is not None:
+            raise
+        subject.notes.append(f"There is no page of the data ({error}).")
+        return Session(subject), None
     return Session(subject, has_data=True), data

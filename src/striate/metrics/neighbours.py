@@ -5,15 +5,11 @@ Axes: n items, r known items, f features, k neighbours.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from jaxtyping import Float, Int
 
 from striate.errors import ArgumentError
 from striate.metrics.novelty import unit_length
-
-_CHUNK: Final = 256
 
 
 def nearest_neighbours(
@@ -51,13 +47,12 @@ def nearest_neighbours(
     count = min(count, len(known))
     numbers = np.empty((len(items), count), np.int64)
     similarities = np.empty((len(items), count))
-    for start in range(0, len(items), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        found = (unit_length(items[rows].astype(np.float32)) @ directions.T).astype(np.float64)
-        if own is not None:
-            inside = np.flatnonzero(own[rows] >= 0)
-            found[inside, own[rows][inside]] = -np.inf
-        numbers[rows] = np.argsort(-found, axis=1, kind="stable")[:, :count]
-        similarities[rows] = np.take_along_axis(found, numbers[rows], 1)
+    # Item by item, so that no digit of an answer depends on its company.
+    for row, item in enumerate(unit_length(items.astype(np.float32))):
+        found = (directions @ item).astype(np.float64)
+        if own is not None and own[row] >= 0:
+            found[own[row]] = -np.inf
+        numbers[row] = np.argsort(-found, kind="stable")[:count]
+        similarities[row] = found[numbers[row]]
     left_out = np.isneginf(similarities)
     return np.where(left_out, -1, numbers), np.where(left_out, np.nan, similarities.clip(-1, 1))

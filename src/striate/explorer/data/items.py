@@ -61,7 +61,7 @@ class Column:
         }
 
 
-def test_rows(run: Run, items: Sequence[SnapshotItem]) -> list[Row | None]:
+def rows_on_file(run: Run, items: Sequence[SnapshotItem]) -> list[Row | None]:
     """The row of `predictions.csv` of each item; None where it has none."""
     try:
         rows = {row["item"]: row for row in run.folder.read_csv(PREDICTIONS)}

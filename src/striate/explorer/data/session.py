@@ -19,7 +19,7 @@ from striate.errors import ArgumentError, one_line
 from striate.explorer.data.comparison import Comparison
 from striate.explorer.data.corrections import Corrections
 from striate.explorer.data.features import DataOfRun, Featured, FeatureJob
-from striate.explorer.data.items import Row, columns_of, made_rows, probabilities, test_rows
+from striate.explorer.data.items import Row, columns_of, made_rows, probabilities, rows_on_file
 from striate.explorer.data.plane import has_umap, principal_plane, umap_plane
 from striate.explorer.data.thumbnails import Thumbnails
 from striate.explorer.numbers import packed
@@ -63,7 +63,7 @@ class DataSession:
         self._lock = Lock()
         self._umap: Thread | None = None
         self._planes: dict[str, dict[str, Any]] = {}
-        self._rows = test_rows(run, self.items)
+        self._rows = rows_on_file(run, self.items)
         self._all_rows: list[Row | None] | None = None
 
     def about(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ export async function compareView({ open, colour }) {
       element(
         "table", { class: "items" },
         element("caption", {}, "Second minus first, on the same items; of errors and losses less is better"),
-        element("thead", {}, element("tr", {}, ...["metric", "difference", "95 % interval", ""].map((name) => element("th", { scope: "col" }, name)))),
+        element("thead", {}, element("tr", {}, ...["metric", "difference", "95 % interval", "in words"].map((name) => element("th", { scope: "col" }, name)))),
         element("tbody", {}, ...told.lines.map(row)),
       ),
     ),

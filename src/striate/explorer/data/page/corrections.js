@@ -70,12 +70,12 @@ export class Corrections {
       element("td", {}, reason),
       element("td", {}, element("button", { type: "button", "aria-label": `Take back the correction of ${this.items.names[item]}`, onclick: () => this.set(item, null) }, "Take back")),
     ));
-    const head = element("tr", {}, ...["item", "was", "becomes", "reason", ""].map((name) => element("th", { scope: "col" }, name)));
+    const head = element("tr", {}, ...["item", "was", "becomes", "reason", "back"].map((name) => element("th", { scope: "col" }, name)));
     const where = this.path ? `They are saved in ${this.path} at once.` : "Download them before you leave this page.";
-    const how = "`striate fit DATA --patch FILE` takes the table; the data stay as they are.";
+    const how = [element("code", {}, "striate fit DATA --patch FILE"), " takes the table; the data stay as they are."];
     byId("corrections").replaceChildren(
       element("h2", { id: "corrections-title" }, `Corrected labels: ${rows.length}`),
-      element("p", { class: "quiet" }, rows.length ? `${where} ${how}` : `Open an item and choose its right label, or to leave it out. ${how}`),
+      element("p", { class: "quiet" }, `${rows.length ? where : "Open an item and choose its right label, or to leave it out."} `, ...how),
       ...(rows.length ? [
         element("div", { class: "scroll" }, element("table", { class: "items" }, element("thead", {}, head), element("tbody", {}, ...rows))),
         element("p", {}, element("button", { type: "button", id: "download", onclick: () => this.download() }, "Download the table")),

@@ -70,7 +70,10 @@ function hover(item, x, y) {
   }
   if (hinted !== item) {
     hinted = item;
-    hint.replaceChildren(picture(item), element("span", {}, factsLine(item)));
+    const line = element("span", {}, factsLine(item));
+    hint.replaceChildren(line);
+    // Of a point that is only passed over no picture is asked for.
+    setTimeout(() => hinted === item && line.before(picture(item)), 80);
   }
   const { clientWidth: width, clientHeight: height } = scatter.frame;
   hint.style.left = `${Math.min(x + 14, width - 230)}px`;

@@ -35,7 +35,7 @@ export class ListView {
     this.count = element("p", { class: "quiet", id: "count", role: "status" });
     this.body = element("tbody", {});
     this.columns = ["truth", "answer", "answer2", "confidence", "error", "split", "agreement"].map((key) => items.column(key)).filter((column) => column);
-    const head = element("tr", {}, ...["", "item", ...this.columns.map(({ title }) => title)].map((title) => element("th", { scope: "col" }, title)));
+    const head = element("tr", {}, ...["picture", "item", ...this.columns.map(({ title }) => title)].map((title) => element("th", { scope: "col" }, title)));
     this.pages = element("div", { class: "pages" });
     this.caught = element("div", { class: "field" });
     byId("items").replaceChildren(
