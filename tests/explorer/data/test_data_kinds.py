@@ -27,7 +27,7 @@ def test_a_run_on_graphs_has_its_data_alone(molecules):
     network, data = _opened(str(molecules.folder.path), None, [], None, None)
     assert network is None and data.about()["network"] is False
     assert data.job.wait(60) is not None, data.job.state()
-    with pytest.raises(ArgumentError, match="are graphs|are molecules"):
+    with pytest.raises(ArgumentError, match=r"are (graphs|molecules)"):
         _opened(str(molecules.folder.path), None, [molecules.folder.path], None, None)
 
 
