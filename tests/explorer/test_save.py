@@ -13,7 +13,7 @@ from tests.explorer.conftest import session_of
 from striate.errors import OptionError
 from striate.explorer.app import page_files
 from striate.explorer.bundle import joined
-from striate.explorer.save import save_page
+from striate.explorer.save import SEEDS, _Saving, save_page
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_every_answer_is_that_of_the_session(small, saved):
             assert found == getattr(small, name)(**numbers, depth=numbers.get("depth"))
         else:
             assert found == getattr(small, name)(*numbers.values())
-    assert names == {"network", "item", "maps", "map", "vector", "cell"}
+    assert names == {"network", "item", "maps", "map", "vector", "cell", "tour", "exercises"}
 
 
 def test_of_a_small_network_every_cell_is_there(small, saved):
@@ -68,6 +68,18 @@ def test_of_a_small_network_every_cell_is_there(small, saved):
         for size in node["space"]:
             count *= size
         assert len(set(saved["cells"][str(number)])) == count
+
+
+def test_what_the_tour_leads_to_is_saved():
+    session = session_of("conv2s2-relu-gap-fc3", (1, 20, 20, 20))
+    found = _Saving(session).document()
+    assert found["seeds"] == SEEDS
+    looks = [step["look"] for step in session.tour(0)]
+    looks += [each["look"] for seed in range(SEEDS) for each in session.exercises(0, seed)]
+    for look in looks:
+        if look and look["view"] == "network" and look["position"] is not None:
+            key = f"{look['channel']}:{','.join(map(str, look['position']))}"
+            assert key in found["cells"][look["node"]]
 
 
 def test_nothing_else_can_run_or_be_loaded(page):

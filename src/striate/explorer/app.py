@@ -148,6 +148,8 @@ def _network_routes(session: Session, answer: Answer) -> list[Route]:
         Route("/api/maps", answer(lambda r: _maps(session, r))),
         Route("/api/map", answer(lambda r: _map(session, r))),
         Route("/api/vector", answer(lambda r: _vector(session, r))),
+        Route("/api/tour", answer(lambda r: session.tour(_number(r, "item")))),
+        Route("/api/exercises", answer(lambda r: _exercises(session, r))),
         Route("/api/cell", answer(lambda r: _cell(session, r))),
     ]
 
@@ -170,6 +172,10 @@ def _map(session: Session, request: Request) -> dict[str, Any]:
 
 def _vector(session: Session, request: Request) -> dict[str, Any]:
     return session.vector(_number(request, "item"), _number(request, "node"))
+
+
+def _exercises(session: Session, request: Request) -> list[dict[str, Any]]:
+    return session.exercises(_number(request, "item"), _number(request, "seed"))
 
 
 def _cell(session: Session, request: Request) -> dict[str, Any]:

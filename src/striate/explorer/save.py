@@ -28,6 +28,9 @@ from striate.files import holds_output, mark_output, storage_error, write_atomic
 ITEM: Final = 0
 """Number of the only item in the saved page."""
 
+SEEDS: Final = 4
+"""Sets of exercises that are saved."""
+
 CELLS: Final = 20_000
 """Cells whose steps are saved, shared among the layers."""
 
@@ -102,6 +105,7 @@ class _Saving:
     cells: dict[int, list[str]] = field(default_factory=dict)
     arrays: list[Any] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
+    _places: set[tuple[int, int, str]] = field(default_factory=set)
 
     def document(self) -> dict[str, Any]:
         """All that the saved page needs."""
@@ -116,7 +120,9 @@ class _Saving:
         for number in nodes:
             self._keep_maps(number, self._grid(number))
             self._keep_cells(number, share, CELLS // len(nodes))
-        return {"answers": self.answers, "cells": self.cells, "arrays": self.arrays}
+        self._keep_learning()
+        parts = {"answers": self.answers, "cells": self.cells, "arrays": self.arrays}
+        return {**parts, "seeds": SEEDS}
 
     def _keep_saw(self, data: DataSession) -> None:
         """What the run says of the item, and the nearest training items with their pictures."""
@@ -175,6 +181,41 @@ class _Saving:
                 here = {**where, "channel": 0, "depth": slice_}
                 self._keep("map", here, self.session.map(self.shown, number, 0, slice_))
 
+    def _keep_learning(self) -> None:
+        """The tour, some sets of exercises, and the cells that they lead to."""
+        steps = self.session.tour(self.shown)
+        self._keep("tour", {"item": ITEM}, steps)
+        looks = [step["look"] for step in steps]
+        for seed in range(SEEDS):
+            made = self.session.exercises(self.shown, seed)
+            self._keep("exercises", {"item": ITEM, "seed": seed}, made)
+            looks += [each.get("look") for each in made]
+        for look in looks:
+            if look and look["view"] == "network":
+                self._keep_look(look["node"], look["channel"], look["position"])
+
+    def _keep_look(self, number: int, channel: int, position: Sequence[int] | None) -> None:
+        """One cell with its map."""
+        space = self._grid(number).space
+        position = [size // 2 for size in space] if position is None else position
+        depth = {"depth": space[0] // 2} if len(space) == 3 else {}
+        if space:
+            here = {"item": ITEM, "node": number, "channel": channel, **depth}
+            found = self.session.map(self.shown, number, channel, depth.get("depth"))
+            self._keep("map", here, found)
+        self._keep_cell(number, channel, position)
+
+    def _keep_cell(self, number: int, channel: int, position: Sequence[int]) -> None:
+        """The steps of a cell, once."""
+        place = ",".join(map(str, position))
+        where = (number, channel, place)
+        if where in self._places:
+            return
+        self._places.add(where)
+        here = {"item": ITEM, "node": number, "channel": channel, "position": place}
+        self._keep("cell", here, self.session.cell(self.shown, number, channel, position))
+        self.cells.setdefault(number, []).append(f"{channel}:{place}")
+
     def _keep_cells(self, number: int, share: int, most: int) -> None:
         """Steps of cells that lie evenly over the layer, as many as there is room for."""
         grid = self._grid(number)
@@ -184,13 +225,9 @@ class _Saving:
         room = max(1, share // size)
         positions = list(_spread(grid.space, min(room, most)))
         channels = range(max(1, min(grid.channels, room, most // len(positions))))
-        kept = self.cells.setdefault(number, [])
         for channel, position in product(channels, positions):
-            place = ",".join(map(str, position))
-            here = {"item": ITEM, "node": number, "channel": channel, "position": place}
-            self._keep("cell", here, self.session.cell(self.shown, number, channel, position))
-            kept.append(f"{channel}:{place}")
-        kept.sort(key=lambda key: key != f"0:{','.join(map(str, middle))}")
+            self._keep_cell(number, channel, position)
+        self.cells[number].sort(key=lambda key: key != f"0:{','.join(map(str, middle))}")
 
 
 _ARRAYS: Final = ("window", "kernel", "vector")

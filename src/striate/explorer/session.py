@@ -14,6 +14,7 @@ import numpy as np
 from striate.analysis import summary
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explorer.document import network_document
+from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
 from striate.explorer.subject import Entry, Opened, Subject
@@ -132,6 +133,18 @@ class Session:
     def cell(self, item: int, node: int, channel: int, position: Sequence[int]) -> dict[str, Any]:
         """How one number of a layer came about; see `Walked.cell`."""
         return self._visit(item).walked.cell(node, channel, position)
+
+    def tour(self, item: int) -> list[dict[str, Any]]:
+        """The steps from a number of an item to the answer; see `tour`."""
+        return tour(self._looked(item))
+
+    def exercises(self, item: int, seed: int) -> list[dict[str, Any]]:
+        """Exercises about the network, made with an item; see `exercises`."""
+        return exercises(self._looked(item), max(seed, 0))
+
+    def _looked(self, item: int) -> Looked:
+        visited = self._visit(item)
+        return Looked(self.network, visited.walked, self._outputs(visited), self.subject.trained)
 
     def walked(self, item: int) -> Walked:
         """The values of an item at every layer."""

@@ -55,6 +55,7 @@ class Subject(ABC):
         classes: Names of the outputs; empty where they have none.
         entries: The items to choose from, at least one.
         notes: What a user should know, a sentence each.
+        trained: Whether the network has learnt anything; one with random weights has not.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Subject(ABC):
     classes: Sequence[str]
     entries: list[Entry]
     notes: Sequence[str]
+    trained: bool = True
 
     @abstractmethod
     def open(self, number: int) -> Opened:

@@ -2,7 +2,7 @@
 
 import { element, text, times } from "./dom.js";
 import { ItemView } from "./item_view.js";
-import { fieldAt, fieldText, network, titleOf } from "./network.js";
+import { fieldAt, fieldText, network, nodeOf, titleOf } from "./network.js";
 
 class FieldsView {
   constructor() {
@@ -69,6 +69,9 @@ class FieldsView {
   }
 
   choose(number) {
+    const row = (each) => each.node.fields?.map((f) => `${f?.size}/${f?.jump}`).join();
+    const own = this.layers.find((each) => each.number === number || row(each) === row({ node: nodeOf(number) }));
+    number = own?.number ?? number;
     this.on = number;
     for (const row of this.body.children) row.classList.toggle("on", Number(row.dataset.node) === number);
     this.draw();

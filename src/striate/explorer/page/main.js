@@ -5,6 +5,7 @@ import { byId, element, times, whole } from "./dom.js";
 import { fieldsView } from "./fields_view.js";
 import { ItemView } from "./item_view.js";
 import { LayersView, buildStrip } from "./layers_view.js";
+import { learnView } from "./learn_view.js";
 import { MapView } from "./map_view.js";
 import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titleOf } from "./network.js";
 import { takeFiles } from "./own_item.js";
@@ -15,6 +16,7 @@ import { TilesView } from "./tiles_view.js";
 
 const chosen = { item: 0, node: INPUT, channel: 0, position: [], depth: null };
 let turn = 0;
+let play = null;
 
 const narrow = matchMedia("(max-width: 52rem)");
 const layers = new LayersView((number) => attempt(async () => {
@@ -167,7 +169,23 @@ async function changeItem(item) {
   await Promise.all([picture.show(item), buildStrip(item, (n) => attempt(() => open(n)))]);
   await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
   await fieldsView.changeItem?.(item);
+  await learnView.changeItem(item);
   attempt(() => whatItSaw(item));
+}
+
+// Open what a step of the tour or an exercise leads to.
+async function go({ view, node, channel, position, part, values }) {
+  chooseView(view);
+  if (view === "network") {
+    await open(node, channel, position);
+    (part === "cell" ? byId("cell") : byId("work")).scrollIntoView({ block: "start" });
+    return;
+  }
+  if (view === "fields") {
+    await fieldsView.show(byId("fields"), chosen.item);
+    if (node !== undefined) fieldsView.choose(node);
+  } else if (values) play.set(values);
+  byId(view).scrollIntoView({ block: "start" });
 }
 
 function chooseView(name) {
@@ -175,6 +193,7 @@ function chooseView(name) {
     button.setAttribute("aria-pressed", String(button.dataset.view === name));
     byId(button.dataset.view).hidden = button.dataset.view !== name;
   }
+  if (name === "learn") attempt(() => learnView.show(byId("learn"), chosen.item));
   if (name === "fields") attempt(() => fieldsView.show(byId("fields"), chosen.item));
 }
 
@@ -214,7 +233,8 @@ async function begin() {
     button.addEventListener("click", () => chooseView(button.dataset.view));
   }
   takeFiles(attempt, added);
-  playground(byId("playground"));
+  play = playground(byId("playground"));
+  learnView.begin({ go, attempt, view: chooseView });
   const first = network().nodes.findIndex((node) => node.what);
   chosen.node = Math.max(first, 0);
   await changeItem(network().first);

@@ -43,7 +43,13 @@ export function playground(box) {
   ));
   redraw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  return { values, redraw };
+  // Settings by name, as from an exercise.
+  const set = (settings) => {
+    Object.assign(values, settings);
+    for (const name of Object.keys(settings)) inputs[name].input.value = settings[name];
+    redraw();
+  };
+  return { values, redraw, set };
 }
 
 function draw(values, inputs, { canvas, formula, words }) {

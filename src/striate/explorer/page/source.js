@@ -59,6 +59,8 @@ const saved = block ? await decoded(block.textContent) : null;
 
 // Cells that a saved page has, by layer, as "channel:position"; null where all can be asked.
 export const savedCells = saved ? saved.cells : null;
+// Sets of exercises that a saved page has; null where any can be asked.
+export const savedSeeds = saved ? saved.seeds : null;
 export const ask = saved ? fromSaved(saved) : live;
 
 // Give a file to the server as one more item; what the list of items shows of it.
