@@ -71,7 +71,7 @@ def answers(count: int) -> dict[str, Any]:
     about = {
         "name": "made", "data": "made", "nouns": ["item", "items"], "unit": "", "umap": False,
         "classes": list(CLASSES), "one_class": True, "compared": False, "network": False,
-        "num_items": count, "summary": [],
+        "num_items": count, "pictures": False, "summary": [],
     }  # fmt: skip
     x, y = packed(places[:, 0]), packed(places[:, 1])
     table = {

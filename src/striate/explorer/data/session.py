@@ -25,6 +25,7 @@ from striate.explorer.data.thumbnails import Thumbnails
 from striate.explorer.numbers import packed
 from striate.explorer.subject import Subject
 from striate.files import utf8_text
+from striate.kinds.kind import Kind
 from striate.metrics.neighbours import nearest_neighbours
 from striate.run.folder import LOCK
 from striate.run.run import Run
@@ -80,6 +81,7 @@ class DataSession:
             "one_class": run.task.one_class,
             "umap": has_umap(),
             "compared": self.comparison is not None,
+            "pictures": type(run.kind).thumbnail is not Kind.thumbnail,
             "network": bool(run.model.config.rank),
             "num_items": len(self.items),
             "summary": run.task.summary(run.report) if run.has_report else [],

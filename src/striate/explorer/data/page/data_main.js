@@ -9,7 +9,7 @@ import { byId, element, say, text, whole } from "./dom.js";
 import { ListView } from "./list_view.js";
 import { patiently } from "./nearest_view.js";
 import { colourOfShare, colourOfText, css, pixel, rangeOf } from "./palette.js";
-import { picture } from "./pictures.js";
+import { picture, setPictures } from "./pictures.js";
 import { Scatter } from "./scatter.js";
 import { ask } from "./source.js";
 
@@ -190,6 +190,7 @@ function describe() {
 
 async function begin() {
   about = await ask("data/about");
+  setPictures(about.pictures);
   describe();
   byId("map").append(scatter.frame);
   scatter.frame.append(hint);

@@ -81,6 +81,6 @@ export class DetailView {
       "select", { id: "correct", onchange: () => this.corrections.set(item, select.value === "keep" ? null : select.value.slice(1)) },
       option("keep", `stays ${truth === null ? "as it is" : typeof truth === "number" ? text(truth) : truth}`), ...classes.map((name) => option(`=${name}`, name)), option("=", "leave it out"),
     );
-    return element("p", { class: "correct" }, element("label", { for: "correct" }, "Right label"), select);
+    return element("p", { class: "correct" }, element("label", { for: "correct" }, this.about.one_class ? "Right label" : "In a patch"), select);
   }
 }

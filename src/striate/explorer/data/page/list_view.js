@@ -35,7 +35,7 @@ export class ListView {
     this.count = element("p", { class: "quiet", id: "count", role: "status" });
     this.body = element("tbody", {});
     this.columns = ["truth", "answer", "answer2", "confidence", "error", "split", "agreement"].map((key) => items.column(key)).filter((column) => column);
-    const head = element("tr", {}, ...["picture", "item", ...this.columns.map(({ title }) => title)].map((title) => element("th", { scope: "col" }, title)));
+    const head = element("tr", {}, ...[...(this.about.pictures ? ["picture"] : []), "item", ...this.columns.map(({ title }) => title)].map((title) => element("th", { scope: "col" }, title)));
     this.pages = element("div", { class: "pages" });
     this.caught = element("div", { class: "field" });
     byId("items").replaceChildren(
@@ -124,6 +124,6 @@ export class ListView {
     const name = element("button", { type: "button", class: "link", onclick: () => this.choose(item, true) }, this.items.names[item]);
     const corrected = this.corrections.get(item);
     const mark = corrected === null ? null : element("small", { class: "quiet" }, corrected ? ` becomes ${corrected}` : " left out");
-    return element("tr", { "data-item": item, class: this.items.value("result", item) === "wrong" ? "wrong" : null }, element("td", {}, picture(item)), element("td", {}, name, mark), ...cells);
+    return element("tr", { "data-item": item, class: this.items.value("result", item) === "wrong" ? "wrong" : null }, this.about.pictures ? element("td", {}, picture(item)) : null, element("td", { class: "name" }, name, mark), ...cells);
   }
 }

@@ -22,9 +22,16 @@ async function fill(box) {
   else box.classList.add("none");
 }
 
+let there = true;
+
+// Whether the kind of the items has pictures at all.
+export function setPictures(yes) {
+  there = yes;
+}
+
 // A frame for the picture of an item, which says nothing: its name stands beside it.
 export function picture(item) {
-  const box = element("span", { class: "picture", "data-item": item });
-  seen.observe(box);
+  const box = element("span", { class: there ? "picture" : "picture none", "data-item": item });
+  if (there) seen.observe(box);
   return box;
 }
