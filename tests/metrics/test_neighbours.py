@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from striate.errors import ArgumentError
-from striate.metrics.neighbours import nearest_neighbours
+from striate.metrics.neighbours import nearest_neighbours, standardization
 
 
 def test_numbers_and_similarities_are_scikit_learns():
@@ -43,3 +44,14 @@ def test_equal_similarities_come_in_the_order_of_the_items_and_zeros_do_no_harm(
 def test_features_of_another_network_are_refused():
     with pytest.raises(ArgumentError, match="the same network"):
         nearest_neighbours(np.zeros((1, 3)), np.zeros((2, 4)), 1)
+
+
+def test_standardized_features_are_scikit_learns():
+    rng = np.random.default_rng(2)
+    known, items = rng.uniform(3, 4, (50, 6)), rng.standard_normal((9, 6))
+    known[:, 2] = 7
+    mean, scale = standardization(known)
+    expected = StandardScaler().fit(known).transform(items)
+    expected[:, 2] = 0
+    np.testing.assert_allclose((items - mean) * scale, expected, rtol=1e-9)
+    assert standardization(np.ones((3, 6)))[1].tolist() == [0] * 6

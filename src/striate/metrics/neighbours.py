@@ -1,5 +1,8 @@
 """The nearest of some known items to an item, by the direction of their features.
 
+Features as a network gives them may have a large common part and scales that lie far apart, by
+which every item is like every other; `standardization` takes both away, as a linear probe does.
+
 Axes: n items, r known items, f features, k neighbours.
 """
 
@@ -56,3 +59,19 @@ def nearest_neighbours(
         similarities[row] = found[numbers[row]]
     left_out = np.isneginf(similarities)
     return np.where(left_out, -1, numbers), np.where(left_out, np.nan, similarities.clip(-1, 1))
+
+
+def standardization(
+    known: Float[np.ndarray, "r f"],
+) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+    """The mean of each feature over known items, and the inverse of its standard deviation.
+
+    The inverse is 0 for a feature that does not vary, so that it counts for nothing.
+
+    Args:
+        known: Features of the known items, at least one.
+    """
+    exact = known.astype(np.float64)
+    std = exact.std(0)
+    varies = std > 1e-6 * max(float(std.max(initial=0.0)), 1e-30)
+    return exact.mean(0), np.where(varies, 1 / np.where(varies, std, 1.0), 0.0)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from striate.explorer import save
 from striate.explorer.data.session import DataSession
 
 
@@ -16,3 +17,12 @@ def data(probe_run, kernel_run):
 def rows(probe_run):
     """The rows of `predictions.csv` by item."""
     return {row["item"]: row for row in probe_run.folder.read_csv("predictions.csv")}
+
+
+@pytest.fixture(scope="session")
+def small_pages():
+    """Of the network's page a few cells and maps are saved, for its network is large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(save, "CELLS", 200)
+        patch.setattr(save, "MAPS", 2)
+        yield

@@ -155,7 +155,7 @@ def test_a_narrow_page_does_not_scroll_sideways(opened, address, scheme):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_saved_site_works_from_the_disk(opened, pages, tmp_path, probe_run):
+def test_the_saved_site_works_from_the_disk(opened, pages, small_pages, tmp_path, probe_run):
     network, data = pages
     data.job.wait(60)
     save_pages(network, tmp_path / "site", data)

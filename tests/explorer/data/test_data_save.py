@@ -16,7 +16,7 @@ from striate.explorer.session import Session
 
 
 @pytest.fixture(scope="module")
-def site(data, tmp_path_factory):
+def site(data, small_pages, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "site"
     session = Session(RunSubject(data.run.folder.path), has_data=True)
     assert save_pages(session, folder, data) == folder / "index.html"
@@ -37,10 +37,10 @@ def test_every_answer_is_that_of_the_session(site, data):
     for number in range(len(data.items)):
         for name in ("item", "nearest", "thumbnail"):
             assert answers[f"api/data/{name}?item={number}"] == getattr(data, name)(number)
-    saw = inside(site / "index.html")["api/saw?item=0"]
-    for near in saw["nearest"]:
-        url = inside(site / "index.html")[f"api/data/thumbnail?item={near['item']}"]
-        assert url == data.thumbnail(near["item"])
+    network = inside(site / "index.html")
+    for near in network["api/saw?item=0"]["nearest"]:
+        picture = network[f"api/data/thumbnail?item={near['item']}"]
+        assert picture == data.thumbnail(near["item"])
 
 
 def test_nothing_else_can_run_or_be_loaded(site):

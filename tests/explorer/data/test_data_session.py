@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from striate.errors import ArgumentError, DataError
 from striate.explorer.data import features
@@ -81,8 +82,9 @@ def test_the_map_has_a_place_for_each_item(data):
 
 
 def test_the_nearest_are_training_items_and_not_the_item_itself(data, probe_run):
-    features_ = data.job.found.features
     train = [n for n, item in enumerate(data.items) if item.split == "train"]
+    found = data.job.found.features
+    features_ = StandardScaler().fit(found[train]).transform(found)
     for number in (train[3], next(n for n in range(len(data.items)) if n not in train)):
         found = data.nearest(number)["nearest"]
         assert len(found) == 8 and number not in [each["item"] for each in found]

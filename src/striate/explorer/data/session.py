@@ -26,7 +26,7 @@ from striate.explorer.numbers import packed
 from striate.explorer.subject import Subject
 from striate.files import utf8_text
 from striate.kinds.kind import Kind
-from striate.metrics.neighbours import nearest_neighbours
+from striate.metrics.neighbours import nearest_neighbours, standardization
 from striate.run.folder import LOCK
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
@@ -212,9 +212,11 @@ class DataSession:
 
     def nearest_of(self, numbers: Sequence[int]) -> list[list[dict[str, Any]]]:
         """The same of several items once the features are there; none of an item without any."""
-        places, known = self._places, self._known[0]
+        places = self._places
+        known = {number: place for place, number in enumerate(self._train)}
         found = [number for number in numbers if number in places]
-        features = self._features[[places[number] for number in found]]
+        rows = [places[number] for number in found]
+        features = self._standardized(self._features[rows])
         own = np.array([known.get(number, -1) for number in found], np.int64)
         answers = dict(zip(found, self._neighbours(features, own), strict=True))
         return [answers.get(number, []) for number in numbers]
@@ -229,7 +231,8 @@ class DataSession:
         if self.job.found is None:
             return self.state() if start else {"state": "idle"}
         (part,) = self.run.predictor.parts([reading])
-        (nearest,) = self._neighbours(part.features.numpy(), np.array([-1]))
+        features = self._standardized(part.features.numpy())
+        (nearest,) = self._neighbours(features, np.array([-1]))
         return {"state": "ready", "nearest": nearest}
 
     @cached_property
@@ -244,19 +247,33 @@ class DataSession:
         return self.job.found.features
 
     @cached_property
-    def _known(self) -> tuple[dict[int, int], Float[np.ndarray, "r f"]]:
-        """The place of each training item among them, and their features."""
-        train = [number for number in self._places if self.items[number].split == "train"]
-        rows = [self._places[number] for number in train]
-        return {number: place for place, number in enumerate(train)}, self._features[rows]
+    def _train(self) -> list[int]:
+        """The training items that have features, which are the known ones."""
+        return [number for number in self._places if self.items[number].split == "train"]
+
+    @cached_property
+    def _scale(self) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+        return standardization(self._features[[self._places[number] for number in self._train]])
+
+    def _standardized(self, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
+        """Features as a linear probe takes them: less the mean of training items, and scaled."""
+        if not self._train:
+            return features
+        mean, scale = self._scale
+        return np.asarray((features - mean) * scale, np.float32)
+
+    @cached_property
+    def _known(self) -> Float[np.ndarray, "r f"]:
+        """The standardized features of the training items."""
+        rows = [self._places[number] for number in self._train]
+        return self._standardized(self._features[rows])
 
     def _neighbours(
         self, features: Float[np.ndarray, "n f"], own: Int[np.ndarray, " n"]
     ) -> list[list[dict[str, Any]]]:
         """The training items nearest to each of some items, which are not their own neighbours."""
-        places, known = self._known
-        train = list(places)
-        rows, similarities = nearest_neighbours(features, known, NEIGHBOURS, own=own)
+        train = self._train
+        rows, similarities = nearest_neighbours(features, self._known, NEIGHBOURS, own=own)
         return [
             [
                 {

@@ -1,7 +1,7 @@
 // Corrected labels: kept here, and saved by the server where it was given a file.
 
 import { byId, element, say } from "./dom.js";
-import { ask, post, savedCells } from "./source.js";
+import { ask, post } from "./source.js";
 
 const FORMULA = ["=", "+", "-", "@", "\t", "\r", "'"];
 
@@ -81,6 +81,5 @@ export class Corrections {
         element("p", {}, element("button", { type: "button", id: "download", onclick: () => this.download() }, "Download the table")),
       ] : []),
     );
-    byId("corrections").hidden = savedCells !== null && !rows.length && !this.items.size;
   }
 }
