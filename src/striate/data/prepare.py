@@ -12,7 +12,7 @@ from striate.data.dataset import Dataset
 from striate.data.duplicates import duplicate_notes, first_appearance, join
 from striate.data.folder_walk import check_losses, few
 from striate.data.source import Item, Note, Source
-from striate.data.splits import FRACTIONS, check_fractions, complete_splits
+from striate.data.splits import check_fractions, complete_splits
 from striate.data.stores.store import Built, Store
 from striate.data.target import Target
 from striate.errors import Problems
@@ -37,7 +37,7 @@ def prepare(
     build_store: BuildStore,
     *,
     seed: int = 0,
-    fractions: tuple[float, float, float] = FRACTIONS,
+    fractions: tuple[float, float, float] | None = None,
     problems: Problems | None = None,
 ) -> Dataset:
     """Read every item once, leave out what cannot be used, and split the rest without leaks.
@@ -47,7 +47,8 @@ def prepare(
         encoder: The task, which encodes what is to be predicted.
         build_store: Reads the items that have an answer.
         seed: Seed of the split.
-        fractions: Shares of train, val and test, where the user gave no split.
+        fractions: Shares of train, val and test, where the user gave no split (see
+            `complete_splits`).
         problems: Gathers what is wrong with data that can be looked at further nevertheless; by
             default the first problem is raised.
 
@@ -56,7 +57,8 @@ def prepare(
         DataError: Too much cannot be read, or a split that the user gave cannot be used.
         StorageError: What was read cannot be written.
     """
-    check_fractions(fractions)
+    if fractions is not None:
+        check_fractions(fractions)
     listing = source.listing
     answered = [item for item in listing.items if encoder.is_answered(item)]
     built = build_store(source, answered)

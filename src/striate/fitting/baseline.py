@@ -43,9 +43,6 @@ MAX_FEATURES: Final = 500_000_000
 MAX_QUICK_FEATURES: Final = 50_000_000
 """Largest number of them where probes are to be quick: of more items, a part is enough."""
 
-FEATURES_SHARE: Final = 0.55
-"""Largest share of the time that features may take; where all would take more, a part is taken."""
-
 MEASURED_ITEMS: Final = 256
 """Items after whose features it is known how long those of all will take."""
 
@@ -63,6 +60,8 @@ class Baseline:
         prefix: Before the names of the steps, to tell them from those of another baseline.
         name: What the user is told that the probe is.
         squared: Whether its probes are ridge regressions for every task.
+        most_items: Items whose features are taken, at most, and those of validation; None for no
+            limit but the time.
     """
 
     def __init__(
@@ -73,11 +72,13 @@ class Baseline:
         prefix: str = "",
         name: str = "baseline",
         squared: bool = False,
+        most_items: int | None = None,
     ) -> None:
         self.context = context
         self.prefix = prefix
         self.name = name
         self.squared = squared
+        self.most_items = most_items
         asked = context.options.model
         self.model = model or (str(context.defaults.features) if asked == "auto" else asked)
 
@@ -272,7 +273,8 @@ class Baseline:
             take(order[:first], 0)
             rate = first / max(time.monotonic() - began, 1e-9)
             limit = min(
-                self._most_items(width), int(rate * FEATURES_SHARE * context.options.seconds)
+                self._most_items(width),
+                int(rate * context.defaults.features_share * context.options.seconds),
             )
             limit = max(strategy.share(limit), len(dataset.indices("val")) + MEASURED_ITEMS)
             if limit < len(order):
@@ -285,7 +287,10 @@ class Baseline:
 
     def _most_items(self, width: int) -> int:
         """Items whose features are kept, at most."""
-        return MAX_QUICK_FEATURES // width if self.context.defaults.quick_probes else sys.maxsize
+        asked = sys.maxsize if self.most_items is None else self.most_items
+        return (
+            min(asked, MAX_QUICK_FEATURES // width) if self.context.defaults.quick_probes else asked
+        )
 
     def _mixed(self, done: NDArray[np.int64]) -> NDArray[np.int64]:
         """Validation and training items that are not done, each first part as mixed as all are.

@@ -26,6 +26,8 @@ class Defaults:
     Attributes:
         methods: Methods that `auto` tries, in this order.
         network: Network that is trained from scratch.
+        quick_network: A smaller one, which is taken where the time is too short for that; None
+            where there is none.
         features: Network whose frozen features a probe takes; None where there is none.
         wide_features: Network with many more frozen features, which take longer; None where there
             is none.
@@ -33,6 +35,8 @@ class Defaults:
         all_scales: Whether features of every scale of that network are taken where they can be kept.
         frozen_stride: Fine-tuning keeps blocks whose maps are finer than one position in so many
             samples frozen, and stores their maps; None trains all blocks.
+        features_share: Largest share of the time that features may take; where those of all items
+            would take more, a part is taken.
         quick_probes: Whether the features are so quickly made that probes must be too (see
             `ProbeConfig.quick`).
         judged_symmetry: Whether probes judge by which symmetries a network that is trained from
@@ -41,6 +45,8 @@ class Defaults:
             probe, unless the user names the method.
         batch_size: Items in an update.
         min_steps: Smallest number of updates in an epoch; small data is gone through several times.
+        max_steps: Largest number of updates in an epoch that is planned by time; of more items an
+            epoch sees a part, so that validation and the time left are looked at often enough.
         max_epochs: Largest number of epochs, however much time there is.
         learning_rate: Learning rate at the peak of the schedule, from scratch.
         fine_tuning_rate: Learning rate at the peak of the schedule, from pretrained weights.
@@ -50,16 +56,19 @@ class Defaults:
 
     methods: tuple[str, ...]
     network: str
+    quick_network: str | None = None
     features: str | None = None
     wide_features: str | None = None
     pretrained: bool = False
     all_scales: bool = False
     frozen_stride: int | None = None
+    features_share: float = 0.55
     quick_probes: bool = False
     judged_symmetry: bool = False
     min_trained: int = 0
     batch_size: int = 32
     min_steps: int = 16
+    max_steps: int = 100
     max_epochs: int = 100
     learning_rate: float = 2e-3
     fine_tuning_rate: float = 3e-4

@@ -23,6 +23,7 @@ from striate.fitting.candidate import (
 )
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
+from striate.fitting.training import MIN_SECONDS
 from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
 from striate.models.kernel_machine import NAME as KERNEL_MACHINE
@@ -93,7 +94,11 @@ class Kernel(Method):
         return []
 
     def against(self, context: FitContext, baseline: Baseline) -> str:
-        """Features of every scale can be too many."""
+        """Features of every scale can be too many, and a trained network may have taken the time."""
+        if context.trained and not baseline.knows_all:
+            return "it would learn from a part of the items, and a network has learnt from all"
+        if context.trained and context.seconds_to_train() < MIN_SECONDS:
+            return "no time is left for a kernel machine"
         return "" if baseline.has_all_scales else _too_many(baseline)
 
     def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
