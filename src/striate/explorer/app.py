@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, Final
 
 from striate.errors import MissingExtraError, StriateError, UserError
@@ -32,13 +33,16 @@ HOST: Final = "127.0.0.1"
 
 
 def page_files() -> dict[str, str]:
-    """The text of each file of the page by name."""
-    folder = files("striate.explorer") / "page"
-    return {
-        file.name: file.read_text(encoding="utf-8")
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if any(file.name.endswith(end) for end in TYPES)
-    }
+    """The text of each file of the page by its path inside the page's folder."""
+    return dict(sorted(_texts(files("striate.explorer") / "page")))
+
+
+def _texts(folder: Traversable, path: str = "") -> Iterator[tuple[str, str]]:
+    for file in folder.iterdir():
+        if file.is_dir():
+            yield from _texts(file, f"{path}{file.name}/")
+        elif any(file.name.endswith(end) for end in TYPES):
+            yield f"{path}{file.name}", file.read_text(encoding="utf-8")
 
 
 def serve(session: Session, port: int) -> int:
@@ -119,7 +123,7 @@ def make_app(session: Session, token: str) -> Starlette:
     return Starlette(
         routes=[
             Route("/", shown),
-            Route("/page/{name}", shown),
+            Route("/page/{name:path}", shown),
             Route("/api/network", answer(lambda _: session.network)),
             Route("/api/items", given, methods=["POST"]),
             Route("/api/item", answer(lambda r: session.item(_number(r, "item")))),
@@ -128,6 +132,9 @@ def make_app(session: Session, token: str) -> Starlette:
             Route("/api/vector", answer(lambda r: _vector(session, r))),
             Route("/api/tour", answer(lambda r: session.tour(_number(r, "item")))),
             Route("/api/exercises", answer(lambda r: _exercises(session, r))),
+            Route("/api/effective", answer(lambda r: _effective(session, r))),
+            Route("/api/evidence", answer(lambda r: session.evidence(_number(r, "item")))),
+            Route("/api/verdict", answer(lambda r: session.verdict(_number(r, "item")))),
             Route("/api/cell", answer(lambda r: _cell(session, r))),
         ]
     )
@@ -153,9 +160,17 @@ def _exercises(session: Session, request: Request) -> list[dict[str, Any]]:
 
 def _cell(session: Session, request: Request) -> dict[str, Any]:
     item, node, channel = (_number(request, name) for name in ("item", "node", "channel"))
+    return session.cell(item, node, channel, _position(request))
+
+
+def _effective(session: Session, request: Request) -> dict[str, Any]:
+    item, node = (_number(request, name) for name in ("item", "node"))
+    return session.effective(item, node, _position(request))
+
+
+def _position(request: Request) -> list[int]:
     text = request.query_params.get("position", "")
-    position = [_whole("position", part) for part in text.split(",") if part]
-    return session.cell(item, node, channel, position)
+    return [_whole("position", part) for part in text.split(",") if part]
 
 
 def _depth(request: Request) -> int | None:
