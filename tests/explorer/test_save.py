@@ -59,7 +59,18 @@ def test_every_answer_is_that_of_the_session(small, saved):
             assert found == getattr(small, name)(**numbers, depth=numbers.get("depth"))
         else:
             assert found == getattr(small, name)(*numbers.values())
-    assert names == {"network", "item", "maps", "map", "vector", "cell", "tour", "exercises"}
+    assert names == {
+        "network",
+        "item",
+        "maps",
+        "map",
+        "vector",
+        "cell",
+        "tour",
+        "exercises",
+        "evidence",
+        "verdict",
+    }
 
 
 def test_of_a_small_network_every_cell_is_there(small, saved):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, Final
 
 from striate.errors import MissingExtraError, StriateError, UserError
@@ -38,14 +39,17 @@ HOST: Final = "127.0.0.1"
 
 
 def page_files() -> dict[str, str]:
-    """The text of each file of the page by name."""
+    """The text of each file of the pages by its path inside the page's folder."""
     room = files("striate.explorer")
-    return {
-        file.name: file.read_text(encoding="utf-8")
-        for folder in (room / "page", room / "data" / "page")
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if any(file.name.endswith(end) for end in TYPES)
-    }
+    return dict(sorted([*_texts(room / "page"), *_texts(room / "data" / "page")]))
+
+
+def _texts(folder: Traversable, path: str = "") -> Iterator[tuple[str, str]]:
+    for file in folder.iterdir():
+        if file.is_dir():
+            yield from _texts(file, f"{path}{file.name}/")
+        elif any(file.name.endswith(end) for end in TYPES):
+            yield f"{path}{file.name}", file.read_text(encoding="utf-8")
 
 
 def serve(session: Session | None, port: int, data: DataSession | None = None) -> int:
@@ -123,7 +127,7 @@ def make_app(session: Session | None, token: str, data: DataSession | None = Non
 
         return answered
 
-    pages = [Route("/", shown), Route(f"/{FIRST}", shown), Route("/page/{name}", shown)]
+    pages = [Route("/", shown), Route(f"/{FIRST}", shown), Route("/page/{name:path}", shown)]
     seen = [] if session is None else _network_routes(session, answer)
     told = [] if data is None else [Route(f"/{DATA}", shown), *data_routes(data, answer)]
     if session is not None and data is not None:
@@ -150,14 +154,15 @@ def _network_routes(session: Session, answer: Answer) -> list[Route]:
         Route("/api/vector", answer(lambda r: _vector(session, r))),
         Route("/api/tour", answer(lambda r: session.tour(_number(r, "item")))),
         Route("/api/exercises", answer(lambda r: _exercises(session, r))),
+        Route("/api/effective", answer(lambda r: _effective(session, r))),
+        Route("/api/evidence", answer(lambda r: session.evidence(_number(r, "item")))),
+        Route("/api/verdict", answer(lambda r: session.verdict(_number(r, "item")))),
         Route("/api/cell", answer(lambda r: _cell(session, r))),
     ]
 
 
 def _saw(data: DataSession, session: Session, request: Request) -> dict[str, Any]:
-    number = session.checked(_number(request, "item"))
-    start = request.query_params.get("start") != "no"
-    return what_it_saw(data, session.subject, number, start=start)
+    return what_it_saw(data, session.subject, session.checked(_number(request, "item")))
 
 
 def _maps(session: Session, request: Request) -> dict[str, Any]:
@@ -180,9 +185,17 @@ def _exercises(session: Session, request: Request) -> list[dict[str, Any]]:
 
 def _cell(session: Session, request: Request) -> dict[str, Any]:
     item, node, channel = (_number(request, name) for name in ("item", "node", "channel"))
+    return session.cell(item, node, channel, _position(request))
+
+
+def _effective(session: Session, request: Request) -> dict[str, Any]:
+    item, node = (_number(request, name) for name in ("item", "node"))
+    return session.effective(item, node, _position(request))
+
+
+def _position(request: Request) -> list[int]:
     text = request.query_params.get("position", "")
-    position = [_whole("position", part) for part in text.split(",") if part]
-    return session.cell(item, node, channel, position)
+    return [_whole("position", part) for part in text.split(",") if part]
 
 
 def _depth(request: Request) -> int | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Final
 
-_IMPORT: Final = re.compile(r'^import \{([^}]*)\} from "\./([\w.]+)";\n', re.M)
+_IMPORT: Final = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[\w./]+)";\n', re.M)
 _EXPORT: Final = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.M)
 _STYLE: Final = re.compile(r'<link rel="stylesheet" href="page/([\w.]+)">\n')
 _SCRIPT: Final = re.compile(r'<script type="module" src="page/([\w.]+)"></script>\n')
@@ -48,7 +49,7 @@ def joined(files: Mapping[str, str], entry: str = "main.js") -> str:
     def visit(name: str) -> None:
         if name not in order:
             for found in _IMPORT.finditer(files[name]):
-                visit(found[2])
+                visit(_target(name, found[2]))
             order.append(name)
 
     visit(entry)
@@ -56,9 +57,18 @@ def joined(files: Mapping[str, str], entry: str = "main.js") -> str:
     return f"(async () => {{\nconst modules = {{}};\n{parts}}})();\n"
 
 
+def _target(name: str, relative: str) -> str:
+    """The path of a module that another one imports."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), relative))
+
+
 def _module(name: str, text: str) -> str:
     """One module as a function whose result holds what it exports."""
     exported = [found[2] for found in _EXPORT.finditer(text)]
-    body = _EXPORT.sub(r"\1", _IMPORT.sub(r'const {\1} = modules["\2"];' + "\n", text))
+
+    def taken(found: re.Match[str]) -> str:
+        return f'const {{{found[1]}}} = modules["{_target(name, found[2])}"];\n'
+
+    body = _EXPORT.sub(r"\1", _IMPORT.sub(taken, text))
     result = f"return {{ {', '.join(exported)} }};"
     return f'modules["{name}"] = await (async () => {{\n{body}{result}\n}})();\n'

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from striate.errors import OptionError
+from striate.errors import ArgumentError, OptionError
 from striate.explorer.app import DATA, FIRST, page_files
 from striate.explorer.bundle import one_page
 from striate.explorer.data.save import data_document
@@ -121,6 +121,7 @@ class _Saving:
             self._keep_maps(number, self._grid(number))
             self._keep_cells(number, share, CELLS // len(nodes))
         self._keep_learning()
+        self._keep_evidence()
         parts = {"answers": self.answers, "cells": self.cells, "arrays": self.arrays}
         return {**parts, "seeds": SEEDS}
 
@@ -128,8 +129,7 @@ class _Saving:
         """What the run says of the item, and the nearest training items with their pictures."""
         data.job.wait()
         answer = what_it_saw(data, self.session.subject, self.shown)
-        for where in ({}, {"start": "no"}):
-            self._keep("saw", {"item": ITEM, **where}, answer)
+        self._keep("saw", {"item": ITEM}, answer)
         for near in answer.get("nearest", ()):
             self._keep("data/thumbnail", {"item": near["item"]}, data.thumbnail(near["item"]))
 
@@ -193,6 +193,15 @@ class _Saving:
         for look in looks:
             if look and look["view"] == "network":
                 self._keep_look(look["node"], look["channel"], look["position"])
+
+    def _keep_evidence(self) -> None:
+        """Where the evidence lies, of networks for which a method can tell."""
+        try:
+            found = self.session.evidence(self.shown), self.session.verdict(self.shown)
+        except ArgumentError:
+            return
+        for name, answer in zip(("evidence", "verdict"), found, strict=True):
+            self._keep(name, {"item": ITEM}, answer)
 
     def _keep_look(self, number: int, channel: int, position: Sequence[int] | None) -> None:
         """One cell with its map."""

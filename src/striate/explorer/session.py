@@ -14,6 +14,7 @@ import numpy as np
 from striate.analysis import summary
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explorer.document import network_document
+from striate.explorer.influence import effective, evidence, verdict
 from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
@@ -141,6 +142,30 @@ class Session:
     def exercises(self, item: int, seed: int) -> list[dict[str, Any]]:
         """Exercises about the network, made with an item; see `exercises`."""
         return exercises(self._looked(item), max(seed, 0))
+
+    def effective(self, item: int, node: int, position: Sequence[int]) -> dict[str, Any]:
+        """What of an item moves a unit, and how much; see `effective`."""
+        walked = self._visit(item).walked
+        with self._lock:  # hooks of the network are for one at a time
+            return effective(self.subject.network, walked, node, position)
+
+    def evidence(self, item: int) -> dict[str, Any]:
+        """Where in an item the evidence for its answer lies; see `evidence`."""
+        visited = self._visit(item)
+        best = self._best(visited)
+        with self._lock:
+            found = evidence(self.subject.network, visited.opened.x, best["number"])
+        return {**found, "class": best["class"], "outputs": len(visited.walked.logits)}
+
+    def verdict(self, item: int) -> dict[str, Any]:
+        """Whether the evidence of an item holds; see `verdict`."""
+        visited = self._visit(item)
+        with self._lock:
+            return verdict(self.subject.network, visited.opened.x, self._best(visited)["number"])
+
+    def _best(self, visited: _Visited) -> dict[str, Any]:
+        """The output that is the answer: the most probable where there are probabilities."""
+        return max(self._outputs(visited), key=lambda each: each["probability"] or 0.0)
 
     def _looked(self, item: int) -> Looked:
         visited = self._visit(item)

@@ -176,6 +176,7 @@ def test_the_saved_site_works_from_the_disk(opened, pages, small_pages, tmp_path
     assert row["label"] == "" and row["id"] == page.locator("#detail h2").text_content()
     page.goto((tmp_path / "site" / "index.html").as_uri())
     page.wait_for_selector("body[data-ready]", timeout=60_000)
+    page.click("[data-view=evidence]")
     expect(page.locator("#saw .nearest li")).to_have_count(8)
     page.click("#data-link")
     page.wait_for_selector("body[data-map=true]", timeout=60_000)

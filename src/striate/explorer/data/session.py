@@ -221,15 +221,10 @@ class DataSession:
         answers = dict(zip(found, self._neighbours(features, own), strict=True))
         return [answers.get(number, []) for number in numbers]
 
-    def nearest_to(self, reading: Reading, *, start: bool = True) -> dict[str, Any]:
-        """The same for an item that is none of the run's.
-
-        Args:
-            reading: The item.
-            start: Whether the features of all items are begun, where they were not yet.
-        """
+    def nearest_to(self, reading: Reading) -> dict[str, Any]:
+        """The same for an item that is none of the run's."""
         if self.job.found is None:
-            return self.state() if start else {"state": "idle"}
+            return self.state()
         (part,) = self.run.predictor.parts([reading])
         features = self._standardized(part.features.numpy())
         (nearest,) = self._neighbours(features, np.array([-1]))
@@ -304,16 +299,13 @@ class DataSession:
             raise ArgumentError(f"item {number}", why=f"there are {len(self.items)}")
 
 
-def what_it_saw(
-    data: DataSession, subject: Subject, number: int, *, start: bool = True
-) -> dict[str, Any]:
+def what_it_saw(data: DataSession, subject: Subject, number: int) -> dict[str, Any]:
     """What the run says of an item of the network's page, and the training items nearest to it.
 
     Args:
         data: The run's data.
         subject: The network's items.
         number: Which of them.
-        start: Whether the features of all items are begun, where they were not yet.
 
     Raises:
         DataError: It cannot be read.
@@ -323,7 +315,7 @@ def what_it_saw(
         return {"state": "none"}
     item, reading = read
     (prediction,) = data.run.predicted([item], [reading])
-    return {**verdict_of(prediction), **data.nearest_to(reading, start=start)}
+    return {**verdict_of(prediction), **data.nearest_to(reading)}
 
 
 def verdict_of(prediction: Prediction) -> dict[str, Any]:

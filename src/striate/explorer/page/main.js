@@ -2,16 +2,18 @@
 
 import { cellView, softmaxView } from "./cell_view.js";
 import { byId, element, times, whole } from "./dom.js";
+import { evidenceView } from "./evidence_view.js";
 import { fieldsView } from "./fields_view.js";
 import { ItemView } from "./item_view.js";
 import { LayersView, buildStrip } from "./layers_view.js";
-import { learnView } from "./learn_view.js";
+import { learnView } from "./learn/learn_view.js";
 import { MapView } from "./map_view.js";
+import { whatItSaw } from "./nearest_view.js";
 import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titleOf } from "./network.js";
 import { takeFiles } from "./own_item.js";
 import { playground } from "./playground.js";
+import { slideView } from "./slide.js";
 import { ask, savedCells } from "./source.js";
-import { whatItSaw } from "./nearest_view.js";
 import { TilesView } from "./tiles_view.js";
 
 const chosen = { item: 0, node: INPUT, channel: 0, position: [], depth: null };
@@ -68,7 +70,7 @@ function start(number, node) {
 
 function startChannel(number, node, channel) {
   const cells = savedCells?.[number];
-  return cells?.length && !node.space.length ? Number(cells[0].split(":")[0]) : channel;
+  return cells?.length && !node.space.length && !cells.includes(`${channel}:`) ? Number(cells[0].split(":")[0]) : channel;
 }
 
 async function select(channel, position) {
@@ -103,7 +105,8 @@ async function showCell() {
     const last = node === network().nodes.length - 1;
     const asked = { item, node, channel, position: position.join(",") };
     const [cell, answer] = await Promise.all([ask("cell", asked), last ? ask("item", { item }) : null]);
-    shown = cellView(cell, { open: (n) => attempt(() => open(n)), outputs: answer && answer.outputs.length > 1 ? softmaxView(answer) : null });
+    const slide = slideView(cell, { item, depth: chosen.depth });
+    shown = cellView(cell, { slide, open: (n) => attempt(() => open(n)), outputs: answer && answer.outputs.length > 1 ? softmaxView(answer) : null });
   } catch (error) {
     if (!savedCells) throw error;
     shown = missing(node, channel, position);
@@ -169,7 +172,7 @@ async function changeItem(item) {
   await Promise.all([picture.show(item), buildStrip(item, (n) => attempt(() => open(n)))]);
   await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
   await fieldsView.changeItem?.(item);
-  await learnView.changeItem(item);
+  await Promise.all([learnView.changeItem(item), evidenceView.changeItem(item)]);
   attempt(() => whatItSaw(item));
 }
 
@@ -193,6 +196,7 @@ function chooseView(name) {
     button.setAttribute("aria-pressed", String(button.dataset.view === name));
     byId(button.dataset.view).hidden = button.dataset.view !== name;
   }
+  if (name === "evidence") attempt(() => Promise.all([evidenceView.show(chosen.item), whatItSaw(chosen.item)]));
   if (name === "learn") attempt(() => learnView.show(byId("learn"), chosen.item));
   if (name === "fields") attempt(() => fieldsView.show(byId("fields"), chosen.item));
 }

@@ -45,38 +45,33 @@ export async function patiently(name, parameters, told, alive) {
 
 let shown = 0;
 
-// "What it saw": of an item of the network's page; nothing where there is no run. The nearest
-// training items are looked for at once where `search` is set or they are known, else on request.
-export async function whatItSaw(item, search = false) {
+// Under "What it saw": what the run says of an item of the network's page, and the training items
+// that are most like it. Nothing where there is no run; only on `request` while the view is closed.
+export async function whatItSaw(item, request = false) {
   if (!network().data) return;
   const mine = (shown += 1);
   const alive = () => mine === shown;
-  const box = byId("saw") ?? element("section", { id: "saw", class: "saw", "aria-label": "What it saw" });
-  if (!box.isConnected) byId("strip").after(box);
-  const first = await ask("saw", search ? { item } : { item, start: "no" });
-  if (!alive()) return;
-  if (first.state === "none") {
-    box.remove();
-    return;
-  }
-  const nearest = element("div", {});
-  box.replaceChildren(
-    element("h2", {}, `What it saw: ${first.answer}`),
-    element("p", { class: first.unknown ? "warning" : "quiet" }, strangeness(first)),
-    ...(first.probabilities.length ? [bars(first.probabilities)] : []),
-    element("h3", {}, "It predicts this because of these"),
-    nearest,
-  );
-  if (first.state === "idle") {
-    nearest.append(element("button", { type: "button", onclick: () => whatItSaw(item, true) }, "Find the training items most like it"));
-    return;
-  }
+  const view = byId("evidence");
+  const box = byId("saw") ?? element("section", { id: "saw", class: "saw", "aria-label": "What the run says" });
+  box.replaceChildren();
+  view.append(box);
+  if (view.hidden && !request) return;
   const line = element("p", { class: "quiet", role: "status" }, "");
-  nearest.append(line);
+  box.append(line);
   const answer = await patiently("saw", { item }, (told) => (line.textContent = told), alive);
   if (!alive()) return;
-  line.textContent = answer.nearest ? "The training items that are most like it in what the network makes of them." : answer.why;
-  if (answer.nearest) nearest.append(cards(answer.nearest));
+  if (answer.state === "none") {
+    box.replaceChildren();
+    return;
+  }
+  box.replaceChildren(
+    element("h3", {}, `The run says: ${answer.answer}`),
+    element("p", { class: answer.unknown ? "warning" : "quiet" }, strangeness(answer)),
+    ...(answer.probabilities.length ? [bars(answer.probabilities)] : []),
+    element("h3", {}, "It predicts this because of these"),
+    element("p", { class: "quiet" }, answer.nearest ? "The training items that are most like it in what the network makes of them." : answer.why),
+    ...(answer.nearest ? [cards(answer.nearest)] : []),
+  );
 }
 
 function strangeness({ set, unknown, novelty }) {

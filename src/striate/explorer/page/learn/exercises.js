@@ -1,9 +1,9 @@
 // An exercise: a question about the network, the means to answer it, and the check.
 
-import { element, product, text, unpack } from "./dom.js";
-import { drawLevels, drawTraces, drawValues } from "./draw.js";
-import { ItemView } from "./item_view.js";
-import { placeText } from "./network.js";
+import { element, product, scrollBox, text, unpack } from "../dom.js";
+import { drawLevels, drawTraces, drawValues } from "../draw.js";
+import { ItemView } from "../item_view.js";
+import { placeText } from "../network.js";
 
 const LETTERS = "ABCD";
 const TRIES = 2;
@@ -151,7 +151,7 @@ function grid(packed, caption) {
     const cells = Array.from(values.subarray(r * columns, (r + 1) * columns), (v) => element("td", {}, text(v, 3)));
     rows.push(element("tr", { class: r && r % perChannel === 0 ? "slice" : null }, ...cells));
   }
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, element("table", { class: "numbers" }, element("caption", {}, caption), element("tbody", {}, ...rows)));
+  return scrollBox(element("table", { class: "numbers" }, element("caption", {}, caption), element("tbody", {}, ...rows)));
 }
 
 const FORMS = { number, choice, kernel };

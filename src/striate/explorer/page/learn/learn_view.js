@@ -1,8 +1,8 @@
 // A tour of eight steps on the network that is shown, and exercises made from it.
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, say, scrolls } from "../dom.js";
 import { exerciseView } from "./exercises.js";
-import { ask, savedSeeds } from "./source.js";
+import { ask, savedSeeds } from "../source.js";
 
 class LearnView {
   constructor() {
@@ -82,12 +82,16 @@ class LearnView {
     const inside = this.bar?.contains(focused) ? this.bar : this.card.contains(focused) ? this.card : null;
     const by = focused?.dataset?.by;
     this.turn(to);
-    if (inside) {
-      const same = inside.querySelector(`[data-by="${by}"]:not(:disabled)`);
-      (same ?? inside.querySelector("button:not(:disabled)"))?.focus({ preventScroll: true });
-    } else this.list.children[to].firstChild.focus({ preventScroll: true });
+    if (inside) this.onward(inside, by);
+    else this.list.children[to].firstChild.focus({ preventScroll: true });
     say(`Step ${to + 1}: ${this.steps[to].title}`);
     if (!byId("guide").hidden && this.steps[to].look) this.attempt(() => this.go(this.steps[to].look));
+  }
+
+  // The keyboard goes to the button of this direction, or to the first that can be pressed.
+  onward(box, by) {
+    const same = box.querySelector(`[data-by="${by}"]:not(:disabled)`);
+    (same ?? box.querySelector("button:not(:disabled)")).focus({ preventScroll: true });
   }
 
   // From the card to the place in the network; a bar goes along, with the step and the way on.
@@ -95,7 +99,7 @@ class LearnView {
     byId("guide").hidden = false;
     this.guide();
     this.attempt(() => this.go(this.steps[this.at].look));
-    this.bar.querySelector('[data-by="1"]:not(:disabled), button')?.focus({ preventScroll: true });
+    this.onward(this.bar, 1);
   }
 
   guide() {
@@ -108,7 +112,7 @@ class LearnView {
       this.list.children[this.at].firstChild.focus();
     };
     this.bar.replaceChildren(
-      element("div", {}, element("p", { class: "quiet" }, `Step ${this.at + 1} of ${this.steps.length}: ${step.title}`), element("p", {}, step.text)),
+      scrolls(element("div", {}, element("p", { class: "quiet" }, `Step ${this.at + 1} of ${this.steps.length}: ${step.title}`), element("p", {}, step.text))),
       element("div", { class: "pages" }, this.mover(-1, "Back"), this.mover(1, "Next step"), element("button", { type: "button", onclick: close }, "Back to Learn")),
     );
   }
