@@ -17,6 +17,9 @@ from striate.errors import OptionError, StorageError
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
+_ESCAPED: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+"""How text begins that a spreadsheet would run as a formula, or that could be taken for escaped."""
+
 _REASONS: Final = {
     errno.ENOENT: "file not found",
     errno.ENOTDIR: "file not found",
@@ -70,11 +73,20 @@ def _escape_cell(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     text = utf8_text(cell)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") and text else text
+    return "'" + text if text[:1] in _ESCAPED and text else text
 
 
 def _unescape_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" else cell
+
+
+def unescaped(cell: str) -> str:
+    """A cell as it was before `csv_text` escaped it; text that a person began with ' stays.
+
+    >>> unescaped("'-1"), unescaped("-1"), unescaped("'tis")
+    ('-1', '-1', "'tis")
+    """
+    return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1] in _ESCAPED else cell
 
 
 def holds_output(folder: Path) -> bool:

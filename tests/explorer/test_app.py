@@ -65,6 +65,11 @@ def test_the_numbers_are_those_of_the_session(client, lenet):
     where = {"item": 0, "node": 3, "channel": 2, "position": "4,5"}
     assert client.get("/api/cell", params=where).json() == lenet.cell(0, 3, 2, [4, 5])
     assert client.get("/api/item?item=0").json() == lenet.item(0)
+    assert client.get("/api/tour?item=0").json() == lenet.tour(0)
+    assert client.get("/api/exercises?item=0&seed=3").json() == lenet.exercises(0, 3)
+    assert client.get("/api/evidence?item=0").json() == lenet.evidence(0)
+    where = {"item": 0, "node": 0, "position": "4,5"}
+    assert client.get("/api/effective", params=where).json() == lenet.effective(0, 0, [4, 5])
     maps = client.get("/api/maps?item=0&node=0&first=0").json()
     assert maps["levels"]["shape"] == [6, 28, 28] and maps["scale"] > 0
     assert client.get("/api/map?item=0&node=-1&channel=2").json()["values"]["shape"] == [32, 32]

@@ -155,7 +155,7 @@ def test_a_place_that_is_not_there_is_refused(lenet):
 
 
 def test_steps_that_do_not_give_the_number_are_not_shown(lenet, monkeypatch):
-    from striate.explorer import windows
+    from striate.explorer.steps import windows
 
     monkeypatch.setattr(windows, "padding_of", lambda conv, space: ((1, 1),) * len(space))
     assert lenet.cell(0, 0, 0, [5, 5])["form"] == "none"

@@ -203,8 +203,8 @@ def test_a_file_of_the_users_is_taken_through_the_network(opened, address, photo
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_scrolling_sideways(opened, address, scheme):
     page = opened(address, viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    for view in ("Network", "Receptive fields", "Playground"):
-        page.get_by_role("button", name=view).click()
+    for view in ("Network", "Learn", "What it saw", "Receptive fields", "Playground"):
+        page.get_by_role("button", name=view, exact=True).click()
         wide = "document.documentElement.scrollWidth > window.innerWidth"
         assert not page.evaluate(wide), view
 

@@ -13,7 +13,7 @@ from tests.explorer.conftest import session_of
 from striate.errors import OptionError
 from striate.explorer.app import page_files
 from striate.explorer.bundle import joined
-from striate.explorer.save import save_page
+from striate.explorer.save import SEEDS, _Saving, save_page
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,18 @@ def test_every_answer_is_that_of_the_session(small, saved):
             assert found == getattr(small, name)(**numbers, depth=numbers.get("depth"))
         else:
             assert found == getattr(small, name)(*numbers.values())
-    assert names == {"network", "item", "maps", "map", "vector", "cell"}
+    assert names == {
+        "network",
+        "item",
+        "maps",
+        "map",
+        "vector",
+        "cell",
+        "tour",
+        "exercises",
+        "evidence",
+        "verdict",
+    }
 
 
 def test_of_a_small_network_every_cell_is_there(small, saved):
@@ -70,21 +81,36 @@ def test_of_a_small_network_every_cell_is_there(small, saved):
         assert len(set(saved["cells"][str(number)])) == count
 
 
+def test_what_the_tour_leads_to_is_saved():
+    session = session_of("conv2s2-relu-gap-fc3", (1, 20, 20, 20))
+    found = _Saving(session).document()
+    assert found["seeds"] == SEEDS
+    looks = [step["look"] for step in session.tour(0)]
+    looks += [each["look"] for seed in range(SEEDS) for each in session.exercises(0, seed)]
+    for look in looks:
+        if look and look["view"] == "network" and look["position"] is not None:
+            key = f"{look['channel']}:{','.join(map(str, look['position']))}"
+            assert key in found["cells"][look["node"]]
+
+
 def test_nothing_else_can_run_or_be_loaded(page):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
     script = re.search(r"<script>(.*)</script>", page, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert not re.search(r'(src|href)="(?!data:|#|data\.html")', page)
     assert 'type="module"' not in page
 
 
 def test_the_modules_are_joined_without_their_imports():
-    script = joined(page_files())
-    assert not re.search(r"^(import|export) ", script, re.M)
-    assert len(re.findall(r"^modules\[", script, re.M)) == len(
-        [name for name in page_files() if name.endswith(".js")]
-    )
+    joint = set()
+    for entry in ("main.js", "data_main.js"):
+        script = joined(page_files(), entry)
+        assert not re.search(r"^(import|export) ", script, re.M)
+        names = re.findall(r'^modules\["([\w.]+)"\] = ', script, re.M)
+        assert len(names) == len(set(names)) and names[-1] == entry
+        joint |= set(names)
+    assert joint == {name for name in page_files() if name.endswith(".js")}
 
 
 def test_a_page_of_the_users_is_not_replaced(small, tmp_path):

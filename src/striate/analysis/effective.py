@@ -7,7 +7,7 @@ theoretical field.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from striate.errors import ArgumentError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EffectiveField:
-    """How much each position of the input moves the central output.
+    """How much each position of the input moves one output, by default the central one.
 
     Attributes:
         weight: (*space) mean magnitude of the gradient; sums to 1.
@@ -53,17 +53,20 @@ def effective_field(
     model: nn.Module,
     inputs: Float[Tensor, "n c *space"],
     features: Callable[[Tensor], Tensor] | None = None,
+    position: Sequence[int] | None = None,
 ) -> EffectiveField:
-    """Back-propagate from the middle of the last feature map to the input.
+    """Back-propagate from one place of the last feature map, by default its middle, to the input.
 
     Args:
         model: The network, run in evaluation mode.
         inputs: Items to average over: real ones, or normal noise.
         features: Gives the feature map (n, channels, *space); None is the model's own
             `forward_features`, or the model where it has none.
+        position: The place on the feature map along each axis; None is its middle.
 
     Raises:
-        ArgumentError: The features are no map of the input's rank, or no gradient comes back.
+        ArgumentError: The features are no map of the input's rank, it has no such place, or no
+            gradient comes back.
     """
     run: Any = features or getattr(model, "forward_features", model)
     x = inputs.detach().clone().requires_grad_(True)
@@ -76,7 +79,12 @@ def effective_field(
                 fix="pass features=, a function that gives the map",
             )
         probe = torch.zeros_like(y[0, 0])
-        probe[tuple(n // 2 for n in probe.shape)] = 1
+        place = tuple(n // 2 for n in probe.shape) if position is None else tuple(position)
+        if len(place) != probe.ndim or not all(
+            0 <= p < n for p, n in zip(place, probe.shape, strict=True)
+        ):
+            raise ArgumentError(f"position={place}", why=f"the map has {tuple(probe.shape)} places")
+        probe[place] = 1
         (gradient,) = torch.autograd.grad((y * probe).sum(), x)
     weight = gradient.abs().double().mean(dim=(0, 1)).cpu().numpy()
     if not weight.sum() > 0:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from striate.analysis import Layer, Summary
+from striate.explorer.steps.windows import sliding
 from striate.explorer.walked import Walked
 from striate.geometry import Field, Number
 from striate.nn.ranks import CONV_TYPES
@@ -38,6 +39,7 @@ def _node(number: int, layer: Layer, walked: Walked) -> dict[str, Any]:
         "name": layer.name,
         "kind": layer.kind,
         "what": _what(number, walked),
+        "window": _window(number, walked),
         "channels": grid.channels,
         "space": list(grid.space),
         "parameters": layer.parameters,
@@ -64,6 +66,23 @@ def _what(number: int, walked: Walked) -> str:
         depthwise = module.groups == module.in_channels == module.out_channels
         words.append("depthwise" if depthwise else f"{module.groups} groups")
     return ", ".join(words)
+
+
+def _window(number: int, walked: Walked) -> dict[str, Any] | None:
+    """A layer's window along each axis, and the sizes that it slides over; None without one."""
+    calculation = walked.found[number]
+    given = calculation.operands[0].shape[2:] if calculation.operands else ()
+    found = sliding(calculation.module, given)
+    if found is None:
+        return None
+    return {
+        "kernel": [window.kernel_size for window in found],
+        "stride": [window.stride for window in found],
+        "dilation": [window.dilation for window in found],
+        "padding": [[window.low, window.high] for window in found],
+        "space": list(given),
+        "channels": calculation.operands[0].shape[1],
+    }
 
 
 def _tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class ModelSubject(Subject):
         self, name: str, shape: tuple[int, ...] | None = None, files: Sequence[Path] = ()
     ) -> None:
         self.name = name
-        self.network, trained = _network(name, shape)
+        self.network, self.trained = _network(name, shape)
         self.network.eval()
         self.shape = shape or _usual_shape(name, self.network)
         self.classes = ()
@@ -63,7 +63,7 @@ class ModelSubject(Subject):
         names = [*(path.name for path in files), NAMES[len(self.shape) - 1]]
         self.entries = [Entry(name=name) for name in names]
         self.notes = (
-            () if trained else ("The weights are random: this network has learnt nothing.",)
+            () if self.trained else ("The weights are random: this network has learnt nothing.",)
         )
 
     def open(self, number: int) -> Opened:

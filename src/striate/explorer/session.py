@@ -14,6 +14,8 @@ import numpy as np
 from striate.analysis import summary
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explorer.document import network_document
+from striate.explorer.influence import effective, evidence, verdict
+from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
 from striate.explorer.subject import Entry, Opened, Subject
@@ -43,10 +45,12 @@ class Session:
 
     Args:
         subject: The network and its items.
+        has_data: Whether the page of the data of a run lies beside the page of the network.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, has_data: bool = False) -> None:
         self.subject = subject
+        self.has_data = has_data
         self._lock = RLock()
         self._added = 0
         self._visited: OrderedDict[int, _Visited] = OrderedDict()
@@ -65,6 +69,7 @@ class Session:
             "classes": list(subject.classes),
             "first": first,
             "items": [_listed(entry) for entry in subject.entries],
+            "data": self.has_data,
         }
 
     @cached_property
@@ -130,14 +135,59 @@ class Session:
         """How one number of a layer came about; see `Walked.cell`."""
         return self._visit(item).walked.cell(node, channel, position)
 
+    def tour(self, item: int) -> list[dict[str, Any]]:
+        """The steps from a number of an item to the answer; see `tour`."""
+        return tour(self._looked(item))
+
+    def exercises(self, item: int, seed: int) -> list[dict[str, Any]]:
+        """Exercises about the network, made with an item; see `exercises`."""
+        return exercises(self._looked(item), max(seed, 0))
+
+    def effective(self, item: int, node: int, position: Sequence[int]) -> dict[str, Any]:
+        """What of an item moves a unit, and how much; see `effective`."""
+        walked = self._visit(item).walked
+        with self._lock:  # hooks of the network are for one at a time
+            return effective(self.subject.network, walked, node, position)
+
+    def evidence(self, item: int) -> dict[str, Any]:
+        """Where in an item the evidence for its answer lies; see `evidence`."""
+        visited = self._visit(item)
+        best = self._best(visited)
+        with self._lock:
+            found = evidence(self.subject.network, visited.opened.x, best["number"])
+        return {**found, "class": best["class"], "outputs": len(visited.walked.logits)}
+
+    def verdict(self, item: int) -> dict[str, Any]:
+        """Whether the evidence of an item holds; see `verdict`."""
+        visited = self._visit(item)
+        with self._lock:
+            return verdict(self.subject.network, visited.opened.x, self._best(visited)["number"])
+
+    def _best(self, visited: _Visited) -> dict[str, Any]:
+        """The output that is the answer: the most probable where there are probabilities."""
+        return max(self._outputs(visited), key=lambda each: each["probability"] or 0.0)
+
+    def _looked(self, item: int) -> Looked:
+        visited = self._visit(item)
+        return Looked(self.network, visited.walked, self._outputs(visited), self.subject.trained)
+
     def walked(self, item: int) -> Walked:
         """The values of an item at every layer."""
         return self._visit(item).walked
 
-    def _visit(self, number: int) -> _Visited:
-        """An item gone through the network, now or before."""
+    def checked(self, number: int) -> int:
+        """The number of an item.
+
+        Raises:
+            ArgumentError: There is no such item.
+        """
         if not 0 <= number < len(self.subject.entries):
             raise ArgumentError(f"item {number}", why=f"there are {len(self.subject.entries)}")
+        return number
+
+    def _visit(self, number: int) -> _Visited:
+        """An item gone through the network, now or before."""
+        self.checked(number)
         with self._lock:
             if number not in self._visited:
                 opened = self.subject.open(number)

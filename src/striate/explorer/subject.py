@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.data.source import Item, Reading
 from striate.models import Network
 
 
@@ -54,6 +55,7 @@ class Subject(ABC):
         classes: Names of the outputs; empty where they have none.
         entries: The items to choose from, at least one.
         notes: What a user should know, a sentence each.
+        trained: Whether the network has learnt anything; one with random weights has not.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Subject(ABC):
     classes: Sequence[str]
     entries: list[Entry]
     notes: Sequence[str]
+    trained: bool = True
 
     @abstractmethod
     def open(self, number: int) -> Opened:
@@ -69,6 +72,14 @@ class Subject(ABC):
         Raises:
             DataError: It cannot be read; the message says why.
         """
+
+    def reading(self, number: int) -> tuple[Item, Reading] | None:
+        """One of `entries` as a run reads it; None where there is no run, or it is built in.
+
+        Raises:
+            DataError: It cannot be read; the message says why.
+        """
+        return None
 
     @abstractmethod
     def add(self, name: str, content: bytes) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from striate.analysis import Calculation, calculations
 from striate.errors import ArgumentError
-from striate.explorer import pointwise, windows
 from striate.explorer.grid import MAX_AXES, Grid, grids_of, values_of
 from striate.explorer.numbers import finite
+from striate.explorer.steps import pointwise, windows
 from striate.nn.blocks import ChannelNorm, StochasticDepth
 from striate.nn.heads import GlobalAveragePool, GlobalMaxPool
 from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES, layers
@@ -27,7 +27,6 @@ TOLERANCE: Final = 1e-3
 """Steps whose result differs from the layer's own by more, relative to it or to 1, are not shown."""
 
 _RANKS: Final = tuple(layers(rank) for rank in (1, 2, 3))
-_POOLS: Final = tuple(pool for each in _RANKS for pool in (each.max_pool, each.avg_pool))
 _RESIZES: Final = tuple(each.adaptive_avg_pool for each in _RANKS)
 _HANDED_ON: Final = (nn.Identity, nn.Dropout, nn.Flatten, StochasticDepth)
 _OPERATIONS: Final = {"add": "add", "sub": "subtract", "mul": "multiply"}
@@ -181,7 +180,7 @@ class Walked:
             return windows.convolution(calculation, module, channel, position)
         if isinstance(module, nn.Linear):
             return windows.dense(calculation, module, channel, position)
-        if isinstance(module, _POOLS):
+        if isinstance(module, windows.POOLS):
             return windows.pooling(calculation, module, channel, position)
         if isinstance(module, _RESIZES):
             return windows.resizing(calculation, "mean", channel, position)

@@ -44,6 +44,22 @@ class Calibration(ABC):
         """The calibration as `run.json` has it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A row of `predictions.csv`, judged by its true answer.
+
+    Attributes:
+        truth: The true answer: the name of a class, the names of labels, or a number.
+        answer: What was predicted, in the same form.
+        error: How wrong that is: 0 where it is right, 1 for another class, the number of wrong
+            labels, or the distance from the true number.
+    """
+
+    truth: str | float
+    answer: str | float
+    error: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
     """What a model says of one item; what a task does not give is None.

@@ -1,6 +1,6 @@
 // How one number is computed, with all the numbers that it is computed of.
 
-import { element, product, text, times, unpack, unravel, whole } from "./dom.js";
+import { element, product, scrollBox, scrolls, text, times, unpack, unravel, whole } from "./dom.js";
 import { colourOf } from "./draw.js";
 import { INPUT, nodeOf, placeText, titleOf } from "./network.js";
 
@@ -8,13 +8,14 @@ const FEW_PARTS = 3;
 const MORE_PARTS = 24;
 const FEW_ROWS = 12;
 
-export function cellView(cell, { open, outputs }) {
+export function cellView(cell, { open, outputs, slide }) {
   const node = nodeOf(cell.node);
   const box = document.createDocumentFragment();
   box.append(
     element("h2", {}, `${titleOf(node)}: ${placeText(cell.channel, cell.position)}`),
     element("p", { class: "quiet" }, SAID[cell.form](cell, node)),
     ...step(cell, node, open),
+    slide ?? "",
   );
   for (const next of cell.then ?? []) {
     const after = nodeOf(next.node);
@@ -63,7 +64,7 @@ function term(value, label, strong = false) {
 }
 
 function equation(...parts) {
-  return element("p", { class: "equation" }, ...parts);
+  return scrolls(element("p", { class: "equation" }, ...parts));
 }
 
 // Few digits, so that three matrices fit side by side; all of them are in the cell's title.
@@ -93,7 +94,7 @@ function table(values, shape, { outside, picked, caption }) {
     }
     body.append(row);
   }
-  return element("div", { class: "scroll" }, element("table", { class: "numbers" }, element("caption", {}, caption), body));
+  return scrollBox(element("table", { class: "numbers" }, element("caption", {}, caption), body));
 }
 
 // For each tap of a window, whether it is in the padding.
@@ -138,7 +139,7 @@ function triples(cell, shape, values, kernel, made) {
     const title = slices > 1 ? `${channel}, slice ${cell.start[0] + slice * cell.step[0]}` : channel;
     box.append(element(
       "div", { class: "triple" },
-      element("h4", {}, title),
+      element("h3", {}, title),
       table(part(values), plane, { outside: hidden, caption: "window" }),
       element("div", { class: "pair" }, "×", table(part(kernel), plane, { caption: "kernel" })),
       element("div", { class: "pair" }, "=", table(part(made), plane, { outside: hidden, caption: "products" })),
@@ -183,7 +184,7 @@ function list(cell, values, kernel, made) {
     ...[String((cell.channels?.[0] ?? 0) + i), text(values[i]), text(kernel[i]), text(made[i])].map((t) => element("td", {}, t)),
   ));
   const head = element("tr", {}, ...["input", "value", "weight", "product"].map((t) => element("th", { scope: "col" }, t)));
-  const parts = [element("div", { class: "scroll" }, element("table", { class: "list" }, element("thead", {}, head), element("tbody", {}, ...rows)))];
+  const parts = [scrollBox(element("table", { class: "list" }, element("thead", {}, head), element("tbody", {}, ...rows)))];
   if (order.length > FEW_ROWS) {
     parts.push(element("p", { class: "quiet" }, `These are the ${FEW_ROWS} greatest; the other ${whole(order.length - FEW_ROWS)} products add ${text(rest, 5)}.`));
   }
@@ -255,6 +256,6 @@ export function softmaxView(item) {
     "div", { class: "step" },
     element("h3", {}, "then softmax"),
     element("p", { class: "quiet" }, `Each output's exponential over the sum of all ${whole(item.outputs.length)}, which is ${text(total, 6)}.${calibrated ? " The run's own probabilities are calibrated, and averaged over symmetries where it uses any." : ""}`),
-    element("div", { class: "scroll" }, element("table", { class: "list" }, element("thead", {}, head), element("tbody", {}, ...rows))),
+    scrollBox(element("table", { class: "list" }, element("thead", {}, head), element("tbody", {}, ...rows))),
   );
 }

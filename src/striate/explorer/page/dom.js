@@ -11,6 +11,23 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+const watched = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight + 1) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
+// A part that may have to be scrolled: then the keyboard can reach it.
+export function scrolls(node) {
+  watched.observe(node);
+  return node;
+}
+
+export function scrollBox(...children) {
+  return scrolls(element("div", { class: "scroll" }, ...children));
+}
+
 export function byId(id) {
   return document.getElementById(id);
 }

@@ -32,7 +32,13 @@ export function levelOf(value, scale) {
 export function colourOf(value, scale) {
   const at = 4 * levelOf(value, scale || 1);
   const [r, g, b] = table().slice(at, at + 3);
-  return { fill: `rgb(${r} ${g} ${b})`, ink: 0.3 * r + 0.59 * g + 0.11 * b > 140 ? "#14171a" : "#ffffff" };
+  return { fill: `rgb(${r} ${g} ${b})`, ink: inkOn(r, g, b) };
+}
+
+// Black or white, whichever is easier to read; one of them always has a contrast over 4.5.
+function inkOn(...colour) {
+  const [r, g, b] = colour.map((c) => (c <= 10 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
 }
 
 // Levels (height x width) as pixels.

@@ -1,8 +1,10 @@
 // The theoretical fields of every layer at one place of the item, one inside the other.
 
-import { element, text, times } from "./dom.js";
+import { element, text, times, unpack } from "./dom.js";
+import { mark, place } from "./draw.js";
 import { ItemView } from "./item_view.js";
-import { fieldAt, fieldText, network, titleOf } from "./network.js";
+import { fieldAt, fieldText, network, nodeOf, titleOf } from "./network.js";
+import { ask, savedCells } from "./source.js";
 
 class FieldsView {
   constructor() {
@@ -21,14 +23,18 @@ class FieldsView {
 
   async changeItem(item) {
     if (!this.built) return;
+    this.item = item;
+    this.effect.hidden = true;
     await this.view.show(item);
     this.draw();
   }
 
-  // One layer for each size of field, the last of those that are alike.
+  // One layer for each size of field, the last of those that are alike; no function such as an addition,
+  // whose effective field cannot be computed.
   get layers() {
     const found = new Map();
     network().nodes.forEach((node, number) => {
+      if (node.kind === node.kind.toLowerCase() && node.followers.length) return;
       if (node.fields && node.fields.every((field) => field !== null)) {
         found.set(node.fields.map((f) => `${f.size}/${f.jump}`).join(), { node, number });
       }
@@ -48,10 +54,14 @@ class FieldsView {
     frame.addEventListener("click", (event) => this.point(event));
     frame.addEventListener("keydown", (event) => this.key(event));
     this.body = element("tbody");
+    this.heat = element("canvas", { role: "img", "aria-label": "How much each place of the item moves the unit" });
+    this.theory = mark("field");
+    this.told = element("p", { class: "reading", role: "status" });
+    this.effect = element("div", { hidden: true }, element("h3", {}, "Its effective field"), element("div", { class: `frame clipped${shape.length === 1 ? " wide" : ""}` }, this.heat, this.theory), this.told);
     const head = ["layer", "field", "from one unit to the next"].map((t) => element("th", { scope: "col" }, t));
     box.append(element(
       "div", { class: "fields" },
-      element("div", {}, element("p", { class: "quiet" }, "Move over the item: for each layer, what the unit above this place can see of it. Choose a layer to mark its own."), this.view.box),
+      element("div", {}, element("p", { class: "quiet" }, `Move over the item: for each layer, what the unit above this place can see of it. Choose a layer to mark its own${savedCells ? "" : ", and press it to see how much each place of the item really counts"}.`), this.view.box, this.effect),
       element("div", { class: "tablebox" }, element("table", { class: "list" }, element("thead", {}, element("tr", {}, ...head)), this.body)),
     ));
     this.rows();
@@ -59,7 +69,7 @@ class FieldsView {
 
   rows() {
     this.body.replaceChildren(...this.layers.map(({ node, number }) => {
-      const button = element("button", { type: "button", onclick: () => this.choose(number), onfocus: () => this.choose(number) }, `${titleOf(node)} (${node.name})`);
+      const button = element("button", { type: "button", onclick: () => this.press(number), onfocus: () => this.choose(number) }, `${titleOf(node)} (${node.name})`);
       return element(
         "tr", { "data-node": number, onpointerenter: () => this.choose(number) },
         element("td", {}, button), element("td", {}, fieldText(node)),
@@ -69,9 +79,49 @@ class FieldsView {
   }
 
   choose(number) {
+    const row = (each) => each.node.fields?.map((f) => `${f?.size}/${f?.jump}`).join();
+    const own = this.layers.find((each) => each.number === number || row(each) === row({ node: nodeOf(number) }));
+    number = own?.number ?? number;
     this.on = number;
     for (const row of this.body.children) row.classList.toggle("on", Number(row.dataset.node) === number);
     this.draw();
+  }
+
+  // What of the item really moves the unit above this place: gradients, from the server.
+  async press(number) {
+    this.choose(number);
+    if (savedCells) return;
+    const node = nodeOf(number);
+    const [item, unit] = [this.item, this.unit(node)];
+    const mine = (this.turn = (this.turn ?? 0) + 1);
+    try {
+      const found = await ask("effective", { item, node: number, position: unit.join(",") });
+      if (mine !== this.turn) return;
+      this.effect.hidden = false;
+      this.drawHeat(unpack(found.levels));
+      const space = this.view.space;
+      const ranges = fieldAt(node, unit);
+      const [x, y] = [ranges.at(-1), space.length > 1 ? ranges.at(-2) : [0, 1]];
+      const [width, height] = [space.at(-1), space.length > 1 ? space.at(-2) : 1];
+      place(this.theory, x[0] / width, y[0] / height, (x[1] - x[0]) / width, (y[1] - y[0]) / height);
+      this.told.textContent = `In theory ${titleOf(node)} (${node.name}) sees ${fieldText(node)} here, the frame. ${Math.round(100 * found.share)} % of what moves it, for this item, lies within ${times(found.size)}.`;
+    } catch (error) {
+      if (mine !== this.turn) return;
+      this.effect.hidden = false;
+      this.heat.width = 0;
+      this.theory.hidden = true;
+      this.told.textContent = error.message;
+    }
+  }
+
+  drawHeat({ shape: [height, width], values }) {
+    this.heat.width = width;
+    this.heat.height = height;
+    this.heat.style.aspectRatio = height === 1 ? "20 / 3" : `${width} / ${height}`;
+    const context = this.heat.getContext("2d");
+    const image = context.createImageData(width, height);
+    values.forEach((value, i) => image.data.set([value, value, value, 255], 4 * i));
+    context.putImageData(image, 0, 0);
   }
 
   // The position of the unit whose field has its middle nearest to the place.

@@ -143,7 +143,7 @@ export async function buildStrip(item, open) {
   await Promise.all(drawn);
 }
 
-function answerBars(opened) {
+export function answerBars(opened) {
   const key = opened.outputs.some((each) => each.probability !== null) ? "probability" : "share";
   const best = [...opened.outputs].sort((a, b) => b[key] - a[key]).slice(0, 5);
   const rows = best.flatMap((each) => [

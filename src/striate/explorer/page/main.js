@@ -2,18 +2,23 @@
 
 import { cellView, softmaxView } from "./cell_view.js";
 import { byId, element, times, whole } from "./dom.js";
+import { evidenceView } from "./evidence_view.js";
 import { fieldsView } from "./fields_view.js";
 import { ItemView } from "./item_view.js";
 import { LayersView, buildStrip } from "./layers_view.js";
+import { learnView } from "./learn/learn_view.js";
 import { MapView } from "./map_view.js";
+import { whatItSaw } from "./nearest_view.js";
 import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titleOf } from "./network.js";
 import { takeFiles } from "./own_item.js";
 import { playground } from "./playground.js";
+import { slideView } from "./slide.js";
 import { ask, savedCells } from "./source.js";
 import { TilesView } from "./tiles_view.js";
 
 const chosen = { item: 0, node: INPUT, channel: 0, position: [], depth: null };
 let turn = 0;
+let play = null;
 
 const narrow = matchMedia("(max-width: 52rem)");
 const layers = new LayersView((number) => attempt(async () => {
@@ -65,7 +70,7 @@ function start(number, node) {
 
 function startChannel(number, node, channel) {
   const cells = savedCells?.[number];
-  return cells?.length && !node.space.length ? Number(cells[0].split(":")[0]) : channel;
+  return cells?.length && !node.space.length && !cells.includes(`${channel}:`) ? Number(cells[0].split(":")[0]) : channel;
 }
 
 async function select(channel, position) {
@@ -100,7 +105,8 @@ async function showCell() {
     const last = node === network().nodes.length - 1;
     const asked = { item, node, channel, position: position.join(",") };
     const [cell, answer] = await Promise.all([ask("cell", asked), last ? ask("item", { item }) : null]);
-    shown = cellView(cell, { open: (n) => attempt(() => open(n)), outputs: answer && answer.outputs.length > 1 ? softmaxView(answer) : null });
+    const slide = slideView(cell, { item, depth: chosen.depth });
+    shown = cellView(cell, { slide, open: (n) => attempt(() => open(n)), outputs: answer && answer.outputs.length > 1 ? softmaxView(answer) : null });
   } catch (error) {
     if (!savedCells) throw error;
     shown = missing(node, channel, position);
@@ -166,6 +172,23 @@ async function changeItem(item) {
   await Promise.all([picture.show(item), buildStrip(item, (n) => attempt(() => open(n)))]);
   await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
   await fieldsView.changeItem?.(item);
+  await Promise.all([learnView.changeItem(item), evidenceView.changeItem(item)]);
+  attempt(() => whatItSaw(item));
+}
+
+// Open what a step of the tour or an exercise leads to.
+async function go({ view, node, channel, position, part, values }) {
+  chooseView(view);
+  if (view === "network") {
+    await open(node, channel, position);
+    (part === "cell" ? byId("cell") : byId("work")).scrollIntoView({ block: "start" });
+    return;
+  }
+  if (view === "fields") {
+    await fieldsView.show(byId("fields"), chosen.item);
+    if (node !== undefined) fieldsView.choose(node);
+  } else if (values) play.set(values);
+  byId(view).scrollIntoView({ block: "start" });
 }
 
 function chooseView(name) {
@@ -173,6 +196,8 @@ function chooseView(name) {
     button.setAttribute("aria-pressed", String(button.dataset.view === name));
     byId(button.dataset.view).hidden = button.dataset.view !== name;
   }
+  if (name === "evidence") attempt(() => Promise.all([evidenceView.show(chosen.item), whatItSaw(chosen.item)]));
+  if (name === "learn") attempt(() => learnView.show(byId("learn"), chosen.item));
   if (name === "fields") attempt(() => fieldsView.show(byId("fields"), chosen.item));
 }
 
@@ -185,6 +210,7 @@ function describe() {
   byId("notes").textContent = said;
   byId("notes").hidden = !said;
   byId("item").replaceChildren(...items.map((each, i) => element("option", { value: i }, itemText(each))));
+  byId("data-link").hidden = !network().data;
   if (savedCells) byId("chooser").hidden = items[0].label === null && items[0].answer === null;
 }
 
@@ -211,7 +237,8 @@ async function begin() {
     button.addEventListener("click", () => chooseView(button.dataset.view));
   }
   takeFiles(attempt, added);
-  playground(byId("playground"));
+  play = playground(byId("playground"));
+  learnView.begin({ go, attempt, view: chooseView });
   const first = network().nodes.findIndex((node) => node.what);
   chosen.node = Math.max(first, 0);
   await changeItem(network().first);

@@ -1,6 +1,6 @@
 // Kernel, stride, padding and dilation along one axis, and the size that comes out.
 
-import { element, text } from "./dom.js";
+import { element, scrolls, text } from "./dom.js";
 
 // As striate.geometry: floor((size + 2 padding - extent) / stride) + 1, or null where no window fits.
 export function outputSize(size, kernel, stride, padding, dilation) {
@@ -20,7 +20,7 @@ const CONTROLS = [
 export function playground(box) {
   const values = Object.fromEntries(CONTROLS.map(([name, , , , value]) => [name, value]));
   const canvas = element("canvas", { role: "img", "aria-label": "The taps of the window on the input with its padding, and the output below" });
-  const formula = element("p", { class: "formula", id: "formula" });
+  const formula = scrolls(element("p", { class: "formula", id: "formula" }));
   const words = element("p", { class: "quiet", "aria-live": "polite" });
   const inputs = {};
   const redraw = () => draw(values, inputs, { canvas, formula, words });
@@ -43,7 +43,13 @@ export function playground(box) {
   ));
   redraw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  return { values, redraw };
+  // Settings by name, as from an exercise.
+  const set = (settings) => {
+    Object.assign(values, settings);
+    for (const name of Object.keys(settings)) inputs[name].input.value = settings[name];
+    redraw();
+  };
+  return { values, redraw, set };
 }
 
 function draw(values, inputs, { canvas, formula, words }) {

@@ -24,7 +24,7 @@ function live(name, parameters = {}) {
   const address = query(name, parameters);
   if (!kept.has(address)) {
     const promise = fetched(address);
-    promise.catch(() => kept.delete(address));
+    promise.then((answer) => answer?.state === "working" && kept.delete(address), () => kept.delete(address));
     kept.set(address, promise);
     if (kept.size > MOST) kept.delete(kept.keys().next().value);
   }
@@ -59,10 +59,18 @@ const saved = block ? await decoded(block.textContent) : null;
 
 // Cells that a saved page has, by layer, as "channel:position"; null where all can be asked.
 export const savedCells = saved ? saved.cells : null;
+// Sets of exercises that a saved page has; null where any can be asked.
+export const savedSeeds = saved ? saved.seeds : null;
 export const ask = saved ? fromSaved(saved) : live;
 
 // Give a file to the server as one more item; what the list of items shows of it.
 export function give(file) {
   const token = document.querySelector('meta[name="token"]').content;
   return fetched(query("items", { name: file.name }), { method: "POST", body: file, headers: { "X-Striate-Token": token } });
+}
+
+// Send a document to the server, which answers with another.
+export function post(name, document_) {
+  const token = document.querySelector('meta[name="token"]').content;
+  return fetched(query(name, {}), { method: "POST", body: JSON.stringify(document_), headers: { "X-Striate-Token": token } });
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,40 @@ from torch import nn
 from striate.analysis import Calculation
 from striate.explorer.grid import values_of
 from striate.explorer.numbers import packed
-from striate.geometry import per_axis
+from striate.geometry import Window, per_axis
 from striate.nn.conv import padding_of
-from striate.nn.ranks import Conv
+from striate.nn.ranks import CONV_TYPES, Conv, layers
+
+_RANKS: Final = tuple(layers(rank) for rank in (1, 2, 3))
+POOLS: Final = tuple(pool for each in _RANKS for pool in (each.max_pool, each.avg_pool))
+"""Torch's pooling layers with a window of their own size."""
+
+
+def sliding(module: Any, space: Sequence[int]) -> tuple[Window, ...] | None:
+    """The window of a layer along each axis; None where it has none, or does not pad with zeros.
+
+    Args:
+        module: The layer.
+        space: Positions of its input along each axis; padding by name depends on them.
+    """
+    rank = len(space)
+    if isinstance(module, CONV_TYPES):
+        if module.padding_mode != "zeros":
+            return None
+        padding = padding_of(module, tuple(space))
+    elif isinstance(module, POOLS):
+        padding = tuple((low, low) for low in per_axis("padding", module.padding, rank))
+    else:
+        return None
+    sizes = per_axis("kernel_size", module.kernel_size, rank)
+    strides = per_axis("stride", module.stride or module.kernel_size, rank)
+    dilations = per_axis("dilation", getattr(module, "dilation", 1), rank)
+    return tuple(
+        Window(kernel_size=size, stride=stride, dilation=dilation, low=low, high=high)
+        for size, stride, dilation, (low, high) in zip(
+            sizes, strides, dilations, padding, strict=True
+        )
+    )
 
 
 def taken(
@@ -47,12 +78,12 @@ def convolution(
     calculation: Calculation, conv: Conv, channel: int, position: Sequence[int]
 ) -> dict[str, Any]:
     """The window in every input channel of the group, the kernel, the sum and the bias."""
-    if conv.padding_mode != "zeros":
-        return {"form": "none", "why": f"padding by {conv.padding_mode} is not shown step by step"}
     array = values_of(calculation.operands[0])
-    padding = padding_of(conv, tuple(array.shape[1:]))
-    strides, taps, steps = map(tuple, (conv.stride, conv.kernel_size, conv.dilation))
-    start = [p * s - low for p, s, (low, _) in zip(position, strides, padding, strict=True)]
+    found = sliding(conv, array.shape[1:])
+    if found is None:
+        return {"form": "none", "why": f"padding by {conv.padding_mode} is not shown step by step"}
+    start = [p * window.stride - window.low for p, window in zip(position, found, strict=True)]
+    taps, steps = [w.kernel_size for w in found], [w.dilation for w in found]
     count = conv.in_channels // conv.groups
     first = channel // (conv.out_channels // conv.groups) * count
     window, _ = taken(array[first : first + count], start, taps, steps)
@@ -60,7 +91,7 @@ def convolution(
     return {
         **_products(window, kernel, None if conv.bias is None else conv.bias[channel].item()),
         "start": start,
-        "step": list(steps),
+        "step": steps,
         "space": list(array.shape[1:]),
         "channels": [first, count],
     }
@@ -93,18 +124,15 @@ def pooling(
 ) -> dict[str, Any]:
     """The window of one channel and its maximum or mean."""
     array = values_of(calculation.operands[0])
-    rank = array.ndim - 1
-    size = per_axis("kernel_size", pool.kernel_size, rank)
-    strides = per_axis("stride", pool.stride or pool.kernel_size, rank)
-    padding = per_axis("padding", pool.padding, rank)
-    steps = per_axis("dilation", getattr(pool, "dilation", 1), rank)
-    start = [p * s - low for p, s, low in zip(position, strides, padding, strict=True)]
+    found = sliding(pool, array.shape[1:]) or ()
+    start = [p * window.stride - window.low for p, window in zip(position, found, strict=True)]
+    size, steps = [w.kernel_size for w in found], [w.dilation for w in found]
     if not hasattr(pool, "count_include_pad"):
         return _pooled(array, channel, start, size, steps, "maximum")
     # A window that runs over the high padding in ceil mode counts only what padding covers.
     spans = [
-        min(s + n, length + low) - s
-        for s, n, length, low in zip(start, size, array.shape[1:], padding, strict=True)
+        min(s + w.kernel_size, length + w.high) - s
+        for s, w, length in zip(start, found, array.shape[1:], strict=True)
     ]
     divisor = getattr(pool, "divisor_override", None)
     if divisor is None and pool.count_include_pad:

@@ -1,0 +1,6 @@
+"""What of an item moves a unit, and what moves the answer."""
+
+from striate.explorer.influence.effective import effective
+from striate.explorer.influence.evidence import evidence, verdict
+
+__all__ = ["effective", "evidence", "verdict"]

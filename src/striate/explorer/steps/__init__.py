@@ -1,0 +1,1 @@
+"""How layers compute one of their numbers, as arithmetic that can be shown."""
