@@ -39,6 +39,7 @@ NARROW: dict[str, dict[str, Any]] = {
 """Options that keep a network small, by a field that it has."""
 
 NOTHING_TO_TRAIN = {
+    "graph_features": "features are fixed, a linear layer alone is fitted to them",
     "hydra": "features are fixed, a linear layer alone is fitted to them",
     "minirocket": "features are fixed, a linear layer alone is fitted to them",
     "multirocket": "features are fixed, a linear layer alone is fitted to them",
