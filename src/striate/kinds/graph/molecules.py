@@ -44,7 +44,8 @@ def descriptors(molecule: Any) -> Float32[np.ndarray, " descriptors"]:
     R = imported("rdkit.Chem.rdMolDescriptors", "molecule")
     surfaces = [*R.SlogP_VSA_(molecule), *R.SMR_VSA_(molecule), *R.PEOE_VSA_(molecule)]
     values = np.array([*computed, *surfaces, *R.MQNs_(molecule)], np.float64)
-    return np.nan_to_num(values).clip(-MAX_VALUE, MAX_VALUE).astype(np.float32)
+    found = np.nan_to_num(values).clip(-MAX_VALUE, MAX_VALUE)
+    return np.asarray(found, np.float32)
 
 
 def fingerprint(molecule: Any) -> Float32[np.ndarray, " places"]:
