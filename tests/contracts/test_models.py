@@ -82,7 +82,7 @@ def build(name: str, rank: int | None = None, **options: Any) -> Network:
     """The network, its hidden layers narrow where it has any: they would hold most weights."""
     config = MODELS.get(name).config
     for field, narrow in NARROW.items():
-        if hasattr(config, field):
+        if getattr(config, field, None):
             options = {**narrow, **options}
     return create_model(name, rank=rank or None, **options)
 

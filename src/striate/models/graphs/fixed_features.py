@@ -15,6 +15,7 @@ Axes: N nodes, n graphs (or seeds), c features of a node, f features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -25,7 +26,13 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.models.catalog import register
 from striate.models.graphs.graph_network import LEVELS
-from striate.models.network import Blocks, Network, NetworkConfig, require_counts
+from striate.models.network import (
+    Blocks,
+    Network,
+    NetworkConfig,
+    chosen_levels,
+    require_counts,
+)
 from striate.nn.kernel_head import KernelHead
 from striate.ops.graph_adjacency import Adjacency
 from striate.ops.graph_batch import GraphBatch
@@ -241,8 +248,19 @@ class GraphFeatures(Network):
         found: Tensor = self.stem(batch)
         return found
 
-    def forward_intermediates(self, batch: GraphBatch) -> tuple[Float[Tensor, "n f"], list[Tensor]]:
-        """The features, and nothing on the way to them."""
+    def forward_intermediates(
+        self, batch: GraphBatch, indices: int | Sequence[int] | None = None
+    ) -> tuple[Float[Tensor, "n f"], list[Tensor]]:
+        """The features, and nothing on the way to them.
+
+        Args:
+            batch: Graphs.
+            indices: Which maps on the way to give; there are none.
+
+        Raises:
+            ArgumentError: There is no such map, or see `forward_features`.
+        """
+        chosen_levels(0, indices)
         return self.forward_features(batch), []
 
     def forward_pooled(self, batch: GraphBatch) -> Float[Tensor, "n f"]:
