@@ -51,7 +51,7 @@ def descriptors(molecule: Any) -> Float32[np.ndarray, " descriptors"]:
 def fingerprint(molecule: Any) -> Float32[np.ndarray, " places"]:
     """How often each surrounding occurs in one molecule of rdkit's, as log(1 + count)."""
     counts = _morgan().GetCountFingerprintAsNumPy(molecule)
-    return np.log1p(counts.astype(np.float32))
+    return np.asarray(np.log1p(counts), np.float32)
 
 
 def whole_features(smiles: str) -> Float32[np.ndarray, " features"]:
