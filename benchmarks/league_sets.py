@@ -81,6 +81,7 @@ def drawn_split(items: Sequence[Item], seed: int) -> list[str]:
         splitter = GroupShuffleSplit(1, test_size=TEST_SHARE, random_state=seed)
     elif all(labels):
         splitter = StratifiedShuffleSplit(1, test_size=TEST_SHARE, random_state=seed)
+        groups = None
     else:
         labels = [""] * len(items)
         splitter = GroupShuffleSplit(1, test_size=TEST_SHARE, random_state=seed)

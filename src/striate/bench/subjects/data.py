@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -69,7 +71,7 @@ class Data(Benchmark):
             loader, why_not = _torchvision(folder)
             if loader is not None:
                 contenders.append(
-                    Contender(name="torchvision", run=lambda: exhaust(loader), items=items)
+                    Contender(name="torchvision", run=partial(exhaust, loader), items=items)
                 )
             timings = timed_in_turns(contenders, rounds=rounds, seconds=0.0, warm_up=1)
         title = f"an epoch of {items} images as random crops of {SIDE} pixels, {WORKERS} workers"
@@ -118,7 +120,7 @@ def _batches(dataset: Dataset) -> Batches:
     ids = [item.id for item in dataset.items]
     keys, labels = item_keys(ids), torch.as_tensor(dataset.target.values)
 
-    def make(positions: np.ndarray, number: int) -> tuple[Tensor, Tensor]:
+    def make(positions: NDArray[np.int64], number: int) -> tuple[Tensor, Tensor]:
         draws = Draws(keys[positions], seed=0, epoch=number)
         return inputs.augmented(dataset.store.take(positions), draws), labels[positions]
 

@@ -70,7 +70,7 @@ def _once(name: str, seconds: float) -> Timing:
 
 def _accuracy(hits: NDArray[np.bool_]) -> str:
     found = share_estimate(float(hits.mean()), np.arange(len(hits)))
-    low, high = found.ci95
+    low, high = found.ci95 or (0.0, 1.0)
     return (
         f"accuracy {hits.mean():.4f} (95 % interval {low:.4f} to {high:.4f}) on {len(hits)} items"
     )

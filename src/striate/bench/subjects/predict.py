@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -80,7 +81,7 @@ def _of_network(name: str, rounds: int) -> Found:
             return module(inputs)
 
     contenders = [
-        Contender(name=who, run=lambda m=module, x=inputs: answering(m, x), items=BATCH)  # type: ignore[misc]
+        Contender(name=who, run=partial(answering, module, inputs), items=BATCH)
         for who, module, inputs in modules
     ]
     table = Table(

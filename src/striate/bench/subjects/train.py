@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from striate.bench.benchmark import BENCHMARKS, Benchmark, Found, Table
@@ -67,7 +68,7 @@ def _trainer(
 ) -> Callable[[], object]:
     """One epoch by Striate's loop, from the same start each time."""
 
-    def make(positions: np.ndarray, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def make(positions: NDArray[np.int64], number: int) -> tuple[torch.Tensor, torch.Tensor]:
         return images[positions], labels[positions]
 
     ids = [str(number) for number in range(len(images))]

@@ -109,6 +109,7 @@ def atom_occlusion(
             fix=f"choose {OCCLUSION}",
         )
     graph = inputs.inputs([reading])
+    assert graph.whole is not None, "such inputs have them"
     molecule = parse_smiles(reading.smiles)
     rows = [without_atom(molecule, atom) for atom in range(molecule.GetNumAtoms())]
     whole = torch.cat([graph.whole, torch.from_numpy(np.stack(rows))]).to(device)
