@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from striate.cli.bench import bench
 from striate.cli.convolve import convolve
 from striate.cli.explore import explore
 from striate.cli.fit import check, fit
@@ -149,6 +150,7 @@ _add("Look inside networks", "convolve", convolve, ignore_unknown_options=True)
 _add("Look inside networks", "models", models)
 _add("Look at the machine", "engines", engines)
 _add("Look at the machine", "kernels", kernels)
+_add("Look at the machine", "bench", bench)
 
 
 def main() -> None:

@@ -94,6 +94,7 @@ class Reading:
         node_names: Names of the nodes, of a graph whose nodes are items.
         channel_names: Names of the channels, where they are stored by name and not by place.
         edge_names: Names of the features of edges, where they are stored by name.
+        smiles: The SMILES that a molecule was read from; empty for every other item.
     """
 
     array: NDArray[Any]
@@ -107,6 +108,7 @@ class Reading:
     node_names: tuple[str, ...] = ()
     channel_names: tuple[str, ...] = ()
     edge_names: tuple[str, ...] = ()
+    smiles: str = ""
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program

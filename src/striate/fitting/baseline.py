@@ -146,8 +146,15 @@ class Baseline:
         return self.features[:, -self.network.num_features :]
 
     @property
+    def compared(self) -> Tensor:
+        """(items, features) that a kernel machine compares."""
+        return self.features[:, : self.network.num_compared]
+
+    @property
     def has_all_scales(self) -> bool:
-        """Whether the features are of every scale that the network has."""
+        """Whether the features are all that a kernel machine compares."""
+        if not self.context.defaults.all_scales:
+            return True
         return self.features.shape[1] == ScaleFeatures(self.network).num_features
 
     @cached_property
@@ -257,6 +264,7 @@ class Baseline:
                 module, width = scales, scales.num_features
         features = torch.zeros(len(order), width)
         look = self._early_probe(width)
+        inputs = context.inputs.for_network(network)
         extract, strategy, size = (
             self.extractor(module),
             context.strategy,
@@ -268,7 +276,7 @@ class Baseline:
             def take(items: NDArray[np.int64], start: int) -> None:
                 """Take the features of `items` from a place on; those before are there."""
                 own, done = share_of(items[start:], size, strategy), 0
-                for batch in plain_batches(context, own):
+                for batch in plain_batches(context, own, inputs):
                     part = extract(batch)
                     features[own[done : done + len(part)]] = part
                     done += len(part)

@@ -184,6 +184,9 @@ def methods_to_try(context: FitContext) -> list[Method]:
     methods, asked = load_methods(), context.options.method
     names = context.defaults.methods if asked == "auto" else (asked,)
     found = [methods.get(name) for name in names]
+    if asked == AUTO and context.defaults.fixed_features:
+        only = context.options.model in (AUTO, context.defaults.features)
+        found = [method for method in found if only or not method.needs_baseline]
     for method in found:
         if reasons := method.reasons(context):
             others = " or ".join(context.defaults.methods)
