@@ -44,6 +44,8 @@ class Task(ABC):
         first_metrics: The metrics that a person wants first.
         digits: Significant digits in which a metric is shown; four decimals where None.
         in_unit: The metrics that are in the unit of the answers.
+        text_columns: The columns of a prediction that hold text and not a number, besides
+            `unknown`.
     """
 
     name: ClassVar[str]
@@ -53,6 +55,7 @@ class Task(ABC):
     first_metrics: ClassVar[tuple[str, ...]]
     digits: ClassVar[int | None] = None
     in_unit: ClassVar[tuple[str, ...]] = ()
+    text_columns: ClassVar[tuple[str, ...]] = ("prediction", "set")
 
     def claims(self, items: Items) -> bool:
         """Whether there are items that this task is to be learnt from."""
