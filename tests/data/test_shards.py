@@ -214,7 +214,7 @@ def flip(path, bit):
     path.write_bytes(content)
 
 
-def test_one_flipped_bit_is_told_wherever_it_is(packed, tmp_path):
+def test_fault_64_one_flipped_bit_is_told_wherever_it_is(packed, tmp_path):
     """60 bits, in every file of the shards: in a line that names the file."""
     rng = random.Random(0)
     files = sorted(path for path in packed.folder.iterdir() if path.suffix in (".tar", ".json"))

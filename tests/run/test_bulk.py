@@ -146,7 +146,7 @@ def test_an_unfinished_file_is_not_begun_anew_nor_of_other_inputs(
         predict_to_file(probe_run, photos, out, part_rows=ROWS, resume=True)
 
 
-def test_a_damaged_part_is_computed_again(probe_run, many, tmp_path, stopping):
+def test_fault_64_a_damaged_part_is_computed_again(probe_run, many, tmp_path, stopping):
     predict_to_file(probe_run, many, tmp_path / "whole.csv", part_rows=ROWS)
     out = tmp_path / "a.csv"
     stopping("after")
@@ -248,7 +248,7 @@ bulk.predict_to_file(run, many, out, part_rows=16, resume=True)
 
 
 @pytest.mark.slow  # 10 s
-def test_killed_ten_times_by_the_system(probe_run, many, tmp_path):
+def test_fault_59_killed_ten_times_by_the_system(probe_run, many, tmp_path):
     predict_to_file(probe_run, many, tmp_path / "whole.csv", part_rows=ROWS)
     out = tmp_path / "a.csv"
     command = [sys.executable, "-c", _KILLED, str(probe_run.folder.path), str(out), *many]

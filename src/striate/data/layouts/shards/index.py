@@ -1,6 +1,6 @@
 """The index of shards: `index.json`, and for each shard a table of its items.
 
-`index.json` has the keys that WebDataset's own random access (`wids`) reads, and beside them what a
+`index.json` has the form of WebDataset's index for random access (`wids`), and beside that what a
 data set is besides its items. It holds its own SHA-256 and that of every other file, and the table of
 a shard that of each item, so that a changed bit is found wherever it is.
 """
