@@ -20,6 +20,7 @@ from striate.cli.fit import check, fit
 from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
 from striate.cli.lists import engines, models, samples
+from striate.cli.pack import pack
 from striate.cli.runs import compare, evaluate, explain, export, predict
 from striate.cli.serve import serve
 from striate.errors import ArgumentError, StriateError, UnknownNameError, one_line
@@ -142,6 +143,7 @@ _add("Train and use a model", "compare", compare)
 _add("Train and use a model", "export", export)
 _add("Train and use a model", "serve", serve)
 _add("Look at data", "check", check)
+_add("Look at data", "pack", pack)
 _add("Look at data", "samples", samples)
 _add("Look inside networks", "explore", explore)
 _add("Look inside networks", "inspect", inspect)

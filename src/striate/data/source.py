@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -181,6 +181,20 @@ class Decoding(NamedTuple):
     patience: float = 1.0
 
 
+class Stored(NamedTuple):
+    """How an item lies in a file of its own.
+
+    Attributes:
+        content: The file, by its path or its bytes.
+        reader: The name of its format's reader.
+        suffix: The end of its name; empty where it has none.
+    """
+
+    content: FileContent
+    reader: str
+    suffix: str = ""
+
+
 class Source(ABC):
     """Items of one kind. Reading never changes the user's files.
 
@@ -215,6 +229,18 @@ class Source(ABC):
     def path(self, item: Item) -> Path | None:
         """The file that holds the item; None where it has none of its own."""
         return None
+
+    def stored(self, item: Item) -> Stored | None:
+        """The item's file with the name of its format's reader; None where it is not one file.
+
+        Raises:
+            UnreadableItem: No reader reads it.
+        """
+        return None
+
+    def damage(self) -> Iterator[Note]:
+        """What is damaged of how the items are stored, which reading them need not show."""
+        return iter(())
 
     def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
         """How the item is decoded in a process of its own; None where `read` is safe.

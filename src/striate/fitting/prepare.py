@@ -13,7 +13,7 @@ from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
 from striate.data.splits import MAX_HELD_OUT, SPLITS
 from striate.errors import DataError, OptionError, Problems, RunError, UserError
-from striate.files import sha256_file
+from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_scale
@@ -23,7 +23,6 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind, kind_named
 from striate.progress import Progress, counted
 from striate.report.schema import Choice
-from striate.run.checksums import sha256
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
 from striate.typing import PathLike
