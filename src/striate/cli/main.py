@@ -23,6 +23,7 @@ from striate.cli.lists import engines, models, samples
 from striate.cli.pack import pack
 from striate.cli.runs import compare, evaluate, explain, export, predict
 from striate.cli.serve import serve
+from striate.cli.unlabelled import drift, suggest
 from striate.errors import ArgumentError, StriateError, UnknownNameError, one_line
 
 _PLANNED: Final = "fit plans it itself; --time and --epochs decide how long it trains"
@@ -140,6 +141,8 @@ _add("Train and use a model", "predict", predict)
 _add("Train and use a model", "eval", evaluate)
 _add("Train and use a model", "explain", explain)
 _add("Train and use a model", "compare", compare)
+_add("Train and use a model", "drift", drift)
+_add("Train and use a model", "suggest", suggest)
 _add("Train and use a model", "export", export)
 _add("Train and use a model", "serve", serve)
 _add("Look at data", "check", check)

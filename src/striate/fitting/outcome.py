@@ -21,13 +21,16 @@ from striate.files import sha256_file, write_atomic
 from striate.fitting.baseline import FEATURED, Baseline
 from striate.fitting.candidate import Candidate, predicted
 from striate.fitting.context import FitContext
+from striate.fitting.held_out import held_out_items
 from striate.fitting.method import load_methods
 from striate.metrics.intervals import share_estimate
 from striate.metrics.novelty import is_unknown
+from striate.metrics.unlabelled.held_out import FeatureSample
 from striate.report.facts import NUM_MISTAKES, RunFacts
 from striate.report.schema import NoveltyFigures, Seconds
 from striate.run.explain import mistake_pictures
 from striate.run.folder import (
+    HELD_OUT,
     MODEL,
     NOVELTY,
     REPORT_HTML,
@@ -47,8 +50,10 @@ def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | No
     """The model's and the baseline's outputs on the test items."""
     test, detector = context.dataset.indices("test"), candidate.novelty_detector
     novelty: list[NDArray[np.float64]] = []
+    sample = FeatureSample(len(test))
 
     def look(features: Tensor) -> None:
+        sample.take(features.numpy())
         if detector is not None:
             novelty.append(detector.novelty(features.numpy()))
 
@@ -60,6 +65,7 @@ def evaluated(context: FitContext, candidate: Candidate, baseline: Baseline | No
         calibration=candidate.calibration,
         probe=baseline.outputs if baseline is not None and baseline.knows_all else None,
         novelty=np.concatenate(novelty) if novelty else None,
+        sample=sample,
     )
 
 
@@ -87,6 +93,8 @@ def write_outcome(
     )
     if candidate.novelty_detector is not None:
         folder.write_arrays(NOVELTY, candidate.novelty_detector.tensors())
+    if (held_out := held_out_items(context, candidate, evaluation)) is not None:
+        folder.write_arrays(HELD_OUT, held_out.tensors())
     write_history(folder, context.history)
     report = context.objective.report(
         _facts(context, candidate, evaluation, notes), evaluation, seed=context.options.seed
@@ -115,7 +123,7 @@ def write_best_so_far(context: FitContext, candidate: Candidate) -> None:
 
 def _write_weights(folder: RunFolder, candidate: Candidate) -> str:
     """Write the weights; their SHA-256. What tells of other weights is taken away before."""
-    for name in (RUN, NOVELTY, REPORT_JSON, REPORT_HTML):
+    for name in (RUN, NOVELTY, HELD_OUT, REPORT_JSON, REPORT_HTML):
         (folder.path / name).unlink(missing_ok=True)
     state = {
         name: tensor.cpu().contiguous()

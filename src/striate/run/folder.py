@@ -33,6 +33,7 @@ RUN: Final = "run.json"
 LOCK: Final = "data.lock.json"
 MODEL: Final = "model.safetensors"
 NOVELTY: Final = "novelty.safetensors"
+HELD_OUT: Final = "held_out.safetensors"
 HISTORY: Final = "history.csv"
 PREDICTIONS: Final = "predictions.csv"
 REPORT_JSON: Final = "report.json"
@@ -40,7 +41,7 @@ REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 LABELS_TO_CHECK: Final = "labels-to-check.csv"
 
-FILES: Final = (LOCK, MODEL, NOVELTY, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
+FILES: Final = (LOCK, MODEL, NOVELTY, HELD_OUT, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
 """The files of a finished run; `SHA256SUMS` holds the checksum of each."""
 
 FORMAT: Final = 2

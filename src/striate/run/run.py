@@ -27,7 +27,7 @@ from striate.models import Network, create_model
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
-from striate.run.folder import MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
 from striate.run.predictor import Described, Predictor
 from striate.run.results import with_novelty
 from striate.tasks.prediction import Calibration, Prediction
@@ -36,11 +36,14 @@ from striate.typing import PathLike
 
 if TYPE_CHECKING:
     from striate.metrics.novelty import NoveltyDetector
+    from striate.metrics.unlabelled.held_out import HeldOutItems
     from striate.run.bulk import Written
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
     from striate.run.plot import RunPlots
+    from striate.run.unlabelled.drift import Drift
+    from striate.run.unlabelled.suggest import Suggested
 
 
 ENGINE_CHOICES: Final = ("auto", "torch", "onnx", "openvino")
@@ -171,6 +174,19 @@ class Run:
         if not (self.folder.path / NOVELTY).is_file():
             return None
         return NoveltyDetector.from_tensors(self.folder.read_arrays(NOVELTY))
+
+    @cached_property
+    def held_out(self) -> HeldOutItems | None:
+        """Held-out items that new ones are compared with; None of runs of earlier versions.
+
+        Raises:
+            RunError: Their file is damaged.
+        """
+        from striate.metrics.unlabelled.held_out import HeldOutItems
+
+        if not (self.folder.path / HELD_OUT).is_file():
+            return None
+        return HeldOutItems.from_tensors(self.folder.read_arrays(HELD_OUT))
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -337,7 +353,7 @@ class Run:
         ):
             count = len(part.outputs)
             readable = [item for item, reason in waiting if reason is None][:count]
-            answers = iter(self._answered(readable, [part]))
+            answers = iter(self.described(readable, [part]))
             while count:
                 item, reason = waiting.popleft()
                 count -= reason is None
@@ -356,7 +372,7 @@ class Run:
             together: Whether to compute them in filled batches, as `predict` does of many items,
                 and not one by one, as it does of a few; the two may differ by rounding.
         """
-        return self._answered(items, self.predictor.parts_of(readings, together=together))
+        return self.described(items, self.predictor.parts_of(readings, together=together))
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
@@ -365,7 +381,7 @@ class Run:
     def _joined(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0, max(1, len(self.classes)))
 
-    def _answered(self, items: Sequence[Item], parts: Iterable[Described]) -> list[Prediction]:
+    def described(self, items: Sequence[Item], parts: Iterable[Described]) -> list[Prediction]:
         """Predictions of items from what the network makes of them, with their novelty.
 
         Args:
@@ -437,6 +453,56 @@ class Run:
         from striate.run.compare import compare
 
         return compare(self, other)
+
+    def drift(
+        self,
+        data: Sequence[Input] | Input,
+        *,
+        time: str = "auto",
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> Drift:
+        """Whether new items without labels are like those that the run was made from.
+
+        Args:
+            data: What `predict` takes, or a manifest with a column of paths.
+            time: Column of the manifest with dates or numbers, by which windows of time are
+                compared; "order" for the order in which the items come; "auto" for a column named
+                `date`, `time` or `timestamp` if there is one; "none" for no windows.
+            seed: Seed of the draws and of the permutations.
+            progress: Told of the work, and of what cannot be read.
+
+        Raises:
+            DataError: There is nothing to read, or the column is not there or has no dates.
+            RunError: The run keeps no held-out items, as of earlier versions.
+        """
+        from striate.run.unlabelled.drift import drift
+
+        return drift(self, data, time=time, seed=seed, progress=progress)
+
+    def suggest(
+        self,
+        inputs: Sequence[Input] | Input,
+        count: int,
+        *,
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> Suggested:
+        """Which items without labels to label next, so that the next fit learns most from them.
+
+        Args:
+            inputs: What `predict` takes.
+            count: Number of items to suggest, 1 or more.
+            seed: Seed of the choice.
+            progress: Told of the work, and of what cannot be read.
+
+        Raises:
+            ArgumentError: `count` is less than 1.
+            DataError: There is nothing to read.
+        """
+        from striate.run.unlabelled.suggest import suggest
+
+        return suggest(self, inputs, count, seed=seed, progress=progress)
 
     def export(self, to: str, *, out: PathLike | None = None) -> Path:
         """Write the network into a file that answers without Striate.

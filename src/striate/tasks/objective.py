@@ -13,6 +13,7 @@ from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.metrics.label_errors import DoubtfulLabel
+from striate.metrics.unlabelled.held_out import FeatureSample
 from striate.report import EvaluatedItems, RunFacts, RunReport
 from striate.tasks.prediction import Calibration
 from striate.train.losses import Loss
@@ -44,12 +45,14 @@ class Evaluation:
         calibration: The calibration of the outputs.
         probe: The outputs of the linear probe; None where there is none.
         novelty: (items,) Novelty of the test items; None where it is not known.
+        sample: Features of some of the test items; None where they were not taken.
     """
 
     outputs: Tensor
     calibration: Calibration
     probe: ProbeOutputs | None
     novelty: NDArray[np.float64] | None = None
+    sample: FeatureSample | None = None
 
 
 class Objective(ABC):
