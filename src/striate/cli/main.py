@@ -19,7 +19,7 @@ from striate.cli.fit import check, fit
 from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
 from striate.cli.lists import engines, models, samples
-from striate.cli.runs import compare, evaluate, explain, export, predict
+from striate.cli.runs import card, compare, evaluate, explain, export, predict
 from striate.cli.serve import serve
 from striate.errors import ArgumentError, StriateError, UnknownNameError, one_line
 
@@ -139,6 +139,7 @@ _add("Train and use a model", "eval", evaluate)
 _add("Train and use a model", "explain", explain)
 _add("Train and use a model", "compare", compare)
 _add("Train and use a model", "export", export)
+_add("Train and use a model", "card", card)
 _add("Train and use a model", "serve", serve)
 _add("Look at data", "check", check)
 _add("Look at data", "samples", samples)

@@ -1,5 +1,6 @@
 """How items are split into train, val and test."""
 
+from striate.data.splits.folds import fold_numbers, learning_splits
 from striate.data.splits.iterative import iterative_parts
 from striate.data.splits.stratified import (
     FRACTIONS,
@@ -9,4 +10,13 @@ from striate.data.splits.stratified import (
     split,
 )
 
-__all__ = ["FRACTIONS", "SPLITS", "check_fractions", "complete_splits", "iterative_parts", "split"]
+__all__ = [
+    "FRACTIONS",
+    "SPLITS",
+    "check_fractions",
+    "complete_splits",
+    "fold_numbers",
+    "iterative_parts",
+    "learning_splits",
+    "split",
+]
