@@ -151,6 +151,21 @@ def compare(
     return print_result(load(first).compare(load(second)), json)
 
 
+def card(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="File to write; by default MODEL_CARD.md in the run folder."),
+    ] = None,
+) -> int:
+    """Write a model card: data, figures with intervals, limits, hardware, time and energy."""
+    from striate.run.card import write_card
+    from striate.run.run import load
+
+    print(write_card(load(run, device="cpu"), out))
+    return 0
+
+
 def export(
     run: RunPath,
     to: Annotated[

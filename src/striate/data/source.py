@@ -66,12 +66,18 @@ class Note:
         message: The note as one line for a person.
         ids: The items concerned.
         severity: "info" or "warning".
+        advice: What to do about it, as a sentence without an end; empty where there is nothing to do.
     """
 
     code: str
     message: str
     ids: tuple[str, ...] = ()
     severity: str = "warning"
+    advice: str = ""
+
+    def as_line(self) -> str:
+        """The note with what to do about it, for a person."""
+        return f"{self.message}; {self.advice}" if self.advice else self.message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

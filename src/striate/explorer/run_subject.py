@@ -77,7 +77,7 @@ class RunSubject(Subject):
         except StriateError as error:
             self.notes.append(f"The data of the run cannot be opened ({error}).")
             return
-        test = {item.id for item in taken.items if item.split == "test"}
+        test = set(taken.tested())
         found = (item for item in source.listing.items if item.id in test)
         self._add(source, list(islice(found, MAX_ITEMS)), self._answers())
         if len(test) > MAX_ITEMS:

@@ -190,7 +190,7 @@ class Baseline:
         objective, indices = self.context.objective, self.known(indices)
 
         def make() -> dict[str, Tensor]:
-            probe = objective.fit_probe(self.pooled, indices, self._config())
+            probe = objective.fit_probe(self.pooled, indices, self.config())
             return {
                 "weight": probe.weight,
                 "bias": probe.bias,
@@ -207,7 +207,7 @@ class Baseline:
             indices: Positions of the items to go through, fold by fold.
             C: Inverse regularization of the probes.
         """
-        config = replace(self._config(), Cs=(C,))
+        config = replace(self.config(), Cs=(C,))
         return self.context.objective.cross_outputs(self.pooled, self.known(indices), config)
 
     def extracted(self, module: nn.Module, batches: Iterator[Any]) -> Iterator[Tensor]:
@@ -242,7 +242,7 @@ class Baseline:
 
         return extract
 
-    def _config(self) -> ProbeConfig:
+    def config(self) -> ProbeConfig:
         """How the probes are fitted."""
         config = self.context.objective.probe_config(self.context.options.seed)
         return replace(config, Cs=RIDGE_CS, squared=True) if self.squared else config
@@ -312,22 +312,11 @@ class Baseline:
         )
 
     def _mixed(self, done: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Validation and training items that are not done, each first part as mixed as all are.
-
-        The k-th of m items of a stratum, in random order, stands at (k + 1/2) / m.
-        """
+        """Validation and training items that are not done, each first part as mixed as all are."""
         dataset, seed = self.context.dataset, self.context.options.seed
         val, train = (np.setdiff1d(dataset.indices(part), done) for part in ("val", "train"))
         train = train[epoch_order(seed, 0, len(train))]
-        strata = dataset.target.strata[train]
-        _, stratum, counts = np.unique(strata, axis=0, return_inverse=True, return_counts=True)
-        stratum = stratum.reshape(-1)
-        by_stratum = np.argsort(stratum, kind="stable")
-        rank = np.empty(len(train))
-        starts = np.cumsum(counts) - counts
-        rank[by_stratum] = np.arange(len(train)) - starts[stratum[by_stratum]]
-        place = (rank + 0.5) / counts[stratum]
-        return np.concatenate([val, train[np.argsort(place, kind="stable")]])
+        return np.concatenate([val, evenly_mixed(train, dataset.target.strata)])
 
     def _early_probe(self, width: int) -> Callable[[Tensor, NDArray[np.int64]], None]:
         """Tells once how a probe of middling regularization does on the items so far."""
@@ -345,13 +334,34 @@ class Baseline:
                 return
             due = math.inf
             pooled = features[:, width - self.network.num_features :]
-            config = self._config()
+            config = self.config()
             middle = config.Cs[len(config.Cs) // 2]
             probe = objective.fit_probe(pooled, learnt, replace(config, Cs=(middle,)))
             share = f"linear probe on the first {len(known)} of {len(features)} items"
             tell_validation(context, "first baseline", share, probe.logits(pooled[val]))
 
         return look
+
+
+def evenly_mixed(
+    indices: NDArray[np.int64], strata: NDArray[np.int64] | NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Items in an order each first part of which is as mixed as all are.
+
+    The k-th of m items of a stratum, in their order, stands at (k + 1/2) / m.
+
+    Args:
+        indices: Positions of the items.
+        strata: Number of the stratum of each item of the data, or in which strata each is.
+    """
+    _, stratum, counts = np.unique(strata[indices], axis=0, return_inverse=True, return_counts=True)
+    stratum = stratum.reshape(-1)
+    by_stratum = np.argsort(stratum, kind="stable")
+    rank = np.empty(len(indices))
+    starts = np.cumsum(counts) - counts
+    rank[by_stratum] = np.arange(len(indices)) - starts[stratum[by_stratum]]
+    place = (rank + 0.5) / counts[stratum]
+    return indices[np.argsort(place, kind="stable")]
 
 
 def share_of(

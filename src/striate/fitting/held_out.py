@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from striate.fitting.candidate import Candidate
 from striate.fitting.context import FitContext
 from striate.metrics.novelty import MAX_JUDGED
-from striate.metrics.unlabelled.held_out import MAX_MEASURED, HeldOutItems, capacity, drawn
-from striate.tasks.objective import Evaluation
+from striate.metrics.unlabelled.held_out import (
+    MAX_MEASURED,
+    FeatureSample,
+    HeldOutItems,
+    capacity,
+    drawn,
+)
 
 NOT_KEPT = frozenset({"date", "format"})
 """Plain figures that are of files and not of what they hold, as the folder of a run has them."""
 
 
 def held_out_items(
-    context: FitContext, candidate: Candidate, evaluation: Evaluation
+    context: FitContext,
+    candidate: Candidate,
+    sample: FeatureSample | None,
+    outputs: Tensor,
+    novelty: NDArray[np.float64] | None,
 ) -> HeldOutItems | None:
     """The sample of a finished fit; None where there are no test items, or no features of them.
 
@@ -26,9 +36,11 @@ def held_out_items(
     Args:
         context: The fit.
         candidate: Its result.
-        evaluation: The result's outputs of the test items.
+        sample: Features of some of the test items; None where there are none to keep.
+        outputs: (items, outputs) The result's outputs of the test items.
+        novelty: (items,) Their novelty; None where it is not known.
     """
-    sample, test = evaluation.sample, context.dataset.indices("test")
+    test = context.dataset.indices("test")
     if sample is None or not sample.features.size:
         return None
     rows = [sample.features]
@@ -38,11 +50,10 @@ def held_out_items(
         kept = drawn(len(further.features), room)
         rows.append(further.features[kept])
         groups.append(further.groups[kept])
-    novelty = evaluation.novelty
     return HeldOutItems.of(
         np.concatenate(rows),
         np.concatenate(groups),
-        evaluation.outputs.numpy()[sample.positions],
+        outputs.numpy()[sample.positions],
         np.empty(0) if novelty is None else novelty[sample.positions],
         _traits(context, test[sample.positions][:MAX_MEASURED]),
     )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from striate.data.dataset import Dataset
 from striate.data.layouts.layout import open_source
-from striate.data.prepare import prepare
+from striate.data.prepare import join_groups, prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
-from striate.data.source import Source
-from striate.data.splits import MAX_HELD_OUT, SPLITS
+from striate.data.source import Note, Source
+from striate.data.splits import MAX_HELD_OUT, SPLITS, learning_splits
 from striate.errors import DataError, OptionError, Problems, RunError, UserError
 from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
@@ -32,6 +37,14 @@ JUDGED_PER_SECOND: Final = (10, 20)
 
 LEAST_LIMIT: Final = (500, 1_000)
 """Validation and test items that are allowed however little time there is."""
+
+_OF_SPLITS: Final = {
+    "class-not-in-split",
+    "duplicate-across-splits",
+    "few-test-items",
+    "label-not-in-split",
+}
+"""Codes of notes on how items are spread over the splits."""
 
 
 def open_data(data: PathLike | Source, options: FitOptions) -> Source:
@@ -64,6 +77,7 @@ def read_data(context: FitContext) -> None:
     decided = context.steps.step("inputs", choose)
     for choice in decided["choices"]:
         context.tell(Choice(**choice))
+    context.input_options = decided["options"]
     val, test = context.steps.step(
         "held out at most", lambda: most_held_out(context.options.seconds)
     )
@@ -77,6 +91,54 @@ def read_data(context: FitContext) -> None:
         most=(val, test),
         progress=context.progress,
     )
+    if context.options.folds is not None:
+        if context.dataset.user_split:
+            why = "every item is tested in one of the folds"
+            context.tell(Choice(topic="given split", choice="not used", why=why))
+        context.dataset = replace(context.dataset, notes=_without_split(context.dataset.notes))
+        resplit(context, all_learnt(context.dataset, context.options))
+    settle(context)
+    _tell(context)
+    _same_as_before(context)
+    choose_scale(context)
+
+
+def resplit(context: FitContext, splits: NDArray[np.str_]) -> None:
+    """Give a fit other splits of its items, and fit the inputs to the training items of these.
+
+    Args:
+        context: The fit, its items read.
+        splits: (items,) "train", "val" or "test".
+
+    Raises:
+        DataError: The training items cannot be learnt from.
+    """
+    context.dataset = replace(context.dataset, splits=splits)
+    train = context.dataset.indices("train")
+    context.inputs = context.kind.inputs_type.fitted(
+        context.dataset.store.each(train), context.input_options
+    ).with_conventions(context.source.conventions)
+
+
+def _without_split(notes: Sequence[Note]) -> tuple[Note, ...]:
+    """The notes but for those on a split that is not used."""
+    return tuple(note for note in notes if note.code not in _OF_SPLITS)
+
+
+def all_learnt(dataset: Dataset, options: FitOptions) -> NDArray[np.str_]:
+    """(items,) Splits without a test part, for the model that learns from all items."""
+    groups = join_groups(dataset.duplicate_groups, dataset.items)
+    nothing = np.zeros(len(groups), bool)
+    return learning_splits(dataset.target.strata, groups, nothing, seed=options.seed)
+
+
+def settle(context: FitContext) -> None:
+    """Set what follows from the items, their splits and the inputs: the task on them, the defaults.
+
+    Args:
+        context: The fit, with its items and inputs.
+    """
+    kind = context.kind
     if context.options.model != AUTO:
         context.inputs = context.inputs.for_model(context.options.model)
     elif context.options.method not in (AUTO, *kind.defaults(context.inputs).methods):
@@ -84,9 +146,6 @@ def read_data(context: FitContext) -> None:
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
     context.objective.quick = context.defaults.quick_probes
-    _tell(context)
-    _same_as_before(context)
-    choose_scale(context)
 
 
 def most_held_out(seconds: float) -> tuple[int, int]:
@@ -226,7 +285,8 @@ def _tell(context: FitContext) -> None:
     sizes = {part: len(dataset.indices(part)) for part in SPLITS}
     context.progress.say(
         f"data: {len(dataset.items)} items {what} ({details}); "
-        f"{sizes['train']} to train, {sizes['val']} to validate, {sizes['test']} to test"
+        f"{sizes['train']} to train, {sizes['val']} to validate, "
+        + (f"{sizes['test']} to test" if sizes["test"] else "each tested in one fold")
     )
     facts = context.inputs.details()
     shape = " x ".join(map(str, context.inputs.input_shape))
@@ -234,7 +294,7 @@ def _tell(context: FitContext) -> None:
         "; ".join([f"inputs: kind {dataset.kind}; shape {shape}", *map(" ".join, facts.items())])
     )
     for note in (*dataset.notes, *context.inputs.notes()):
-        context.progress.say(f"{note.severity}: {note.message}")
+        context.progress.say(f"{note.severity}: {note.as_line()}")
     if dataset.skipped:
         first = dataset.skipped[0]
         context.progress.say(

@@ -92,6 +92,7 @@ class Kind(ABC):
         named_options: Options of `fit` that act for this kind, with the name that the inputs have
             for each.
         explanation: Name of the explanation that suits it best.
+        hub_tags: What the Hugging Face hub calls a task on items of this kind, by the task's name.
         picture: Draws an item with the evidence for an output, from the network (in evaluation
             mode), the inputs, the reading, the number of the output and the name of the
             explanation, and by keyword `device`, `item` (the item's name) and `steps`, points of
@@ -103,6 +104,7 @@ class Kind(ABC):
     inputs_type: ClassVar[type[Inputs[Any]]]
     named_options: ClassVar[Mapping[str, str]] = {}
     explanation: ClassVar[str] = "gradcam"
+    hub_tags: ClassVar[Mapping[str, str]] = {}
     picture: ClassVar[Callable[..., Picture]]
 
     def choose(

@@ -40,6 +40,8 @@ REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 LABELS_TO_CHECK: Final = "labels-to-check.csv"
+MODEL_CARD: Final = "MODEL_CARD.md"
+TEST_OPENINGS: Final = "test-openings.csv"
 
 FILES: Final = (LOCK, MODEL, NOVELTY, HELD_OUT, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
 """The files of a finished run; `SHA256SUMS` holds the checksum of each."""

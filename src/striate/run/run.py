@@ -504,6 +504,19 @@ class Run:
 
         return suggest(self, inputs, count, seed=seed, progress=progress)
 
+    def model_card(self) -> str:
+        """A model card in the layout of Hugging Face: data, figures, limits, time and hardware.
+
+        Returns:
+            Markdown with a head in YAML; `striate card` writes it to `MODEL_CARD.md`.
+
+        Raises:
+            RunError: The fit has not ended, so that there are no figures.
+        """
+        from striate.run.card import model_card
+
+        return model_card(self)
+
     def export(self, to: str, *, out: PathLike | None = None) -> Path:
         """Write the network into a file that answers without Striate.
 
@@ -539,7 +552,8 @@ class Run:
         )
         return "\n".join(
             [
-                f"test items: {report.split_sizes['test']}",
+                f"test items: {report.split_sizes['test']}"
+                + (f", each in one of {report.folds.num_folds} folds" if report.folds else ""),
                 *self.task.summary(report),
                 f"method: {report.method}, {report.seconds.total:.0f} s",
                 *ended,

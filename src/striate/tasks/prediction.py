@@ -32,6 +32,14 @@ class Calibration(ABC):
         """The answers to some items, in float64."""
 
     @abstractmethod
+    def outputs_of(self, answers: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n outputs"]:
+        """Outputs that this calibration makes these answers of, whatever model gave them."""
+
+    def without_promises(self) -> Calibration:
+        """The same answers without what is promised of new items: sets of classes, intervals."""
+        return self
+
+    @abstractmethod
     def module(self) -> nn.Module:
         """The same as a module in float32, from a tensor of outputs to one of answers."""
 

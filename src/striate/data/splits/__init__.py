@@ -1,5 +1,6 @@
 """How items are split into train, val and test."""
 
+from striate.data.splits.folds import fold_numbers, learning_splits
 from striate.data.splits.iterative import iterative_parts
 from striate.data.splits.stratified import (
     FRACTIONS,
@@ -16,6 +17,8 @@ __all__ = [
     "SPLITS",
     "check_fractions",
     "complete_splits",
+    "fold_numbers",
     "iterative_parts",
+    "learning_splits",
     "split",
 ]

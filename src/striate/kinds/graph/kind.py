@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from striate.kinds.graph.drawing import picture
 from striate.kinds.graph.inputs import GraphInputs
@@ -18,6 +19,11 @@ class GraphKind(Kind):
 
     name = "graph"
     nouns = ("graph", "graphs")
+    hub_tags: ClassVar[Mapping[str, str]] = {
+        "classification": "graph-ml",
+        "regression": "graph-ml",
+        "multilabel": "graph-ml",
+    }
     inputs_type = GraphInputs
 
     def defaults(self, inputs: Inputs[Any]) -> Defaults:

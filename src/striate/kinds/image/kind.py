@@ -52,6 +52,10 @@ class ImageKind(Kind):
 
     name = "image"
     nouns = ("image", "images")
+    hub_tags: ClassVar[Mapping[str, str]] = {
+        "classification": "image-classification",
+        "multilabel": "image-classification",
+    }
     inputs_type = ImageInputs
     named_options: ClassVar[Mapping[str, str]] = {
         "image_size": "size",
