@@ -11,7 +11,7 @@ the accuracy on the test after each round, the mean over the seeds, by each way 
 interval over the seeds.
 
 The features are those of `none_of_these.py`, of the network that `striate fit --method probe` takes
-for the set; "pixels" are scikit-learn's digits as 64 numbers, "cancer" and "wine" its tables.
+for the set; "pixels" are scikit-learn's digits as 64 numbers, "cancer" its table of tumours.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pathlib import Path
 import numpy as np
 from none_of_these import PICTURES, SAMPLES, features_of
 from numpy.typing import NDArray
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from striate.metrics.unlabelled.diverse import diverse, doubt_of_classes, projected
 
-TABLES = {"pixels": load_digits, "cancer": load_breast_cancer, "wine": load_wine}
+TABLES = {"pixels": load_digits, "cancer": load_breast_cancer}
 WAYS = ("random", "margin", "BADGE", "striate suggest")
 MAX_ITEMS = 2000
 
@@ -82,8 +82,8 @@ def curve(
         model.fit(X[known], labels[known])
         accuracies.append(float(model.score(X[test], labels[test])))
         rest = np.setdiff1d(pool, known)
-        if not len(rest):
-            break
+        if not len(rest) or step == rounds:
+            continue
         P = np.zeros((len(rest), labels.max() + 1))
         P[:, model.classes_] = model.predict_proba(X[rest])
         scaled = model[0].transform(X[rest])
