@@ -90,10 +90,12 @@ def _loop(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Cal
     def run() -> None:
         optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.02)
         network.train()
-        for inputs, targets in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        for inputs, targets in zip(
+            torch.split(images, BATCH), torch.split(labels, BATCH), strict=True
+        ):
             loss = nn.functional.cross_entropy(network(inputs), targets)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
 
