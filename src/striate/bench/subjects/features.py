@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -72,9 +72,9 @@ def timm_network(name: str, *, with_head: bool = False) -> tuple[nn.Module | Non
         return None, "timm is not installed"
     if name not in timm.list_models():
         return None, f"timm has no network {name}"
-    options: dict[str, Any] = {} if with_head else {"num_classes": 0}
-    network: nn.Module = timm.create_model(name, **options).eval()
-    return network, ""
+    if with_head:
+        return timm.create_model(name).eval(), ""
+    return timm.create_model(name, num_classes=0).eval(), ""
 
 
 def _frozen(module: nn.Module, inputs: Tensor) -> Callable[[], Tensor]:
