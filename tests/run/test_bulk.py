@@ -253,7 +253,7 @@ def test_fault_59_killed_ten_times_by_the_system(probe_run, many, tmp_path):
     out = tmp_path / "a.csv"
     command = [sys.executable, "-c", _KILLED, str(probe_run.folder.path), str(out), *many]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
     assert done.stdout.split() == ["-9"] * 10, done.stderr
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"whole.csv", "a.csv"}
