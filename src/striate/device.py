@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from functools import cache
 from pathlib import Path
 
@@ -73,6 +74,23 @@ def keep_freed_memory() -> bool:
         return False
     kept = [mallopt(_M_MMAP_THRESHOLD, 1 << 30), mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)]
     return all(kept)
+
+
+def processor_name() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def hardware(device: torch.device) -> str:
+    """The processor with the number of threads, and the GPU where one computes, for a person."""
+    told = f"{processor_name()}, {torch.get_num_threads()} threads"
+    if device.type != "cuda":
+        return told
+    return f"{torch.cuda.get_device_name(device)}; {told}"
 
 
 def _cpu_flags() -> set[str]:

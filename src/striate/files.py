@@ -6,16 +6,20 @@ import contextlib
 import csv
 import errno
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 from striate.errors import OptionError, StorageError
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+_ESCAPED: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+"""How text begins that a spreadsheet would run as a formula, or that could be taken for escaped."""
 
 _REASONS: Final = {
     errno.ENOENT: "file not found",
@@ -70,11 +74,20 @@ def _escape_cell(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     text = utf8_text(cell)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r", "'") and text else text
+    return "'" + text if text[:1] in _ESCAPED and text else text
 
 
 def _unescape_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" else cell
+
+
+def unescaped(cell: str) -> str:
+    """A cell as it was before `csv_text` escaped it; text that a person began with ' stays.
+
+    >>> unescaped("'-1"), unescaped("-1"), unescaped("'tis")
+    ('-1', '-1', "'tis")
+    """
+    return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1] in _ESCAPED else cell
 
 
 def holds_output(folder: Path) -> bool:
@@ -210,17 +223,37 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         StorageError: The file could not be written, or not be made durable.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with atomic_file(path, len(content)) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def atomic_file(
+    path: Path, needed: int | None = None, *, folder: Path | None = None
+) -> Iterator[BinaryIO]:
+    """A file to write to, which is there under its name once all of it is written, or not at all.
+
+    Args:
+        path: The file.
+        needed: The number of its bytes, where it is known.
+        folder: A folder of the same file system for what is not finished; the file's own by
+            default.
+
+    Raises:
+        StorageError: The file could not be written, or not be made durable.
+    """
+    temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}"
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _make_folder_durable(path.parent)
     except OSError as error:
+        raise storage_error(path, needed, error) from None
+    finally:
         temporary.unlink(missing_ok=True)
-        raise storage_error(path, len(content), error) from None
 
 
 def _make_folder_durable(folder: Path) -> None:
@@ -273,3 +306,28 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sealed_json(document: Mapping[str, Any]) -> bytes:
+    """A JSON document whose last key is `sha256`, the checksum of what stands before it.
+
+    Args:
+        document: Has no such key; NaN and infinities are refused.
+    """
+    text = json.dumps(document, indent=2, allow_nan=False).removesuffix("\n}")
+    return f'{text},\n  "sha256": "{sha256(text.encode())}"\n}}'.encode()
+
+
+def read_sealed_json(content: bytes) -> dict[str, Any] | None:
+    """What `sealed_json` was given; None where a bit of the content is another."""
+    try:
+        document: dict[str, Any] = json.loads(content)
+        document.pop("sha256")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return document if sealed_json(document) == content else None

@@ -37,6 +37,8 @@ def test_a_page_is_saved(call, tmp_path):
         (["lenet5", "--input", "3,4,4"], "the minimum along each axis is 16"),
         (["gcn"], "takes graphs"),
         (["lenet5", "--item", "none.png"], "none.png"),
+        (["lenet5", "--with", "run"], "--with: 'lenet5' is no run"),
+        (["lenet5", "--patch-out", "patch.csv"], "--patch-out: 'lenet5' is no run"),
     ],
 )
 def test_what_cannot_be_explored_is_told_in_one_line(arguments, message, refused):

@@ -101,6 +101,18 @@ def test_few_items_are_gone_through_again_until_the_steps_are_enough(min_steps, 
         np.testing.assert_array_equal(drawn, np.concatenate(expected))
 
 
+@pytest.mark.parametrize(("max_steps", "steps"), [(8, 5), (5, 5), (4, 3), (3, 3), (2, 2), (1, 1)])
+def test_of_many_items_an_epoch_is_a_part_and_the_next_goes_on_from_there(max_steps, steps):
+    batches = batches_of(batch_size=7, max_steps=max_steps)
+    assert batches.steps_per_epoch == steps
+    found = [p for epoch in range(10) for _, p in batches.epoch(epoch)]
+    whole = [p for epoch in range(10) for _, p in batches_of(batch_size=7).epoch(epoch)]
+    assert len(found) == 10 * steps
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, whole, strict=False))
+    later = [p for _, p in batches.epoch(3, start_step=steps - 1)]
+    assert torch.equal(later[0], found[4 * steps - 1])
+
+
 def test_the_items_of_a_batch_are_named():
     batches = batches_of(min_steps=8)
     for step, (_, positions) in enumerate(batches.epoch(1)):
@@ -183,7 +195,9 @@ def test_the_queue_is_bounded(monkeypatch):
     batches.close()
 
 
-@pytest.mark.parametrize("option", [{"batch_size": 0}, {"workers": -1}, {"min_steps": 0}])
+@pytest.mark.parametrize(
+    "option", [{"batch_size": 0}, {"workers": -1}, {"min_steps": 0}, {"max_steps": 0}]
+)
 def test_numbers_that_are_too_small_are_refused(option):
     with pytest.raises(ArgumentError, match=next(iter(option))):
         batches_of(**option)

@@ -21,6 +21,7 @@ FILES = {
     ".striate",
     "checkpoints",
     "data.lock.json",
+    "held_out.safetensors",
     "history.csv",
     "model.safetensors",
     "predictions.csv",

@@ -27,7 +27,7 @@ def test_wrong_labels_are_found_and_a_patch_puts_them_right(mixed_up, tmp_path):
     assert rows["disc/stripes-7.png"]["label"] == "stripes"
     assert rows["square/stripes-9.png"]["was"] == "square"
     (issue,) = (i for i in run.report.data_issues if i.code == "doubtful-label")
-    assert "give it to the next fit as --patch" in issue.message
+    assert "give it to the next fit as --patch" in issue.advice
 
     again = striate.fit(mixed_up, out=tmp_path / "second", patch=str(table), **options)
     (issue,) = (i for i in again.report.data_issues if i.code == "patched")

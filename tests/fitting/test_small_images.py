@@ -7,12 +7,15 @@ import pytest
 
 import striate
 from striate.data.layouts.arrays import ArraySource
-from striate.fitting import baseline
+from striate.fitting import baseline, framing
+from striate.fitting.context import FitContext
 from striate.fitting.fit import fit
+from striate.fitting.methods import scratch
+from striate.kinds.image import kind
 
 
-def bars(count: int, side: int = 12) -> ArraySource:
-    """Pictures of a bar that lies or stands, at random places."""
+def bars(count: int, side: int = 12, wrong: int = 0) -> ArraySource:
+    """Pictures of a bar that lies or stands, at random places; the labels of some are wrong."""
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 90, (count, side, side))
     labels = np.array(["lies", "stands"])[np.arange(count) % 2]
@@ -20,6 +23,7 @@ def bars(count: int, side: int = 12) -> ArraySource:
         row, column = draw.integers(1, side - 6, 2)
         across, down = (6, 2) if label == "lies" else (2, 6)
         picture[row : row + down, column : column + across] += 120
+    labels[:wrong] = labels[:wrong][::-1]
     return ArraySource(pixels.astype(np.uint8), labels.tolist(), kind="image")
 
 
@@ -58,3 +62,29 @@ def test_a_small_network_learns_from_scratch(tmp_path) -> None:
     assert run.record.model.name == "thumbnet"
     assert run.metrics["accuracy"] > 0.9
     assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 5
+
+
+def test_of_very_many_a_network_comes_before_what_learns_from_a_part(tmp_path, monkeypatch) -> None:
+    """The time goes into training: features are of a part, and the network suits the time."""
+    monkeypatch.setattr(kind, "MANY", 200)
+    monkeypatch.setattr(baseline, "MAX_QUICK_FEATURES", 150 * 2 * 200 * 4)
+    monkeypatch.setattr(baseline, "MEASURED_ITEMS", 64)
+    monkeypatch.setattr(scratch, "training_rate", lambda context, training: 1e-3)
+    monkeypatch.setattr(scratch, "MIN_SECONDS", 1.0)
+    monkeypatch.setattr(FitContext, "seconds_to_train", lambda context: 2.0)
+    said: list[str] = []
+    run = fit(bars(300, wrong=60), out=tmp_path / "run", progress=said.append)
+    told = "\n".join(said)
+    assert "network: thumbnet_narrow (the time allows 0.0 passes over the training items" in told
+    assert "it would learn from a part of the items, and a network has learnt from all" in told
+    tried = [row.method for row in run.report.candidates]
+    assert tried == ["probe", "scratch"]
+
+
+def test_nothing_but_a_choice_takes_few_features(tmp_path, monkeypatch) -> None:
+    """From scratch the probe only says whether pictures may be mirrored."""
+    monkeypatch.setattr(framing, "MAX_KNOWN", 100)
+    monkeypatch.setattr(baseline, "MEASURED_ITEMS", 32)
+    said: list[str] = []
+    fit(bars(300), method="scratch", epochs=1, out=tmp_path / "run", progress=said.append)
+    assert any(line.startswith("features: of 100 items") for line in said)

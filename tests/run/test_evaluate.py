@@ -102,3 +102,25 @@ def test_a_report_of_another_form_is_told_and_the_model_predicts(probe_run, phot
     with pytest.raises(RunError, match="wrote it in another form"):
         run.summary()
     assert run.predict(photos / "disc" / "00.jpg")[0].label in run.classes
+
+
+def test_each_look_at_the_test_items_is_logged_and_counted(probe_run, photos, tmp_path):
+    shutil.copytree(probe_run.folder.path, tmp_path / "run")
+    run = striate.load(tmp_path / "run", device="cpu")
+    (run.folder.path / "test-openings.csv").unlink(missing_ok=True)
+    size = run.report.split_sizes["test"]
+    evaluate(run)  # the figures of the fit are no new look
+    for count in (2, 3):
+        notes = evaluate(run, photos).notes
+        assert any(f"{size} test items" in note and f"{count} times now" in note for note in notes)
+    rows = run.folder.read_csv("test-openings.csv")
+    assert [(row["data"], row["items"]) for row in rows] == [(str(photos), str(size))] * 2
+    tested = {row["item"] for row in run.folder.read_csv("predictions.csv")}
+    others = [
+        path for path in photos.rglob("*.*") if f"{path.parent.name}/{path.name}" not in tested
+    ]
+    for path in others:
+        target = tmp_path / "others" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    assert not any("times now" in note for note in evaluate(run, tmp_path / "others").notes)

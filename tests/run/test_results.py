@@ -19,7 +19,13 @@ from striate.report import EvaluatedItems, RunFacts, Seconds
 from striate.run.explain import mistake_pictures
 from striate.run.folder import RunFolder
 from striate.run.predictor import Predictor
-from striate.run.results import versions, write_history, write_predictions, write_report
+from striate.run.results import (
+    PredictedItems,
+    versions,
+    write_history,
+    write_predictions,
+    write_report,
+)
 from striate.tasks import task_named
 from striate.tasks.classification.report import build_report
 from striate.tasks.classification.scoring import ClassCalibration
@@ -67,7 +73,8 @@ def test_predictions_round_trip(draw, own_cache, names, tmp_path):
     folder = RunFolder.create(tmp_path)
     indices = np.array([3, 0])
     outputs = torch.tensor([[0.25, 0.75], [2 / 3, 1 / 3]], dtype=torch.float64).log()
-    write_predictions(folder, TASK, dataset, ClassCalibration(), [(indices, outputs)])
+    part = PredictedItems(indices=indices, outputs=outputs, calibration=ClassCalibration())
+    write_predictions(folder, TASK, dataset, [part])
     rows = folder.read_csv("predictions.csv")
     shown = [name.replace("\udce9", "\\udce9") for name in dataset.classes]
     assert list(rows[0]) == [
@@ -102,7 +109,8 @@ def test_predictions_of_numbers_keep_their_sign(tmp_path):
     )
     calibration = NumberCalibration(mean=-1.0, std=2.0)
     outputs = torch.tensor([[0.25], [-1.0], [3.0]])
-    write_predictions(folder, task, dataset, calibration, [(np.arange(3), outputs)])
+    part = PredictedItems(indices=np.arange(3), outputs=outputs, calibration=calibration)
+    write_predictions(folder, task, dataset, [part])
     rows = folder.read_csv("predictions.csv")
     assert list(rows[0]) == [
         "item",

@@ -196,3 +196,19 @@ def test_classes_that_outputs_do_not_tell_apart_are_named(classes):
     one = indices[classes.values == 0]
     assert classes.not_told_apart(sharp[one], one) == ""
     assert classes.membership(indices).sum(0).tolist() == np.bincount(classes.values).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "expected"),
+    [
+        ("classification", {"label": "a", "prediction": "a"}, ("a", "a", 0)),
+        ("classification", {"label": "a", "prediction": "b"}, ("a", "b", 1)),
+        ("multilabel", {"labels": "a|b", "prediction": "b|a"}, ("a|b", "b|a", 0)),
+        ("multilabel", {"labels": "a|b", "prediction": "b|c"}, ("a|b", "b|c", 2)),
+        ("multilabel", {"labels": "", "prediction": "c"}, ("", "c", 1)),
+        ("regression", {"target": "2.5", "prediction": "-1"}, (2.5, -1.0, 3.5)),
+    ],
+)
+def test_a_row_of_predictions_is_judged(name, row, expected):
+    found = task_named(name).judged(row)
+    assert (found.truth, found.answer, found.error) == expected

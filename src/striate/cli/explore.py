@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 if TYPE_CHECKING:
-    from striate.explorer.subject import Subject
+    from striate.explorer.data.session import DataSession
+    from striate.explorer.session import Session
 
 
 def explore(
@@ -30,33 +31,67 @@ def explore(
     ] = 0,
     save: Annotated[
         Path | None,
-        Option(help="Write the page of one item into this folder, to open without a server."),
+        Option(help="Write the pages into this folder, to open without a server."),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        Option("--with", metavar="RUN", help="A second run, to compare on the same test items."),
+    ] = None,
+    patch_out: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Write labels that are corrected on the page into this table, for `striate fit "
+            "--patch`.",
+        ),
     ] = None,
 ) -> int:
-    """Walk through a network with an item of your own, in the browser."""
-    from striate.explorer.session import Session
-
-    session = Session(_subject(model, input_shape, item or []))
+    """Walk through a network with an item of your own, and through the data of a run."""
+    session, data = _opened(model, input_shape, item or [], other, patch_out)
     if save is not None:
-        from striate.explorer.save import save_page
+        from striate.explorer.save import save_pages
 
-        print(save_page(session, save))
+        print(save_pages(session, save, data))
         return 0
     from striate.explorer.app import serve
 
-    return serve(session, port)
+    return serve(session, port, data)
 
 
-def _subject(model: str, input_shape: str | None, items: list[Path]) -> Subject:
-    from striate.errors import ArgumentError
+def _opened(
+    model: str, shape: str | None, items: list[Path], other: Path | None, patch_out: Path | None
+) -> tuple[Session | None, DataSession | None]:
+    """The network and the data of a run, as far as it has them, or the network of that name."""
+    from striate.errors import ArgumentError, DataError, RunError
+    from striate.explorer.session import Session
 
-    if Path(model).is_dir():
-        from striate.explorer.run_subject import RunSubject
+    if not Path(model).is_dir():
+        from striate.cli.inspect import parse_shape
+        from striate.explorer.model_subject import ModelSubject
 
-        if input_shape is not None:
-            raise ArgumentError("--input", why="the items of a run have their own shape")
-        return RunSubject(Path(model), items)
-    from striate.cli.inspect import parse_shape
-    from striate.explorer.model_subject import ModelSubject
+        for option, given in (("--with", other), ("--patch-out", patch_out)):
+            if given is not None:
+                raise ArgumentError(option, why=f"{model!r} is no run, and has no data")
+        network = ModelSubject(model, None if shape is None else parse_shape(shape), items)
+        return Session(network), None
+    from striate.explorer.data.session import DataSession
+    from striate.explorer.run_subject import NoGridError, RunSubject
+    from striate.run.run import load
 
-    return ModelSubject(model, None if input_shape is None else parse_shape(input_shape), items)
+    if shape is not None:
+        raise ArgumentError("--input", why="the items of a run have their own shape")
+    second = None if other is None else load(other, device="cpu")
+    try:
+        subject = RunSubject(Path(model), items)
+    except NoGridError:
+        if items:
+            raise
+        return None, DataSession(load(model, device="cpu"), second, patch_out)
+    try:
+        data = DataSession(subject.run, second, patch_out)
+    except (RunError, DataError) as error:
+        if second is not None or patch_out is not None:
+            raise
+        subject.notes.append(f"There is no page of the data ({error}).")
+        return Session(subject), None
+    return Session(subject, has_data=True), data

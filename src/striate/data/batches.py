@@ -28,7 +28,8 @@ class Batches:
 
     A last batch of a single item joins the one before it, since batch norm has no statistics of
     one item; only a single item, or a batch size of 1, gives batches of one. Where the items give
-    fewer batches than an epoch is to have, the epoch goes through them several times.
+    fewer batches than an epoch is to have, the epoch goes through them several times; where they
+    give more, it is a part of the way through them, and the next one goes on from there.
 
     Args:
         ids: Names of the items.
@@ -38,6 +39,7 @@ class Batches:
         batch_size: Items in a batch, over all processes.
         seed: Seed of the order.
         min_steps: Fewest batches in an epoch.
+        max_steps: Most batches in an epoch; None for no limit.
         workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
 
     Raises:
@@ -52,12 +54,14 @@ class Batches:
         batch_size: int,
         seed: int,
         min_steps: int = 1,
+        max_steps: int | None = None,
         workers: int = 0,
     ) -> None:
         for name, value, smallest in (
             ("number of items", len(ids), 1),
             ("batch_size", batch_size, 1),
             ("min_steps", min_steps, 1),
+            ("max_steps", min_steps if max_steps is None else max_steps, min_steps),
             ("workers", workers, 0),
         ):
             if value < smallest:
@@ -66,7 +70,9 @@ class Batches:
         self._ids, self._make, self._seed, self._workers = ids, make, seed, workers
         self._rank, self._world_size = 0, 1
         self._bounds = batch_bounds(len(ids), batch_size)
-        self._passes = -(-min_steps // len(self._bounds))
+        count = len(self._bounds)
+        parts = 1 if max_steps is None else -(-count // max_steps)
+        self._steps = -(-count // parts) if parts > 1 else -(-min_steps // count) * count
         self._latest_order: tuple[int, NDArray[np.int64]] | None = None
 
     def of_process(self, rank: int, world_size: int) -> Self:
@@ -91,7 +97,7 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
-        return self._passes * len(self._bounds)
+        return self._steps
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """This process's share of the batches of an epoch, from a step on.
@@ -114,8 +120,7 @@ class Batches:
 
     def _chosen(self, epoch: int, step: int) -> tuple[NDArray[np.int64], int]:
         """Positions of a batch's items, and the number of the pass over the items."""
-        completed, place = divmod(step, len(self._bounds))
-        number = epoch * self._passes + completed
+        number, place = divmod(epoch * self._steps + step, len(self._bounds))
         if self._latest_order is None or self._latest_order[0] != number:
             self._latest_order = number, epoch_order(self._seed, number, len(self._ids))
         start, stop = self._bounds[place]

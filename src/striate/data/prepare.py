@@ -12,7 +12,7 @@ from striate.data.dataset import Dataset
 from striate.data.duplicates import duplicate_notes, first_appearance, join
 from striate.data.folder_walk import check_losses, few
 from striate.data.source import Item, Note, Source
-from striate.data.splits import FRACTIONS, check_fractions, complete_splits
+from striate.data.splits import FRACTIONS, MAX_HELD_OUT, check_fractions, complete_splits
 from striate.data.stores.store import Built, Store
 from striate.data.target import Target
 from striate.errors import Problems
@@ -38,6 +38,7 @@ def prepare(
     *,
     seed: int = 0,
     fractions: tuple[float, float, float] = FRACTIONS,
+    most: tuple[int, int] = MAX_HELD_OUT,
     problems: Problems | None = None,
 ) -> Dataset:
     """Read every item once, leave out what cannot be used, and split the rest without leaks.
@@ -48,6 +49,7 @@ def prepare(
         build_store: Reads the items that have an answer.
         seed: Seed of the split.
         fractions: Shares of train, val and test, where the user gave no split.
+        most: Validation and test items that are chosen there, at most.
         problems: Gathers what is wrong with data that can be looked at further nevertheless; by
             default the first problem is raised.
 
@@ -69,9 +71,8 @@ def prepare(
         gathered.tell()
     items, copies = built.items, built.duplicate_groups
     target = encoder.encode(items, source.name)
-    splits = complete_splits(
-        items, target, join_groups(copies, items), seed=seed, fractions=fractions
-    )
+    groups = join_groups(copies, items)
+    splits = complete_splits(items, target, groups, seed=seed, fractions=fractions, most=most)
     return Dataset(
         kind=source.kind,
         name=source.name,

@@ -43,6 +43,11 @@ class DatasetSnapshot:
     items: tuple[SnapshotItem, ...]
     skipped: tuple[Skip, ...]
 
+    def tested(self) -> list[str]:
+        """The ids of the test items; of all items where each was tested in a fold."""
+        named = [item.id for item in self.items if item.split == "test"]
+        return named or [item.id for item in self.items]
+
 
 def snapshot(dataset: Dataset) -> DatasetSnapshot:
     """The snapshot of a data set."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -66,12 +66,18 @@ class Note:
         message: The note as one line for a person.
         ids: The items concerned.
         severity: "info" or "warning".
+        advice: What to do about it, as a sentence without an end; empty where there is nothing to do.
     """
 
     code: str
     message: str
     ids: tuple[str, ...] = ()
     severity: str = "warning"
+    advice: str = ""
+
+    def as_line(self) -> str:
+        """The note with what to do about it, for a person."""
+        return f"{self.message}; {self.advice}" if self.advice else self.message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +100,7 @@ class Reading:
         node_names: Names of the nodes, of a graph whose nodes are items.
         channel_names: Names of the channels, where they are stored by name and not by place.
         edge_names: Names of the features of edges, where they are stored by name.
+        smiles: The SMILES that a molecule was read from; empty for every other item.
     """
 
     array: NDArray[Any]
@@ -107,6 +114,7 @@ class Reading:
     node_names: tuple[str, ...] = ()
     channel_names: tuple[str, ...] = ()
     edge_names: tuple[str, ...] = ()
+    smiles: str = ""
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program
@@ -179,6 +187,20 @@ class Decoding(NamedTuple):
     patience: float = 1.0
 
 
+class Stored(NamedTuple):
+    """How an item lies in a file of its own.
+
+    Attributes:
+        content: The file, by its path or its bytes.
+        reader: The name of its format's reader.
+        suffix: The end of its name; empty where it has none.
+    """
+
+    content: FileContent
+    reader: str
+    suffix: str = ""
+
+
 class Source(ABC):
     """Items of one kind. Reading never changes the user's files.
 
@@ -213,6 +235,18 @@ class Source(ABC):
     def path(self, item: Item) -> Path | None:
         """The file that holds the item; None where it has none of its own."""
         return None
+
+    def stored(self, item: Item) -> Stored | None:
+        """The item's file with the name of its format's reader; None where it is not one file.
+
+        Raises:
+            UnreadableItem: No reader reads it.
+        """
+        return None
+
+    def damage(self) -> Iterator[Note]:
+        """What is damaged of how the items are stored, which reading them need not show."""
+        return iter(())
 
     def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
         """How the item is decoded in a process of its own; None where `read` is safe.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, Final
 
 from striate.errors import MissingExtraError, StriateError, UserError
+from striate.explorer.data.routes import Answer, data_routes
+from striate.explorer.data.session import DataSession, what_it_saw
 from striate.explorer.session import Session
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
 
 TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 """The files of the page, by the end of their names; no other is handed out."""
@@ -21,6 +25,8 @@ TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascrip
 EXTRA: Final = "explore"
 
 FIRST: Final = "index.html"
+DATA: Final = "data.html"
+"""The pages: of the network, and of the data of a run."""
 
 NO_TOKEN: Final = 'content="none"'
 """Where the page holds its token; a saved page has none."""
@@ -33,8 +39,9 @@ HOST: Final = "127.0.0.1"
 
 
 def page_files() -> dict[str, str]:
-    """The text of each file of the page by its path inside the page's folder."""
-    return dict(sorted(_texts(files("striate.explorer") / "page")))
+    """The text of each file of the pages by its path inside the page's folder."""
+    room = files("striate.explorer")
+    return dict(sorted([*_texts(room / "page"), *_texts(room / "data" / "page")]))
 
 
 def _texts(folder: Traversable, path: str = "") -> Iterator[tuple[str, str]]:
@@ -45,14 +52,15 @@ def _texts(folder: Traversable, path: str = "") -> Iterator[tuple[str, str]]:
             yield f"{path}{file.name}", file.read_text(encoding="utf-8")
 
 
-def serve(session: Session, port: int) -> int:
+def serve(session: Session | None, port: int, data: DataSession | None = None) -> int:
     """Serve the page on this machine alone until a signal ends it; the exit code.
 
     The first line of standard output is the page's address.
 
     Args:
-        session: What is looked at.
+        session: The network that is looked at; None where it cannot be, as that of graphs.
         port: The port; 0 takes one that is free.
+        data: The data of a run; None where there are none.
 
     Raises:
         MissingExtraError: The extra `explore` is not installed.
@@ -64,11 +72,12 @@ def serve(session: Session, port: int) -> int:
         from striate.web.start import run
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "uvicorn", EXTRA) from None
-    session.network  # noqa: B018 - computed before anyone waits for it
+    if session is not None:
+        session.network  # noqa: B018 - computed before anyone waits for it
     policy = policy_for(HOST, None)
     if policy is None:
         raise AssertionError("an address of this machine needs no token")
-    app = make_app(session, policy.token)
+    app = make_app(session, policy.token, data)
     guard = Guard(app, policy, Limits(body_bytes=BODY_BYTES))
     return run(guard, host=HOST, port=port, announce=_announce)
 
@@ -77,29 +86,32 @@ def _announce(url: str) -> None:
     print(url, flush=True)  # noqa: T201 - what a program that started the page reads
 
 
-def make_app(session: Session, token: str) -> Starlette:
+def make_app(session: Session | None, token: str, data: DataSession | None = None) -> Starlette:
     """The application, to be wrapped by the guard.
 
     Args:
-        session: What is looked at.
+        session: The network that is looked at; None where it cannot be, as that of graphs.
         token: What the page has to show when it gives an item; the guard asks for it.
+        data: The data of a run; None where there are none.
 
     Raises:
         MissingExtraError: The extra `explore` is not installed.
     """
     try:
         from starlette.applications import Starlette
-        from starlette.concurrency import run_in_threadpool
         from starlette.responses import JSONResponse, Response
         from starlette.routing import Route
     except ModuleNotFoundError:
         raise MissingExtraError("starlette", EXTRA) from None
 
     page = page_files()
-    page[FIRST] = page[FIRST].replace(NO_TOKEN, f'content="{token}"')
+    for each in (FIRST, DATA):
+        page[each] = page[each].replace(NO_TOKEN, f'content="{token}"')
+    first = DATA if session is None else FIRST
+    places = {"/": first, f"/{FIRST}": first, f"/{DATA}": DATA}
 
     def shown(request: Request) -> Response:
-        name = request.path_params.get("name", FIRST)
+        name = request.path_params.get("name", places.get(request.url.path, ""))
         if name not in page:
             return JSONResponse({"error": "there is no such page"}, 404)
         kind = next(kind for end, kind in TYPES.items() if name.endswith(end))
@@ -115,29 +127,42 @@ def make_app(session: Session, token: str) -> Starlette:
 
         return answered
 
+    pages = [Route("/", shown), Route(f"/{FIRST}", shown), Route("/page/{name:path}", shown)]
+    seen = [] if session is None else _network_routes(session, answer)
+    told = [] if data is None else [Route(f"/{DATA}", shown), *data_routes(data, answer)]
+    if session is not None and data is not None:
+        told.append(Route("/api/saw", answer(partial(_saw, data, session))))
+    return Starlette(routes=[*pages, *seen, *told])
+
+
+def _network_routes(session: Session, answer: Answer) -> list[Route]:
+    """The routes of the network's numbers."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.routing import Route
+
     async def given(request: Request) -> Response:
         name, content = request.query_params.get("name", ""), await request.body()
         adding = answer(lambda _: session.add(name, content))
         return await run_in_threadpool(adding, request)
 
-    return Starlette(
-        routes=[
-            Route("/", shown),
-            Route("/page/{name:path}", shown),
-            Route("/api/network", answer(lambda _: session.network)),
-            Route("/api/items", given, methods=["POST"]),
-            Route("/api/item", answer(lambda r: session.item(_number(r, "item")))),
-            Route("/api/maps", answer(lambda r: _maps(session, r))),
-            Route("/api/map", answer(lambda r: _map(session, r))),
-            Route("/api/vector", answer(lambda r: _vector(session, r))),
-            Route("/api/tour", answer(lambda r: session.tour(_number(r, "item")))),
-            Route("/api/exercises", answer(lambda r: _exercises(session, r))),
-            Route("/api/effective", answer(lambda r: _effective(session, r))),
-            Route("/api/evidence", answer(lambda r: session.evidence(_number(r, "item")))),
-            Route("/api/verdict", answer(lambda r: session.verdict(_number(r, "item")))),
-            Route("/api/cell", answer(lambda r: _cell(session, r))),
-        ]
-    )
+    return [
+        Route("/api/network", answer(lambda _: session.network)),
+        Route("/api/items", given, methods=["POST"]),
+        Route("/api/item", answer(lambda r: session.item(_number(r, "item")))),
+        Route("/api/maps", answer(lambda r: _maps(session, r))),
+        Route("/api/map", answer(lambda r: _map(session, r))),
+        Route("/api/vector", answer(lambda r: _vector(session, r))),
+        Route("/api/tour", answer(lambda r: session.tour(_number(r, "item")))),
+        Route("/api/exercises", answer(lambda r: _exercises(session, r))),
+        Route("/api/effective", answer(lambda r: _effective(session, r))),
+        Route("/api/evidence", answer(lambda r: session.evidence(_number(r, "item")))),
+        Route("/api/verdict", answer(lambda r: session.verdict(_number(r, "item")))),
+        Route("/api/cell", answer(lambda r: _cell(session, r))),
+    ]
+
+
+def _saw(data: DataSession, session: Session, request: Request) -> dict[str, Any]:
+    return what_it_saw(data, session.subject, session.checked(_number(request, "item")))
 
 
 def _maps(session: Session, request: Request) -> dict[str, Any]:

@@ -9,39 +9,41 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-ENTRY: Final = "main.js"
-
 _IMPORT: Final = re.compile(r'^import \{([^}]*)\} from "(\.{1,2}/[\w./]+)";\n', re.M)
 _EXPORT: Final = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.M)
-_STYLE: Final = '<link rel="stylesheet" href="page/style.css">'
-_SCRIPT: Final = '<script type="module" src="page/main.js"></script>'
+_STYLE: Final = re.compile(r'<link rel="stylesheet" href="page/([\w.]+)">\n')
+_SCRIPT: Final = re.compile(r'<script type="module" src="page/([\w.]+)"></script>\n')
 
 
-def one_page(files: Mapping[str, str], numbers: str) -> str:
-    """The page with everything inside, and a policy by which nothing else can run or be loaded.
+def one_page(files: Mapping[str, str], numbers: str, page: str = "index.html") -> str:
+    """A page with everything inside, and a policy by which nothing else can run or be loaded.
 
     A browser loads no modules from the disk, so they become functions of one script, called in
     the order of their imports.
 
     Args:
-        files: The text of `index.html`, `style.css` and the modules, by name.
+        files: The text of the page, its styles and the modules, by name.
         numbers: What the page shows, in base 64.
+        page: The name of the page, which names the module that is run.
     """
-    script = joined(files)
+    entry = _SCRIPT.search(files[page])
+    assert entry is not None, "the page runs a module"
+    script = joined(files, entry[1])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-    style = f"<style>\n{files['style.css']}</style>"
+    style = "".join(files[found[1]] for found in _STYLE.finditer(files[page]))
     data = f'<script type="text/plain" id="saved">{numbers}</script>\n<script>{script}</script>\n'
-    page = files["index.html"].replace(_SCRIPT + "\n", "").replace(_STYLE, head + style)
-    return page.replace("</body>", data + "</body>")
+    whole = _STYLE.sub("", files[page].replace(entry[0], ""))
+    whole = whole.replace("</head>", f"{head}<style>\n{style}</style>\n</head>")
+    return whole.replace("</body>", data + "</body>")
 
 
-def joined(files: Mapping[str, str]) -> str:
-    """The modules as one script."""
+def joined(files: Mapping[str, str], entry: str = "main.js") -> str:
+    """A module and all that it imports as one script."""
     order: list[str] = []
 
     def visit(name: str) -> None:
@@ -50,7 +52,7 @@ def joined(files: Mapping[str, str]) -> str:
                 visit(_target(name, found[2]))
             order.append(name)
 
-    visit(ENTRY)
+    visit(entry)
     parts = "".join(_module(name, files[name]) for name in order)
     return f"(async () => {{\nconst modules = {{}};\n{parts}}})();\n"
 

@@ -22,6 +22,10 @@ MAX_ITEMS: Final = 500
 """Test items that one can choose from."""
 
 
+class NoGridError(ArgumentError):
+    """The items of a run are graphs, through which no window can be walked."""
+
+
 class RunSubject(Subject):
     """The network of a run.
 
@@ -31,7 +35,7 @@ class RunSubject(Subject):
 
     Raises:
         RunError: There is no finished run.
-        ArgumentError: Its items are graphs.
+        NoGridError: Its items are graphs.
         DataError: A file cannot be read.
     """
 
@@ -40,7 +44,7 @@ class RunSubject(Subject):
         self.name = str(path)
         self.network = self.run.model
         if not self.network.config.rank:
-            raise ArgumentError(
+            raise NoGridError(
                 f"the items of {self.name} are {self.run.kind.nouns[1]}",
                 why="the page shows series, images and volumes",
             )
@@ -73,7 +77,7 @@ class RunSubject(Subject):
         except StriateError as error:
             self.notes.append(f"The data of the run cannot be opened ({error}).")
             return
-        test = {item.id for item in taken.items if item.split == "test"}
+        test = set(taken.tested())
         found = (item for item in source.listing.items if item.id in test)
         self._add(source, list(islice(found, MAX_ITEMS)), self._answers())
         if len(test) > MAX_ITEMS:
@@ -106,6 +110,15 @@ class RunSubject(Subject):
         self._read(source, item)
         self._items.append((source, item))
         self.entries.append(Entry(name=name))
+
+    def reading(self, number: int) -> tuple[Item, Reading] | None:
+        """One of `entries` as `striate predict` reads it; None for a built-in item.
+
+        Raises:
+            DataError: It cannot be read; the message says why.
+        """
+        found = self._items[number]
+        return None if found is None else (found[1], self._read(*found))
 
     def _read(self, source: Source, item: Item) -> Reading:
         ((_, reading),) = self.run.read(source, [item])

@@ -1,4 +1,4 @@
-"""The page of one item as a file that opens without a server, with its numbers inside."""
+"""Pages as files that open without a server, with their numbers inside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from math import ceil, prod
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from striate.errors import ArgumentError, OptionError
-from striate.explorer.app import page_files
+from striate.explorer.app import DATA, FIRST, page_files
 from striate.explorer.bundle import one_page
+from striate.explorer.data.save import data_document
+from striate.explorer.data.session import DataSession, what_it_saw
 from striate.explorer.grid import Grid
 from striate.explorer.maps import PER_PAGE
 from striate.explorer.session import Session
@@ -49,20 +52,47 @@ def save_page(session: Session, folder: Path) -> Path:
         OptionError: The folder holds a page that Striate did not write.
         StorageError: The file could not be written.
     """
-    path = folder / "index.html"
-    if path.exists() and not holds_output(folder):
-        why = "it holds an index.html that striate did not write"
-        raise OptionError("save", str(folder), why=why, fix="choose a new folder")
-    numbers = json.dumps(_Saving(session).document(), allow_nan=False, separators=(",", ":"))
-    packed = base64.b64encode(gzip.compress(numbers.encode(), mtime=0)).decode()
-    content = one_page(page_files(), packed).encode()
+    return save_pages(session, folder, None)
+
+
+def save_pages(session: Session | None, folder: Path, data: DataSession | None) -> Path:
+    """Write the pages of a network and of the data of a run into a folder.
+
+    Args:
+        session: The network, of which the first item's page is written; None for none.
+        folder: The folder.
+        data: The data of the run; None for none.
+
+    Returns:
+        The path of the first page.
+
+    Raises:
+        OptionError: The folder holds a page that Striate did not write.
+        StorageError: A file could not be written.
+    """
+    documents = {}
+    if session is not None:
+        documents[FIRST] = _Saving(session, data).document
+    if data is not None:
+        documents[DATA] = partial(data_document, data)
+    for name in documents:
+        if (folder / name).exists() and not holds_output(folder):
+            why = f"it holds an {name} that striate did not write"
+            raise OptionError("save", str(folder), why=why, fix="choose a new folder")
+    for name, document in documents.items():
+        numbers = json.dumps(document(), allow_nan=False, separators=(",", ":"))
+        packed = base64.b64encode(gzip.compress(numbers.encode(), mtime=0)).decode()
+        _write(folder / name, one_page(page_files(), packed, name).encode())
+    return folder / next(iter(documents))
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
-        mark_output(folder)
+        mark_output(path.parent)
     except OSError as error:
         fix = "choose another folder with `save=`"
-        raise storage_error(folder, len(content), error, fix=fix) from None
+        raise storage_error(path.parent, len(content), error, fix=fix) from None
     write_atomic(path, content)
-    return path
 
 
 @dataclass(eq=False)
@@ -70,6 +100,7 @@ class _Saving:
     """Gathers the answers that the page will ask for, by their addresses."""
 
     session: Session
+    data: DataSession | None = None
     answers: dict[str, Any] = field(default_factory=dict)
     cells: dict[int, list[str]] = field(default_factory=dict)
     arrays: list[Any] = field(default_factory=list)
@@ -83,6 +114,8 @@ class _Saving:
         items = [network["items"][self.shown]]
         self._keep("network", {}, {**network, "first": ITEM, "items": items})
         self._keep("item", {"item": ITEM}, {**self.session.item(self.shown), "item": ITEM})
+        if self.data is not None:
+            self._keep_saw(self.data)
         share = min(LAYER_BYTES, TOTAL_BYTES // len(nodes))
         for number in nodes:
             self._keep_maps(number, self._grid(number))
@@ -91,6 +124,14 @@ class _Saving:
         self._keep_evidence()
         parts = {"answers": self.answers, "cells": self.cells, "arrays": self.arrays}
         return {**parts, "seeds": SEEDS}
+
+    def _keep_saw(self, data: DataSession) -> None:
+        """What the run says of the item, and the nearest training items with their pictures."""
+        data.job.wait()
+        answer = what_it_saw(data, self.session.subject, self.shown)
+        self._keep("saw", {"item": ITEM}, answer)
+        for near in answer.get("nearest", ()):
+            self._keep("data/thumbnail", {"item": near["item"]}, data.thumbnail(near["item"]))
 
     @property
     def shown(self) -> int:

@@ -45,10 +45,12 @@ class Session:
 
     Args:
         subject: The network and its items.
+        has_data: Whether the page of the data of a run lies beside the page of the network.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, has_data: bool = False) -> None:
         self.subject = subject
+        self.has_data = has_data
         self._lock = RLock()
         self._added = 0
         self._visited: OrderedDict[int, _Visited] = OrderedDict()
@@ -67,6 +69,7 @@ class Session:
             "classes": list(subject.classes),
             "first": first,
             "items": [_listed(entry) for entry in subject.entries],
+            "data": self.has_data,
         }
 
     @cached_property
@@ -172,10 +175,19 @@ class Session:
         """The values of an item at every layer."""
         return self._visit(item).walked
 
-    def _visit(self, number: int) -> _Visited:
-        """An item gone through the network, now or before."""
+    def checked(self, number: int) -> int:
+        """The number of an item.
+
+        Raises:
+            ArgumentError: There is no such item.
+        """
         if not 0 <= number < len(self.subject.entries):
             raise ArgumentError(f"item {number}", why=f"there are {len(self.subject.entries)}")
+        return number
+
+    def _visit(self, number: int) -> _Visited:
+        """An item gone through the network, now or before."""
+        self.checked(number)
         with self._lock:
             if number not in self._visited:
                 opened = self.subject.open(number)

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.data.source import Item, Reading
 from striate.models import Network
 
 
@@ -71,6 +72,14 @@ class Subject(ABC):
         Raises:
             DataError: It cannot be read; the message says why.
         """
+
+    def reading(self, number: int) -> tuple[Item, Reading] | None:
+        """One of `entries` as a run reads it; None where there is no run, or it is built in.
+
+        Raises:
+            DataError: It cannot be read; the message says why.
+        """
+        return None
 
     @abstractmethod
     def add(self, name: str, content: bytes) -> None:

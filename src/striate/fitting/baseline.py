@@ -19,7 +19,7 @@ from striate.data.randomness import epoch_order
 from striate.device import fast_dtype
 from striate.errors import ArgumentError, StriateError
 from striate.fitting.candidate import HeldOut
-from striate.fitting.context import CHECK_STOP_EVERY, FitContext
+from striate.fitting.context import CHECK_STOP_EVERY, REPORT_SECONDS, FitContext
 from striate.kinds.inputs import Inputs
 from striate.models import Network, create_model
 from striate.models.kernel_machine import ScaleFeatures
@@ -43,9 +43,6 @@ MAX_FEATURES: Final = 500_000_000
 MAX_QUICK_FEATURES: Final = 50_000_000
 """Largest number of them where probes are to be quick: of more items, a part is enough."""
 
-FEATURES_SHARE: Final = 0.55
-"""Largest share of the time that features may take; where all would take more, a part is taken."""
-
 MEASURED_ITEMS: Final = 256
 """Items after whose features it is known how long those of all will take."""
 
@@ -63,6 +60,8 @@ class Baseline:
         prefix: Before the names of the steps, to tell them from those of another baseline.
         name: What the user is told that the probe is.
         squared: Whether its probes are ridge regressions for every task.
+        most_items: Items whose features are taken, at most, and those of validation; None for no
+            limit but the time.
     """
 
     def __init__(
@@ -73,11 +72,14 @@ class Baseline:
         prefix: str = "",
         name: str = "baseline",
         squared: bool = False,
+        most_items: int | None = None,
     ) -> None:
         self.context = context
         self.prefix = prefix
         self.name = name
         self.squared = squared
+        self.most_items = most_items
+        self.probe_seconds = 0.0
         asked = context.options.model
         self.model = model or (str(context.defaults.features) if asked == "auto" else asked)
 
@@ -123,6 +125,9 @@ class Baseline:
             why = f"{num_items} items are too many for the time; the part is as mixed as all are"
             choice = f"of {num_known} items"
             context.tell(Choice(topic="features", choice=choice, why=why))
+            features = torch.zeros(num_items, stored["features"].shape[1])
+            features[stored["known"]] = stored["features"]
+            stored["features"] = features
         return stored
 
     def known(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -141,8 +146,15 @@ class Baseline:
         return self.features[:, -self.network.num_features :]
 
     @property
+    def compared(self) -> Tensor:
+        """(items, features) that a kernel machine compares."""
+        return self.features[:, : self.network.num_compared]
+
+    @property
     def has_all_scales(self) -> bool:
-        """Whether the features are of every scale that the network has."""
+        """Whether the features are all that a kernel machine compares."""
+        if not self.context.defaults.all_scales:
+            return True
         return self.features.shape[1] == ScaleFeatures(self.network).num_features
 
     @cached_property
@@ -150,7 +162,11 @@ class Baseline:
         """The probe of the training items; its figures are the first that the user sees."""
         context = self.context
         train = context.dataset.indices("train")
+        began = time.monotonic()
         probe = context.steps.timed("train", lambda: self.fitted_probe(train, "probe"))
+        self.probe_seconds = context.steps.step(
+            self.prefix + "probe seconds", lambda: time.monotonic() - began
+        )
         val = context.dataset.indices("val")
         tell_validation(
             context, self.name, "linear probe on frozen features", probe.logits(self.pooled[val])
@@ -174,7 +190,7 @@ class Baseline:
         objective, indices = self.context.objective, self.known(indices)
 
         def make() -> dict[str, Tensor]:
-            probe = objective.fit_probe(self.pooled, indices, self._config())
+            probe = objective.fit_probe(self.pooled, indices, self.config())
             return {
                 "weight": probe.weight,
                 "bias": probe.bias,
@@ -191,7 +207,7 @@ class Baseline:
             indices: Positions of the items to go through, fold by fold.
             C: Inverse regularization of the probes.
         """
-        config = replace(self._config(), Cs=(C,))
+        config = replace(self.config(), Cs=(C,))
         return self.context.objective.cross_outputs(self.pooled, self.known(indices), config)
 
     def extracted(self, module: nn.Module, batches: Iterator[Any]) -> Iterator[Tensor]:
@@ -226,7 +242,7 @@ class Baseline:
 
         return extract
 
-    def _config(self) -> ProbeConfig:
+    def config(self) -> ProbeConfig:
         """How the probes are fitted."""
         config = self.context.objective.probe_config(self.context.options.seed)
         return replace(config, Cs=RIDGE_CS, squared=True) if self.squared else config
@@ -248,6 +264,7 @@ class Baseline:
                 module, width = scales, scales.num_features
         features = torch.zeros(len(order), width)
         look = self._early_probe(width)
+        inputs = context.inputs.for_network(network)
         extract, strategy, size = (
             self.extractor(module),
             context.strategy,
@@ -259,7 +276,7 @@ class Baseline:
             def take(items: NDArray[np.int64], start: int) -> None:
                 """Take the features of `items` from a place on; those before are there."""
                 own, done = share_of(items[start:], size, strategy), 0
-                for batch in plain_batches(context, own):
+                for batch in plain_batches(context, own, inputs):
                     part = extract(batch)
                     features[own[done : done + len(part)]] = part
                     done += len(part)
@@ -271,9 +288,12 @@ class Baseline:
             first = min(len(order), -(-MEASURED_ITEMS // size) * size if size else len(order))
             take(order[:first], 0)
             rate = first / max(time.monotonic() - began, 1e-9)
-            limit = min(
-                self._most_items(width), int(rate * FEATURES_SHARE * context.options.seconds)
+            seconds = min(
+                context.defaults.features_share * context.options.seconds,
+                # The test items are predicted once more, in the end.
+                context.seconds_left() - REPORT_SECONDS - len(dataset.indices("test")) / rate,
             )
+            limit = min(self._most_items(width), int(rate * max(0.0, seconds)))
             limit = max(strategy.share(limit), len(dataset.indices("val")) + MEASURED_ITEMS)
             if limit < len(order):
                 rest = self._mixed(order[:first])[: max(0, limit - first)]
@@ -281,29 +301,22 @@ class Baseline:
             take(order, first)
         known = torch.zeros(len(features), dtype=torch.bool)
         known[torch.from_numpy(order)] = True
-        return {"features": strategy.reduce(features), "known": known}
+        features = strategy.reduce(features)
+        return {"features": features if known.all() else features[known], "known": known}
 
     def _most_items(self, width: int) -> int:
         """Items whose features are kept, at most."""
-        return MAX_QUICK_FEATURES // width if self.context.defaults.quick_probes else sys.maxsize
+        asked = sys.maxsize if self.most_items is None else self.most_items
+        return (
+            min(asked, MAX_QUICK_FEATURES // width) if self.context.defaults.quick_probes else asked
+        )
 
     def _mixed(self, done: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Validation and training items that are not done, each first part as mixed as all are.
-
-        The k-th of m items of a stratum, in random order, stands at (k + 1/2) / m.
-        """
+        """Validation and training items that are not done, each first part as mixed as all are."""
         dataset, seed = self.context.dataset, self.context.options.seed
         val, train = (np.setdiff1d(dataset.indices(part), done) for part in ("val", "train"))
         train = train[epoch_order(seed, 0, len(train))]
-        strata = dataset.target.strata[train]
-        _, stratum, counts = np.unique(strata, axis=0, return_inverse=True, return_counts=True)
-        stratum = stratum.reshape(-1)
-        by_stratum = np.argsort(stratum, kind="stable")
-        rank = np.empty(len(train))
-        starts = np.cumsum(counts) - counts
-        rank[by_stratum] = np.arange(len(train)) - starts[stratum[by_stratum]]
-        place = (rank + 0.5) / counts[stratum]
-        return np.concatenate([val, train[np.argsort(place, kind="stable")]])
+        return np.concatenate([val, evenly_mixed(train, dataset.target.strata)])
 
     def _early_probe(self, width: int) -> Callable[[Tensor, NDArray[np.int64]], None]:
         """Tells once how a probe of middling regularization does on the items so far."""
@@ -321,13 +334,34 @@ class Baseline:
                 return
             due = math.inf
             pooled = features[:, width - self.network.num_features :]
-            config = self._config()
+            config = self.config()
             middle = config.Cs[len(config.Cs) // 2]
             probe = objective.fit_probe(pooled, learnt, replace(config, Cs=(middle,)))
             share = f"linear probe on the first {len(known)} of {len(features)} items"
             tell_validation(context, "first baseline", share, probe.logits(pooled[val]))
 
         return look
+
+
+def evenly_mixed(
+    indices: NDArray[np.int64], strata: NDArray[np.int64] | NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Items in an order each first part of which is as mixed as all are.
+
+    The k-th of m items of a stratum, in their order, stands at (k + 1/2) / m.
+
+    Args:
+        indices: Positions of the items.
+        strata: Number of the stratum of each item of the data, or in which strata each is.
+    """
+    _, stratum, counts = np.unique(strata[indices], axis=0, return_inverse=True, return_counts=True)
+    stratum = stratum.reshape(-1)
+    by_stratum = np.argsort(stratum, kind="stable")
+    rank = np.empty(len(indices))
+    starts = np.cumsum(counts) - counts
+    rank[by_stratum] = np.arange(len(indices)) - starts[stratum[by_stratum]]
+    place = (rank + 0.5) / counts[stratum]
+    return indices[np.argsort(place, kind="stable")]
 
 
 def share_of(

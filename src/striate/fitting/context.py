@@ -12,6 +12,7 @@ import torch
 from striate.data.dataset import Dataset
 from striate.data.source import Source
 from striate.errors import StoppedError
+from striate.fitting.energy import EnergyMeter
 from striate.fitting.options import FitOptions
 from striate.fitting.steps import Steps
 from striate.kinds.inputs import Inputs
@@ -51,6 +52,9 @@ class FitContext:
         progress: Told of the work.
         stop: Says whether to save and stop, or to "finish" with the best model so far.
         finishing: Whether the search was ended early and the best model so far is finished.
+        is_fold: Whether it is a fold of a cross-validation, which has no report and whose best model
+            so far is not kept to be used meanwhile.
+        energy: Counts the energy of the fit; None where it began in another process.
         strategy: The processes that fit together.
         began: Moment of the start (`time.monotonic`), less the time of earlier attempts.
         choices: Decisions made for the user, for the report.
@@ -60,6 +64,7 @@ class FitContext:
         trained: Name of the method that trained by steps last.
         to_beat: Validation loss of the best model so far; None before the first.
         predicted_per_second: Items of the test part that the result predicted in a second.
+        input_options: Options of the inputs, those of the user and those that the kind chose.
         dataset: The items, read, checked and split.
         inputs: How an item becomes a network's input, fitted to the training items.
         objective: The task on this data set.
@@ -77,6 +82,8 @@ class FitContext:
     stop: Callable[[], StopWish]
     began: float
     finishing: bool = False
+    is_fold: bool = False
+    energy: EnergyMeter | None = None
     choices: list[Choice] = field(default_factory=list)
     candidates: list[CandidateRow] = field(default_factory=list)
     strategy: Strategy = field(default_factory=Strategy)
@@ -85,6 +92,7 @@ class FitContext:
     trained: str = ""
     to_beat: float | None = None
     predicted_per_second: float = 0.0
+    input_options: dict[str, Any] = field(init=False)
     dataset: Dataset = field(init=False)
     inputs: Inputs[Any] = field(init=False)
     objective: Objective = field(init=False)
@@ -100,7 +108,8 @@ class FitContext:
 
     def seconds_to_train(self) -> float:
         """Seconds left for training once prediction and the report have their share."""
-        return (1 - EVALUATION_SHARE) * self.seconds_left() - REPORT_SECONDS
+        report = 0.0 if self.is_fold else REPORT_SECONDS
+        return (1 - EVALUATION_SHARE) * self.seconds_left() - report
 
     def decide(self, topic: str, make: Callable[[], Choice]) -> str:
         """A decision, made once and the same after a resume; the user is told."""

@@ -14,9 +14,11 @@ from striate.data.source import Source
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
-from striate.fitting.candidate import Proposal
-from striate.fitting.check.labels import check_labels
+from striate.fitting.candidate import Candidate, Proposal
+from striate.fitting.check.in_fit import found_in_fit
 from striate.fitting.context import FitContext
+from striate.fitting.energy import EnergyMeter
+from striate.fitting.folds import cross_validated, pooled
 from striate.fitting.framing import choose_framing
 from striate.fitting.method import Method, load_methods
 from striate.fitting.options import FitOptions, options_of, with_options
@@ -67,7 +69,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
         MachineError: Weights, device or disk are not there.
         StoppedError: `stop` said so, and the work is saved.
     """
-    began = clock.monotonic()
+    began, energy = clock.monotonic(), EnergyMeter()
     chosen = options_of(options)
     # What can be known to be wrong is said before any item is read.
     method = None if chosen.method == "auto" else load_methods().get(chosen.method)
@@ -107,6 +109,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             stop=stop or (lambda: False),
             strategy=strategy,
             began=began - steps.seconds("total"),
+            energy=None if steps.seconds("total") else energy,
         )
         steps.timed("total", lambda: _fit(context))
         strategy.barrier()
@@ -132,6 +135,16 @@ def _own_folder(chosen: FitOptions, source: Source, strategy: Strategy) -> Itera
 def _fit(context: FitContext) -> None:
     """The order of work: read, offer candidates, choose, evaluate, write."""
     read_data(context)
+    folds = [] if context.options.folds is None else cross_validated(context, _learn)
+    candidate, baseline = _learn(context)
+    tested = pooled(context, candidate, folds) if folds else evaluated(context, candidate, baseline)
+    if context.strategy.is_writer:
+        found = found_in_fit(context, baseline, tested.items, tested.indices)
+        write_outcome(context, candidate, tested, found)
+
+
+def _learn(context: FitContext) -> tuple[Candidate, Baseline | None]:
+    """The best model of what suits the data, and the baseline where one was needed."""
     methods = methods_to_try(context)
     context.inputs = choose_framing(context)
     baseline = Baseline(context)
@@ -149,12 +162,7 @@ def _fit(context: FitContext) -> None:
         if context.finishing:
             break
     assert best is not None, "a kind names at least one method"
-    candidate = best.finish()
-    used = baseline if methods[0].needs_baseline else None
-    evaluation = evaluated(context, candidate, used)
-    if context.strategy.is_writer:
-        notes = check_labels(context, used) if used and not context.finishing else ()
-        write_outcome(context, candidate, evaluation, notes)
+    return best.finish(context), baseline if methods[0].needs_baseline else None
 
 
 def better(
@@ -175,6 +183,7 @@ def better(
         return best
     if found is not best and not context.finishing:
         context.to_beat = found.loss
+    if found is not best and not (context.finishing or context.is_fold):
         # Once: a resumed fit must not put an early model in the place of a later one.
         context.steps.step(
             f"{method.name} kept", lambda: write_best_so_far(context, found.candidate())

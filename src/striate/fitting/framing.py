@@ -15,7 +15,7 @@ from torch import Tensor
 
 from striate.data.randomness import epoch_order
 from striate.errors import OptionError, StriateError
-from striate.fitting.baseline import FEATURES_SHARE, Baseline, plain_batches
+from striate.fitting.baseline import Baseline, plain_batches
 from striate.fitting.context import FitContext
 from striate.fitting.select import STANDARD_ERRORS
 from striate.kinds.inputs import Inputs
@@ -26,6 +26,9 @@ from striate.transfer.features import PooledFeatures
 
 MAX_JUDGES: Final = 256
 """Training items by which framings are compared, at most, unless more are needed for all classes."""
+
+MAX_KNOWN: Final = 8192
+"""Items whose features are taken where nothing but a choice depends on them, at most."""
 
 MIN_JUDGES: Final = 32
 """Training items that are taken however little time there is."""
@@ -103,7 +106,7 @@ def choose_scale(context: FitContext) -> None:
         train = context.dataset.indices("train")
         seconds = _seconds_per_item(fits[second], extracts[second], train)
         all_items = seconds * len(context.dataset.items)
-        if all_items > FEATURES_SHARE * options.seconds:
+        if all_items > fits[second].defaults.features_share * options.seconds:
             why = f"features of images enlarged to {second} would take {duration(all_items)}"
             return Choice(topic="seen at", choice=first, why=why)
         judges = _judges(fits[second], extracts[second], 1)
@@ -192,10 +195,13 @@ def _suits(context: FitContext, way: Inputs[Any]) -> bool:
 
 
 def default_baseline(context: FitContext) -> Baseline:
-    """The kind's own frozen features, whatever network and weights the user chose."""
+    """The kind's own frozen features, of as many items as it takes to judge by them.
+
+    They are those whatever network and weights the user chose.
+    """
     judging = copy.copy(context)
     judging.options = replace(context.options, method="auto", model="auto", weights="auto")
-    return Baseline(judging)
+    return Baseline(judging, most_items=MAX_KNOWN)
 
 
 def _judges(context: FitContext, extract: Extract, num_ways: int) -> NDArray[np.int64]:

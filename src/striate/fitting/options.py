@@ -196,6 +196,14 @@ class FitOptions:
         panel="Data",
         metavar="NAME=VALUE",
     )
+    folds: int | None = option(
+        None,
+        "Number of folds of a cross-validation: every item is tested once, by a model that was made "
+        "without it, and the run's model learns from all items. Without it one part of the items is "
+        "the test part.",
+        panel="Data",
+        minimum=2,
+    )
     seed: int = option(
         0, "Seed of the split, the augmentation and the training order.", panel="Run", minimum=0
     )

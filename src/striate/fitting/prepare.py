@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from striate.data.dataset import Dataset
 from striate.data.layouts.layout import open_source
-from striate.data.prepare import prepare
+from striate.data.prepare import join_groups, prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
-from striate.data.source import Source
-from striate.data.splits import SPLITS
+from striate.data.source import Note, Source
+from striate.data.splits import MAX_HELD_OUT, SPLITS, learning_splits
 from striate.errors import DataError, OptionError, Problems, RunError, UserError
-from striate.files import sha256_file
+from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_scale
@@ -23,10 +28,23 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind, kind_named
 from striate.progress import Progress, counted
 from striate.report.schema import Choice
-from striate.run.checksums import sha256
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
 from striate.typing import PathLike
+
+JUDGED_PER_SECOND: Final = (10, 20)
+"""Validation and test items for each second of a fit, at most, where Striate chooses them."""
+
+LEAST_LIMIT: Final = (500, 1_000)
+"""Validation and test items that are allowed however little time there is."""
+
+_OF_SPLITS: Final = {
+    "class-not-in-split",
+    "duplicate-across-splits",
+    "few-test-items",
+    "label-not-in-split",
+}
+"""Codes of notes on how items are spread over the splits."""
 
 
 def open_data(data: PathLike | Source, options: FitOptions) -> Source:
@@ -59,6 +77,10 @@ def read_data(context: FitContext) -> None:
     decided = context.steps.step("inputs", choose)
     for choice in decided["choices"]:
         context.tell(Choice(**choice))
+    context.input_options = decided["options"]
+    val, test = context.steps.step(
+        "held out at most", lambda: most_held_out(context.options.seconds)
+    )
     context.dataset, context.inputs = read_dataset(
         context.source,
         kind,
@@ -66,8 +88,57 @@ def read_data(context: FitContext) -> None:
         folder=context.folder.path / CHECKPOINTS,
         options=decided["options"],
         seed=context.options.seed,
+        most=(val, test),
         progress=context.progress,
     )
+    if context.options.folds is not None:
+        if context.dataset.user_split:
+            why = "every item is tested in one of the folds"
+            context.tell(Choice(topic="given split", choice="not used", why=why))
+        context.dataset = replace(context.dataset, notes=_without_split(context.dataset.notes))
+        resplit(context, all_learnt(context.dataset, context.options))
+    settle(context)
+    _tell(context)
+    _same_as_before(context)
+    choose_scale(context)
+
+
+def resplit(context: FitContext, splits: NDArray[np.str_]) -> None:
+    """Give a fit other splits of its items, and fit the inputs to the training items of these.
+
+    Args:
+        context: The fit, its items read.
+        splits: (items,) "train", "val" or "test".
+
+    Raises:
+        DataError: The training items cannot be learnt from.
+    """
+    context.dataset = replace(context.dataset, splits=splits)
+    train = context.dataset.indices("train")
+    context.inputs = context.kind.inputs_type.fitted(
+        context.dataset.store.each(train), context.input_options
+    ).with_conventions(context.source.conventions)
+
+
+def _without_split(notes: Sequence[Note]) -> tuple[Note, ...]:
+    """The notes but for those on a split that is not used."""
+    return tuple(note for note in notes if note.code not in _OF_SPLITS)
+
+
+def all_learnt(dataset: Dataset, options: FitOptions) -> NDArray[np.str_]:
+    """(items,) Splits without a test part, for the model that learns from all items."""
+    groups = join_groups(dataset.duplicate_groups, dataset.items)
+    nothing = np.zeros(len(groups), bool)
+    return learning_splits(dataset.target.strata, groups, nothing, seed=options.seed)
+
+
+def settle(context: FitContext) -> None:
+    """Set what follows from the items, their splits and the inputs: the task on them, the defaults.
+
+    Args:
+        context: The fit, with its items and inputs.
+    """
+    kind = context.kind
     if context.options.model != AUTO:
         context.inputs = context.inputs.for_model(context.options.model)
     elif context.options.method not in (AUTO, *kind.defaults(context.inputs).methods):
@@ -75,9 +146,22 @@ def read_data(context: FitContext) -> None:
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
     context.objective.quick = context.defaults.quick_probes
-    _tell(context)
-    _same_as_before(context)
-    choose_scale(context)
+
+
+def most_held_out(seconds: float) -> tuple[int, int]:
+    """Validation and test items, at most, so that a short fit has time to learn.
+
+    Args:
+        seconds: Time for the whole fit.
+
+    >>> most_held_out(60), most_held_out(600)
+    ((600, 1200), (5000, 10000))
+    """
+    val, test = (
+        max(least, min(most, int(rate * seconds)))
+        for least, most, rate in zip(LEAST_LIMIT, MAX_HELD_OUT, JUDGED_PER_SECOND, strict=True)
+    )
+    return val, test
 
 
 def read_dataset(
@@ -89,8 +173,19 @@ def read_dataset(
     options: dict[str, Any],
     seed: int,
     progress: Progress,
+    most: tuple[int, int] = MAX_HELD_OUT,
 ) -> tuple[Dataset, Inputs[Any]]:
     """The items of a source, read once and split, and the inputs fitted to the training items.
+
+    Args:
+        source: The data.
+        kind: Kind of the items.
+        task: What is predicted.
+        folder: Where files may be kept while the process lives.
+        options: What `Kind.choose` gave.
+        seed: Seed of the split.
+        progress: Told of the work.
+        most: Validation and test items that are chosen, at most, where the user gave no split.
 
     Raises:
         DataError: The data cannot be used; every problem that was found is listed.
@@ -104,6 +199,7 @@ def read_dataset(
             source, items, folder=folder, options=options, progress=progress
         ),
         seed=seed,
+        most=most,
         problems=problems,
     )
     with problems:
@@ -146,6 +242,9 @@ def methods_to_try(context: FitContext) -> list[Method]:
     methods, asked = load_methods(), context.options.method
     names = context.defaults.methods if asked == "auto" else (asked,)
     found = [methods.get(name) for name in names]
+    if asked == AUTO and context.defaults.fixed_features:
+        only = context.options.model in (AUTO, context.defaults.features)
+        found = [method for method in found if only or not method.needs_baseline]
     for method in found:
         if reasons := method.reasons(context):
             others = " or ".join(context.defaults.methods)
@@ -186,7 +285,8 @@ def _tell(context: FitContext) -> None:
     sizes = {part: len(dataset.indices(part)) for part in SPLITS}
     context.progress.say(
         f"data: {len(dataset.items)} items {what} ({details}); "
-        f"{sizes['train']} to train, {sizes['val']} to validate, {sizes['test']} to test"
+        f"{sizes['train']} to train, {sizes['val']} to validate, "
+        + (f"{sizes['test']} to test" if sizes["test"] else "each tested in one fold")
     )
     facts = context.inputs.details()
     shape = " x ".join(map(str, context.inputs.input_shape))
@@ -194,7 +294,7 @@ def _tell(context: FitContext) -> None:
         "; ".join([f"inputs: kind {dataset.kind}; shape {shape}", *map(" ".join, facts.items())])
     )
     for note in (*dataset.notes, *context.inputs.notes()):
-        context.progress.say(f"{note.severity}: {note.message}")
+        context.progress.say(f"{note.severity}: {note.as_line()}")
     if dataset.skipped:
         first = dataset.skipped[0]
         context.progress.say(

@@ -35,6 +35,9 @@ from striate.train.trainer import Trainer
 MIN_SECONDS: Final = 20.0
 """Seconds below which training by steps is not begun."""
 
+ITEMS_PER_JUDGE: Final = 2
+"""Training items in an epoch for each validation item, at least, where the data have so many."""
+
 VALIDATION_SPEED_UP: Final = 2.5
 """How much faster an item is validated than trained on: no gradients."""
 
@@ -89,6 +92,9 @@ def whole_network(
     train, val = dataset.indices("train"), dataset.indices("val")
     ids = dataset.ids(train)
     keys = item_keys(ids)
+    batch_size = inputs.training_batch(defaults.batch_size, len(train))
+    # Validation is not to take longer than training.
+    max_steps = max(defaults.max_steps, ITEMS_PER_JUDGE * len(val) // batch_size)
 
     def make(positions: NDArray[np.int64], number: int) -> tuple[NetworkInputs, Tensor]:
         draws = Draws(keys[positions], seed=context.options.seed, epoch=number)
@@ -99,8 +105,9 @@ def whole_network(
     batches = Batches(
         ids,
         make,
-        batch_size=inputs.training_batch(defaults.batch_size, len(train)),
+        batch_size=batch_size,
         min_steps=defaults.min_steps,
+        max_steps=max_steps if context.options.epochs is None else None,
         seed=context.options.seed,
         workers=context.options.workers,
     )
@@ -136,15 +143,7 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
     strategy = context.strategy
     batches = training.batches.of_process(strategy.rank, strategy.num_processes)
     asked = context.options.epochs
-    plan = TrainPlan(
-        epochs=asked or 1,
-        batch_size=training.batches.batch_size,
-        learning_rate=training.learning_rate,
-        ema_decay=0.99,
-        clip_norm=training.clip_norm,
-        metric=objective.metrics[0],
-        seed=context.options.seed,
-    )
+    plan = _plan_of(context, training, asked or 1)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         outputs = validation_outputs(network, training.validation())
@@ -187,7 +186,7 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
     def planned() -> int:
         if asked is not None:
             return asked
-        rate = trainer(plan).measure_rate()
+        rate = training_rate(context, training)
         # Of an epoch as the batches have it: it may go through small data several times.
         samples = training.batches.steps_per_epoch * training.batches.batch_size
         validation = len(val) / (VALIDATION_SPEED_UP * rate)
@@ -206,6 +205,37 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
     training.finish()
     context.history = history_rows(result.history)
     _tell_best(context, result)
+
+
+def training_rate(context: FitContext, training: Training) -> float:
+    """Training items per second, measured on a few steps that leave no trace.
+
+    Args:
+        context: The fit.
+        training: What is to be trained.
+    """
+    strategy = context.strategy
+    return Trainer(
+        training.trainee,
+        _plan_of(context, training, 1),
+        training.groups,
+        training.batches.of_process(strategy.rank, strategy.num_processes),
+        lambda network: {},
+        context.objective.loss(),
+        strategy=strategy,
+    ).measure_rate()
+
+
+def _plan_of(context: FitContext, training: Training, epochs: int) -> TrainPlan:
+    return TrainPlan(
+        epochs=epochs,
+        batch_size=training.batches.batch_size,
+        learning_rate=training.learning_rate,
+        ema_decay=0.99,
+        clip_norm=training.clip_norm,
+        metric=context.objective.metrics[0],
+        seed=context.options.seed,
+    )
 
 
 def _tell_best(context: FitContext, result: TrainResult) -> None:

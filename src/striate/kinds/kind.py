@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -26,13 +26,21 @@ class Defaults:
     Attributes:
         methods: Methods that `auto` tries, in this order.
         network: Network that is trained from scratch.
+        quick_network: A smaller one, which is taken where the time is too short for that; None
+            where there is none.
         features: Network whose frozen features a probe takes; None where there is none.
         wide_features: Network with many more frozen features, which take longer; None where there
             is none.
         pretrained: Whether those features are of pretrained weights, which can be fine-tuned.
         all_scales: Whether features of every scale of that network are taken where they can be kept.
+        kernels: Kernels by which a kernel machine compares the features, each with the values of
+            gamma that are tried; none where no kernel machine is known.
+        fixed_features: Whether that network alone has features that are of use frozen. Where the
+            user names another, only what trains it is tried.
         frozen_stride: Fine-tuning keeps blocks whose maps are finer than one position in so many
             samples frozen, and stores their maps; None trains all blocks.
+        features_share: Largest share of the time that features may take; where those of all items
+            would take more, a part is taken.
         quick_probes: Whether the features are so quickly made that probes must be too (see
             `ProbeConfig.quick`).
         judged_symmetry: Whether probes judge by which symmetries a network that is trained from
@@ -41,6 +49,8 @@ class Defaults:
             probe, unless the user names the method.
         batch_size: Items in an update.
         min_steps: Smallest number of updates in an epoch; small data is gone through several times.
+        max_steps: Largest number of updates in an epoch that is planned by time; of more items an
+            epoch sees a part, so that validation and the time left are looked at often enough.
         max_epochs: Largest number of epochs, however much time there is.
         learning_rate: Learning rate at the peak of the schedule, from scratch.
         fine_tuning_rate: Learning rate at the peak of the schedule, from pretrained weights.
@@ -50,16 +60,21 @@ class Defaults:
 
     methods: tuple[str, ...]
     network: str
+    quick_network: str | None = None
     features: str | None = None
     wide_features: str | None = None
     pretrained: bool = False
     all_scales: bool = False
+    kernels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    fixed_features: bool = False
     frozen_stride: int | None = None
+    features_share: float = 0.55
     quick_probes: bool = False
     judged_symmetry: bool = False
     min_trained: int = 0
     batch_size: int = 32
     min_steps: int = 16
+    max_steps: int = 100
     max_epochs: int = 100
     learning_rate: float = 2e-3
     fine_tuning_rate: float = 3e-4
@@ -77,6 +92,7 @@ class Kind(ABC):
         named_options: Options of `fit` that act for this kind, with the name that the inputs have
             for each.
         explanation: Name of the explanation that suits it best.
+        hub_tags: What the Hugging Face hub calls a task on items of this kind, by the task's name.
         picture: Draws an item with the evidence for an output, from the network (in evaluation
             mode), the inputs, the reading, the number of the output and the name of the
             explanation, and by keyword `device`, `item` (the item's name) and `steps`, points of
@@ -88,6 +104,7 @@ class Kind(ABC):
     inputs_type: ClassVar[type[Inputs[Any]]]
     named_options: ClassVar[Mapping[str, str]] = {}
     explanation: ClassVar[str] = "gradcam"
+    hub_tags: ClassVar[Mapping[str, str]] = {}
     picture: ClassVar[Callable[..., Picture]]
 
     def choose(

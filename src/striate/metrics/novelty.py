@@ -126,23 +126,23 @@ class KnownItems:
             left_out = None if apart is None else apart[rows]
             along = unit_length((part - self.shift) * self.scale @ self._axes * self.stretch)
             pair = (
-                _distance(unit_length(part), self._reference, 1, left_out),
-                _distance(along, self._whitened, NEIGHBOURS, left_out),
+                _distance(unit_length(part), *self._reference, 1, left_out),
+                _distance(along, *self._whitened, NEIGHBOURS, left_out),
             )
             found.append(np.stack(pair, 1))
         return np.concatenate(found)
 
     @cached_property
-    def _reference(self) -> Float[np.ndarray, "r m"]:
-        return np.asarray(self.reference.astype(np.float32) * self.step)
+    def _reference(self) -> tuple[Float[np.ndarray, "r m"], Float[np.ndarray, " r"]]:
+        return _with_squares(self.reference.astype(np.float32) * self.step)
 
     @cached_property
     def _axes(self) -> Float[np.ndarray, "m a"]:
         return np.asarray(self.axes.astype(np.float32))
 
     @cached_property
-    def _whitened(self) -> Float[np.ndarray, "r a"]:
-        return np.asarray(self.whitened.astype(np.float32))
+    def _whitened(self) -> tuple[Float[np.ndarray, "r a"], Float[np.ndarray, " r"]]:
+        return _with_squares(self.whitened.astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -332,14 +332,22 @@ def unit_length(rows: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
     return np.asarray(rows / np.where(lengths > 0, lengths, 1))
 
 
+def _with_squares(
+    rows: Float[np.ndarray, "r k"],
+) -> tuple[Float[np.ndarray, "r k"], Float[np.ndarray, " r"]]:
+    """Rows and the squares of their lengths, which would take longer than a distance to one item."""
+    return rows, np.square(rows).sum(1)
+
+
 def _distance(
     items: Float[np.ndarray, "n k"],
     known: Float[np.ndarray, "r k"],
+    squares: Float[np.ndarray, " r"],
     neighbour: int,
     left_out: Bool[np.ndarray, "n r"] | None,
 ) -> Float[np.ndarray, " n"]:
     """Euclidean distance of each item from the nearest known one, or the second or third."""
-    squared = np.square(items).sum(1)[:, None] + np.square(known).sum(1) - 2 * items @ known.T
+    squared = np.square(items).sum(1)[:, None] + squares - 2 * items @ known.T
     if left_out is not None:
         squared[left_out] = squared.max()
     place = min(neighbour, squared.shape[1]) - 1

@@ -152,6 +152,10 @@ class Thumbnet(GridNetwork):
             conv.weight[: 2 * count] = both.to(conv.weight)
 
 
-VARIANTS: Final = {"thumbnet": ThumbnetConfig(), "thumbnet_wide": ThumbnetConfig(widths=(64, 256))}
+VARIANTS: Final = {
+    "thumbnet": ThumbnetConfig(),
+    "thumbnet_narrow": ThumbnetConfig(stem_channels=12, widths=(16, 64)),
+    "thumbnet_wide": ThumbnetConfig(widths=(64, 256)),
+}
 
 register("thumbnet", VARIANTS, Thumbnet)

@@ -11,7 +11,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from striate.data.source import Note, Skip
-from striate.report.schema import Candidate, Choice, DataIssue, NoveltyFigures, Seconds
+from striate.report.schema import (
+    Candidate,
+    Choice,
+    DataIssue,
+    Folds,
+    LearningCurve,
+    NoveltyFigures,
+    Seconds,
+    SliceReport,
+)
 from striate.typing import Kind
 
 NUM_MISTAKES = 12
@@ -48,6 +57,13 @@ class RunFacts:
         throughput: Items per second, by what was done ("train", "predict").
         novelty: How many test items are taken for unlike all that the model knows; None where that
             cannot be told.
+        data_command: The command that shows what was found in the data with pictures; empty where
+            there is none.
+        folds: The figures of each fold of a cross-validation; None without one.
+        slices: Where the model is clearly worse; None where that was not looked for.
+        learning_curve: What more items would bring; None where that was not estimated.
+        hardware: What computed.
+        energy_joules: Energy that the processors took meanwhile; None where it cannot be read.
     """
 
     striate: str
@@ -72,6 +88,12 @@ class RunFacts:
     history_of: str = ""
     throughput: Mapping[str, float] = field(default_factory=dict)
     novelty: NoveltyFigures | None = None
+    data_command: str = ""
+    folds: Folds | None = None
+    slices: SliceReport | None = None
+    learning_curve: LearningCurve | None = None
+    hardware: str = ""
+    energy_joules: float | None = None
 
     def fields(self) -> dict[str, Any]:
         """The fields of `RunReport` that they give, by name."""
@@ -99,6 +121,7 @@ class RunFacts:
                 message=note.message,
                 count=len(note.ids),
                 ids=note.ids[:_NUM_IDS],
+                advice=note.advice,
             )
             for note in (*skipped, *notes)
         )

@@ -44,7 +44,8 @@ def verdict(report: RunReport, headline: str, better: bool, sentences: Iterable[
     num_items, (one, many) = report.split_sizes["test"], report.nouns
     if num_items < _ROUGH_ITEMS:
         noun = many if num_items != 1 else one
-        few = f"The test set holds only {num_items} {noun}: the figures are rough."
+        where = "All folds together test" if report.folds else "The test set holds"
+        few = f"{where} only {num_items} {noun}: the figures are rough."
         sentences = (*sentences, few)
     return Verdict(
         headline=headline,

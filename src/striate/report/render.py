@@ -18,6 +18,7 @@ from striate.explain.drawing import overlay
 from striate.metrics.intervals import number_text
 from striate.progress import duration
 from striate.report.charts import Line, interval_bar, line_chart
+from striate.report.outlook import learning_part, slice_rows
 from striate.report.page import NBSP, interval_text, percent
 from striate.report.picture import Picture, data_url
 from striate.report.schema import RunReport
@@ -56,6 +57,8 @@ def render_html(
         many=many,
         mistakes=_mistakes(report, pictures or {}),
         history=_history_charts(report),
+        slices=slice_rows(report),
+        learning=learning_part(report),
         run=shlex.quote(report.run),
     )
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from math import inf
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from striate.errors import one_line
-from striate.metrics.intervals import Estimate
+from striate.metrics.intervals import Estimate, widened
 from striate.typing import Kind
 
 FORMAT = 2
+
+BOUNDS: Final = {
+    "log_loss": (0.0, inf),
+    "mae": (0.0, inf),
+    "rmse": (0.0, inf),
+    "median_absolute_error": (0.0, inf),
+    "r2": (-inf, 1.0),
+    "pearson": (-1.0, 1.0),
+}
+"""What a metric can be at least and at most, by name; all others are shares."""
+
+R = TypeVar("R", bound="RunReport")
 
 
 def _one_line(value: object) -> object:
@@ -41,13 +54,17 @@ class Seconds(Record):
 
 
 class DataIssue(Record):
-    """Something found in the data; `count` items are concerned, `ids` names some of them."""
+    """Something found in the data, and what to do about it.
+
+    `count` items are concerned, and `ids` names some of them.
+    """
 
     code: Text
     severity: Text
     message: Text
     count: int
     ids: tuple[Text, ...] = ()
+    advice: Text = ""
 
 
 class Choice(Record):
@@ -97,6 +114,100 @@ class NoveltyFigures(Record):
     strangest: tuple[Text, ...]
 
 
+class FoldFigures(Record):
+    """A fold of a cross-validation.
+
+    Attributes:
+        fold: Its number, from 1.
+        num_items: Number of items that it tested.
+        method: Name of the method that made its model.
+        model: Name of its network.
+        seconds: Time that it took.
+        metrics: The first metrics of the task on its items, by name.
+    """
+
+    fold: int
+    num_items: int
+    method: Text
+    model: Text
+    seconds: float
+    metrics: dict[str, Estimate]
+
+
+class Folds(Record):
+    """A cross-validation.
+
+    Attributes:
+        num_folds: Number of folds.
+        widening: Factor on the half widths of the intervals of the pooled items, since the models
+            of the folds share training items.
+        by_fold: The figures of each fold.
+    """
+
+    num_folds: int
+    widening: float
+    by_fold: tuple[FoldFigures, ...]
+
+    def spread(self, metric: str) -> tuple[float, float] | None:
+        """The smallest and the largest value of a metric over the folds; None where it has none."""
+        values = [fold.metrics[metric].value for fold in self.by_fold]
+        known = [value for value in values if value is not None]
+        return (min(known), max(known)) if known else None
+
+
+class LearningCurve(Record):
+    """How the error falls with the number of items that a linear probe learns from.
+
+    Attributes:
+        error_name: What the error is.
+        is_share: Whether it is a share.
+        sizes: Numbers of items learnt from.
+        errors: The error at each, by cross-validation.
+        num_items: Number of items that there are to learn from.
+        gain: By how much the error would fall with twice as many.
+        expected: The error with twice as many.
+        is_supported: Whether the data tell that twice as many would help.
+    """
+
+    error_name: Text
+    is_share: bool
+    sizes: tuple[int, ...]
+    errors: tuple[Estimate, ...]
+    num_items: int
+    gain: Estimate
+    expected: Estimate
+    is_supported: bool
+
+
+class SliceFigures(Record):
+    """Items that have something in common, and clearly larger errors than the others.
+
+    Attributes:
+        column: What they have in common.
+        value: The value that they share, or its range.
+        num_items: Number of the items, copies counting once.
+        error: Their mean error, with an interval at which those of all slices hold at once.
+        others: Mean error of the other items.
+        p_value: Chance that one of the slices that were tried is as bad where none is.
+    """
+
+    column: Text
+    value: Text
+    num_items: int
+    error: Estimate
+    others: float
+    p_value: float
+
+
+class SliceReport(Record):
+    """Where the model is clearly worse than elsewhere; nothing found where nothing stands out."""
+
+    error_name: Text
+    is_share: bool
+    num_tried: int
+    found: tuple[SliceFigures, ...] = ()
+
+
 class Mistake(Record):
     """A test item that was predicted badly."""
 
@@ -126,6 +237,14 @@ class RunReport(Record):
         history: A row for each epoch, as in `history.csv`.
         history_of: What was trained in those epochs, where its network is not the result.
         novelty: What is unlike all that the model knows; None where that cannot be told.
+        data_command: The command that shows what was found in the data with pictures; empty where
+            there is none.
+        folds: The figures of each fold of a cross-validation; None without one. The figures of the
+            report are then those of all items, each predicted by the fold that had not learnt it.
+        slices: Where the model is clearly worse; None where that was not looked for.
+        learning_curve: What more items would bring; None where that was not estimated.
+        hardware: What computed.
+        energy_joules: Energy that the processors took meanwhile; None where it cannot be read.
         unit: Unit of what is predicted; empty where it has none that is known.
         test: The metrics on the test items.
         worst_mistakes: The worst first.
@@ -154,6 +273,35 @@ class RunReport(Record):
     history: tuple[dict[str, float | None], ...]
     history_of: Text = ""
     novelty: NoveltyFigures | None = None
+    data_command: Text = ""
+    folds: Folds | None = None
+    slices: SliceReport | None = None
+    learning_curve: LearningCurve | None = None
+    hardware: Text = ""
+    energy_joules: float | None = None
     unit: Text = ""
     test: Record
     worst_mistakes: tuple[Mistake, ...]
+
+
+def with_wider_intervals(report: R, factor: float) -> R:
+    """The same report with wider intervals of the model's figures, all and class by class.
+
+    Args:
+        report: A report of any task.
+        factor: Factor on the distance of the limits from the figure.
+    """
+    updates: dict[str, Any] = {"test": _widened(report.test, factor)}
+    if (rows := getattr(report, "per_class", None)) is not None:
+        updates["per_class"] = tuple(_widened(row, factor) for row in rows)
+    return report.model_copy(update=updates)
+
+
+def _widened(figures: Record, factor: float) -> Record:
+    return figures.model_copy(
+        update={
+            name: widened(figure, factor, *BOUNDS.get(name, (0.0, 1.0)))
+            for name, figure in figures
+            if isinstance(figure, Estimate)
+        }
+    )

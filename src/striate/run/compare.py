@@ -55,6 +55,29 @@ def compare(first: Run, second: Run) -> Compared:
             one label.
     """
     task, classes = first.task, first.classes
+    pairs = common_rows(first, second)
+    result = task.compare([a for a, _ in pairs], [b for _, b in pairs], classes)
+    return Compared(
+        first=str(first.folder.path),
+        second=str(second.folder.path),
+        num_items=len(pairs),
+        result=result,
+        unit=first.calibration.unit,
+    )
+
+
+def common_rows(first: Run, second: Run) -> list[tuple[dict[str, str], dict[str, str]]]:
+    """Rows of the `predictions.csv` of two finished runs for the test items that both have.
+
+    Args:
+        first: A finished run.
+        second: Another.
+
+    Raises:
+        RunError: A run is missing or damaged, the classes differ, or no test item is in both with
+            one label.
+    """
+    task, classes = first.task, first.classes
     names = [str(run.folder.path) for run in (first, second)]
     if second.task is not task:
         raise RunError(f"{names[0]} is of {task.name}, {names[1]} of {second.task.name}")
@@ -76,14 +99,7 @@ def compare(first: Run, second: Run) -> Compared:
             f"{names[0]} and {names[1]} have no test item in common",
             fix="fit both with the same split: the same `seed=`, or a manifest with a split column",
         )
-    result = task.compare([a for a, _ in pairs], [b for _, b in pairs], classes)
-    return Compared(
-        first=names[0],
-        second=names[1],
-        num_items=len(pairs),
-        result=result,
-        unit=first.calibration.unit,
-    )
+    return pairs
 
 
 def _test_rows(run: Run) -> dict[str, dict[str, str]]:

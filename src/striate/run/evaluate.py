@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from striate.data.layouts.layout import open_source
@@ -12,7 +13,7 @@ from striate.data.source import Item, Reading, Skip, Source
 from striate.errors import DataError, StriateError, one_line
 from striate.metrics.intervals import Estimate
 from striate.progress import Progress, ProgressLike, as_progress
-from striate.run.folder import LOCK
+from striate.run.folder import LOCK, TEST_OPENINGS
 from striate.run.run import Run
 from striate.typing import PathLike
 
@@ -92,7 +93,7 @@ def evaluate(run: Run, data: PathLike | None = None, *, progress: ProgressLike =
     if data is None:
         metrics: Mapping[str, Estimate] = dict(run.report.test)
         return Evaluated(
-            data=f"the test split of {run.record.data}",
+            data=f"{'all folds' if run.report.folds else 'the test split'} of {run.record.data}",
             num_items=run.report.split_sizes["test"],
             num_skipped=0,
             metrics=metrics,
@@ -105,11 +106,13 @@ def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:
     """Metrics of a run on labelled data."""
     answered = [item for item in source.listing.items if run.task.is_answered(item)]
     run.task.check_answers(answered, source.name, run.classes)
-    learnt_from = _learnt_from(run)
+    learnt_from, tested = _hashes(run)
     kept: list[Item] = []
     known: list[bool] = []
+    num_tested = 0
 
     def readable() -> Iterator[Reading]:
+        nonlocal num_tested
         with progress.track("evaluating", len(answered), "items") as tracker:
             for item, reading in run.read(source, answered):
                 tracker.advance()
@@ -118,6 +121,7 @@ def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:
                 else:
                     kept.append(item)
                     known.append(reading.sha256 in learnt_from)
+                    num_tested += reading.sha256 in tested
                     yield reading
 
     outputs = run.outputs(readable())
@@ -141,19 +145,41 @@ def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:
         num_known=len(kept) - len(new),
         others=others,
         other_lines=run.task.lines(others, unit) if others else (),
-        notes=run.task.answer_notes(kept, run.classes),
+        notes=(*run.task.answer_notes(kept, run.classes), *_opened(run, source, num_tested)),
     )
 
 
-def _learnt_from(run: Run) -> set[str]:
-    """Hashes of the items that a run has learnt from or was chosen by."""
+def _hashes(run: Run) -> tuple[set[str], set[str]]:
+    """Hashes of the items that a run has learnt from or was chosen by, and of its test items."""
     try:
         items = from_json(run.folder.read_json(LOCK)).items
     except StriateError:
-        return set()
-    hashes = {item.sha256 for item in items}
-    # The nodes of one graph are all in one file, and have its hash.
-    return {item.sha256 for item in items if item.split != "test"} if len(hashes) > 1 else set()
+        return set(), set()
+    if len({item.sha256 for item in items}) <= 1:
+        # The nodes of one graph are all in one file, and have its hash.
+        return set(), set()
+    learnt = {item.sha256 for item in items if item.split != "test"}
+    return learnt, {item.sha256 for item in items if item.split == "test"} - learnt
+
+
+def _opened(run: Run, source: Source, num_tested: int) -> tuple[str, ...]:
+    """Log that test items of the run were looked at again, and say how often that was done."""
+    if not num_tested:
+        return ()
+    folder, columns = run.folder, ("when", "data", "items")
+    try:
+        earlier = folder.read_csv(TEST_OPENINGS) if (folder.path / TEST_OPENINGS).exists() else []
+        rows = [[row[name] for name in columns] for row in earlier]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        rows.append([now, source.name, str(num_tested)])
+        folder.write_csv(TEST_OPENINGS, columns, rows)
+    except (KeyError, StriateError) as error:
+        return (f"{num_tested} test items of the run are among them; {one_line(str(error))}",)
+    return (
+        f"{num_tested} test items of the run are among them, and its test part was looked at "
+        f"{len(rows) + 1} times now, the fit included ({TEST_OPENINGS}): where choices follow from "
+        "such figures, they flatter the model",
+    )
 
 
 def _figures(metrics: Mapping[str, Estimate]) -> dict[str, Any]:

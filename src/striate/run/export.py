@@ -280,7 +280,7 @@ def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
     except StriateError as error:
         progress.say(f"the test items cannot be read: {one_line(str(error))}")
         return
-    names = [item.id for item in locked.items if item.split == "test"]
+    names = locked.tested()
     count = min(MOST_CHECKED, len(names))
     chosen = {names[len(names) * i // count] for i in range(count)}
     items = [item for item in source.listing.items if item.id in chosen]

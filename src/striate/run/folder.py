@@ -21,10 +21,11 @@ from striate.files import (
     file_lock,
     holds_output,
     mark_output,
+    sha256,
     sha256_file,
     write_atomic,
 )
-from striate.run.checksums import CHECKSUMS, checksum_lines, read_checksums, sha256
+from striate.run.checksums import CHECKSUMS, checksum_lines, read_checksums
 
 T = TypeVar("T")
 
@@ -32,14 +33,17 @@ RUN: Final = "run.json"
 LOCK: Final = "data.lock.json"
 MODEL: Final = "model.safetensors"
 NOVELTY: Final = "novelty.safetensors"
+HELD_OUT: Final = "held_out.safetensors"
 HISTORY: Final = "history.csv"
 PREDICTIONS: Final = "predictions.csv"
 REPORT_JSON: Final = "report.json"
 REPORT_HTML: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 LABELS_TO_CHECK: Final = "labels-to-check.csv"
+MODEL_CARD: Final = "MODEL_CARD.md"
+TEST_OPENINGS: Final = "test-openings.csv"
 
-FILES: Final = (LOCK, MODEL, NOVELTY, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
+FILES: Final = (LOCK, MODEL, NOVELTY, HELD_OUT, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
 """The files of a finished run; `SHA256SUMS` holds the checksum of each."""
 
 FORMAT: Final = 2

@@ -7,7 +7,6 @@ takes as long whichever engine answers.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from striate.device import fast_dtype
+from striate.device import fast_dtype, processor_name
 from striate.engines import Session
 from striate.errors import EngineError, MissingExtraError, one_line
 from striate.files import user_cache_folder, write_atomic
@@ -242,7 +241,7 @@ def machine(run: Run) -> dict[str, str]:
     packages = versions(("striate", "torch", "onnxruntime", "openvino"))
     device = run.device.type
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": torch.cuda.get_device_name(run.device) if device == "cuda" else device,
@@ -346,12 +345,3 @@ def _resident_mb() -> float | None:
     except (OSError, IndexError, ValueError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -164,7 +164,7 @@ def _test_files(run: Run) -> list[Path]:
         locked = lock.from_json(run.folder.read_json(LOCK))
     except StriateError:
         return []
-    names = {item.id for item in locked.items if item.split == "test"}
+    names = set(locked.tested())
     paths = [source.path(item) for item in source.listing.items if item.id in names]
     found = [path for path in paths if path is not None]
     count = min(MOST_FILES, len(found))

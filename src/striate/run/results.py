@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -22,13 +22,27 @@ _INDENTED_CLASSES = 20
 """Up to so many classes `report.json` is written to be read; their matrix is the most of it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictedItems:
+    """Items that one model predicted.
+
+    Attributes:
+        indices: Their positions in the data set.
+        outputs: (items, outputs) Their uncalibrated outputs.
+        calibration: The calibration of the outputs.
+        novelty: (items,) Their novelty; None where it is not known.
+        fold: The fold of a cross-validation in which they were tested, from 1; None without one.
+    """
+
+    indices: NDArray[np.int64]
+    outputs: Tensor
+    calibration: Calibration
+    novelty: NDArray[np.float64] | None = None
+    fold: int | None = None
+
+
 def write_predictions(
-    folder: RunFolder,
-    task: Task,
-    dataset: Dataset,
-    calibration: Calibration,
-    outputs: Sequence[tuple[NDArray[np.int64], Tensor]],
-    novelty: NDArray[np.float64] | None = None,
+    folder: RunFolder, task: Task, dataset: Dataset, parts: Sequence[PredictedItems]
 ) -> None:
     """Write `predictions.csv`, which `folder.read_csv` reads back.
 
@@ -36,23 +50,23 @@ def write_predictions(
         folder: The run folder.
         task: The task of the run.
         dataset: The data set of the run.
-        calibration: The calibration of the outputs.
-        outputs: Positions of items, and their uncalibrated outputs.
-        novelty: (items,) Novelty of the items of the last of them; None where it is not known.
+        parts: The items, in the order of the rows. Those of folds have a column that names it.
     """
+    with_folds = any(part.fold is not None for part in parts)
 
     def rows() -> Iterator[Sequence[object]]:
-        for indices, some in outputs:
-            ids = dataset.ids(indices)
-            predictions = task.predictions(ids, some, calibration, dataset.classes)
-            if novelty is not None and some is outputs[-1][1]:
-                predictions = with_novelty(predictions, novelty)
-            for index, prediction in zip(indices, predictions, strict=True):
+        for part in parts:
+            ids = dataset.ids(part.indices)
+            predictions = task.predictions(ids, part.outputs, part.calibration, dataset.classes)
+            if part.novelty is not None:
+                predictions = with_novelty(predictions, part.novelty)
+            for index, prediction in zip(part.indices, predictions, strict=True):
                 truth = task.truth(dataset.target, index)
-                split = str(dataset.splits[index])
-                yield prediction.item, split, truth, *task.cells(prediction)
+                where = [str(dataset.splits[index])] if part.fold is None else ["test", part.fold]
+                yield prediction.item, *where, truth, *task.cells(prediction)
 
-    columns = ["item", "split", task.truth_column, *task.columns(dataset.classes)]
+    where = ["split", "fold"] if with_folds else ["split"]
+    columns = ["item", *where, task.truth_column, *task.columns(dataset.classes)]
     folder.write_csv(PREDICTIONS, columns, rows())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,7 +27,7 @@ from striate.models import Network, create_model
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
-from striate.run.folder import MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
 from striate.run.predictor import Described, Predictor
 from striate.run.results import with_novelty
 from striate.tasks.prediction import Calibration, Prediction
@@ -35,10 +36,14 @@ from striate.typing import PathLike
 
 if TYPE_CHECKING:
     from striate.metrics.novelty import NoveltyDetector
+    from striate.metrics.unlabelled.held_out import HeldOutItems
+    from striate.run.bulk import Written
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
     from striate.run.plot import RunPlots
+    from striate.run.unlabelled.drift import Drift
+    from striate.run.unlabelled.suggest import Suggested
 
 
 ENGINE_CHOICES: Final = ("auto", "torch", "onnx", "openvino")
@@ -171,6 +176,19 @@ class Run:
         return NoveltyDetector.from_tensors(self.folder.read_arrays(NOVELTY))
 
     @cached_property
+    def held_out(self) -> HeldOutItems | None:
+        """Held-out items that new ones are compared with; None of runs of earlier versions.
+
+        Raises:
+            RunError: Their file is damaged.
+        """
+        from striate.metrics.unlabelled.held_out import HeldOutItems
+
+        if not (self.folder.path / HELD_OUT).is_file():
+            return None
+        return HeldOutItems.from_tensors(self.folder.read_arrays(HELD_OUT))
+
+    @cached_property
     def predictor(self) -> Predictor:
         """The network with the inputs that it takes.
 
@@ -233,27 +251,46 @@ class Run:
         """
         progress = as_progress(progress)
         source = self.open(inputs)
-        readable: list[Item] = []
-        reasons: dict[str, str] = {skip.id: skip.reason for skip in source.listing.skipped}
-        order = [*reasons]
+        found = [Prediction(item=skip.id, reason=skip.reason) for skip in source.listing.skipped]
+        found += self.answered(self.read(source, source.listing.items))
+        for prediction in found:
+            if prediction.reason is not None:
+                name, reason = one_line(prediction.item), one_line(prediction.reason)
+                progress.say(f"cannot read {name}: {reason}")
+        return found
 
-        def readings() -> Iterator[Reading]:
-            for item, reading in self.read(source, source.listing.items):
-                order.append(item.id)
-                if isinstance(reading, Skip):
-                    reasons[item.id] = reading.reason
-                else:
-                    readable.append(item)
-                    yield reading
+    def predict_to_file(
+        self,
+        inputs: Sequence[Input] | Input,
+        out: PathLike,
+        *,
+        resume: bool = False,
+        progress: ProgressLike = None,
+    ) -> Written:
+        """Write what the model predicts for any number of items to a CSV or a Parquet file.
 
-        answers = self._answered(readable, self._answering.parts(readings()))
-        found = dict(zip((item.id for item in readable), answers, strict=True))
-        for name, reason in reasons.items():
-            progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")
-        return [
-            found[name] if name in found else Prediction(item=name, reason=reasons[name])
-            for name in order
-        ]
+        No more than a part of the predictions is in memory at a time. Parts lie beside the file
+        until all are there; the file is then written at once, so that an unfinished one is never
+        taken for a finished one.
+
+        Args:
+            inputs: What `predict` takes.
+            out: The file, its name ending in .csv or .parquet (which needs the extra `parquet`).
+            resume: Go on with a file that was not finished, from the same inputs.
+            progress: Told of the work, and of what cannot be read.
+
+        Returns:
+            The file's path, and how many items it tells of.
+
+        Raises:
+            OptionError: The file is none of these, replaces one of the user's, or an unfinished
+                one is there that is of other inputs or is not to be gone on with.
+            DataError: There is nothing to predict.
+            StorageError: It cannot be written.
+        """
+        from striate.run.bulk import predict_to_file
+
+        return predict_to_file(self, inputs, Path(out), resume=resume, progress=progress)
 
     def open(self, inputs: Sequence[Input] | Input) -> Source:
         """The source of what is to be predicted; see `predict`."""
@@ -262,7 +299,7 @@ class Run:
         given = [Alone(cast("Any", inputs))] if alone else several(inputs)
         return self.kind.open(given, self.predictor.inputs)
 
-    def read(self, source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Reading | Skip]]:
+    def read(self, source: Source, items: Iterable[Item]) -> Iterator[tuple[Item, Reading | Skip]]:
         """Each item as the model takes it, or why it cannot."""
         inputs = self.predictor.inputs
         for item, reading in read_all(source, items, inputs.read_size):
@@ -288,6 +325,42 @@ class Run:
         inputs = self.predictor.inputs
         return inputs.checked(read_item(source, item, inputs.read_size, pool))
 
+    def answered(
+        self, read: Iterable[tuple[Item, Reading | Skip]], *, together: bool | None = None
+    ) -> Iterator[Prediction]:
+        """A prediction for each item, in order, a batch at a time.
+
+        Args:
+            read: What `read` gives.
+            together: Whether to compute in filled batches, as of many items, or one by one, as of
+                a few; None decides by the number of items.
+        """
+        waiting: deque[tuple[Item, str | None]] = deque()
+
+        def readings() -> Iterator[Reading]:
+            for item, reading in read:
+                if isinstance(reading, Skip):
+                    waiting.append((item, reading.reason))
+                else:
+                    waiting.append((item, None))
+                    yield reading
+
+        predictor = self._answering
+        for part in (
+            predictor.parts(readings())
+            if together is None
+            else predictor.parts_of(readings(), together=together)
+        ):
+            count = len(part.outputs)
+            readable = [item for item, reason in waiting if reason is None][:count]
+            answers = iter(self.described(readable, [part]))
+            while count:
+                item, reason = waiting.popleft()
+                count -= reason is None
+                unread = Prediction(item=item.id, reason=reason)
+                yield next(answers) if reason is None else unread
+        yield from (Prediction(item=item.id, reason=reason) for item, reason in waiting)
+
     def predicted(
         self, items: Sequence[Item], readings: Sequence[Reading], *, together: bool = False
     ) -> list[Prediction]:
@@ -299,7 +372,7 @@ class Run:
             together: Whether to compute them in filled batches, as `predict` does of many items,
                 and not one by one, as it does of a few; the two may differ by rounding.
         """
-        return self._answered(items, self.predictor.parts_of(readings, together=together))
+        return self.described(items, self.predictor.parts_of(readings, together=together))
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""
@@ -308,7 +381,7 @@ class Run:
     def _joined(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts)) if parts else torch.empty(0, max(1, len(self.classes)))
 
-    def _answered(self, items: Sequence[Item], parts: Iterable[Described]) -> list[Prediction]:
+    def described(self, items: Sequence[Item], parts: Iterable[Described]) -> list[Prediction]:
         """Predictions of items from what the network makes of them, with their novelty.
 
         Args:
@@ -381,6 +454,69 @@ class Run:
 
         return compare(self, other)
 
+    def drift(
+        self,
+        data: Sequence[Input] | Input,
+        *,
+        time: str = "auto",
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> Drift:
+        """Whether new items without labels are like those that the run was made from.
+
+        Args:
+            data: What `predict` takes, or a manifest with a column of paths.
+            time: Column of the manifest with dates or numbers, by which windows of time are
+                compared; "order" for the order in which the items come; "auto" for a column named
+                `date`, `time` or `timestamp` if there is one; "none" for no windows.
+            seed: Seed of the draws and of the permutations.
+            progress: Told of the work, and of what cannot be read.
+
+        Raises:
+            DataError: There is nothing to read, or the column is not there or has no dates.
+            RunError: The run keeps no held-out items, as of earlier versions.
+        """
+        from striate.run.unlabelled.drift import drift
+
+        return drift(self, data, time=time, seed=seed, progress=progress)
+
+    def suggest(
+        self,
+        inputs: Sequence[Input] | Input,
+        count: int,
+        *,
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> Suggested:
+        """Which items without labels to label next, so that the next fit learns most from them.
+
+        Args:
+            inputs: What `predict` takes.
+            count: Number of items to suggest, 1 or more.
+            seed: Seed of the choice.
+            progress: Told of the work, and of what cannot be read.
+
+        Raises:
+            ArgumentError: `count` is less than 1.
+            DataError: There is nothing to read.
+        """
+        from striate.run.unlabelled.suggest import suggest
+
+        return suggest(self, inputs, count, seed=seed, progress=progress)
+
+    def model_card(self) -> str:
+        """A model card in the layout of Hugging Face: data, figures, limits, time and hardware.
+
+        Returns:
+            Markdown with a head in YAML; `striate card` writes it to `MODEL_CARD.md`.
+
+        Raises:
+            RunError: The fit has not ended, so that there are no figures.
+        """
+        from striate.run.card import model_card
+
+        return model_card(self)
+
     def export(self, to: str, *, out: PathLike | None = None) -> Path:
         """Write the network into a file that answers without Striate.
 
@@ -416,7 +552,8 @@ class Run:
         )
         return "\n".join(
             [
-                f"test items: {report.split_sizes['test']}",
+                f"test items: {report.split_sizes['test']}"
+                + (f", each in one of {report.folds.num_folds} folds" if report.folds else ""),
                 *self.task.summary(report),
                 f"method: {report.method}, {report.seconds.total:.0f} s",
                 *ended,

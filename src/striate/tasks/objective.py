@@ -61,6 +61,8 @@ class Objective(ABC):
     Attributes:
         metrics: Names of the figures that an epoch's validation gives; the first chooses, and less
             of it is better.
+        error_name: What the mean of `item_errors` is called.
+        error_is_share: Whether it is a share of items or labels.
         num_outputs: Number of outputs that a network must have.
         values: (items, ...) The answers, as the target has them.
         quick: Whether probes are fitted quickly, where the task knows a way to (see
@@ -68,6 +70,8 @@ class Objective(ABC):
     """
 
     metrics: ClassVar[tuple[str, ...]]
+    error_name: ClassVar[str]
+    error_is_share: ClassVar[bool] = True
     num_outputs: int
     quick: bool = False
 
@@ -148,6 +152,15 @@ class Objective(ABC):
         """(items,) The calibrated loss of each item."""
 
     @abstractmethod
+    def item_errors(self, answers: NDArray[np.float64], indices: Indices) -> NDArray[np.float64]:
+        """(items,) How wrong the answer to each item is, as `error_name` says.
+
+        Args:
+            answers: Calibrated answers.
+            indices: Positions of the items.
+        """
+
+    @abstractmethod
     def calibrate(self, outputs: Tensor, indices: Indices) -> tuple[Calibration, float]:
         """The calibration that suits held-out items, and their mean loss under it.
 
@@ -177,12 +190,12 @@ class Objective(ABC):
         """The answers that outputs give as they are."""
 
     @abstractmethod
-    def report(self, facts: RunFacts, evaluation: Evaluation, *, seed: int) -> RunReport:
+    def report(self, facts: RunFacts, items: EvaluatedItems, *, seed: int) -> RunReport:
         """The evaluation of the test items as a report.
 
         Args:
             facts: What there is to say of the run apart from its test items.
-            evaluation: The outputs of the test items.
+            items: The test items with their outputs.
             seed: Seed of the bootstrap.
         """
 

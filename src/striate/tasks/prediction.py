@@ -32,6 +32,14 @@ class Calibration(ABC):
         """The answers to some items, in float64."""
 
     @abstractmethod
+    def outputs_of(self, answers: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n outputs"]:
+        """Outputs that this calibration makes these answers of, whatever model gave them."""
+
+    def without_promises(self) -> Calibration:
+        """The same answers without what is promised of new items: sets of classes, intervals."""
+        return self
+
+    @abstractmethod
     def module(self) -> nn.Module:
         """The same as a module in float32, from a tensor of outputs to one of answers."""
 
@@ -42,6 +50,22 @@ class Calibration(ABC):
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """The calibration as `run.json` has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A row of `predictions.csv`, judged by its true answer.
+
+    Attributes:
+        truth: The true answer: the name of a class, the names of labels, or a number.
+        answer: What was predicted, in the same form.
+        error: How wrong that is: 0 where it is right, 1 for another class, the number of wrong
+            labels, or the distance from the true number.
+    """
+
+    truth: str | float
+    answer: str | float
+    error: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

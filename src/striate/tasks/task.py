@@ -18,7 +18,7 @@ from striate.metrics.paired import PairedComparison
 from striate.registry import Registry, load_entry, load_package
 from striate.report import RunReport
 from striate.tasks.objective import Objective
-from striate.tasks.prediction import Calibration, Prediction
+from striate.tasks.prediction import Calibration, Judged, Prediction
 
 Rows: TypeAlias = Sequence[Mapping[str, str]]
 """Rows of a `predictions.csv`, by column."""
@@ -44,6 +44,10 @@ class Task(ABC):
         first_metrics: The metrics that a person wants first.
         digits: Significant digits in which a metric is shown; four decimals where None.
         in_unit: The metrics that are in the unit of the answers.
+        one_class: Whether each item has exactly one of the classes, so that counts of true and
+            predicted classes say everything.
+        text_columns: The columns of a prediction that hold text and not a number, besides
+            `unknown`.
     """
 
     name: ClassVar[str]
@@ -53,6 +57,8 @@ class Task(ABC):
     first_metrics: ClassVar[tuple[str, ...]]
     digits: ClassVar[int | None] = None
     in_unit: ClassVar[tuple[str, ...]] = ()
+    one_class: ClassVar[bool] = False
+    text_columns: ClassVar[tuple[str, ...]] = ("prediction", "set")
 
     def claims(self, items: Items) -> bool:
         """Whether there are items that this task is to be learnt from."""
@@ -120,6 +126,10 @@ class Task(ABC):
     @abstractmethod
     def cells(self, prediction: Prediction) -> list[str | float]:
         """The cells of those columns."""
+
+    @abstractmethod
+    def judged(self, row: Mapping[str, str]) -> Judged:
+        """A row of `predictions.csv` with its true answer, and how wrong it is."""
 
     @abstractmethod
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:

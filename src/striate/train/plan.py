@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from striate.errors import ArgumentError, RunError
+
+MAX_WARMUP: Final = 1 / 3
+"""Largest share of the steps over which the learning rate rises: it must come down again too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,8 @@ class TrainPlan:
         epochs: Passes over the training batches.
         batch_size: Items that an update of the weights sees.
         learning_rate: The highest learning rate, reached after the warm-up.
-        warmup_epochs: Epochs over which the rate rises from zero; may be a fraction.
+        warmup_epochs: Epochs over which the rate rises from zero, no more than the share
+            `MAX_WARMUP` of all steps; may be a fraction.
         ema_decay: Decay of the average of the weights that is validated; None validates the
             weights themselves.
         clip_norm: Largest norm of a gradient; None for no limit.

@@ -32,7 +32,7 @@ from striate.train.ema import weight_average
 from striate.train.history import EpochRow, Position, StopReason, StopWish, TrainResult
 from striate.train.losses import Loss
 from striate.train.pace import Pace
-from striate.train.plan import Schedule, TrainPlan
+from striate.train.plan import MAX_WARMUP, Schedule, TrainPlan
 from striate.train.step import gradient_within_memory, step_seed
 from striate.train.strategy import Strategy
 
@@ -116,6 +116,7 @@ class Trainer:
         )
         steps = plan.epochs * batches.steps_per_epoch
         warmup_steps = round(plan.warmup_epochs * batches.steps_per_epoch)
+        warmup_steps = min(warmup_steps, round(MAX_WARMUP * steps))
         self._position = Position(
             schedule=Schedule(planned_steps=steps, warmup_steps=warmup_steps, total_steps=steps),
             micro_batch=plan.batch_size,

@@ -6,6 +6,7 @@ import pytest
 from striate.data.layouts import ArraySource
 from striate.data.readers.tables.patch import patched
 from striate.errors import DataError
+from striate.files import csv_text
 
 IMAGES = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8)
 
@@ -46,3 +47,13 @@ def test_labels_are_corrected_and_items_left_out(source, table):
 def test_a_table_that_makes_no_sense_is_refused(text, said, source, table):
     with pytest.raises(DataError, match=said):
         patched(source, table(text))
+
+
+def test_names_and_labels_that_were_escaped_are_taken_back(table):
+    source = ArraySource(IMAGES, labels=["-1", "-1", "=x", "=x", "'tis", "'tis"])
+    rows = [("0", "=x"), ("2", "-1"), ("4", "-1"), ("5", "'tis")]
+    changed = patched(source, table(csv_text(["id", "label"], rows)))
+    labels = [item.label for item in changed.listing.items]
+    assert labels == ["=x", "-1", "-1", "=x", "-1", "'tis"]
+    by_hand = patched(source, table("id,label\n0,'tis\n"))
+    assert by_hand.listing.items[0].label == "'tis"

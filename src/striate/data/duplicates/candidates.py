@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,9 +37,10 @@ _NOISE: Final = 2.0
 _LEAST_RATIO: Final = 1.5
 _COPIES_KEPT: Final = 0.99
 _SLACK: Final = 1.5
-_ROWS, _COLUMNS = 256, 4096
+_ROWS, _COLUMNS = 128, 1024
+_PICTURES_AT_ONCE: Final = 4096
 _COMPARED_WITH_ALL: Final = 8192
-_PICTURES_A_CENTRE: Final = 1024
+_PICTURES_A_CENTRE: Final = 512
 
 
 class Candidates(NamedTuple):
@@ -66,16 +67,16 @@ def candidates(thumbnails: UInt8[Tensor, "n t t"]) -> Candidates:
         return Candidates(np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0))
     space = _Space.fitted(thumbnails)
     parts = [torch.cat(part) for part in zip(*map(space, _chunks(thumbnails)), strict=True)]
-    squares = torch.stack([part.square().sum(1) for part in parts]).sum(0)
-    found: dict[tuple[int, int], tuple[int, float]] = {}
-    for members in _neighbourhoods(parts[0]):
-        own, places = [part[members] for part in parts], members.tolist()
-        for row, column, flip, distance in _nearest_pairs(own, squares[members], space.limit):
-            pair = sorted((places[row], places[column]))
-            found.setdefault((pair[0], pair[1]), (flip, distance))
-    pairs = np.array(list(found), np.int64).reshape(-1, 2)
-    told = np.array(list(found.values()), np.float64).reshape(-1, 2)
-    return Candidates(pairs, told[:, 0].astype(np.int64), told[:, 1])
+    found = [
+        members[_nearest_pairs([part[members] for part in parts], space.limit)]
+        for members in _neighbourhoods(parts[0])
+    ]
+    count = len(thumbnails)
+    low, high = torch.cat(found).sort(1).values.T
+    numbers = torch.unique(low * count + high)
+    pairs = torch.stack([numbers // count, numbers % count], 1)
+    flips, distances = _best_flip(*([part[side] for part in parts] for side in pairs.T))
+    return Candidates(pairs.numpy(), flips.numpy(), distances.double().numpy())
 
 
 def _neighbourhoods(even: Float[Tensor, "n d"]) -> Iterator[Tensor]:
@@ -102,19 +103,25 @@ def _neighbourhoods(even: Float[Tensor, "n d"]) -> Iterator[Tensor]:
             yield members.sort().values
 
 
-def _nearest_pairs(
-    parts: list[Tensor], squares: Float[Tensor, " n"], limit: float
-) -> Iterator[tuple[int, int, int, float]]:
-    """Positions of near pictures among some, with the flip and the squared distance."""
-    for start in range(0, len(squares), _ROWS):
-        rows = [part[start : start + _ROWS] for part in parts]
-        nearest = _Nearest(len(rows[0]), limit)
-        for first in range(0, len(squares), _COLUMNS):
-            columns = [part[first : first + _COLUMNS] for part in parts]
-            products, flips = _best_flip(rows, columns)
-            distances = squares[start : start + _ROWS, None] + squares[first : first + _COLUMNS]
-            nearest.add(distances - 2 * products, flips, start, first)
-        yield from nearest.pairs(start)
+def _nearest_pairs(parts: list[Tensor], limit: float) -> Int64[Tensor, "pairs 2"]:
+    """Positions of near pictures among some, a pair once or twice.
+
+    Half the sum of squares is taken off on both sides of the products of the part that no flip
+    changes, so that they are minus half of the distances.
+    """
+    halves = torch.stack([part.square().sum(1) for part in parts]).sum(0)[:, None] / 2
+    ones = torch.ones_like(halves)
+    own = [torch.cat([parts[0], -halves, ones], 1), *parts[1:]]
+    others = [torch.cat([parts[0], ones, -halves], 1), *parts[1:]]
+    found = []
+    for start in range(0, len(halves), _ROWS):
+        rows = [part[start : start + _ROWS] for part in own]
+        nearest = _Nearest(len(rows[0]), -limit / 2)
+        for first in range(0, len(halves), _COLUMNS):
+            columns = [part[first : first + _COLUMNS] for part in others]
+            nearest.add(_largest_products(rows, columns), start, first)
+        found.append(nearest.pairs(start))
+    return torch.cat(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,53 +195,58 @@ def _cropped(
     return (parts + _NOISE * noise).clamp(0, 255)
 
 
-def _best_flip(rows: list[Tensor], columns: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The largest product of descriptors under any flip, and whether products change sign in it.
+def _largest_products(rows: list[Tensor], columns: list[Tensor]) -> Float[Tensor, "r c"]:
+    """The largest product of descriptors under any flip.
 
     The products of the four parities are summed: all as they are, or with the sign of two changed.
+    What is computed here is computed for all pairs of pictures, so it is done in place.
     """
     even, across, down, both = (r @ c.T for r, c in zip(rows, columns, strict=True))
-    straight, mirrored = down + (across + both).abs(), (across - both).abs() - down
-    flips = torch.where(
-        straight >= mirrored, (across + both < 0).byte(), 2 + (across < both).byte()
-    )
-    return even + torch.maximum(straight, mirrored), flips
+    straight = (across + both).abs_().add_(down)
+    mirrored = across.sub_(both).abs_().sub_(down)
+    return even.add_(torch.maximum(straight, mirrored, out=straight))
+
+
+def _best_flip(first: list[Tensor], second: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The flip under which each pair is nearest, and its squared distance.
+
+    Args:
+        first: The four parts, (pairs, d) each, of each pair's first picture.
+        second: The same of its second.
+    """
+    even, across, down, both = ((a * b).sum(1).double() for a, b in zip(first, second, strict=True))
+    products = torch.stack([even + across + down + both, even - across + down - both, even + across - down - both, even - across - down + both])  # fmt: skip
+    largest, flips = products.max(0)
+    squares = [sum(part.square().sum(1).double() for part in side) for side in (first, second)]
+    return flips, squares[0] + squares[1] - 2 * largest
 
 
 class _Nearest:
     """The nearest columns of some rows, kept while blocks of columns come by."""
 
-    def __init__(self, count: int, limit: float) -> None:
-        self._distances = torch.full((count, NEIGHBOURS), limit)
+    def __init__(self, count: int, least: float) -> None:
+        self._nearness = torch.full((count, NEIGHBOURS), least)
         self._columns = torch.full((count, NEIGHBOURS), -1)
-        self._flips = torch.zeros(count, NEIGHBOURS, dtype=torch.uint8)
 
-    def add(self, distances: Tensor, flips: Tensor, start: int, first: int) -> None:
+    def add(self, nearness: Tensor, start: int, first: int) -> None:
         """Take account of a block whose first row and column are these of all."""
-        own = torch.arange(len(distances)) + start - first
-        inside = (own >= 0) & (own < distances.shape[1])
-        distances[inside.nonzero()[:, 0], own[inside]] = float("inf")
-        rows = (distances < self._distances[:, -1:]).any(1).nonzero()[:, 0]
+        own = torch.arange(len(nearness)) + start - first
+        inside = (own >= 0) & (own < nearness.shape[1])
+        nearness[inside.nonzero()[:, 0], own[inside]] = -float("inf")
+        rows = (nearness.amax(1) > self._nearness[:, -1]).nonzero()[:, 0]
         if not len(rows):
             return
-        count = min(NEIGHBOURS, distances.shape[1])
-        values, places = distances[rows].topk(count, largest=False)
-        all_values = torch.cat([self._distances[rows], values], 1)
+        values, places = nearness[rows].topk(min(NEIGHBOURS, nearness.shape[1]))
+        all_values = torch.cat([self._nearness[rows], values], 1)
         all_columns = torch.cat([self._columns[rows], places + first], 1)
-        all_flips = torch.cat([self._flips[rows], flips[rows].gather(1, places)], 1)
-        self._distances[rows], order = all_values.topk(NEIGHBOURS, largest=False)
+        self._nearness[rows], order = all_values.topk(NEIGHBOURS)
         self._columns[rows] = all_columns.gather(1, order)
-        self._flips[rows] = all_flips.gather(1, order)
 
-    def pairs(self, start: int) -> Iterator[tuple[int, int, int, float]]:
-        """Row, column, flip and squared distance of each that is near enough."""
+    def pairs(self, start: int) -> Int64[Tensor, "pairs 2"]:
+        """Row and column of each that is near enough."""
         rows, places = (self._columns >= 0).nonzero(as_tuple=True)
-        kept = (
-            rows + start,
-            *(x[rows, places] for x in (self._columns, self._flips, self._distances)),
-        )
-        yield from zip(*(values.tolist() for values in kept), strict=True)
+        return torch.stack([rows + start, self._columns[rows, places]], 1)
 
 
 def _chunks(thumbnails: Tensor) -> Iterator[Tensor]:
-    yield from torch.split(thumbnails, _COLUMNS)
+    yield from torch.split(thumbnails, _PICTURES_AT_ONCE)

@@ -56,15 +56,21 @@ def duplicate_notes(
     if extra:
         copies = len(items) - len(set(sha256s))
         message = f"{copies} exact and {extra - copies} near copies of other items"
-        notes.append(_note("duplicates", message, items, members, severity="info"))
+        advice = (
+            "nothing need be done where Striate splits, for it keeps copies together; striate check "
+            "--patch-out leaves out exact copies"
+        )
+        notes.append(_note("duplicates", message, items, members, advice, severity="info"))
     conflicts = [inside for inside in members if len(np.unique(labels[inside])) > 1]
     if conflicts:
         message = f"{len(conflicts)} items with several labels, each in copies"
-        notes.append(_note("label-conflict", message, items, conflicts, listed=True))
+        advice = "find out which label is right, and correct the others by --patch"
+        notes.append(_note("label-conflict", message, items, conflicts, advice, listed=True))
     across = [inside for inside in members if len(np.unique(splits[inside])) > 1]
     if across:
         message = f"{int(leaked(groups, splits).sum())} items outside train have a copy in train"
-        notes.append(_note("duplicate-across-splits", message, items, across, listed=True))
+        advice = "trust the figures without them, and put all copies of an item into one split"
+        notes.append(_note("duplicate-across-splits", message, items, across, advice, listed=True))
     return tuple(notes)
 
 
@@ -73,6 +79,7 @@ def _note(
     message: str,
     items: Sequence[Item],
     groups: Sequence[NDArray[np.int64]],
+    advice: str,
     *,
     severity: str = "warning",
     listed: bool = False,
@@ -83,7 +90,7 @@ def _note(
         more = f"; and {len(groups) - 5} more" if len(groups) > 5 else ""
         message = f"{message}: {shown}{more}"
     ids = tuple(items[i].id for inside in groups for i in inside)
-    return Note(code=code, message=message, ids=ids, severity=severity)
+    return Note(code=code, message=message, ids=ids, severity=severity, advice=advice)
 
 
 def _groups_of_several(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -8,6 +8,7 @@ import { ItemView } from "./item_view.js";
 import { LayersView, buildStrip } from "./layers_view.js";
 import { learnView } from "./learn/learn_view.js";
 import { MapView } from "./map_view.js";
+import { whatItSaw } from "./nearest_view.js";
 import { INPUT, fieldAt, fieldText, network, nodeOf, placeText, setNetwork, titleOf } from "./network.js";
 import { takeFiles } from "./own_item.js";
 import { playground } from "./playground.js";
@@ -172,6 +173,7 @@ async function changeItem(item) {
   await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
   await fieldsView.changeItem?.(item);
   await Promise.all([learnView.changeItem(item), evidenceView.changeItem(item)]);
+  attempt(() => whatItSaw(item));
 }
 
 // Open what a step of the tour or an exercise leads to.
@@ -194,7 +196,7 @@ function chooseView(name) {
     button.setAttribute("aria-pressed", String(button.dataset.view === name));
     byId(button.dataset.view).hidden = button.dataset.view !== name;
   }
-  if (name === "evidence") attempt(() => evidenceView.show(chosen.item));
+  if (name === "evidence") attempt(() => Promise.all([evidenceView.show(chosen.item), whatItSaw(chosen.item)]));
   if (name === "learn") attempt(() => learnView.show(byId("learn"), chosen.item));
   if (name === "fields") attempt(() => fieldsView.show(byId("fields"), chosen.item));
 }
@@ -208,6 +210,7 @@ function describe() {
   byId("notes").textContent = said;
   byId("notes").hidden = !said;
   byId("item").replaceChildren(...items.map((each, i) => element("option", { value: i }, itemText(each))));
+  byId("data-link").hidden = !network().data;
   if (savedCells) byId("chooser").hidden = items[0].label === null && items[0].answer === null;
 }
 

@@ -1,6 +1,7 @@
 // A file of the user's: dropped on the page, or chosen with a button.
 
 import { byId } from "./dom.js";
+import { whatItSaw } from "./nearest_view.js";
 import { give, savedCells } from "./source.js";
 
 // `added(answer)` is told of each file that the server has taken.
@@ -11,7 +12,11 @@ export function takeFiles(attempt, added) {
     return;
   }
   const take = (files) => attempt(async () => {
-    for (const file of files) await added(await give(file));
+    for (const file of files) {
+      const answer = await give(file);
+      await added(answer);
+      await whatItSaw(answer.item, true);
+    }
   });
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => take([...input.files]));

@@ -24,7 +24,7 @@ function live(name, parameters = {}) {
   const address = query(name, parameters);
   if (!kept.has(address)) {
     const promise = fetched(address);
-    promise.catch(() => kept.delete(address));
+    promise.then((answer) => answer?.state === "working" && kept.delete(address), () => kept.delete(address));
     kept.set(address, promise);
     if (kept.size > MOST) kept.delete(kept.keys().next().value);
   }
@@ -67,4 +67,10 @@ export const ask = saved ? fromSaved(saved) : live;
 export function give(file) {
   const token = document.querySelector('meta[name="token"]').content;
   return fetched(query("items", { name: file.name }), { method: "POST", body: file, headers: { "X-Striate-Token": token } });
+}
+
+// Send a document to the server, which answers with another.
+export function post(name, document_) {
+  const token = document.querySelector('meta[name="token"]').content;
+  return fetched(query(name, {}), { method: "POST", body: JSON.stringify(document_), headers: { "X-Striate-Token": token } });
 }

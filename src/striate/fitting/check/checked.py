@@ -48,7 +48,13 @@ class Checked:
             **dataset.target.overview(),
             "splits": {part: len(dataset.indices(part)) for part in ("train", "val", "test")},
             "notes": [
-                {"code": n.code, "severity": n.severity, "message": n.message, "items": n.ids}
+                {
+                    "code": n.code,
+                    "severity": n.severity,
+                    "message": n.message,
+                    "advice": n.advice,
+                    "items": n.ids,
+                }
                 for n in (*dataset.notes, *self.notes)
             ],
             "skipped": [{"item": skip.id, "reason": skip.reason} for skip in dataset.skipped],
@@ -66,7 +72,7 @@ class Checked:
         chosen = "".join(f"; {topic} {choice}" for topic, choice in self.choices.items())
         lines = [f"{len(dataset.items)} items {what}: {details}", f"split: {splits}{chosen}"]
         notes = sorted((*dataset.notes, *self.notes), key=lambda note: note.severity != "warning")
-        lines += [f"{note.severity}: {note.message}" for note in notes]
+        lines += [f"{note.severity}: {note.as_line()}" for note in notes]
         lines += self.findings.lines(dataset)
         skipped = dataset.skipped
         lines += [f"left out: {skip.id}: {skip.reason}" for skip in skipped[:_SHOWN]]
@@ -135,6 +141,7 @@ def check(
     network = load_methods().get(defaults.methods[0]).network_of("auto", defaults)
     if network is not None:
         check_network(network, inputs, task.objective(dataset).num_outputs)
+    damage = tuple(source.damage()) if examined else ()
     told = as_progress(progress)
     findings = Findings()
     if examined:
@@ -143,5 +150,5 @@ def check(
         findings=findings,
         dataset=dataset,
         choices={**{choice.topic: choice.choice for choice in choices}, **details},
-        notes=inputs.notes(),
+        notes=(*inputs.notes(), *damage),
     )

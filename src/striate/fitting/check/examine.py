@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ from striate.metrics.giveaway import GiveAway, giveaways
 from striate.metrics.outliers import odd_items
 from striate.progress import Progress, counted
 from striate.run.folder import RunFolder
+from striate.tasks.objective import Objective
 from striate.tasks.task import Task
 
-_PLAIN: Final = (
+PLAIN: Final = (
     "border",
     "brightness",
     "date",
@@ -44,11 +46,17 @@ _PLAIN: Final = (
 """Figures that say little of what an item shows."""
 
 _MEANINGS: Final = {
+    "bits": "the information in a pixel, in bits",
+    "clipped": "the share of clipped samples",
+    "colour": "the strength of the colours",
     "border": "the brightness of the border",
     "date": "the date of the file",
     "format": "the format of the file",
 }
 """What a figure of an item is called, where its name says too little."""
+
+MEASURED_ITEMS: Final = 64
+"""Items after which it is known how long measuring all of them will take."""
 
 AGAINST_GIVEAWAY: Final = (
     "unless new items will have it too, a model may learn this instead of what they show: make it "
@@ -190,7 +198,7 @@ def examine(
         seed: Seed of the probes.
         progress: Told of the work.
     """
-    traits = item_traits(source, kind, dataset, progress)
+    traits = item_traits(source, kind, dataset, progress) or {}
     faults = tuple(fault for fault in kind.faults(traits) if fault.found.any()) if traits else ()
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder.create(Path(name) / "check")
@@ -210,25 +218,54 @@ def examine(
         context.objective, context.defaults = task.objective(dataset), kind.defaults(inputs)
         context.objective.quick = context.defaults.quick_probes
         label_errors, outliers = _compared(context)
-    labels = context.objective.values if dataset.classes else None
-    plain = {name: traits[name] for name in _PLAIN if name in traits}
-    tell = (
-        giveaways(plain, labels, dataset.duplicate_groups, seed=seed)
-        if labels is not None and labels.ndim == 1
-        else ()
-    )
-    return Findings(
-        label_errors=label_errors, outliers=outliers, faults=faults, giveaways=tuple(tell)
-    )
+    tell = telling_figures(traits, context.objective, dataset, seed=seed)
+    return Findings(label_errors=label_errors, outliers=outliers, faults=faults, giveaways=tell)
 
 
-def item_traits(source: Source, kind: Kind, dataset: Dataset, progress: Progress) -> Traits:
-    """The plain figures of all items, (items,) each, by name; NaN where an item has none."""
-    rows = []
-    with progress.track("looking", len(dataset.items), "items") as tracker:
+def telling_figures(
+    traits: Traits, objective: Objective, dataset: Dataset, *, seed: int
+) -> tuple[GiveAway, ...]:
+    """Plain figures that give a class away; none where items have several classes or none.
+
+    Args:
+        traits: The plain figures of all items.
+        objective: The task on the data.
+        dataset: The items.
+        seed: Seed of the folds.
+    """
+    labels = objective.values
+    if not dataset.classes or labels.ndim > 1:
+        return ()
+    plain = {name: traits[name] for name in PLAIN if name in traits}
+    return tuple(giveaways(plain, labels, dataset.duplicate_groups, seed=seed))
+
+
+def item_traits(
+    source: Source,
+    kind: Kind,
+    dataset: Dataset,
+    progress: Progress,
+    *,
+    seconds: float = math.inf,
+) -> Traits | None:
+    """The plain figures of all items, (items,) each, by name; NaN where an item has none.
+
+    Args:
+        source: The data.
+        kind: Kind of the items.
+        dataset: The items, read.
+        progress: Told of the work.
+        seconds: What it may take; None is given where it would take longer.
+    """
+    rows: list[dict[str, float]] = []
+    began, num_items = time.monotonic(), len(dataset.items)
+    with progress.track("looking", num_items, "items") as tracker:
         for index, item in enumerate(dataset.items):
             rows.append(kind.measured(dataset.store[index], source.path(item)))
             tracker.advance()
+            spent = time.monotonic() - began
+            if len(rows) % MEASURED_ITEMS == 0 and spent / len(rows) * num_items > seconds:
+                return None
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
 
@@ -249,9 +286,7 @@ def _compared(
     if baseline.pooled.numel() > MAX_NUMBERS:
         return (), ()
     known = baseline.known(np.arange(len(dataset.items)))
-    labels = _classes_of(objective.values, dataset)
-    scores = odd_items(baseline.pooled[torch.from_numpy(known)].numpy(), labels[known])
-    outliers = tuple((dataset.items[known[i]].id, score) for i, score in scores)
+    outliers = odd_ones(context, baseline)
     outputs, indices = baseline.cross_outputs(known, baseline.probe.C)
     ids = dataset.ids(indices)
     values = objective.values[indices]
@@ -265,6 +300,20 @@ def _compared(
         for one in objective.doubtful_labels(outputs, indices)
     )
     return errors, outliers
+
+
+def odd_ones(context: FitContext, baseline: Baseline) -> tuple[tuple[str, float], ...]:
+    """Items unlike the others of their class in the frozen features, and how unlike.
+
+    Args:
+        context: The fit.
+        baseline: The frozen features.
+    """
+    dataset = context.dataset
+    known = baseline.known(np.arange(len(dataset.items)))
+    labels = _classes_of(context.objective.values, dataset)
+    scores = odd_items(baseline.pooled[torch.from_numpy(known)].numpy(), labels[known])
+    return tuple((dataset.items[known[i]].id, score) for i, score in scores)
 
 
 def _classes_of(values: NDArray[Any], dataset: Dataset) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Final, NamedTuple
 
 from torch import Tensor
 
@@ -15,16 +15,29 @@ from striate.fitting.framing import default_baseline
 from striate.fitting.method import METHODS, Method
 from striate.fitting.select import STANDARD_ERRORS
 from striate.fitting.symmetry import choose_symmetry
-from striate.fitting.training import MIN_SECONDS, run_training, whole_network
+from striate.fitting.training import (
+    MIN_SECONDS,
+    Training,
+    run_training,
+    training_rate,
+    whole_network,
+)
+from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Defaults
+from striate.models import Network
+from striate.report.schema import Choice
 from striate.run.predictor import Predictor
 
-MIN_JUDGES = 20
+MIN_JUDGES: Final = 20
 """Validation items below which `auto` sets no network against a probe.
 
 The validation items choose the network's best epoch; of so few each changes the accuracy by more
 than five points.
 """
+
+
+MIN_PASSES: Final = 3.0
+"""Passes over the training items below which a smaller network learns more in the same time."""
 
 
 class Scratch(Method):
@@ -62,22 +75,26 @@ class Scratch(Method):
 
     def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
         """The network of the best epoch."""
-        name = self.network_of(context.options.model, context.defaults) or ""
-        end = time.monotonic() + context.seconds_to_train()
-        network = made(context, name, None)
-        if network.fits_features:
-            fit_to_items(context, network)
         symmetry = context.options.symmetry
         if context.defaults.judged_symmetry:
             # Those of a network that the user named are those of random filters.
             judge = default_baseline(context) if context.options.method == self.name else baseline
             symmetry = choose_symmetry(context, judge, context.inputs)
-        inputs = context.inputs.with_symmetry(symmetry).for_network(network)
-        for choice in inputs.choices():
+        end = time.monotonic() + context.seconds_to_train()
+        name = self.network_of(context.options.model, context.defaults) or ""
+        begun = _begun(context, name, symmetry)
+        quicker = context.defaults.quick_network
+        if quicker and context.options.model == "auto" and context.options.epochs is None:
+            passes = context.steps.step("passes", lambda: _passes(context, begun, end))
+            if passes < MIN_PASSES:
+                why = f"the time allows {passes:.1f} passes over the training items with {name}"
+                context.tell(Choice(topic="network", choice=quicker, why=why))
+                name, begun = quicker, _begun(context, quicker, symmetry)
+        for choice in begun.inputs.choices():
             context.tell(choice)
-        training = whole_network(context, network, inputs, context.defaults.learning_rate)
-        run_training(context, training, end)
-        predictor = Predictor(network=network.eval(), inputs=inputs, device=context.device)
+        run_training(context, begun.training, end)
+        network, inputs = begun.network.eval(), begun.inputs
+        predictor = Predictor(network=network, inputs=inputs, device=context.device)
         return trained(
             context,
             predictor,
@@ -86,6 +103,29 @@ class Scratch(Method):
             model=name,
             weights="random",
         )
+
+
+class _Begun(NamedTuple):
+    """A network before its first step, how items become its inputs, and its training."""
+
+    network: Network
+    inputs: Inputs[Any]
+    training: Training
+
+
+def _begun(context: FitContext, name: str, symmetry: str) -> _Begun:
+    network = made(context, name, None)
+    if network.fits_features:
+        fit_to_items(context, network)
+    inputs = context.inputs.with_symmetry(symmetry).for_network(network)
+    rate = context.defaults.learning_rate
+    return _Begun(network, inputs, whole_network(context, network, inputs, rate))
+
+
+def _passes(context: FitContext, begun: _Begun, end: float) -> float:
+    """How often the training items can be gone through until a moment, validation left out."""
+    num_train = len(context.dataset.indices("train"))
+    return training_rate(context, begun.training) * (end - time.monotonic()) / num_train
 
 
 def _no_room(context: FitContext, outputs: Tensor) -> str:

@@ -37,6 +37,13 @@ BATCH_SIZES: Final = ((2_000, 32), (10_000, 64), (math.inf, 128))
 RATE: Final = 2e-3
 """Learning rate of the smallest of these batches; it grows with the root of a batch's size."""
 
+MANY: Final = 10_000
+"""Small training images from which on a network that learns from all of them comes before what
+learns from features."""
+
+SHARE_OF_MANY: Final = 0.15
+"""Largest share of the time that features take where there are so many."""
+
 _NUM_LOOKED_AT: Final = 25
 
 
@@ -45,6 +52,10 @@ class ImageKind(Kind):
 
     name = "image"
     nouns = ("image", "images")
+    hub_tags: ClassVar[Mapping[str, str]] = {
+        "classification": "image-classification",
+        "multilabel": "image-classification",
+    }
     inputs_type = ImageInputs
     named_options: ClassVar[Mapping[str, str]] = {
         "image_size": "size",
@@ -113,9 +124,12 @@ def small_defaults(inputs: ImageInputs) -> Defaults:
         inputs: How they become inputs.
     """
     batch_size = next(size for most, size in BATCH_SIZES if inputs.shapes.count <= most)
+    many = inputs.shapes.count >= MANY
     return Defaults(
-        methods=("probe", "kernel", "scratch"),
+        methods=("probe", "scratch", "kernel") if many else ("probe", "kernel", "scratch"),
         network="thumbnet",
+        quick_network="thumbnet_narrow",
+        features_share=SHARE_OF_MANY if many else Defaults.features_share,
         features="patch_filters",
         batch_size=batch_size,
         learning_rate=RATE * math.sqrt(batch_size / BATCH_SIZES[0][1]),

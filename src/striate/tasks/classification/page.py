@@ -8,6 +8,7 @@ from typing import Any, Final
 from striate.report.charts import Bin, Line, reliability_chart, share_chart
 from striate.report.page import FEW_ITEMS, PERCENT, Metric, Verdict, figure_table, percent, verdict
 from striate.tasks.classification.report import (
+    FEW_CLASS_ITEMS,
     ClassificationReport,
     ClassReport,
     Curve,
@@ -16,9 +17,6 @@ from striate.tasks.classification.report import (
 
 MAX_MATRIX_CLASSES: Final = 20
 """Up to so many classes the confusion matrix is shown; for more, the most frequent confusions."""
-
-FEW_CLASS_ITEMS: Final = 10
-"""Number of test items of a class below which nothing is said of how well it is found."""
 
 _NUM_NAMED: Final = 3
 _NUM_SIZES: Final = 4

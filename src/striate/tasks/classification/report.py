@@ -20,6 +20,9 @@ from striate.report.schema import Mistake, Record, RunReport, Text
 MAX_CURVES: Final = 4
 """Number of classes whose curves are kept: as many lines as a chart can hold."""
 
+FEW_CLASS_ITEMS: Final = 10
+"""Number of test items of a class below which nothing is said of how well it is found."""
+
 
 class Figures(Record):
     """The metrics on the test items, of the model or of something simpler."""

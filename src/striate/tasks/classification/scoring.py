@@ -56,6 +56,19 @@ class ClassCalibration(TemperatureScaling, Calibration):
         """Calibrated probabilities."""
         return softmax(self.scaled(outputs))
 
+    def outputs_of(self, answers: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        """Logits of these probabilities."""
+        floor = np.finfo(np.float64).tiny
+        bias = np.array(self.bias) if self.bias else 0.0
+        logits: Float[np.ndarray, "n c"] = self.temperature * (
+            np.log(np.maximum(answers, floor)) - bias
+        )
+        return logits
+
+    def without_promises(self) -> ClassCalibration:
+        """Without prediction sets."""
+        return replace(self, sets=None)
+
     def module(self) -> nn.Module:
         """Logits to probabilities."""
         return _Probabilities(1 / self.temperature, self.bias or (0.0,))

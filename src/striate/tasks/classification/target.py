@@ -20,10 +20,14 @@ from striate.errors import DataError, one_line
 from striate.metrics.calibration import negative_log_likelihood
 from striate.metrics.classification import roc_area_bound
 from striate.metrics.label_errors import DoubtfulLabel, doubtful_labels
-from striate.report import RunFacts
-from striate.tasks.classification.report import ClassificationReport, build_report
+from striate.report import EvaluatedItems, RunFacts
+from striate.tasks.classification.report import (
+    FEW_CLASS_ITEMS,
+    ClassificationReport,
+    build_report,
+)
 from striate.tasks.classification.scoring import ClassCalibration
-from striate.tasks.objective import Evaluation, Indices, Objective
+from striate.tasks.objective import Indices, Objective
 from striate.tasks.prediction import Calibration
 from striate.train.losses import CrossEntropy, balanced_weights
 from striate.transfer.probe import (
@@ -101,27 +105,44 @@ class ClassTarget(Target):
             message = (
                 f"class {classes[number]!r} has one item: it is in {splits[only]}, nowhere else"
             )
-            notes.append(Note(code="single-item-class", message=message, ids=(items[only].id,)))
+            ids, advice = (items[only].id,), "add items of it, or leave it out"
+            notes.append(Note(code="single-item-class", message=message, ids=ids, advice=advice))
         for name in ("val", "test"):
             there = set(self.values[splits == name].tolist())
             absent = [classes[k] for k in np.flatnonzero(counts > 1).tolist() if k not in there]
             if absent and there:
                 message = f"no item of {few(absent)} in {name}: figures there leave them out"
-                notes.append(Note(code="class-not-in-split", message=message))
+                advice = "add items of it, or fit with --folds 5, which tests every item"
+                notes.append(Note(code="class-not-in-split", message=message, advice=advice))
+        notes += self._few_note(splits)
         most, fewest = int(counts.argmax()), int(counts.argmin())
         if counts[most] > MAX_IMBALANCE * counts[fewest]:
             message = (
                 f"{counts[most]} items of {classes[most]!r} and {counts[fewest]} of "
-                f"{classes[fewest]!r}: read the figures of each class, not the accuracy alone"
+                f"{classes[fewest]!r}"
             )
-            notes.append(Note(code="imbalance", message=message))
+            advice = "read the figures of each class, not the accuracy alone"
+            notes.append(Note(code="imbalance", message=message, advice=advice))
         return tuple(notes)
+
+    def _few_note(self, splits: NDArray[np.str_]) -> list[Note]:
+        """A note of the classes that have too few test items for a figure of their own."""
+        tested = np.bincount(self.values[splits == "test"], minlength=len(self.classes))
+        order = np.argsort(tested, kind="stable")
+        small = [k for k in order.tolist() if 0 < tested[k] < FEW_CLASS_ITEMS]
+        if not small:
+            return []
+        named = few([f"{self.classes[k]} ({tested[k]})" for k in small])
+        message = f"too few test items to tell how well a class is found: {named}"
+        advice = "add items of them, or fit with --folds 5, which tests every item"
+        return [Note(code="few-test-items", message=message, severity="info", advice=advice)]
 
 
 class ClassificationObjective(Objective):
     """Which of some classes an item belongs to."""
 
     metrics = ("log_loss", "accuracy")
+    error_name = "share of wrong answers"
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset)
@@ -214,6 +235,10 @@ class ClassificationObjective(Objective):
         chosen = probabilities[np.arange(len(indices)), self.values[indices]]
         return np.asarray(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)))
 
+    def item_errors(self, answers: NDArray[np.float64], indices: Indices) -> NDArray[np.float64]:
+        """1 where another class than the item's is the most probable one."""
+        return np.asarray(answers.argmax(1) != self.values[indices], np.float64)
+
     def calibrate(self, outputs: Tensor, indices: Indices) -> tuple[ClassCalibration, float]:
         """A temperature, with shifts of the classes where they help, prediction sets; the log loss."""
         labels, logits = self.values[indices], outputs.numpy()
@@ -251,9 +276,9 @@ class ClassificationObjective(Objective):
         """Probabilities."""
         return outputs.double().softmax(1).numpy()
 
-    def report(self, facts: RunFacts, evaluation: Evaluation, *, seed: int) -> ClassificationReport:
+    def report(self, facts: RunFacts, items: EvaluatedItems, *, seed: int) -> ClassificationReport:
         """The evaluation of a classifier."""
-        return build_report(facts, self.evaluated(evaluation), seed=seed)
+        return build_report(facts, items, seed=seed)
 
     def _items(self, features: Tensor, indices: Indices) -> tuple[Tensor, Tensor, int]:
         return features[indices], self.training_targets(indices), self.num_outputs

@@ -24,7 +24,7 @@ from striate.tasks.classification.page import page_context
 from striate.tasks.classification.report import ClassificationReport
 from striate.tasks.classification.scoring import PREFIX, ClassCalibration, compare_rows
 from striate.tasks.classification.target import ClassificationObjective, ClassTarget
-from striate.tasks.prediction import Prediction
+from striate.tasks.prediction import Judged, Prediction
 from striate.tasks.task import TASKS, Classes, Items, Metrics, Rows, Task
 
 
@@ -36,6 +36,7 @@ class Classification(Task):
     report_type = ClassificationReport
     template = Path(__file__).with_name("page.html")
     first_metrics = ("accuracy", "roc_auc", "ece")
+    one_class = True
 
     def is_answered(self, item: Item) -> bool:
         """Whether the item has a label."""
@@ -117,6 +118,11 @@ class Classification(Task):
         unknown, novelty = prediction.novelty_cells()
         told = [prediction.label or "", f"{prediction.confidence:.9g}", unknown, likely, novelty]
         return [*told, *digits]
+
+    def judged(self, row: Mapping[str, str]) -> Judged:
+        """The class and the predicted one; wrong by 1 where they differ."""
+        truth, answer = row["label"], row["prediction"]
+        return Judged(truth=truth, answer=answer, error=float(truth != answer))
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that the run knows every class.

@@ -28,6 +28,9 @@ MIN_ITEMS: Final = 10
 DEFAULT_THRESHOLD: Final = 0.5
 """Threshold of a label with too few held-out items to choose one."""
 
+_SMALLEST_REST: Final = float(np.finfo(np.float64).epsneg)
+"""What a probability falls short of 1 by, at least, where its logit is taken."""
+
 _MAX_LOG_SCALE: Final = float(np.log(100))
 
 
@@ -74,6 +77,12 @@ class LabelCalibration(Calibration):
     def answers(self, outputs: Float[np.ndarray, "n labels"]) -> Float[np.ndarray, "n labels"]:
         """Calibrated probabilities."""
         return np.asarray(_sigmoid(self.scaled(outputs)))
+
+    def outputs_of(self, answers: Float[np.ndarray, "n labels"]) -> Float[np.ndarray, "n labels"]:
+        """Logits of these probabilities."""
+        floor = np.finfo(np.float64).tiny
+        odds = np.log(np.maximum(answers, floor)) - np.log(np.maximum(1 - answers, _SMALLEST_REST))
+        return np.asarray((odds - np.array(self.bias)) / np.array(self.scale))
 
     def decided(self, probabilities: Float[np.ndarray, "n labels"]) -> Bool[np.ndarray, "n labels"]:
         """Whether each label is predicted."""

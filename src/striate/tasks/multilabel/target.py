@@ -17,14 +17,14 @@ from striate.data.folder_walk import few
 from striate.data.source import Item, Note
 from striate.data.target import Target
 from striate.errors import DataError, one_line
-from striate.report import RunFacts
+from striate.report import EvaluatedItems, RunFacts
 from striate.tasks.multilabel.labels import joined, label_sets, membership, named_labels
 from striate.tasks.multilabel.loss import BinaryCrossEntropy
 from striate.tasks.multilabel.metrics import metric_values
 from striate.tasks.multilabel.probe import fit_label_probes, label_cross_outputs
 from striate.tasks.multilabel.report import MultilabelReport, build_report
-from striate.tasks.multilabel.scoring import LabelCalibration
-from striate.tasks.objective import Evaluation, Indices, Objective
+from striate.tasks.multilabel.scoring import DEFAULT_THRESHOLD, LabelCalibration
+from striate.tasks.objective import Indices, Objective
 from striate.tasks.prediction import Calibration
 from striate.transfer.probe import LinearProbe, ProbeConfig
 
@@ -114,6 +114,7 @@ class MultilabelObjective(Objective):
     """Which of some labels an item has."""
 
     metrics = ("log_loss", "map")
+    error_name = "share of wrong labels"
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset)
@@ -168,6 +169,11 @@ class MultilabelObjective(Objective):
         chosen = np.where(self.values[indices], probabilities, 1 - probabilities)
         return np.asarray(-np.log(np.maximum(chosen, np.finfo(np.float64).eps)).mean(1))
 
+    def item_errors(self, answers: NDArray[np.float64], indices: Indices) -> NDArray[np.float64]:
+        """The share of each item's labels that are wrong where the threshold is one half."""
+        decided = answers >= DEFAULT_THRESHOLD
+        return np.asarray((decided != self.values[indices]).mean(1), np.float64)
+
     def calibrate(self, outputs: Tensor, indices: Indices) -> tuple[LabelCalibration, float]:
         """Scale, shift and threshold of each label, and the log loss."""
         calibration = LabelCalibration.fitted(outputs.numpy(), self.values[indices])
@@ -205,9 +211,9 @@ class MultilabelObjective(Objective):
         """Probabilities."""
         return outputs.double().sigmoid().numpy()
 
-    def report(self, facts: RunFacts, evaluation: Evaluation, *, seed: int) -> MultilabelReport:
+    def report(self, facts: RunFacts, items: EvaluatedItems, *, seed: int) -> MultilabelReport:
         """The evaluation of predicted labels."""
-        return build_report(facts, self.evaluated(evaluation), seed=seed)
+        return build_report(facts, items, seed=seed)
 
     def _answers(self, indices: Indices) -> tuple[Bool[np.ndarray, "n labels"], Indices]:
         """Whether items have the labels, and the groups of the items."""

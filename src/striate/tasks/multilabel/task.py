@@ -23,13 +23,14 @@ from striate.tasks.multilabel.labels import (
     label_sets,
     membership,
     named_labels,
+    split_labels,
 )
 from striate.tasks.multilabel.metrics import evaluate
 from striate.tasks.multilabel.page import page_context
 from striate.tasks.multilabel.report import MultilabelReport
 from striate.tasks.multilabel.scoring import PREFIX, LabelCalibration, compare_rows
 from striate.tasks.multilabel.target import LabelTarget, MultilabelObjective
-from striate.tasks.prediction import NOVELTY_COLUMNS, Prediction
+from striate.tasks.prediction import NOVELTY_COLUMNS, Judged, Prediction
 from striate.tasks.task import TASKS, Classes, Items, Metrics, Rows, Task
 
 
@@ -100,6 +101,12 @@ class Multilabel(Task):
             return [""] * (3 + len(prediction.classes))
         digits = [f"{share:.9g}" for share in prediction.probabilities]
         return [joined(prediction.labels or ()), *prediction.novelty_cells(), *digits]
+
+    def judged(self, row: Mapping[str, str]) -> Judged:
+        """The labels and the predicted ones; wrong by the number of labels that differ."""
+        truth, answer = row[LABELS], row["prediction"]
+        wrong = split_labels(truth) ^ split_labels(answer)
+        return Judged(truth=truth, answer=answer, error=float(len(wrong)))
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that the run knows every label, and the data know every label of the run.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -45,6 +45,15 @@ class NumberCalibration(Calibration):
     def answers(self, outputs: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
         """The numbers, in the targets' unit."""
         return self.mean + self.std * outputs[:, 0].astype(np.float64)
+
+    def outputs_of(self, answers: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 1"]:
+        """Standardized numbers."""
+        standardized: Float[np.ndarray, "n 1"] = (answers[:, None] - self.mean) / self.std
+        return standardized
+
+    def without_promises(self) -> NumberCalibration:
+        """Without an interval around each number."""
+        return replace(self, interval=None)
 
     def limits(self, number: float) -> tuple[float, float] | None:
         """The interval around a number; None where there is none."""

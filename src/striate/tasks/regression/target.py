@@ -17,8 +17,8 @@ from striate.data.source import Item
 from striate.data.target import Target
 from striate.errors import DataError
 from striate.metrics.regression import fit_prediction_interval
-from striate.report import RunFacts
-from striate.tasks.objective import Evaluation, Indices, Objective
+from striate.report import EvaluatedItems, RunFacts
+from striate.tasks.objective import Indices, Objective
 from striate.tasks.prediction import Calibration
 from striate.tasks.regression.report import RegressionReport, build_report
 from striate.tasks.regression.scoring import NumberCalibration
@@ -68,6 +68,8 @@ class RegressionObjective(Objective):
     """
 
     metrics = ("squared_error", "mae")
+    error_name = "mean absolute error"
+    error_is_share = False
     num_outputs = 1
 
     def __init__(self, dataset: Dataset) -> None:
@@ -126,6 +128,10 @@ class RegressionObjective(Objective):
         errors = (outputs - self.training_targets(indices)).double()
         return np.asarray(errors.square()[:, 0].numpy())
 
+    def item_errors(self, answers: NDArray[np.float64], indices: Indices) -> NDArray[np.float64]:
+        """Absolute errors, in the unit of the targets."""
+        return np.asarray(np.abs(answers - self.values[indices]), np.float64)
+
     def calibrate(self, outputs: Tensor, indices: Indices) -> tuple[NumberCalibration, float]:
         """The scale of the training targets with an interval, and the standardized squared error."""
         interval = fit_prediction_interval(
@@ -158,9 +164,9 @@ class RegressionObjective(Objective):
         """Numbers in the targets' unit."""
         return self._scale.answers(outputs.numpy())
 
-    def report(self, facts: RunFacts, evaluation: Evaluation, *, seed: int) -> RegressionReport:
+    def report(self, facts: RunFacts, items: EvaluatedItems, *, seed: int) -> RegressionReport:
         """The evaluation of predicted numbers."""
-        return build_report(facts, self.evaluated(evaluation), seed=seed)
+        return build_report(facts, items, seed=seed)
 
     def _squared_error(self, outputs: Tensor, indices: Indices) -> float:
         """Mean squared error of the standardized numbers."""

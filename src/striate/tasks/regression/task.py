@@ -15,7 +15,7 @@ from striate.data.target import Target
 from striate.errors import DataError, OptionError
 from striate.metrics.paired import PairedComparison
 from striate.metrics.regression import IN_UNIT, evaluate_regression
-from striate.tasks.prediction import NOVELTY_COLUMNS, Prediction
+from striate.tasks.prediction import NOVELTY_COLUMNS, Judged, Prediction
 from striate.tasks.regression.page import page_context
 from striate.tasks.regression.report import RegressionReport
 from striate.tasks.regression.scoring import NumberCalibration, compare_rows
@@ -33,6 +33,7 @@ class Regression(Task):
     first_metrics = ("mae", "r2")
     digits = 4
     in_unit = IN_UNIT
+    text_columns = ()
 
     def is_answered(self, item: Item) -> bool:
         """Whether the item has a target."""
@@ -73,6 +74,11 @@ class Regression(Task):
         numbers = (prediction.value, *(prediction.interval or (None, None)))
         told = ["" if number is None else _rounded(number) for number in numbers]
         return [*told, *prediction.novelty_cells()]
+
+    def judged(self, row: Mapping[str, str]) -> Judged:
+        """The number and the predicted one; wrong by their distance."""
+        truth, answer = float(row["target"]), float(row["prediction"])
+        return Judged(truth=truth, answer=answer, error=abs(truth - answer))
 
     def check_answers(self, items: Items, name: str, classes: Classes) -> None:
         """Make sure that there are items.

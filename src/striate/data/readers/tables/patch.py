@@ -12,6 +12,7 @@ from striate.data.names import is_missing
 from striate.data.readers.tables import read_table
 from striate.data.source import Note, Source
 from striate.errors import DataError
+from striate.files import unescaped
 from striate.typing import PathLike
 
 
@@ -28,7 +29,9 @@ def patched(source: Source, path: PathLike) -> Source:
         DataError: The table cannot be read or names an item twice, or items that there are not.
     """
     table = read_table(Path(path))
-    names, labels = table.required("id"), table.required("label")
+    names, labels = (
+        [unescaped(cell) for cell in table.required(column)] for column in ("id", "label")
+    )
     twice = [name for name, count in Counter(names).items() if count > 1]
     unknown = sorted(set(names) - {item.id for item in source.listing.items})
     for wrong, why in ((twice, "named twice"), (unknown, "not in the data")):

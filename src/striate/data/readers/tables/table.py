@@ -269,11 +269,15 @@ def header_of(path: Path) -> tuple[str, ...]:
     return tuple(name.lower() for name in header)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, *, whole: bool = False) -> Table:
     """Read a CSV or a Parquet file.
 
     Columns without a name, and those that only number the rows or say when they were written, are
     left out, with a note.
+
+    Args:
+        path: The file.
+        whole: Whether such columns are kept.
 
     Raises:
         DataError: There is no such file, it cannot be read or is not UTF-8, it has no rows, two
@@ -287,7 +291,7 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path} has two columns {repeated[0]}", fix="rename one of them")
     if table.header and not table.rows:
         raise DataError(f"{path} lists no items", fix="add a line for each")
-    return _without_indices(table)
+    return table if whole else _without_indices(table)
 
 
 def _without_indices(table: Table) -> Table:

@@ -1,0 +1,1 @@
+"""What numbers tell of items without labels: whether they are like known ones, which to label."""
