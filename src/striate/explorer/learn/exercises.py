@@ -162,7 +162,7 @@ def _kernel(asked: _Asked) -> dict[str, Any]:
         "of_item": node["inputs"] == [INPUT],
         "numbers": _one_window(looked, number, channels, right),
         "answer": right,
-        "hint": "The map is blue where the window looks like the kernel: positive weights over "
+        "hint": f"The map is {'high' if len(grid.space) == 1 else 'blue'} where the window looks like the kernel: positive weights over "
         "large numbers, negative weights over small ones. A kernel that is blue on one side and "
         "orange on the other answers to edges.",
         "because": f"It is kernel {channels[right]}, and so this is channel {channels[right]}.",
