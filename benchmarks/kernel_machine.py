@@ -29,7 +29,8 @@ from torch import nn
 from striate.data.layouts import open_source
 from striate.kinds.image.symmetry import apply_symmetry
 from striate.models import create_model
-from striate.models.kernel_machine import LIMIT, statistics
+from striate.models.kernel_machine import statistics
+from striate.nn.kernel_head import LIMIT
 from striate.transfer.features import extract
 
 NUM_TEST = 656

@@ -55,7 +55,7 @@ def forest(source, items, answers, parts, classes, seed):
     from rdkit.Chem import rdFingerprintGenerator
 
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    molecules = [parse_smiles(source.smiles[item.id]) for item in items]
+    molecules = [parse_smiles(source.read(item).smiles) for item in items]
     x = np.stack([morgan.GetFingerprintAsNumPy(molecule) for molecule in molecules])
     kind = RandomForestClassifier if classes else RandomForestRegressor
     model = kind(500, random_state=seed, n_jobs=1)

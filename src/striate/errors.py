@@ -161,6 +161,10 @@ class RunWarning(UserWarning):
     """A run can be used, but not all of its files are known to be what the run wrote."""
 
 
+class DataWarning(UserWarning):
+    """Data can be used, but not all of them are what was written."""
+
+
 class MachineError(StriateError, RuntimeError):
     """The machine or the environment is at fault."""
 

@@ -6,12 +6,13 @@ import contextlib
 import csv
 import errno
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 from striate.errors import OptionError, StorageError
 
@@ -222,17 +223,37 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         StorageError: The file could not be written, or not be made durable.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with atomic_file(path, len(content)) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def atomic_file(
+    path: Path, needed: int | None = None, *, folder: Path | None = None
+) -> Iterator[BinaryIO]:
+    """A file to write to, which is there under its name once all of it is written, or not at all.
+
+    Args:
+        path: The file.
+        needed: The number of its bytes, where it is known.
+        folder: A folder of the same file system for what is not finished; the file's own by
+            default.
+
+    Raises:
+        StorageError: The file could not be written, or not be made durable.
+    """
+    temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}"
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _make_folder_durable(path.parent)
     except OSError as error:
+        raise storage_error(path, needed, error) from None
+    finally:
         temporary.unlink(missing_ok=True)
-        raise storage_error(path, len(content), error) from None
 
 
 def _make_folder_durable(folder: Path) -> None:
@@ -285,3 +306,28 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sealed_json(document: Mapping[str, Any]) -> bytes:
+    """A JSON document whose last key is `sha256`, the checksum of what stands before it.
+
+    Args:
+        document: Has no such key; NaN and infinities are refused.
+    """
+    text = json.dumps(document, indent=2, allow_nan=False).removesuffix("\n}")
+    return f'{text},\n  "sha256": "{sha256(text.encode())}"\n}}'.encode()
+
+
+def read_sealed_json(content: bytes) -> dict[str, Any] | None:
+    """What `sealed_json` was given; None where a bit of the content is another."""
+    try:
+        document: dict[str, Any] = json.loads(content)
+        document.pop("sha256")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return document if sealed_json(document) == content else None

@@ -39,6 +39,7 @@ NARROW: dict[str, dict[str, Any]] = {
 """Options that keep a network small, by a field that it has."""
 
 NOTHING_TO_TRAIN = {
+    "graph_features": "features are fixed, a linear layer alone is fitted to them",
     "hydra": "features are fixed, a linear layer alone is fitted to them",
     "minirocket": "features are fixed, a linear layer alone is fitted to them",
     "multirocket": "features are fixed, a linear layer alone is fitted to them",
@@ -81,7 +82,7 @@ def build(name: str, rank: int | None = None, **options: Any) -> Network:
     """The network, its hidden layers narrow where it has any: they would hold most weights."""
     config = MODELS.get(name).config
     for field, narrow in NARROW.items():
-        if hasattr(config, field):
+        if getattr(config, field, None):
             options = {**narrow, **options}
     return create_model(name, rank=rank or None, **options)
 

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.data.source import Item
-from striate.data.splits import complete_splits, split
-from striate.data.splits.stratified import MAX_VALIDATION
+from striate.data.splits import MAX_HELD_OUT, complete_splits, split
 from striate.errors import ArgumentError, DataError
 from striate.tasks.classification.target import ClassTarget
 
@@ -118,15 +117,15 @@ def test_a_missing_val_is_carved_from_train_and_nothing_else_moves():
 
 
 @pytest.mark.parametrize("given", [None, "test"])
-def test_no_more_items_validate_than_are_needed(given):
-    """Of 40,000 items 15 % would be 6,000."""
-    splits = complete([given] * 4_000 + [given and ""] * 40_000)
-    assert (splits == "val").sum() == MAX_VALIDATION
+def test_no_more_items_are_held_out_than_are_needed(given):
+    """Of 80,000 items 15 % would be 12,000."""
+    splits = complete([given] * 4_000 + [given and ""] * 80_000)
+    assert (splits == "val").sum() == MAX_HELD_OUT[0] == 5_000
     if given:
         assert (splits[:4000] == "test").all()
-        assert (splits == "train").sum() == 35_000
+        assert (splits == "train").sum() == 75_000
     else:
-        assert (splits == "test").sum() == 6_600
+        assert (splits == "test").sum() == MAX_HELD_OUT[1] == 10_000
 
 
 def test_a_missing_test_is_carved_from_train():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from striate.fitting import training
+from striate.fitting.candidate import Proposal, seconds_to_refit
 from striate.nn.parameters import plain_groups
 from striate.train.history import TrainResult
 from striate.train.plan import affordable_epochs
@@ -82,3 +83,30 @@ def test_more_time_never_means_more_than_the_largest_number_of_epochs(planned):
 def test_epochs_that_the_user_chose_need_no_measurement(planned):
     plan = planned(1.0, None, epochs=3)
     assert (plan.epochs, plan.seed, plan.batch_size, plan.learning_rate) == (3, 5, 32, 1e-3)
+
+
+@pytest.mark.parametrize(("seconds", "learnt_from"), [(3.0, True), (40.0, True), (41.0, False)])
+def test_the_result_learns_from_validation_items_too_where_the_time_allows(seconds, learnt_from):
+    """40 seconds are left for it; what takes less than five is done anyway."""
+    told = []
+    context = SimpleNamespace(
+        seconds_to_train=lambda: 40.0 if seconds > 5 else 0.0,
+        steps=SimpleNamespace(step=lambda name, make: make()),
+        tell=told.append,
+    )
+    proposal = Proposal(
+        method="probe",
+        name="linear probe",
+        outputs=torch.zeros(1, 2),
+        calibration=None,
+        loss=0.5,
+        candidate=lambda: "as judged",
+        refit=lambda: "fitted again",
+        refit_seconds=seconds,
+    )
+    assert proposal.finish(context) == ("fitted again" if learnt_from else "as judged")
+    assert [choice.choice for choice in told] == ([] if learnt_from else ["not learnt from"])
+
+
+def test_fitting_again_takes_as_long_as_the_items_are_more():
+    assert seconds_to_refit(4.0, 100, 150) == pytest.approx(9.0)

@@ -12,13 +12,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.models import create_model
-from striate.models.kernel_machine import (
-    LIMIT,
-    KernelHead,
-    KernelMachine,
-    ScaleFeatures,
-    kernel_machine_of,
-)
+from striate.models.kernel_machine import KernelMachine, ScaleFeatures, kernel_machine_of
+from striate.nn.kernel_head import LIMIT, KernelHead
 
 
 def randomized(machine: KernelMachine) -> KernelMachine:

@@ -7,7 +7,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 from torch import Tensor
 
-from striate.models.kernel_machine import LIMIT
+from striate.nn.kernel_head import LIMIT
 from striate.transfer import kernel_features
 from striate.transfer.kernel_features import kernel_spaces
 from striate.transfer.probe import ProbeConfig, fit_probe

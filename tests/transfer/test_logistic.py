@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from striate.transfer import probe
 from striate.transfer.logistic import LogisticSpace
 from striate.transfer.probe import ProbeConfig, cross_outputs, fit_probe
 
@@ -55,3 +56,16 @@ def test_held_out_outputs_are_those_of_folds() -> None:
     assert len(covered) == 60
     assert (quick.softmax(1) - slow.softmax(1)).abs().max() < 0.03
     assert quick[-1].softmax(0)[3] < 1e-6
+
+
+def test_a_probe_of_very_many_numbers_is_fitted_quickly(monkeypatch) -> None:
+    X, y = items(300, 40, 3)
+    features, labels = torch.from_numpy(X).float(), torch.from_numpy(y)
+    fits = {}
+    for limit in (features.numel() * 3 + 1, features.numel() * 3):
+        monkeypatch.setattr(probe, "MANY_PRODUCTS", limit)
+        fits[limit] = fit_probe(features, labels, 3, config=ProbeConfig(Cs=(0.01,)))
+    slow, quick = fits.values()
+    told = fit_probe(features, labels, 3, config=ProbeConfig(Cs=(0.01,), quick=True))
+    assert torch.equal(quick.weight, told.weight)
+    assert not torch.equal(slow.weight, told.weight)

@@ -13,12 +13,14 @@ from typing import Annotated, Any, Final, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from striate.cli.bench import bench
 from striate.cli.convolve import convolve
 from striate.cli.explore import explore
 from striate.cli.fit import check, fit
 from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
 from striate.cli.lists import engines, models, samples
+from striate.cli.pack import pack
 from striate.cli.runs import compare, evaluate, explain, export, predict
 from striate.cli.serve import serve
 from striate.errors import ArgumentError, StriateError, UnknownNameError, one_line
@@ -141,6 +143,7 @@ _add("Train and use a model", "compare", compare)
 _add("Train and use a model", "export", export)
 _add("Train and use a model", "serve", serve)
 _add("Look at data", "check", check)
+_add("Look at data", "pack", pack)
 _add("Look at data", "samples", samples)
 _add("Look inside networks", "explore", explore)
 _add("Look inside networks", "inspect", inspect)
@@ -149,6 +152,7 @@ _add("Look inside networks", "convolve", convolve, ignore_unknown_options=True)
 _add("Look inside networks", "models", models)
 _add("Look at the machine", "engines", engines)
 _add("Look at the machine", "kernels", kernels)
+_add("Look at the machine", "bench", bench)
 
 
 def main() -> None:

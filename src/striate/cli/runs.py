@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from striate.cli.processes import is_first
 from striate.cli.shared import AsJson, Device, Engine, RunPath, print_json, print_result
+
+if TYPE_CHECKING:
+    from striate.data.unlabelled import Input
+    from striate.run.run import Run
 
 
 def predict(
@@ -19,41 +26,67 @@ def predict(
             help="Files, folders, array files; - reads standard input: one file, or a name a line.",
         ),
     ],
-    csv: Annotated[
-        Path | None, Option(metavar="FILE", help="Write the predictions to this CSV file.")
+    out: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Write the predictions to this .csv or .parquet file."),
     ] = None,
+    csv: Annotated[
+        Path | None, Option(metavar="FILE", help="The same as --out, for a CSV file.")
+    ] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with a file of --out that was not finished.")
+    ] = False,
     json: AsJson = False,
     top: Annotated[int, Option(metavar="K", help="Print the K most probable classes.", min=1)] = 1,
     device: Device = "auto",
     engine: Engine = "auto",
 ) -> int:
     """Print what each INPUT is, with its calibrated probability or interval."""
-    from striate.files import check_output, csv_text, write_atomic
+    from striate.errors import OptionError
     from striate.progress import Progress
-    from striate.run.folder import PREDICTIONS
     from striate.run.run import load
 
-    if csv is not None:
-        earlier = csv.is_file() and csv.read_bytes()[:5] == b"item,"
-        check_output(csv, [*inputs, run / PREDICTIONS], "csv", ours=earlier)
     given = [entry for name in inputs for entry in (_standard_input() if name == "-" else [name])]
+    if out is not None and csv is not None:
+        raise OptionError("csv", str(csv), why="--out names a file already")
+    if resume and out is None and csv is None:
+        why = "no file is named that was not finished"
+        raise OptionError("resume", value=True, why=why, fix="name it by `out=`")
     trained = load(run, device=device, engine=engine)
+    if (path := out or csv) is not None:
+        option = "out" if csv is None else "csv"
+        return _predict_to(path, option, trained, given, resume=resume, json=json)
     found = trained.predict(given, progress=Progress(quiet=json))
     readable = [prediction for prediction in found if prediction.reason is None]
-    if csv is not None:
-        columns = ["item", *trained.task.columns(trained.classes), "reason"]
-        blank = [""] * (len(columns) - 2)
-        cells = [trained.task.cells(p) if p.reason is None else blank for p in found]
-        rows = [[p.item, *row, p.reason or ""] for p, row in zip(found, cells, strict=True)]
-        write_atomic(csv, csv_text(columns, rows).encode())
     if json:
         print_json({"predictions": [prediction.to_json() for prediction in found]})
-    elif csv is not None:
-        print(f"{len(found)} predictions written to {csv}")
     else:
         for prediction in readable:
             print(prediction.as_text(top))
     return 0 if len(readable) == len(found) else 2
+
+
+def _predict_to(
+    path: Path, option: str, run: Run, given: Sequence[Input], *, resume: bool, json: bool
+) -> int:
+    """Write predictions to a file, together with the processes that torchrun started."""
+    from striate.progress import Progress
+    from striate.run.bulk import predict_to_file
+
+    written = predict_to_file(
+        run,
+        given,
+        path,
+        option=option,
+        suffix=".csv" if option == "csv" else None,
+        resume=resume,
+        progress=Progress(quiet=json or not is_first()),
+        process=int(os.environ.get("RANK", "0")),
+        num_processes=int(os.environ.get("WORLD_SIZE", "1")),
+    )
+    if is_first():
+        print_result(written, json)
+    return 2 if written.num_unreadable else 0
 
 
 def evaluate(

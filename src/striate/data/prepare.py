@@ -12,7 +12,7 @@ from striate.data.dataset import Dataset
 from striate.data.duplicates import duplicate_notes, first_appearance, join
 from striate.data.folder_walk import check_losses, few
 from striate.data.source import Item, Note, Source
-from striate.data.splits import check_fractions, complete_splits
+from striate.data.splits import FRACTIONS, MAX_HELD_OUT, check_fractions, complete_splits
 from striate.data.stores.store import Built, Store
 from striate.data.target import Target
 from striate.errors import Problems
@@ -37,7 +37,8 @@ def prepare(
     build_store: BuildStore,
     *,
     seed: int = 0,
-    fractions: tuple[float, float, float] | None = None,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    most: tuple[int, int] = MAX_HELD_OUT,
     problems: Problems | None = None,
 ) -> Dataset:
     """Read every item once, leave out what cannot be used, and split the rest without leaks.
@@ -47,8 +48,8 @@ def prepare(
         encoder: The task, which encodes what is to be predicted.
         build_store: Reads the items that have an answer.
         seed: Seed of the split.
-        fractions: Shares of train, val and test, where the user gave no split (see
-            `complete_splits`).
+        fractions: Shares of train, val and test, where the user gave no split.
+        most: Validation and test items that are chosen there, at most.
         problems: Gathers what is wrong with data that can be looked at further nevertheless; by
             default the first problem is raised.
 
@@ -57,8 +58,7 @@ def prepare(
         DataError: Too much cannot be read, or a split that the user gave cannot be used.
         StorageError: What was read cannot be written.
     """
-    if fractions is not None:
-        check_fractions(fractions)
+    check_fractions(fractions)
     listing = source.listing
     answered = [item for item in listing.items if encoder.is_answered(item)]
     built = build_store(source, answered)
@@ -71,9 +71,8 @@ def prepare(
         gathered.tell()
     items, copies = built.items, built.duplicate_groups
     target = encoder.encode(items, source.name)
-    splits = complete_splits(
-        items, target, join_groups(copies, items), seed=seed, fractions=fractions
-    )
+    groups = join_groups(copies, items)
+    splits = complete_splits(items, target, groups, seed=seed, fractions=fractions, most=most)
     return Dataset(
         kind=source.kind,
         name=source.name,

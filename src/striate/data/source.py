@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -94,6 +94,7 @@ class Reading:
         node_names: Names of the nodes, of a graph whose nodes are items.
         channel_names: Names of the channels, where they are stored by name and not by place.
         edge_names: Names of the features of edges, where they are stored by name.
+        smiles: The SMILES that a molecule was read from; empty for every other item.
     """
 
     array: NDArray[Any]
@@ -107,6 +108,7 @@ class Reading:
     node_names: tuple[str, ...] = ()
     channel_names: tuple[str, ...] = ()
     edge_names: tuple[str, ...] = ()
+    smiles: str = ""
 
 
 class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure of the program
@@ -179,6 +181,20 @@ class Decoding(NamedTuple):
     patience: float = 1.0
 
 
+class Stored(NamedTuple):
+    """How an item lies in a file of its own.
+
+    Attributes:
+        content: The file, by its path or its bytes.
+        reader: The name of its format's reader.
+        suffix: The end of its name; empty where it has none.
+    """
+
+    content: FileContent
+    reader: str
+    suffix: str = ""
+
+
 class Source(ABC):
     """Items of one kind. Reading never changes the user's files.
 
@@ -213,6 +229,18 @@ class Source(ABC):
     def path(self, item: Item) -> Path | None:
         """The file that holds the item; None where it has none of its own."""
         return None
+
+    def stored(self, item: Item) -> Stored | None:
+        """The item's file with the name of its format's reader; None where it is not one file.
+
+        Raises:
+            UnreadableItem: No reader reads it.
+        """
+        return None
+
+    def damage(self) -> Iterator[Note]:
+        """What is damaged of how the items are stored, which reading them need not show."""
+        return iter(())
 
     def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
         """How the item is decoded in a process of its own; None where `read` is safe.

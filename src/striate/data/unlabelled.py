@@ -16,6 +16,7 @@ from striate.data.folder_walk import existing_path, is_folder, unique_ids, walk,
 from striate.data.layouts.arrays import arrays_source
 from striate.data.layouts.layout import layout_of, open_source
 from striate.data.layouts.manifest import is_manifest, listed_files
+from striate.data.layouts.shards import is_shards
 from striate.data.readers.content import refusing
 from striate.data.readers.npy import read_npy, shape_of
 from striate.data.readers.reader import (
@@ -208,7 +209,7 @@ class _Found:
 
     def _add_path(self, name: str) -> None:
         """Append what a file, a folder, a sample or a text holds."""
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) or is_shards(name):
             self._add_source(open_source(name))
             return
         if self.kind in TEXTS and not is_folder(name):

@@ -117,8 +117,14 @@ def _graph(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[T
     are those before the first convolution, the last that each node has to itself, and their
     gradient is not averaged over the nodes, so that a node out of reach gets exactly 0.
     """
+    features = network.forward_features(graph)
+    if len(features) != len(graph.nodes):
+        raise ArgumentError(
+            "this method of explanation",
+            why="the network's features are of whole graphs, or of one node with its surroundings",
+            fix="choose occlusion, saliency or integrated-gradients",
+        )
     if graph.seeds is None:
-        features = network.forward_features(graph)
         slopes = gradients(lambda x: network.forward_head(x, graph)[0, target], features)
         return (slopes.mean(0) * features).sum(1).relu()
     kept: list[Tensor] = []

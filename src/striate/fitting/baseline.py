@@ -19,7 +19,7 @@ from striate.data.randomness import epoch_order
 from striate.device import fast_dtype
 from striate.errors import ArgumentError, StriateError
 from striate.fitting.candidate import HeldOut
-from striate.fitting.context import CHECK_STOP_EVERY, FitContext
+from striate.fitting.context import CHECK_STOP_EVERY, REPORT_SECONDS, FitContext
 from striate.kinds.inputs import Inputs
 from striate.models import Network, create_model
 from striate.models.kernel_machine import ScaleFeatures
@@ -79,6 +79,7 @@ class Baseline:
         self.name = name
         self.squared = squared
         self.most_items = most_items
+        self.probe_seconds = 0.0
         asked = context.options.model
         self.model = model or (str(context.defaults.features) if asked == "auto" else asked)
 
@@ -124,6 +125,9 @@ class Baseline:
             why = f"{num_items} items are too many for the time; the part is as mixed as all are"
             choice = f"of {num_known} items"
             context.tell(Choice(topic="features", choice=choice, why=why))
+            features = torch.zeros(num_items, stored["features"].shape[1])
+            features[stored["known"]] = stored["features"]
+            stored["features"] = features
         return stored
 
     def known(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -142,8 +146,15 @@ class Baseline:
         return self.features[:, -self.network.num_features :]
 
     @property
+    def compared(self) -> Tensor:
+        """(items, features) that a kernel machine compares."""
+        return self.features[:, : self.network.num_compared]
+
+    @property
     def has_all_scales(self) -> bool:
-        """Whether the features are of every scale that the network has."""
+        """Whether the features are all that a kernel machine compares."""
+        if not self.context.defaults.all_scales:
+            return True
         return self.features.shape[1] == ScaleFeatures(self.network).num_features
 
     @cached_property
@@ -151,7 +162,11 @@ class Baseline:
         """The probe of the training items; its figures are the first that the user sees."""
         context = self.context
         train = context.dataset.indices("train")
+        began = time.monotonic()
         probe = context.steps.timed("train", lambda: self.fitted_probe(train, "probe"))
+        self.probe_seconds = context.steps.step(
+            self.prefix + "probe seconds", lambda: time.monotonic() - began
+        )
         val = context.dataset.indices("val")
         tell_validation(
             context, self.name, "linear probe on frozen features", probe.logits(self.pooled[val])
@@ -249,6 +264,7 @@ class Baseline:
                 module, width = scales, scales.num_features
         features = torch.zeros(len(order), width)
         look = self._early_probe(width)
+        inputs = context.inputs.for_network(network)
         extract, strategy, size = (
             self.extractor(module),
             context.strategy,
@@ -260,7 +276,7 @@ class Baseline:
             def take(items: NDArray[np.int64], start: int) -> None:
                 """Take the features of `items` from a place on; those before are there."""
                 own, done = share_of(items[start:], size, strategy), 0
-                for batch in plain_batches(context, own):
+                for batch in plain_batches(context, own, inputs):
                     part = extract(batch)
                     features[own[done : done + len(part)]] = part
                     done += len(part)
@@ -272,10 +288,12 @@ class Baseline:
             first = min(len(order), -(-MEASURED_ITEMS // size) * size if size else len(order))
             take(order[:first], 0)
             rate = first / max(time.monotonic() - began, 1e-9)
-            limit = min(
-                self._most_items(width),
-                int(rate * context.defaults.features_share * context.options.seconds),
+            seconds = min(
+                context.defaults.features_share * context.options.seconds,
+                # The test items are predicted once more, in the end.
+                context.seconds_left() - REPORT_SECONDS - len(dataset.indices("test")) / rate,
             )
+            limit = min(self._most_items(width), int(rate * max(0.0, seconds)))
             limit = max(strategy.share(limit), len(dataset.indices("val")) + MEASURED_ITEMS)
             if limit < len(order):
                 rest = self._mixed(order[:first])[: max(0, limit - first)]
@@ -283,7 +301,8 @@ class Baseline:
             take(order, first)
         known = torch.zeros(len(features), dtype=torch.bool)
         known[torch.from_numpy(order)] = True
-        return {"features": strategy.reduce(features), "known": known}
+        features = strategy.reduce(features)
+        return {"features": features if known.all() else features[known], "known": known}
 
     def _most_items(self, width: int) -> int:
         """Items whose features are kept, at most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from striate.metrics.novelty import (
     fit_novelty,
 )
 from striate.models import Network
+from striate.progress import duration
 from striate.report.schema import Choice
 from striate.run.predictor import Predictor
 from striate.tasks.prediction import Calibration
@@ -55,6 +57,10 @@ class Candidate:
         return None if self.featured is None else fit_novelty(self.featured)
 
 
+REFIT_ANYWAY: Final = 5.0
+"""Seconds that fitting the result again may take however little time is left."""
+
+
 HeldOut = tuple[Tensor, NDArray[np.int64]]
 """Uncalibrated outputs of items that the model was not fitted to, and their positions."""
 
@@ -76,6 +82,7 @@ class Proposal:
         candidate: Makes the model as it was judged.
         refit: Makes the result where it differs from that: a model on frozen features is fitted
             again, to the validation items too. None where it does not.
+        refit_seconds: About how long that takes.
     """
 
     method: str
@@ -87,10 +94,33 @@ class Proposal:
     chosen_by_validation: bool = False
     candidate: Callable[[], Candidate]
     refit: Callable[[], Candidate] | None = None
+    refit_seconds: float = 0.0
 
-    def finish(self) -> Candidate:
-        """The result."""
-        return (self.refit or self.candidate)()
+    def finish(self, context: FitContext) -> Candidate:
+        """The result; it learns from the validation items too where the time allows.
+
+        Args:
+            context: The fit.
+        """
+        if self.refit is None:
+            return self.candidate()
+        most = max(REFIT_ANYWAY, context.seconds_to_train())
+        if context.steps.step("refit", lambda: self.refit_seconds <= most):
+            return self.refit()
+        why = f"to fit the {self.name} to them too would take about {duration(self.refit_seconds)}"
+        context.tell(Choice(topic="validation items", choice="not learnt from", why=why))
+        return self.candidate()
+
+
+def seconds_to_refit(seconds: float, num_learnt: int, num_final: int) -> float:
+    """About how long a model takes to be fitted again to more items, and to all but those of a fold.
+
+    Args:
+        seconds: How long it took, its choices included.
+        num_learnt: Number of items that it was fitted to.
+        num_final: Number of those that it is fitted to again.
+    """
+    return seconds * (num_final / max(1, num_learnt)) ** 2
 
 
 def predicted(

@@ -149,7 +149,7 @@ def _fit(context: FitContext) -> None:
         if context.finishing:
             break
     assert best is not None, "a kind names at least one method"
-    candidate = best.finish()
+    candidate = best.finish(context)
     used = baseline if methods[0].needs_baseline else None
     evaluation = evaluated(context, candidate, used)
     if context.strategy.is_writer:

@@ -7,7 +7,14 @@ import copy
 import numpy as np
 
 from striate.fitting.baseline import Baseline
-from striate.fitting.candidate import Candidate, Proposal, featured_items, on_features, refitted
+from striate.fitting.candidate import (
+    Candidate,
+    Proposal,
+    featured_items,
+    on_features,
+    refitted,
+    seconds_to_refit,
+)
 from striate.fitting.context import FitContext
 from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
@@ -23,13 +30,13 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
         method: Name of the method.
         name: What the user is told that it is.
     """
+    train = baseline.known(context.dataset.indices("train"))
+    learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
 
     def featured() -> FeaturedItems:
-        learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
         return featured_items(context, learnt, baseline.pooled[learnt])
 
     def refit() -> Candidate:
-        learnt = np.flatnonzero(context.dataset.splits != "test")
         probe = baseline.fitted_probe(learnt, "final-probe")
         return refitted(
             context,
@@ -61,9 +68,8 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
             featured=featured(),
         ),
         refit=refit,
-        cross_outputs=lambda: baseline.cross_outputs(
-            context.dataset.indices("train"), baseline.probe.C
-        ),
+        refit_seconds=seconds_to_refit(baseline.probe_seconds, len(train), len(learnt)),
+        cross_outputs=lambda: baseline.cross_outputs(train, baseline.probe.C),
     )
 
 

@@ -68,6 +68,20 @@ class Method(ABC):
         """
 
 
+def frozen_reasons(context: FitContext) -> list[str]:
+    """Why there are no frozen features for these data and this network; empty where there are.
+
+    Args:
+        context: The fit.
+    """
+    defaults, asked = context.defaults, context.options.model
+    if defaults.features is None:
+        return [f"no frozen features are known for a {context.kind.name}"]
+    if defaults.fixed_features and asked not in ("auto", defaults.features):
+        return [f"{asked} has no features that are of use before it is trained"]
+    return []
+
+
 METHODS: Final[Registry[Method]] = Registry("method")
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from striate.data.dataset import Dataset
 from striate.data.layouts.layout import open_source
 from striate.data.prepare import prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Source
-from striate.data.splits import SPLITS
+from striate.data.splits import MAX_HELD_OUT, SPLITS
 from striate.errors import DataError, OptionError, Problems, RunError, UserError
-from striate.files import sha256_file
+from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
 from striate.fitting.framing import choose_scale
@@ -23,10 +23,15 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind, kind_named
 from striate.progress import Progress, counted
 from striate.report.schema import Choice
-from striate.run.checksums import sha256
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
 from striate.typing import PathLike
+
+JUDGED_PER_SECOND: Final = (10, 20)
+"""Validation and test items for each second of a fit, at most, where Striate chooses them."""
+
+LEAST_LIMIT: Final = (500, 1_000)
+"""Validation and test items that are allowed however little time there is."""
 
 
 def open_data(data: PathLike | Source, options: FitOptions) -> Source:
@@ -59,6 +64,9 @@ def read_data(context: FitContext) -> None:
     decided = context.steps.step("inputs", choose)
     for choice in decided["choices"]:
         context.tell(Choice(**choice))
+    val, test = context.steps.step(
+        "held out at most", lambda: most_held_out(context.options.seconds)
+    )
     context.dataset, context.inputs = read_dataset(
         context.source,
         kind,
@@ -66,6 +74,7 @@ def read_data(context: FitContext) -> None:
         folder=context.folder.path / CHECKPOINTS,
         options=decided["options"],
         seed=context.options.seed,
+        most=(val, test),
         progress=context.progress,
     )
     if context.options.model != AUTO:
@@ -80,6 +89,22 @@ def read_data(context: FitContext) -> None:
     choose_scale(context)
 
 
+def most_held_out(seconds: float) -> tuple[int, int]:
+    """Validation and test items, at most, so that a short fit has time to learn.
+
+    Args:
+        seconds: Time for the whole fit.
+
+    >>> most_held_out(60), most_held_out(600)
+    ((600, 1200), (5000, 10000))
+    """
+    val, test = (
+        max(least, min(most, int(rate * seconds)))
+        for least, most, rate in zip(LEAST_LIMIT, MAX_HELD_OUT, JUDGED_PER_SECOND, strict=True)
+    )
+    return val, test
+
+
 def read_dataset(
     source: Source,
     kind: Kind,
@@ -89,8 +114,19 @@ def read_dataset(
     options: dict[str, Any],
     seed: int,
     progress: Progress,
+    most: tuple[int, int] = MAX_HELD_OUT,
 ) -> tuple[Dataset, Inputs[Any]]:
     """The items of a source, read once and split, and the inputs fitted to the training items.
+
+    Args:
+        source: The data.
+        kind: Kind of the items.
+        task: What is predicted.
+        folder: Where files may be kept while the process lives.
+        options: What `Kind.choose` gave.
+        seed: Seed of the split.
+        progress: Told of the work.
+        most: Validation and test items that are chosen, at most, where the user gave no split.
 
     Raises:
         DataError: The data cannot be used; every problem that was found is listed.
@@ -104,6 +140,7 @@ def read_dataset(
             source, items, folder=folder, options=options, progress=progress
         ),
         seed=seed,
+        most=most,
         problems=problems,
     )
     with problems:
@@ -146,6 +183,9 @@ def methods_to_try(context: FitContext) -> list[Method]:
     methods, asked = load_methods(), context.options.method
     names = context.defaults.methods if asked == "auto" else (asked,)
     found = [methods.get(name) for name in names]
+    if asked == AUTO and context.defaults.fixed_features:
+        only = context.options.model in (AUTO, context.defaults.features)
+        found = [method for method in found if only or not method.needs_baseline]
     for method in found:
         if reasons := method.reasons(context):
             others = " or ".join(context.defaults.methods)

@@ -11,8 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from striate.errors import RunError
-from striate.files import write_atomic
-from striate.run.checksums import read_sealed_json, sealed_json, sha256
+from striate.files import read_sealed_json, sealed_json, sha256, write_atomic
 from striate.run.folder import CHECKPOINTS, RunFolder
 from striate.train.strategy import Strategy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -33,6 +33,10 @@ class Defaults:
             is none.
         pretrained: Whether those features are of pretrained weights, which can be fine-tuned.
         all_scales: Whether features of every scale of that network are taken where they can be kept.
+        kernels: Kernels by which a kernel machine compares the features, each with the values of
+            gamma that are tried; none where no kernel machine is known.
+        fixed_features: Whether that network alone has features that are of use frozen. Where the
+            user names another, only what trains it is tried.
         frozen_stride: Fine-tuning keeps blocks whose maps are finer than one position in so many
             samples frozen, and stores their maps; None trains all blocks.
         features_share: Largest share of the time that features may take; where those of all items
@@ -61,6 +65,8 @@ class Defaults:
     wide_features: str | None = None
     pretrained: bool = False
     all_scales: bool = False
+    kernels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    fixed_features: bool = False
     frozen_stride: int | None = None
     features_share: float = 0.55
     quick_probes: bool = False

@@ -2,7 +2,7 @@
 
 from striate.models.catalog import MODELS, check_model_name, describe, find, list_models
 from striate.models.create import create_model
-from striate.models.graph_network import GraphNetwork
+from striate.models.graphs.graph_network import GraphNetwork
 from striate.models.network import GridNetwork, Network
 from striate.registry import load_package
 

@@ -25,12 +25,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError
 from striate.models.catalog import find, register
 from striate.models.create import configure
 from striate.models.network import GridConfig, GridNetwork, Network, require_counts
 from striate.nn.evaluation import evaluating
-from striate.nn.heads import Head
+from striate.nn.kernel_head import KernelHead
 from striate.nn.ranks import layers
 from striate.ops.depthwise_convolution import left_to_torch
 
@@ -47,9 +46,6 @@ MANY_FEATURES: Final = 8192
 
 _SHARED: Final = ("rank", "in_channels", "input_size")
 """Fields of a machine's configuration that are its backbone's too."""
-
-LIMIT: Final = 6.0
-"""Standardized features are cut off here, so that one odd channel cannot make an item unlike all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,75 +116,6 @@ def statistics(maps: Float[Tensor, "n c *space"]) -> tuple[Tensor, Tensor, Tenso
     axes = tuple(range(2, maps.ndim))
     variance, mean = torch.var_mean(maps, axes, correction=0)
     return mean, variance.clamp(min=torch.finfo(maps.dtype).tiny).sqrt(), maps.amax(axes)
-
-
-class KernelHead(Head):
-    """Similarity to landmarks, and a linear layer on it.
-
-    Args:
-        num_features: Number of features of an item.
-        num_landmarks: Number of landmarks to compare with.
-        num_classes: Logits given.
-
-    Attributes:
-        shift: (f,) Means of the features, for their standardization.
-        scale: (f,) Inverse standard deviations of the features.
-        landmarks: (m, f) Standardized features, in float16: half the size of a saved machine.
-        gamma: Coefficient of the kernel exp(-gamma * mean squared difference).
-    """
-
-    shift: Tensor
-    scale: Tensor
-    landmarks: Tensor
-    gamma: Tensor
-
-    def __init__(self, num_features: int, num_landmarks: int, num_classes: int) -> None:
-        super().__init__()
-        self.register_buffer("shift", torch.zeros(num_features))
-        self.register_buffer("scale", torch.ones(num_features))
-        self.register_buffer(
-            "landmarks", torch.zeros(num_landmarks, num_features, dtype=torch.float16)
-        )
-        self.register_buffer("gamma", torch.ones(()))
-        self.linear = nn.Linear(num_landmarks, num_classes)
-
-    def reset(self, num_classes: int) -> None:
-        """Refuse: landmarks and classes are learnt together.
-
-        Raises:
-            ArgumentError: Always.
-        """
-        raise ArgumentError("a new head for a kernel machine", fix="fit it to the new items")
-
-    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
-        """Logits."""
-        standardized = standardize(features, self.shift, self.scale)
-        landmarks = self.landmarks.to(standardized.dtype)
-        similar = gaussian_kernel(standardized, landmarks, self.gamma)
-        logits: Tensor = self.linear(similar)
-        return logits
-
-
-def standardize(
-    features: Float[Tensor, "n f"], shift: Float[Tensor, " f"], scale: Float[Tensor, " f"]
-) -> Float[Tensor, "n f"]:
-    """Features as a kernel compares them, cut off at `LIMIT`."""
-    return ((features - shift) * scale).clamp(-LIMIT, LIMIT)
-
-
-def gaussian_kernel(
-    a: Float[Tensor, "n f"], b: Float[Tensor, "m f"], gamma: Tensor | float
-) -> Float[Tensor, "n m"]:
-    """exp(-gamma * mean squared difference) of each row of `a` and each of `b`."""
-    return (-gamma * mean_squared_difference(a, b)).exp()
-
-
-def mean_squared_difference(
-    a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]
-) -> Float[Tensor, "n m"]:
-    """The mean squared difference of each row of `a` and each of `b`."""
-    lengths = a.square().sum(1)[:, None] + b.square().sum(1)
-    return (lengths - 2 * a @ b.T).clamp(min=0) / a.shape[1]
 
 
 class KernelMachine(GridNetwork):

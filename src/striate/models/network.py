@@ -51,6 +51,7 @@ class NetworkConfig:
 
     Attributes:
         takes_edges: Whether networks of the family have a use for features of edges.
+        takes_whole_graphs: Whether they have a use for features of graphs as wholes.
         built_for_size: Whether a network's layers follow from the size of its inputs, which it must
             be told as `input_size`.
         in_channels: Number of channels of the input, or of features of a node.
@@ -62,6 +63,7 @@ class NetworkConfig:
     """
 
     takes_edges: ClassVar[bool] = False
+    takes_whole_graphs: ClassVar[bool] = False
     built_for_size: ClassVar[bool] = False
 
     in_channels: int = 3
@@ -128,6 +130,8 @@ class Network(nn.Module):
         origin: Where pretrained weights came from; None where there are none.
         notes: What of a user's file of weights was taken and what was not.
         min_size: The smallest side of an input.
+        num_compared: Number of the pooled features that a kernel machine compares, the first of
+            them; None for all.
         fits_features: Whether something in the features depends on training items though no
             gradient sets it, so that `fit_features` must be called before they are taken.
     """
@@ -138,6 +142,7 @@ class Network(nn.Module):
     origin: Origin | None = None
     notes: tuple[str, ...] = ()
     min_size = 1
+    num_compared: int | None = None
     fits_features: ClassVar[bool] = False
 
     # As torch declares `forward`: what they take depends on the kind of items.

@@ -25,6 +25,8 @@ class GraphBatch:
         num_graphs: Number of graphs, empty ones included.
         edge_features: Features of each edge; None where there are none.
         seeds: The nodes that are predicted; None where whole graphs are.
+        whole: Features of each graph as a whole, such as a molecule's descriptors; None where there
+            are none.
     """
 
     nodes: Float[Tensor, "nodes features"]
@@ -33,6 +35,7 @@ class GraphBatch:
     num_graphs: int
     edge_features: Float[Tensor, "edges edge_features"] | None = None
     seeds: Int64[Tensor, " seeds"] | None = None
+    whole: Float[Tensor, "graphs whole_features"] | None = None
 
     def __len__(self) -> int:
         """Number of outputs that a network gives: one for each graph, or for each seed."""
@@ -85,4 +88,5 @@ class GraphBatch:
             graph_of_node=self.graph_of_node[low:high] - first,
             num_graphs=end - first,
             edge_features=None if features is None else features[start:stop],
+            whole=None if self.whole is None else self.whole[first:end],
         )

@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from striate.engines import Engine, Session, load_engines
 from striate.errors import EngineError, UnknownNameError
-from striate.files import storage_error, user_cache_folder, write_atomic
+from striate.files import sha256, storage_error, user_cache_folder, write_atomic
 from striate.progress import Progress
-from striate.run.checksums import sha256
 from striate.run.export import Check, compare_answers, deployment_of
 from striate.run.run import Run
 

@@ -21,10 +21,11 @@ from striate.files import (
     file_lock,
     holds_output,
     mark_output,
+    sha256,
     sha256_file,
     write_atomic,
 )
-from striate.run.checksums import CHECKSUMS, checksum_lines, read_checksums, sha256
+from striate.run.checksums import CHECKSUMS, checksum_lines, read_checksums
 
 T = TypeVar("T")
 

@@ -87,7 +87,7 @@ class Predictor:
         while part := list(islice(ahead, size)):
             yield self._described_part(part, size, few=few)
 
-    def parts_of(self, readings: Sequence[Reading], *, together: bool) -> Iterator[Described]:
+    def parts_of(self, readings: Iterable[Reading], *, together: bool) -> Iterator[Described]:
         """Outputs and features of items, computed as `parts` computes many items or a few.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -35,6 +36,7 @@ from striate.typing import PathLike
 
 if TYPE_CHECKING:
     from striate.metrics.novelty import NoveltyDetector
+    from striate.run.bulk import Written
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
@@ -233,27 +235,46 @@ class Run:
         """
         progress = as_progress(progress)
         source = self.open(inputs)
-        readable: list[Item] = []
-        reasons: dict[str, str] = {skip.id: skip.reason for skip in source.listing.skipped}
-        order = [*reasons]
+        found = [Prediction(item=skip.id, reason=skip.reason) for skip in source.listing.skipped]
+        found += self.answered(self.read(source, source.listing.items))
+        for prediction in found:
+            if prediction.reason is not None:
+                name, reason = one_line(prediction.item), one_line(prediction.reason)
+                progress.say(f"cannot read {name}: {reason}")
+        return found
 
-        def readings() -> Iterator[Reading]:
-            for item, reading in self.read(source, source.listing.items):
-                order.append(item.id)
-                if isinstance(reading, Skip):
-                    reasons[item.id] = reading.reason
-                else:
-                    readable.append(item)
-                    yield reading
+    def predict_to_file(
+        self,
+        inputs: Sequence[Input] | Input,
+        out: PathLike,
+        *,
+        resume: bool = False,
+        progress: ProgressLike = None,
+    ) -> Written:
+        """Write what the model predicts for any number of items to a CSV or a Parquet file.
 
-        answers = self._answered(readable, self._answering.parts(readings()))
-        found = dict(zip((item.id for item in readable), answers, strict=True))
-        for name, reason in reasons.items():
-            progress.say(f"cannot read {one_line(name)}: {one_line(reason)}")
-        return [
-            found[name] if name in found else Prediction(item=name, reason=reasons[name])
-            for name in order
-        ]
+        No more than a part of the predictions is in memory at a time. Parts lie beside the file
+        until all are there; the file is then written at once, so that an unfinished one is never
+        taken for a finished one.
+
+        Args:
+            inputs: What `predict` takes.
+            out: The file, its name ending in .csv or .parquet (which needs the extra `parquet`).
+            resume: Go on with a file that was not finished, from the same inputs.
+            progress: Told of the work, and of what cannot be read.
+
+        Returns:
+            The file's path, and how many items it tells of.
+
+        Raises:
+            OptionError: The file is none of these, replaces one of the user's, or an unfinished
+                one is there that is of other inputs or is not to be gone on with.
+            DataError: There is nothing to predict.
+            StorageError: It cannot be written.
+        """
+        from striate.run.bulk import predict_to_file
+
+        return predict_to_file(self, inputs, Path(out), resume=resume, progress=progress)
 
     def open(self, inputs: Sequence[Input] | Input) -> Source:
         """The source of what is to be predicted; see `predict`."""
@@ -262,7 +283,7 @@ class Run:
         given = [Alone(cast("Any", inputs))] if alone else several(inputs)
         return self.kind.open(given, self.predictor.inputs)
 
-    def read(self, source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Reading | Skip]]:
+    def read(self, source: Source, items: Iterable[Item]) -> Iterator[tuple[Item, Reading | Skip]]:
         """Each item as the model takes it, or why it cannot."""
         inputs = self.predictor.inputs
         for item, reading in read_all(source, items, inputs.read_size):
@@ -287,6 +308,42 @@ class Run:
         """
         inputs = self.predictor.inputs
         return inputs.checked(read_item(source, item, inputs.read_size, pool))
+
+    def answered(
+        self, read: Iterable[tuple[Item, Reading | Skip]], *, together: bool | None = None
+    ) -> Iterator[Prediction]:
+        """A prediction for each item, in order, a batch at a time.
+
+        Args:
+            read: What `read` gives.
+            together: Whether to compute in filled batches, as of many items, or one by one, as of
+                a few; None decides by the number of items.
+        """
+        waiting: deque[tuple[Item, str | None]] = deque()
+
+        def readings() -> Iterator[Reading]:
+            for item, reading in read:
+                if isinstance(reading, Skip):
+                    waiting.append((item, reading.reason))
+                else:
+                    waiting.append((item, None))
+                    yield reading
+
+        predictor = self._answering
+        for part in (
+            predictor.parts(readings())
+            if together is None
+            else predictor.parts_of(readings(), together=together)
+        ):
+            count = len(part.outputs)
+            readable = [item for item, reason in waiting if reason is None][:count]
+            answers = iter(self._answered(readable, [part]))
+            while count:
+                item, reason = waiting.popleft()
+                count -= reason is None
+                unread = Prediction(item=item.id, reason=reason)
+                yield next(answers) if reason is None else unread
+        yield from (Prediction(item=item.id, reason=reason) for item, reason in waiting)
 
     def predicted(
         self, items: Sequence[Item], readings: Sequence[Reading], *, together: bool = False

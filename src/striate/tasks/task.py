@@ -46,6 +46,8 @@ class Task(ABC):
         in_unit: The metrics that are in the unit of the answers.
         one_class: Whether each item has exactly one of the classes, so that counts of true and
             predicted classes say everything.
+        text_columns: The columns of a prediction that hold text and not a number, besides
+            `unknown`.
     """
 
     name: ClassVar[str]
@@ -56,6 +58,7 @@ class Task(ABC):
     digits: ClassVar[int | None] = None
     in_unit: ClassVar[tuple[str, ...]] = ()
     one_class: ClassVar[bool] = False
+    text_columns: ClassVar[tuple[str, ...]] = ("prediction", "set")
 
     def claims(self, items: Items) -> bool:
         """Whether there are items that this task is to be learnt from."""

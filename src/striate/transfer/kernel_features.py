@@ -19,12 +19,7 @@ import torch
 from jaxtyping import Float, Float16
 from torch import Tensor
 
-from striate.models.kernel_machine import (
-    KernelHead,
-    gaussian_kernel,
-    mean_squared_difference,
-    standardize,
-)
+from striate.nn.kernel_head import GAUSSIAN, KERNELS, KernelHead, standardize
 from striate.transfer.probe import LinearProbe, feature_scale
 
 MAX_LANDMARKS: Final = 2000
@@ -46,9 +41,10 @@ class KernelSpace:
         scale: (f,) Inverse standard deviations of the features; 0 for those that are constant.
         landmarks: (m, f) Standardized features of some items, in float16: half the size of a saved
             model.
-        gamma: Coefficient of the kernel exp(-gamma * mean squared difference); scikit-learn's
-            gamma, which multiplies the summed squares, times f.
+        gamma: Coefficient of the kernel exp(-gamma * mean difference); scikit-learn's gamma, which
+            multiplies summed differences, times f.
         axes: (m, axes) The map from similarities to coordinates.
+        kernel: Name of the kernel: gaussian by squared differences, laplacian by absolute ones.
     """
 
     shift: Float[Tensor, " f"]
@@ -56,6 +52,7 @@ class KernelSpace:
     landmarks: Float16[Tensor, "m f"]
     gamma: float
     axes: Float[Tensor, "m axes"]
+    kernel: str = GAUSSIAN
 
     def coordinates(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n axes"]:
         """Coordinates of some items, in float64."""
@@ -63,13 +60,13 @@ class KernelSpace:
         found = []
         for part in torch.split(features, _CHUNK_SIZE):
             standardized = standardize(part, self.shift, self.scale)
-            similar = gaussian_kernel(standardized, landmarks, self.gamma)
-            found.append(similar.double() @ self.axes)
+            differences = KERNELS.get(self.kernel)(standardized, landmarks)
+            found.append((-self.gamma * differences).exp().double() @ self.axes)
         return torch.cat(found)
 
     def head(self, probe: LinearProbe) -> KernelHead:
         """A probe of the coordinates as a network's head, from features to outputs."""
-        head = KernelHead(len(self.shift), len(self.landmarks), len(probe.bias))
+        head = KernelHead(len(self.shift), len(self.landmarks), len(probe.bias), self.kernel)
         with torch.no_grad():
             head.shift.copy_(self.shift)
             head.scale.copy_(self.scale)
@@ -86,15 +83,17 @@ def kernel_spaces(
     *,
     max_axes: int = MAX_LANDMARKS,
     seed: int,
+    kernel: str = GAUSSIAN,
 ) -> Iterator[KernelSpace]:
     """The space of each kernel; standardization and landmarks are taken from the items given.
 
     Args:
         features: Features of the training items.
         gammas: Coefficients of the kernels; the mean squared difference of two unlike items is
-            about 2.
+            about 2, the mean absolute one about 1.
         max_axes: Largest number of coordinates: those along which the landmarks vary most.
         seed: Seed of the choice of landmarks.
+        kernel: Name of the kernel, one of `striate.nn.kernel_head.KERNELS`.
     """
     if len(features) > MAX_LANDMARKS:
         generator = np.random.default_rng(seed)
@@ -102,7 +101,7 @@ def kernel_spaces(
     mean, scale = feature_scale(features.double().numpy())
     shift, factor = torch.from_numpy(mean).float(), torch.from_numpy(scale).float()
     landmarks = standardize(features, shift, factor).half()
-    differences = mean_squared_difference(landmarks.float(), landmarks.float()).double()
+    differences = KERNELS.get(kernel)(landmarks.float(), landmarks.float()).double()
     for gamma in gammas:
         values, vectors = torch.linalg.eigh((-gamma * differences).exp())
         values, vectors = values[-max_axes:], vectors[:, -max_axes:]
@@ -113,4 +112,5 @@ def kernel_spaces(
             landmarks=landmarks,
             gamma=gamma,
             axes=vectors[:, spanned] / values[spanned].sqrt(),
+            kernel=kernel,
         )

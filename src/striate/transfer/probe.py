@@ -44,6 +44,10 @@ MAX_JUDGES: Final = 4000
 QUICK_CS: Final = 5
 """Values of C of which a quick fit tries all; of more it tries every second."""
 
+MANY_PRODUCTS: Final = 100_000_000
+"""Products in a pass over the features from which on every logistic regression is fitted quickly:
+the usual one would take minutes."""
+
 FEW_JUDGES: Final = 1000
 """Items from which on one fold of five chooses the C of a quick fit."""
 
@@ -144,7 +148,7 @@ def fit_probe(
         )
     scores: dict[float, float] = {}
     C = config.Cs[0]
-    if config.quick:
+    if _is_quick(features, num_classes, config):
         return _quick_probe(features.numpy(), y, num_classes, config, groups)
     X = features.double().numpy()
     with fit_threads(X.size * num_classes):
@@ -189,7 +193,7 @@ def cross_outputs(
     X_judged = X if judged is None else judged.double().numpy()
     logits = np.full((len(y), num_classes), np.nan)
     with fit_threads(X.size * num_classes):
-        if config.quick:
+        if _is_quick(features, num_classes, config):
             mean, scale = feature_scale(X, config)
             space = LogisticSpace(X, mean, scale)
             placed = space.items if judged is None else space.placed(X_judged)
@@ -305,6 +309,10 @@ def fit_threads(products: int) -> AbstractContextManager[Any]:
     limit = 1 if products < _ONE_THREAD_PRODUCTS else None
     limits: AbstractContextManager[Any] = threadpool_limits(limit)
     return limits
+
+
+def _is_quick(features: Tensor, num_classes: int, config: ProbeConfig) -> bool:
+    return config.quick or features.numel() * num_classes >= MANY_PRODUCTS
 
 
 def _quick_probe(

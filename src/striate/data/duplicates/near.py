@@ -58,6 +58,9 @@ In data that all look alike (digits, cells from one line) every picture has near
 look at all of them would take longer than to learn from them.
 """
 
+MAX_PAIRS: Final = 8192
+"""Pairs that are looked at closely, at most, the nearest first: half a minute's work."""
+
 _COARSE: Final = 16
 _MIN_COARSE: Final = 0.85
 _MIN_MIDDLING: Final = 0.94
@@ -65,7 +68,7 @@ _STEPS: Final = 4
 _MIN_MIDDLING_PARTICULAR: Final = 0.7
 _MORE: Final = 0.02
 _BEYOND: Final = 0.045
-_PAIRS_AT_ONCE: Final = 64
+_PAIRS_AT_ONCE: Final = 128
 _PICTURES_AT_ONCE: Final = 1 << 13
 _MAX_COMPONENTS: Final = 256
 _ITEMS_PER_COMPONENT: Final = 8
@@ -110,7 +113,7 @@ def near_pairs(
         copies = verify(pairs[some], flips[some])
         kept.append(told[pairs[some][copies]])
         in_vain = 0 if len(copies) else in_vain + len(some)
-        if in_vain >= MAX_IN_VAIN:
+        if in_vain >= MAX_IN_VAIN or start >= MAX_PAIRS:
             break
     return np.unique(np.concatenate(kept), axis=0)
 
@@ -148,9 +151,13 @@ class _Verification:
         second = _turned(second, flips[kept])
         maps = aligned(first, second, maps, _STEPS)
         alike = overlap(first, second, maps).correlations() >= MIN_CORRELATION
+        alike &= _one_shows_the_other(maps)
+        if not alike.any():
+            return kept[:0]
+        kept, first, second, maps = kept[alike.numpy()], first[alike], second[alike], maps[alike]
         least = torch.where(_scaled(maps), MIN_PARTICULAR_SCALED, MIN_PARTICULAR)
         particular = self._usual_close.particular(first, second, maps) >= least
-        copies: NDArray[np.int64] = kept[(alike & particular & _one_shows_the_other(maps)).numpy()]
+        copies: NDArray[np.int64] = kept[particular.numpy()]
         return copies
 
     def _coarsely_alike(

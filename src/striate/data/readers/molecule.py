@@ -96,6 +96,7 @@ def molecule_reading(smiles: str) -> Reading:
         sha256=hashlib.sha256(MolToSmiles(molecule).encode()).hexdigest(),
         edges=edges[:, order],
         edge_features=np.concatenate([of_bonds, of_bonds], 1)[:, order],
+        smiles=smiles,
     )
 
 

@@ -26,6 +26,7 @@ from striate.data.source import (
     Listing,
     Reading,
     Source,
+    Stored,
     load_formats,
 )
 from striate.errors import DataError
@@ -277,6 +278,17 @@ class FileSource(Source):
         content = self._contents[item.id]
         return content if isinstance(content, Path) else None
 
+    def stored(self, item: Item) -> Stored | None:
+        """The item's file; None for a folder of files, and for an object; raises UnreadableItem."""
+        content = self._contents[item.id]
+        if not isinstance(content, Path | bytes) or (
+            isinstance(content, Path) and is_folder(content)
+        ):
+            return None
+        reader = reader_of(content, self.kind, named=self._named)
+        named = next(name for name, known in READERS.items() if known is reader)
+        return Stored(content, named, _suffix_of(content, reader))
+
     def isolated(self, item: Item, size: int | None = None) -> Decoding | None:
         """How the item's file is decoded in a process of its own; raises UnreadableItem."""
         content = self._contents[item.id]
@@ -286,6 +298,15 @@ class FileSource(Source):
         if not reader.isolated:
             return None
         return Decoding(reader.read, content, size if reader.sized else None, reader.patience)
+
+
+def _suffix_of(content: FileContent, reader: FileReader) -> str:
+    """The end of a file's name that its reader knows, or its suffix; empty for bytes."""
+    if isinstance(content, bytes):
+        return ""
+    known = sorted(reader.suffixes, key=len, reverse=True)
+    found = next((suffix for suffix in known if content.name.lower().endswith(suffix)), "")
+    return found or content.suffix.lower()
 
 
 def _readers() -> list[FileReader]:

@@ -3,10 +3,19 @@
 from striate.data.splits.iterative import iterative_parts
 from striate.data.splits.stratified import (
     FRACTIONS,
+    MAX_HELD_OUT,
     SPLITS,
     check_fractions,
     complete_splits,
     split,
 )
 
-__all__ = ["FRACTIONS", "SPLITS", "check_fractions", "complete_splits", "iterative_parts", "split"]
+__all__ = [
+    "FRACTIONS",
+    "MAX_HELD_OUT",
+    "SPLITS",
+    "check_fractions",
+    "complete_splits",
+    "iterative_parts",
+    "split",
+]

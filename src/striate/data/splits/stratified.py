@@ -18,9 +18,9 @@ from striate.errors import ArgumentError, DataError
 SPLITS: Final = ("train", "val", "test")
 FRACTIONS: Final = (0.7, 0.15, 0.15)
 
-MAX_VALIDATION: Final = 5_000
-"""Validation items that Striate chooses, at most: more would judge hardly better (the standard error
-of an accuracy is below 0.7 points), and are better learnt from."""
+MAX_HELD_OUT: Final = (5_000, 10_000)
+"""Validation and test items that Striate chooses, at most: more would judge hardly better (the
+standard error of an accuracy is at most 0.7 and 0.5 points), and are better learnt from."""
 
 
 def split(
@@ -77,7 +77,8 @@ def complete_splits(
     groups: NDArray[np.int64],
     *,
     seed: int,
-    fractions: tuple[float, float, float] | None = None,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    most: tuple[int, int] = MAX_HELD_OUT,
 ) -> NDArray[np.str_]:
     """The splits that the user gave, with those that are missing carved from training.
 
@@ -88,14 +89,14 @@ def complete_splits(
         target: What is to be predicted of them.
         groups: (items,) Items with the same number stay together where Striate chooses.
         seed: Seed of the random choice.
-        fractions: Shares wanted where Striate chooses; by default `FRACTIONS`, with at most
-            `MAX_VALIDATION` items to validate.
+        fractions: Shares wanted where Striate chooses.
+        most: Validation and test items that Striate chooses, at most; others are learnt from.
 
     Raises:
         DataError: Nothing is left to train on, or a split asks for what training cannot teach.
     """
     if not any(item.split for item in items):
-        wanted = fractions or _with_enough_validation(FRACTIONS, len(items))
+        wanted = _with_enough(fractions, len(items), most)
         return split(target.strata, groups, seed=seed, fractions=wanted)
     given = np.array([item.split or "train" for item in items])
     train = np.flatnonzero(given == "train")
@@ -105,25 +106,22 @@ def complete_splits(
             "no item is in train", why=f"found {found}", fix="put the items to learn from in train"
         )
     target.check_splits(given)
-    shares = fractions or FRACTIONS
-    missing = [0.0 if name in given else f for name, f in zip(SPLITS, shares, strict=True)]
-    missing[0] = shares[0]
+    missing = [0.0 if name in given else f for name, f in zip(SPLITS, fractions, strict=True)]
+    missing[0] = fractions[0]
     of_train, val, test = (share / sum(missing) for share in missing)
     if of_train < 1:
-        wanted = (of_train, val, test)
-        if fractions is None:
-            wanted = _with_enough_validation(wanted, len(train))
+        wanted = _with_enough((of_train, val, test), len(train), most)
         given[train] = split(target.strata[train], groups[train], seed=seed, fractions=wanted)
     return given
 
 
-def _with_enough_validation(
-    shares: tuple[float, float, float], count: int
+def _with_enough(
+    shares: tuple[float, float, float], count: int, most: tuple[int, int]
 ) -> tuple[float, float, float]:
-    """Shares of so many items whose validation is no larger than it need be."""
-    train, val, test = shares
-    kept = min(val, MAX_VALIDATION / count)
-    return train + (val - kept), kept, test
+    """Shares of so many items of which no more are held out than `most`."""
+    train, *held_out = shares
+    kept = [min(share, limit / count) for share, limit in zip(held_out, most, strict=True)]
+    return train + sum(held_out) - sum(kept), kept[0], kept[1]
 
 
 def _wanted_counts(

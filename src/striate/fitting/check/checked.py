@@ -135,6 +135,7 @@ def check(
     network = load_methods().get(defaults.methods[0]).network_of("auto", defaults)
     if network is not None:
         check_network(network, inputs, task.objective(dataset).num_outputs)
+    damage = tuple(source.damage()) if examined else ()
     told = as_progress(progress)
     findings = Findings()
     if examined:
@@ -143,5 +144,5 @@ def check(
         findings=findings,
         dataset=dataset,
         choices={**{choice.topic: choice.choice for choice in choices}, **details},
-        notes=inputs.notes(),
+        notes=(*inputs.notes(), *damage),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,14 +21,17 @@ from striate.fitting.candidate import (
     featured_items,
     on_features,
     refitted,
+    seconds_to_refit,
 )
 from striate.fitting.context import FitContext
-from striate.fitting.method import METHODS, Method
+from striate.fitting.method import METHODS, Method, frozen_reasons
 from striate.fitting.training import MIN_SECONDS
 from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
+from striate.models.graphs import GraphFeatures
 from striate.models.kernel_machine import NAME as KERNEL_MACHINE
-from striate.models.kernel_machine import KernelHead, kernel_machine_of
+from striate.models.kernel_machine import kernel_machine_of
+from striate.nn.kernel_head import GAUSSIAN, KERNELS, KernelHead
 from striate.tasks.objective import Objective
 from striate.transfer.kernel_features import MAX_LANDMARKS, kernel_spaces
 from striate.transfer.probe import LinearProbe, ProbeConfig
@@ -88,10 +92,10 @@ class Kernel(Method):
     uses = frozenset({"model", "weights"})
 
     def reasons(self, context: FitContext) -> list[str]:
-        """It needs an image network whose maps of every scale are known."""
-        if not context.defaults.all_scales:
+        """It needs features that a kernel suits: of images those of every scale."""
+        if not (context.defaults.all_scales or context.defaults.kernels):
             return [f"no features of every scale are known for a {context.kind.name}"]
-        return []
+        return frozen_reasons(context)
 
     def against(self, context: FitContext, baseline: Baseline) -> str:
         """Features of every scale can be too many, and a trained network may have taken the time."""
@@ -107,28 +111,31 @@ class Kernel(Method):
             raise OptionError(
                 "method", self.name, why=_too_many(baseline), fix="choose auto or finetune"
             )
-        features = baseline.features
+        features, machine = baseline.compared, _machine_name(baseline)
         train, val = (
             baseline.known(context.dataset.indices("train")),
             context.dataset.indices("val"),
         )
+        learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
+        began = time.monotonic()
         fitted = context.steps.timed(
             "train", lambda: fitted_kernel(context, features, train, "kernel")
         )
+        seconds = context.steps.step("kernel seconds", lambda: time.monotonic() - began)
         outputs = fitted.outputs(features[val])
-        tell_validation(context, "kernel machine", "frozen features of every scale", outputs)
+        tell_validation(
+            context, "kernel machine", f"{fitted.head.kernel} kernel of frozen features", outputs
+        )
 
         def featured() -> FeaturedItems:
-            learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
-            return featured_items(context, learnt, features[learnt])
+            return featured_items(context, learnt, baseline.features[learnt])
 
         def refit() -> Candidate:
-            learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
             final = fitted_kernel(context, features, learnt, "final-kernel", like=fitted)
             return refitted(
                 context,
                 method=self.name,
-                model=KERNEL_MACHINE,
+                model=machine,
                 network=machine_of(baseline, final),
                 weights=baseline.weights,
                 held_out=kernel_cross_outputs(context, features, learnt, fitted),
@@ -146,7 +153,7 @@ class Kernel(Method):
             candidate=lambda: on_features(
                 context,
                 method=self.name,
-                model=KERNEL_MACHINE,
+                model=machine,
                 network=machine_of(baseline, fitted),
                 weights=baseline.weights,
                 outputs=outputs,
@@ -155,6 +162,7 @@ class Kernel(Method):
                 details={"backbone": baseline.model},
             ),
             refit=refit,
+            refit_seconds=seconds_to_refit(seconds, len(train), len(learnt)),
             cross_outputs=lambda: kernel_cross_outputs(context, features, train, fitted),
         )
 
@@ -166,6 +174,8 @@ def machine_of(baseline: Baseline, fitted: FittedKernel) -> Network:
         baseline: The frozen features.
         fitted: Fitted to them.
     """
+    if isinstance(baseline.network, GraphFeatures):
+        return baseline.network.with_landmarks(fitted.head)
     machine = kernel_machine_of(
         baseline.network,
         baseline.model,
@@ -194,19 +204,22 @@ def fitted_kernel(
         like: Another machine, whose gamma and C are taken; by default cross-validation in these
             items chooses both.
     """
-    objective, seed = context.objective, context.options.seed
+    objective = context.objective
 
     def make() -> dict[str, Tensor]:
-        gammas, Cs = _grid(objective, len(indices))
+        kernels, Cs = _grid(context, len(indices))
         if like is not None:
-            gammas, Cs = (like.gamma,), (like.C,)
-        probe, head = _best(objective, features, indices, gammas, _config(Cs, seed))
-        return {**head.state_dict(), "C": torch.tensor(probe.C, dtype=torch.float64)}
+            kernels, Cs = {like.head.kernel: (like.gamma,)}, (like.C,)
+        probe, head = _best(objective, features, indices, kernels, _config(context, Cs))
+        number = KERNELS.names().index(head.kernel)
+        chosen = torch.tensor([probe.C, number], dtype=torch.float64)
+        return {**head.state_dict(), "C and kernel": chosen}
 
     stored = context.steps.tensors(name, make)
-    C = stored.pop("C").item()
+    C, number = stored.pop("C and kernel").tolist()
     landmarks, weight = stored["landmarks"], stored["linear.weight"]
-    head = KernelHead(landmarks.shape[1], len(landmarks), len(weight))
+    kernel = KERNELS.names()[int(number)]
+    head = KernelHead(landmarks.shape[1], len(landmarks), len(weight), kernel)
     head.load_state_dict(stored)
     return FittedKernel(head=head.eval(), C=float(C))
 
@@ -226,25 +239,32 @@ def kernel_cross_outputs(
     """
     objective, seed = context.objective, context.options.seed
     (space,) = kernel_spaces(
-        features[indices], (like.gamma,), max_axes=_max_axes(objective, len(indices)), seed=seed
+        features[indices],
+        (like.gamma,),
+        max_axes=_max_axes(objective, len(indices)),
+        seed=seed,
+        kernel=like.head.kernel,
     )
     coordinates = space.coordinates(features)
-    return objective.cross_outputs(coordinates, indices, _config((like.C,), seed))
+    return objective.cross_outputs(coordinates, indices, _config(context, (like.C,)))
 
 
 def _best(
     objective: Objective,
     features: Tensor,
     indices: NDArray[np.int64],
-    gammas: Sequence[float],
+    kernels: Mapping[str, Sequence[float]],
     config: ProbeConfig,
 ) -> tuple[LinearProbe, KernelHead]:
     """The machine with the lowest loss on held-out items of a cross-validation, and its head."""
     found: list[tuple[float, LinearProbe, KernelHead]] = []
     max_axes = _max_axes(objective, len(indices))
-    for space in kernel_spaces(features[indices], gammas, max_axes=max_axes, seed=config.seed):
-        probe = objective.fit_probe(space.coordinates(features), indices, config)
-        found.append((min(probe.scores.values(), default=0.0), probe, space.head(probe)))
+    for kernel, gammas in kernels.items():
+        for space in kernel_spaces(
+            features[indices], gammas, max_axes=max_axes, seed=config.seed, kernel=kernel
+        ):
+            probe = objective.fit_probe(space.coordinates(features), indices, config)
+            found.append((min(probe.scores.values(), default=0.0), probe, space.head(probe)))
     _, probe, head = min(found, key=lambda one: one[0])
     return probe, head
 
@@ -263,18 +283,30 @@ def _max_axes(objective: Objective, num_items: int) -> int:
     return max(1, min(MAX_LANDMARKS, cost // (num_items * _columns(objective))))
 
 
-def _grid(objective: Objective, num_items: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Gammas and Cs to choose from: few where there are many items or classes."""
+def _grid(
+    context: FitContext, num_items: int
+) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
+    """Kernels with their gammas, and Cs, to choose from: few where there are many items or classes."""
+    objective, kernels = context.objective, context.defaults.kernels
+    if kernels:
+        return kernels, CS
     if objective.quick:
-        return FEW_GAMMAS, QUICK_CS
+        return {GAUSSIAN: FEW_GAMMAS}, QUICK_CS
     axes = min(num_items, _max_axes(objective, num_items))
     if num_items * axes * _columns(objective) > _LONG:
-        return FEW_GAMMAS, FEW_CS
-    return GAMMAS, CS
+        return {GAUSSIAN: FEW_GAMMAS}, FEW_CS
+    return {GAUSSIAN: GAMMAS}, CS
 
 
-def _config(Cs: tuple[float, ...], seed: int) -> ProbeConfig:
-    return ProbeConfig(Cs=Cs, standardize=False, seed=seed)
+def _config(context: FitContext, Cs: tuple[float, ...]) -> ProbeConfig:
+    """Least squares, which are quick, where several kernels are tried."""
+    squared = bool(context.defaults.kernels)
+    return ProbeConfig(Cs=Cs, standardize=False, seed=context.options.seed, squared=squared)
+
+
+def _machine_name(baseline: Baseline) -> str:
+    """Name of the network that the machine is."""
+    return baseline.model if baseline.network.config.rank == 0 else KERNEL_MACHINE
 
 
 METHODS.add(Kernel.name, Kernel())

@@ -6,7 +6,7 @@ from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Proposal
 from striate.fitting.context import FitContext
 from striate.fitting.linear import probe_proposal
-from striate.fitting.method import METHODS, Method
+from striate.fitting.method import METHODS, Method, frozen_reasons
 
 
 class Probe(Method):
@@ -19,9 +19,7 @@ class Probe(Method):
 
     def reasons(self, context: FitContext) -> list[str]:
         """It needs features."""
-        if context.defaults.features is None:
-            return [f"no frozen features are known for a {context.kind.name}"]
-        return []
+        return frozen_reasons(context)
 
     def propose(self, context: FitContext, baseline: Baseline) -> Proposal:
         """The baseline itself."""

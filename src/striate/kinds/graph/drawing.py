@@ -7,18 +7,22 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
 from striate.data.packages import imported
 from striate.data.readers.molecule import molecule_reading, parse_smiles
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, MissingExtraError
-from striate.explain import explain_graph
+from striate.explain import EXPLANATIONS, explain_graph
 from striate.explain.drawing import OPACITY, colourize
 from striate.explain.graph_drawing import SIZE, check_count, draw_graph
-from striate.explain.method import GraphExplainable
+from striate.explain.method import GraphExplainable, to_peak
 from striate.explain.occlusion import edge_occlusion
 from striate.kinds.graph.inputs import GraphInputs
+from striate.kinds.graph.molecules import without_atom
 from striate.report import Picture
+
+OCCLUSION: Final = "occlusion"
 
 MAX_EDGES: Final = 1000
 """Of a graph with more edges only the nodes are explained: each edge takes a pass."""
@@ -46,25 +50,72 @@ def picture(
         reading: The graph.
         target: Number of the output to explain.
         method: Name of a method in `EXPLANATIONS`, for the nodes. An edge is always explained by
-            leaving it out.
+            leaving it out, but where the network takes features of molecules as wholes; see
+            `atom_occlusion`.
         device: Where the network is.
         item: Name of the graph.
         steps: Points of the curves by which the explanation is checked; 0 for no check. Graphs are never checked.
 
     Raises:
         UnknownNameError: There is no such method.
+        ArgumentError: The method cannot explain the network.
     """
     graph = inputs.inputs([reading]).to(device)
-    nodes = _array(explain_graph(network, graph, target, method).heat)
     edges = np.zeros(graph.edges.shape[1])
-    if len(edges) <= MAX_EDGES:
-        edges = _array(edge_occlusion(network, graph, target))
+    if inputs.whole:
+        nodes = _array(atom_occlusion(network, inputs, reading, target, method, device=device))
+    else:
+        nodes = _array(explain_graph(network, graph, target, method).heat)
+        if len(edges) <= MAX_EDGES:
+            edges = _array(edge_occlusion(network, graph, target))
     ends = graph.edges.cpu().numpy()
     if _is_molecule(reading, item):
         drawn = draw_molecule(item, nodes, bond_importance(item, ends, edges))
     else:
         drawn = draw_graph(ends, nodes, edges)
     return Picture(image=drawn, found=bool(nodes.any() or edges.any()))
+
+
+def atom_occlusion(
+    network: GraphExplainable,
+    inputs: GraphInputs,
+    reading: Reading,
+    target: int,
+    method: str = OCCLUSION,
+    *,
+    device: torch.device,
+) -> Float[Tensor, " atoms"]:
+    """How far the logit falls where an atom is one that rdkit knows nothing of, 0 to 1.
+
+    Descriptors and fingerprints are of a molecule as a whole. They are computed anew for each atom,
+    with an unknown one in its place.
+
+    Args:
+        network: A network that takes features of molecules as wholes, in evaluation mode.
+        inputs: What makes its inputs.
+        reading: The molecule.
+        target: Number of the output to explain.
+        method: Name of the method, which must be occlusion.
+        device: Where the network is.
+
+    Raises:
+        ArgumentError: It is another method.
+    """
+    EXPLANATIONS.get(method)
+    if method != OCCLUSION:
+        raise ArgumentError(
+            "this method of explanation",
+            why="the network's features are of molecules as wholes, not of atoms",
+            fix=f"choose {OCCLUSION}",
+        )
+    graph = inputs.inputs([reading])
+    assert graph.whole is not None, "such inputs have them"
+    molecule = parse_smiles(reading.smiles)
+    rows = [without_atom(molecule, atom) for atom in range(molecule.GetNumAtoms())]
+    whole = torch.cat([graph.whole, torch.from_numpy(np.stack(rows))]).to(device)
+    with torch.inference_mode():
+        scores = network.forward_head(whole, graph)[:, target]
+    return to_peak((scores[0] - scores[1:]).relu())
 
 
 def _array(values: torch.Tensor) -> Float[np.ndarray, "*shape"]:

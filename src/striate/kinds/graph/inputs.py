@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from striate.data.randomness import Draws, uniforms
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import ArgumentError, DataError
+from striate.kinds.graph.molecules import FINGERPRINT_SIZE, num_descriptors, whole_features
 from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number_option, places_of
-from striate.models import find
+from striate.models import Network, find
 from striate.ops.graph_batch import GraphBatch
 
 OPTIONS: Final = ("drop_edges",)
@@ -35,6 +37,9 @@ class GraphInputs(Inputs[GraphBatch]):
         drop_edges: probability that training leaves out an edge, both ways at once.
         names: of the node features, in their order; empty where they have none.
         edge_names: of the edge features; empty where they have none.
+        molecules: whether every training item came with its SMILES.
+        num_descriptors: features of a molecule that are descriptors; its fingerprint follows them.
+        whole: whether batches have the features of molecules as wholes.
     """
 
     node_mean: tuple[float, ...]
@@ -44,6 +49,9 @@ class GraphInputs(Inputs[GraphBatch]):
     drop_edges: float = 0.0
     names: tuple[str, ...] = ()
     edge_names: tuple[str, ...] = ()
+    molecules: bool = False
+    num_descriptors: int = 0
+    whole: bool = False
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
@@ -65,7 +73,9 @@ class GraphInputs(Inputs[GraphBatch]):
         nodes, edges = _Moments("node"), _Moments("edge")
         names: tuple[str, ...] = ()
         edge_names: tuple[str, ...] = ()
+        molecules = True
         for reading in readings:
+            molecules = molecules and bool(reading.smiles)
             names = names or reading.channel_names
             edge_names = edge_names or reading.edge_names
             nodes.add(reading.array)
@@ -82,6 +92,8 @@ class GraphInputs(Inputs[GraphBatch]):
             drop_edges=drop_edges,
             names=names,
             edge_names=edge_names,
+            molecules=molecules,
+            num_descriptors=num_descriptors() if molecules else 0,
         )
 
     @property
@@ -106,11 +118,25 @@ class GraphInputs(Inputs[GraphBatch]):
         return self._collated(readings, [self._kept(reading, draw) for reading, draw in pairs])
 
     def network_options(self, name: str) -> dict[str, Any]:
-        """Features of nodes, and of edges where the network has use for them."""
-        return {
-            "in_channels": len(self.node_mean),
-            "edge_channels": self.edge_channels if find(name).config.takes_edges else 0,
-        }
+        """Features of nodes, and of edges and of graphs where the network has use for them."""
+        config, options = find(name).config, {"in_channels": len(self.node_mean)}
+        if config.takes_whole_graphs:
+            return {
+                **options,
+                "whole_channels": self.num_whole,
+                "num_compared": self.num_descriptors,
+            }
+        return {**options, "edge_channels": self.edge_channels if config.takes_edges else 0}
+
+    @property
+    def num_whole(self) -> int:
+        """Features of a molecule as a whole; 0 of other graphs."""
+        return self.num_descriptors + FINGERPRINT_SIZE if self.molecules else 0
+
+    def for_network(self, network: Network) -> Self:
+        """Inputs with the features of molecules as wholes, where the network takes them."""
+        wanted = self.molecules and network.config.takes_whole_graphs
+        return replace(self, whole=wanted)
 
     @property
     def exported(self) -> None:
@@ -150,7 +176,23 @@ class GraphInputs(Inputs[GraphBatch]):
             graph_of_node=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
             num_graphs=len(sizes),
             edge_features=torch.from_numpy(normal_edges) if self.edge_channels else None,
+            whole=self._wholes(readings) if self.whole else None,
         )
+
+    def _wholes(self, readings: Sequence[Reading]) -> Tensor:
+        """(graphs, features) of molecules as wholes."""
+        rows = [np.empty((0, self.num_whole), np.float32)]
+        for reading in readings:
+            if not reading.smiles:
+                raise UnreadableItem("it has no SMILES, which the model's features are computed of")
+            found = whole_features(reading.smiles)
+            if len(found) != self.num_whole:
+                raise UnreadableItem(
+                    f"this rdkit computes {len(found) - FINGERPRINT_SIZE} descriptors, "
+                    f"that of training {self.num_descriptors}"
+                )
+            rows.append(found[None])
+        return torch.from_numpy(np.concatenate(rows))
 
     def _checked(self, reading: Reading) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Edges and their features, (2, edges) and (features, edges), ascending by target."""

@@ -14,7 +14,7 @@ from striate.explain import explain_graph
 from striate.explain.graph_drawing import draw_graph
 from striate.explain.occlusion import edge_occlusion
 from striate.kinds.node.inputs import NodeInputs
-from striate.models.graph_network import GraphNetwork
+from striate.models.graphs.graph_network import GraphNetwork
 from striate.ops.graph_batch import GraphBatch
 from striate.report import Picture
 

@@ -33,6 +33,7 @@ class Regression(Task):
     first_metrics = ("mae", "r2")
     digits = 4
     in_unit = IN_UNIT
+    text_columns = ()
 
     def is_answered(self, item: Item) -> bool:
         """Whether the item has a target."""
