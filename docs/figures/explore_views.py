@@ -68,10 +68,7 @@ def _playground(page: Page) -> None:
 
 def _evidence(page: Page) -> None:
     page.locator("#views button", has_text="What it saw").click()
-    page.wait_for_function(
-        "document.querySelector('#evidence .verdict')?.textContent.startsWith('Checked')",
-        timeout=120_000,
-    )
+    page.wait_for_selector("#evidence .verdict:text('Checked:')", timeout=120_000)
 
 
 VIEWS: Final[dict[str, Callable[[Page], None]]] = {

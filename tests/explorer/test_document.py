@@ -76,3 +76,14 @@ def test_a_long_series_keeps_its_peaks():
     assert levels.shape == (4, 128)
     peaks = (levels.max(1) - 128) / 127 * found["scale"]
     assert peaks == pytest.approx(grid.array.max(1), abs=found["scale"] / 127)
+
+
+def test_classes_of_imagenet_have_their_names():
+    from timm.data import ImageNetInfo
+
+    from striate.explorer.model_subject import _imagenet_names
+
+    names, info = _imagenet_names(), ImageNetInfo()
+    assert len(names) == 1000
+    for number, name in enumerate(names):
+        assert info.index_to_description(number).partition(",")[0] == name

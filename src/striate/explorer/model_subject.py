@@ -31,6 +31,8 @@ _SIDES: Final = {1: 256, 2: 224, 3: 32}
 _KINDS: Final[dict[int, Kind]] = {1: "signal", 2: "image", 3: "volume"}
 """What items are, by their number of axes."""
 
+_IMAGENET_CLASSES: Final = 1000
+
 _TEXT_SIDE: Final = 64
 """Side for plain networks from a line of text, which are made for any."""
 
@@ -56,7 +58,9 @@ class ModelSubject(Subject):
         self.network, self.trained = _network(name, shape)
         self.network.eval()
         self.shape = shape or _usual_shape(name, self.network)
-        self.classes = ()
+        self.classes = (
+            _imagenet_names() if self.trained and _answers(name) == _IMAGENET_CLASSES else ()
+        )
         for path in files:
             self._read(existing_path(path))
         self._given: list[Input | None] = [*files, None]
@@ -121,6 +125,30 @@ def _network(name: str, shape: tuple[int, ...] | None) -> tuple[Network, bool]:
         if source.kind == "package" and find_spec(source.location) is not None:
             return create_model(name, weights=source.name, **options), True
     return create_model(name, **options), False
+
+
+def _answers(name: str) -> int:
+    """Number of outputs of a network by name."""
+    return int(getattr(find(name).config, "num_classes", 0))
+
+
+def _imagenet_names() -> tuple[str, ...]:
+    """The names of ImageNet's 1000 classes, from timm's files where it is installed; else none.
+
+    Timm is not imported: that takes seconds.
+    """
+    spec = find_spec("timm")
+    if spec is None or spec.origin is None:
+        return ()
+    folder = Path(spec.origin).parent / "data" / "_info"
+    try:
+        synsets = (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()
+        lines = (folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    lemmas = dict(line.split("\t", 1) for line in lines if "\t" in line)
+    names = tuple(lemmas[synset].partition(",")[0] for synset in synsets if synset in lemmas)
+    return names if len(names) == _IMAGENET_CLASSES else ()
 
 
 def _usual_shape(name: str, network: Network) -> tuple[int, ...]:
