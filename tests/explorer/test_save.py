@@ -107,7 +107,7 @@ def test_the_modules_are_joined_without_their_imports():
     for entry in ("main.js", "data_main.js"):
         script = joined(page_files(), entry)
         assert not re.search(r"^(import|export) ", script, re.M)
-        names = re.findall(r'^modules\["([\w.]+)"\] = ', script, re.M)
+        names = re.findall(r'^modules\["([\w./]+)"\] = ', script, re.M)
         assert len(names) == len(set(names)) and names[-1] == entry
         joint |= set(names)
     assert joint == {name for name in page_files() if name.endswith(".js")}
