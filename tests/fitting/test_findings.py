@@ -40,7 +40,7 @@ def test_findings_are_in_the_report_with_what_to_do(flawed_run, flawed):
     given_away = [
         issue.message for issue in flawed_run.report.data_issues if issue.code == "gives-class-away"
     ]
-    said = "the brightness of the border alone tells the class stripes"
+    said = "The brightness of the border alone tells the class stripes"
     assert any(said in message for message in given_away)
     told = ("blank", "label-conflict", "gives-class-away", "few-test-items", "duplicates")
     assert all(issues[code].advice for code in told)

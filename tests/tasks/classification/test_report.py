@@ -135,3 +135,17 @@ def test_history_that_is_not_finite_becomes_null(make_inputs):
 def test_nan_is_refused():
     with pytest.raises(ValidationError):
         TestFigures(**dict.fromkeys(TEST_KEYS, Estimate(value=math.nan)))
+
+
+def test_the_surest_answers_are_wrong_less_often(make_inputs):
+    facts, test = make_inputs()
+    selective = build_report(facts, test).selective
+    probabilities = test.calibration.answers(test.outputs)
+    right = probabilities.argmax(1) == test.truth
+    assert selective.coverage[-1] == 1 and selective.risk[-1] == pytest.approx(1 - right.mean())
+    share = 0.5
+    risk, threshold = selective.at(share)
+    kept = probabilities.max(1) >= threshold - 1e-9
+    assert kept.mean() >= share and risk == pytest.approx(1 - right[kept].mean())
+    low, high = selective.area.ci95
+    assert low <= selective.area.value <= high

@@ -6,6 +6,7 @@ figures of each item are measured while they take no more than a small share of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -71,7 +72,13 @@ def found_in_fit(
     curve = None
     if baseline is not None and context.defaults.features is not None:
         notes += _compared(context, baseline)
-        curve = learning_curve(context, baseline, _seconds(context))
+        began, seconds = time.monotonic(), _seconds(context)
+        curve = learning_curve(context, baseline, seconds)
+        if curve is None and time.monotonic() - began >= seconds:
+            why = f"it would take more than {TIME_SHARE:.0%} of the time"
+            what = "what more data would bring was not estimated"
+            advice = "give the fit more time to have it"
+            notes += _left_out(what, why, advice)
     traits = _measured(context)
     if traits is None:
         why = f"it would take more than {TIME_SHARE:.0%} of the time"
@@ -119,7 +126,7 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
     notes = [
         Note(
             code="gives-class-away",
-            message=telling(one, dataset.classes),
+            message=_sentence(telling(one, dataset.classes)),
             advice=AGAINST_GIVEAWAY,
         )
         for one in telling_figures(traits, context.objective, dataset, seed=context.options.seed)
@@ -134,8 +141,14 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
     return notes
 
 
-def _left_out(what: str, why: str) -> tuple[Note, ...]:
+def _sentence(text: str) -> str:
+    """The text with a capital letter, whatever the case of what follows."""
+    return text[:1].upper() + text[1:]
+
+
+def _left_out(
+    what: str, why: str, advice: str = "striate check looks for them without a limit of time"
+) -> tuple[Note, ...]:
     """A remark that something was not looked for."""
-    advice = "striate check looks for them without a limit of time"
     message = f"{what}: {why}"
     return (Note(code="not-examined", message=message, severity="info", advice=advice),)

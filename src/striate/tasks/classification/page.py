@@ -18,6 +18,12 @@ from striate.tasks.classification.report import (
 MAX_MATRIX_CLASSES: Final = 20
 """Up to so many classes the confusion matrix is shown; for more, the most frequent confusions."""
 
+_MIN_WRONG: Final = 5
+"""Wrong answers below which nothing is said of leaving some out."""
+
+_SHARES: Final = (0.9, 0.7)
+"""Shares of answers that are kept in the example."""
+
 _NUM_NAMED: Final = 3
 _NUM_SIZES: Final = 4
 _NUM_CONFUSIONS: Final = 25
@@ -63,6 +69,7 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
         "calibration_known": is_calibration_known(report),
         "reliability": reliability_chart(*charts),
         "sets": _sets(report),
+        "selective": _selective(report),
         "curves": _curve_charts(report.curves),
         "thresholds": _thresholds(report) if len(report.classes) == 2 else None,
     }
@@ -227,6 +234,36 @@ def _sets(report: ClassificationReport) -> str:
         f"{percent(sets.coverage.value)} (95 % interval: {100 * low:.1f} to {100 * high:.1f})"
         f"{judged}. A set holds {sets.mean_size:.1f} classes on average: {parts}{sizes[-1]}."
     )
+
+
+def _selective(report: ClassificationReport) -> dict[str, str] | None:
+    """What leaving the least sure answers to a person brings; None where too few are wrong."""
+    selective, many = report.selective, report.nouns[1]
+    if selective is None or selective.risk[-1] * report.split_sizes["test"] < _MIN_WRONG:
+        return None
+    left = [
+        f"of the surest {percent(share)} {percent(selective.at(share)[0])} (confidence of at least "
+        f"{percent(selective.at(share)[1])})"
+        for share in _SHARES
+    ]
+    area = selective.area
+    limits = (
+        ""
+        if area.ci95 is None
+        else f" (95 % interval: {' to '.join(f'{x:.4f}' for x in area.ci95)})"
+    )
+    points = list(zip(selective.coverage, selective.risk, strict=True))
+    return {
+        "sentence": f"Of all test {many} {percent(selective.risk[-1])} are answered wrongly, "
+        f"{' and '.join(left)}.",
+        "area": f"{area.value or 0.0:.4f}{limits}",
+        "chart": share_chart(
+            [Line(name="wrong", points=points, style=1)],
+            title="Risk against coverage: share wrong among the surest answers",
+            x_label="answered, the surest first",
+            y_label="wrong among them",
+        ),
+    }
 
 
 def _points(*shares: float) -> str:

@@ -14,6 +14,7 @@ from striate.metrics.conformal import set_coverage
 from striate.metrics.curves import threshold_curve
 from striate.metrics.intervals import Estimate, Numbers
 from striate.metrics.reliability import reliability_bins
+from striate.metrics.risk_coverage import risk_coverage
 from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts
 from striate.report.schema import Mistake, Record, RunReport, Text
 
@@ -131,6 +132,27 @@ class SetFigures(Record):
     sizes: tuple[int, ...]
 
 
+class Selective(Record):
+    """How often the surest answers are wrong, by how many of all they are.
+
+    Attributes:
+        coverage: Shares of the test items, ascending to 1; of many, some are left out.
+        risk: Share of the surest items of that share that is wrong.
+        threshold: The least confidence among them.
+        area: Mean of the risk over all shares (AURC).
+    """
+
+    coverage: tuple[float, ...]
+    risk: tuple[float, ...]
+    threshold: tuple[float, ...]
+    area: Estimate
+
+    def at(self, coverage: float) -> tuple[float, float]:
+        """The risk and the threshold where at least such a share of the items is answered."""
+        place = next(k for k, share in enumerate(self.coverage) if share >= coverage - 1e-9)
+        return self.risk[place], self.threshold[place]
+
+
 class WithoutLeaks(Record):
     """The figures on the test items that have no copy in the other splits."""
 
@@ -147,6 +169,8 @@ class ClassificationReport(RunReport):
         bias: Shift of each class in the calibration; empty where there is none.
         curves: A curve for each class, or for the `MAX_CURVES` classes that are told from the others worst.
         sets: The prediction sets; None where there are none.
+        selective: What is gained by leaving the least sure answers to a person; None in reports of
+            earlier versions.
         worst_mistakes: The most confident first.
         leaks: How the figures change without items that leaked; None where none did.
     """
@@ -162,6 +186,7 @@ class ClassificationReport(RunReport):
     reliability_uncalibrated: Reliability
     curves: tuple[Curve, ...] = ()
     sets: SetFigures | None = None
+    selective: Selective | None = None
     worst_mistakes: tuple[ClassMistake, ...]
     leaks: WithoutLeaks | None
 
@@ -200,6 +225,7 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
         reliability_uncalibrated=_reliability(uncalibrated, test),
         curves=_curves(facts.classes, result.per_class, probabilities, test.truth),
         sets=_sets(probabilities, test),
+        selective=_selective(probabilities, test, seed),
         worst_mistakes=_worst_mistakes(facts, test, probabilities),
         leaks=_without_leaks(test, seed),
     )
@@ -253,6 +279,19 @@ def _sets(probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems) -> SetF
         coverage=set_coverage(members, test.truth, test.groups),
         mean_size=float(sizes.mean()),
         sizes=tuple(np.bincount(sizes)[1:].tolist()),
+    )
+
+
+def _selective(
+    probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems, seed: int
+) -> Selective:
+    wrong = np.asarray(probabilities.argmax(1) != test.truth, np.float64)
+    found = risk_coverage(probabilities.max(1), wrong, test.groups, seed=seed)
+    return Selective(
+        coverage=tuple(found.coverage.tolist()),
+        risk=tuple(found.risk.round(9).tolist()),
+        threshold=tuple(found.threshold.round(9).tolist()),
+        area=found.area,
     )
 
 
