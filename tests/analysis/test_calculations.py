@@ -86,3 +86,14 @@ def test_what_works_in_place_does_not_change_what_was_kept():
     torch.testing.assert_close(act.output, model.conv(x).relu())
     torch.testing.assert_close(last.output, model.last(model.conv(x).relu()))
     assert model.act.inplace
+
+
+def test_attention_is_taken_apart_as_in_the_summary():
+    """Torch's fused kernels would hide its products, on a CPU and not on the meta device."""
+    torch.manual_seed(0)
+    model = create_model("vit_ti_16", input_size=32, num_classes=5).eval()
+    x = torch.randn(1, 3, 32, 32)
+    found = calculations(model, x)
+    assert [c.layer for c in found] == list(summary(model, x.shape[1:]).layers)
+    with torch.inference_mode():
+        torch.testing.assert_close(found[-1].output, model(x), rtol=1e-4, atol=1e-5)
