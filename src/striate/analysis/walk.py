@@ -13,8 +13,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from striate.analysis.interpreter import Interpreter
 from striate.analysis.layer import Calculation, Layer
