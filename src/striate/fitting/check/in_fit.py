@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import few
 from striate.data.source import Note
 from striate.fitting.baseline import Baseline
+from striate.fitting.candidate import REFIT_ANYWAY, seconds_to_refit
 from striate.fitting.check.examine import (
     AGAINST_GIVEAWAY,
     item_traits,
@@ -29,7 +30,7 @@ from striate.fitting.check.learning import learning_curve
 from striate.fitting.check.slices import slice_report
 from striate.fitting.context import REPORT_SECONDS, FitContext
 from striate.kinds.quality import Traits
-from striate.progress import counted
+from striate.progress import counted, duration
 from striate.report.facts import EvaluatedItems
 from striate.report.schema import LearningCurve, SliceReport
 
@@ -98,6 +99,11 @@ def _compared(context: FitContext, baseline: Baseline) -> Sequence[Note]:
         why = f"the features of {counted(len(context.dataset.items), 'item')} are too many for it"
         return _left_out("wrong labels and odd items were not looked for", why)
     known = baseline.known(np.arange(len(context.dataset.items)))
+    train = baseline.known(context.dataset.indices("train"))
+    needed = seconds_to_refit(baseline.probe_seconds, len(train), len(known))
+    if needed > max(REFIT_ANYWAY, _seconds(context)):
+        why = f"it would take about {duration(needed)}"
+        return _left_out("wrong labels and odd items were not looked for", why)
     notes = check_labels(context, baseline.cross_outputs(known, baseline.probe.C))
     odd = [item for item, _ in odd_ones(context, baseline)]
     if odd:
