@@ -12,7 +12,6 @@ import torch
 from striate.data.dataset import Dataset
 from striate.data.source import Source
 from striate.errors import StoppedError
-from striate.fitting.energy import EnergyMeter
 from striate.fitting.options import FitOptions
 from striate.fitting.steps import Steps
 from striate.kinds.inputs import Inputs
@@ -23,6 +22,7 @@ from striate.report.schema import Choice
 from striate.run.folder import RunFolder
 from striate.tasks.objective import Objective
 from striate.tasks.task import Task
+from striate.train.energy import EnergyMeter
 from striate.train.history import StopWish
 from striate.train.strategy import Strategy
 

@@ -17,7 +17,6 @@ from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Candidate, Proposal
 from striate.fitting.check.in_fit import found_in_fit
 from striate.fitting.context import FitContext
-from striate.fitting.energy import EnergyMeter
 from striate.fitting.folds import cross_validated, pooled
 from striate.fitting.framing import choose_framing
 from striate.fitting.method import Method, load_methods
@@ -33,6 +32,7 @@ from striate.report.schema import Choice
 from striate.run.folder import RunFolder, last_folder, next_folder, run_name
 from striate.run.run import Run
 from striate.tasks.task import task_of
+from striate.train.energy import EnergyMeter
 from striate.train.history import StopWish
 from striate.train.processes import joined
 from striate.train.strategy import Strategy

@@ -24,8 +24,8 @@ from striate.fitting.steps import Steps
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
 from striate.kinds.quality import Fault, Traits
-from striate.metrics.giveaway import GiveAway, giveaways
-from striate.metrics.outliers import odd_items
+from striate.metrics.items.giveaway import GiveAway, giveaways
+from striate.metrics.items.outliers import odd_items
 from striate.progress import Progress, counted
 from striate.run.folder import RunFolder
 from striate.tasks.objective import Objective

@@ -19,7 +19,7 @@ from striate.data.target import Target
 from striate.errors import DataError, one_line
 from striate.metrics.calibration import negative_log_likelihood
 from striate.metrics.classification import roc_area_bound
-from striate.metrics.label_errors import DoubtfulLabel, doubtful_labels
+from striate.metrics.items.label_errors import DoubtfulLabel, doubtful_labels
 from striate.report import EvaluatedItems, RunFacts
 from striate.tasks.classification.report import (
     FEW_CLASS_ITEMS,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from striate.metrics.outliers import NEIGHBOURS, _to_neighbours, odd_items
+from striate.metrics.items.outliers import NEIGHBOURS, _to_neighbours, odd_items
 
 
 def test_odd_items_are_found_by_class():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from striate.fitting.energy import EnergyMeter
+from striate.train.energy import EnergyMeter
 
 
 def write(root, zone, energy, *, name="package-0", span=10**9):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from striate.metrics.giveaway import giveaways
+from striate.metrics.items.giveaway import giveaways
 
 
 def test_what_tells_a_class_is_found_and_noise_is_not():

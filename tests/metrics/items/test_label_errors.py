@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from striate.metrics.label_errors import doubtful_labels
+from striate.metrics.items.label_errors import doubtful_labels
 
 
 def test_each_item_in_doubt_is_so_by_the_definition():

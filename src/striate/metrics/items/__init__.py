@@ -1,0 +1,1 @@
+"""What figures say of single items: doubtful labels, odd ones, and what gives a class away."""
