@@ -30,7 +30,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from striate.metrics.label_errors import doubtful_labels
+from striate.metrics.items.label_errors import doubtful_labels
 
 SETS = {"digits": load_digits, "breast cancer": load_breast_cancer, "wine": load_wine}
 SHARES = (0.05, 0.1)

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from striate.cli.processes import is_first, run_together
-from striate.cli.shared import AsJson, print_result
+from striate.cli.shared import AsJson, is_first, print_result
 from striate.fitting.options import declared_options, parse_options
 
 DATA = Annotated[
@@ -77,6 +76,8 @@ def with_flags(function: Callable[..., int]) -> Callable[..., int]:
 def fit(data: str, *, nproc: int, **options: Any) -> int:
     """Train, evaluate and explain a model for DATA; print where the report is."""
     if nproc > 1 and "WORLD_SIZE" not in os.environ:
+        from striate.cli.processes import run_together
+
         return run_together(nproc, sys.argv[1:])
     from striate.errors import StoppedError
     from striate.fitting.fit import fit as run_fit

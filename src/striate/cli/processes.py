@@ -30,11 +30,6 @@ _FAILED: Final = 3
 _LOST: Final = str(ProcessLostError()).partition(";")[0]
 
 
-def is_first() -> bool:
-    """Whether this process speaks: the only one, or the first of several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def run_together(count: int, arguments: Sequence[str]) -> int:
     """Run a command in several processes of this machine; the first one speaks.
 

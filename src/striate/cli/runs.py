@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from striate.cli.processes import is_first
-from striate.cli.shared import AsJson, Device, Engine, RunPath, print_json, print_result
+from striate.cli.shared import AsJson, Device, Engine, RunPath, is_first, print_json, print_result
 
 if TYPE_CHECKING:
     from striate.data.unlabelled import Input

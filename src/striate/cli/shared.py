@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeAlias
@@ -19,6 +20,11 @@ Engine: TypeAlias = Annotated[
         "onnx or openvino."
     ),
 ]
+
+
+def is_first() -> bool:
+    """Whether this process speaks: the only one, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Printable(Protocol):
