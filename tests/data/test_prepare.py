@@ -24,7 +24,7 @@ def test_a_source_becomes_a_data_set(prepare_images, array_source, photographs):
     one, copy = dataset.ids(range(61)).index("01.png"), 60
     assert dataset.duplicate_groups[one] == dataset.duplicate_groups[copy]
     assert dataset.splits[one] == dataset.splits[copy]
-    assert {note.code for note in dataset.notes} == {"duplicates"}
+    assert {note.code for note in dataset.notes} == {"duplicates", "few-test-items"}
     parts = [len(dataset.indices(name)) for name in ("train", "val", "test")]
     assert sum(parts) == 61
     assert min(parts) >= 8

@@ -322,6 +322,7 @@ def pretended_gpu() -> Iterator[torch.device]:
         "set_rng_state": lambda state, *_: _generator.set_state(state),
         "manual_seed_all": _generator.manual_seed,
         "get_device_capability": lambda *_: (8, 0),
+        "get_device_name": lambda *_: "a pretended GPU",
     }
     _init_lazy()
     future = torch.__future__
