@@ -81,7 +81,7 @@ def test_the_run_folder_holds_what_the_design_says(run):
     # A table of doubtful labels is written where there are any, and what tells strange items where
     # enough held-out items say what is usual: all of a model on frozen features, else 9 here.
     names = {path.name for path in run.folder.path.iterdir()}
-    assert names - {"labels-to-check.csv", "novelty.safetensors"} == FILES
+    assert names - {"labels-to-check.csv", "novelty.safetensors", "test-openings.csv"} == FILES
     assert ("novelty.safetensors" in names) == (run.report.method in ("probe", "kernel"))
     assert run.folder.finished()
 

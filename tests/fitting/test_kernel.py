@@ -37,6 +37,7 @@ def context(tmp_path, objective_of):
         return SimpleNamespace(
             objective=objective_of(SPLITS, labels=labels, targets=targets),
             options=SimpleNamespace(seed=0),
+            defaults=SimpleNamespace(kernels={}),
             steps=Steps(folder, {}, resume=False),
         )
 
@@ -70,7 +71,7 @@ def test_a_machine_like_another_shares_its_settings_alone(features, context):
 
 def test_cross_outputs_judge_as_new_items_would(features, context):
     """They are of machines that did not see the item: its own label moves nothing."""
-    like = SimpleNamespace(gamma=1.0, C=30.0)
+    like = SimpleNamespace(gamma=1.0, C=30.0, head=SimpleNamespace(kernel="gaussian"))
 
     def accuracy(rings):
         outputs, covered = kernel_cross_outputs(rings, features, TRAIN, like)

@@ -114,7 +114,7 @@ def whole_network(
     return Training(
         trainee=network,
         batches=batches,
-        validation=lambda: (inputs.normalized(x) for x in plain_batches(context, val)),
+        validation=lambda: (inputs.normalized(x) for x in plain_batches(context, val, inputs)),
         groups=plain_groups(network, defaults.weight_decay),
         learning_rate=learning_rate,
         max_epochs=defaults.max_epochs,
