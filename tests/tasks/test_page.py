@@ -110,7 +110,7 @@ def test_the_page_opens_with_the_verdict_and_has_every_section(page):
     shown = page()
     assert "Of 100 new images, about" in shown.words()
     ids = {attributes.get("id") for attributes in shown.all("h2")}
-    assert ids == {"figures", "classes", "confusion", "curves", "mistakes", "reliability", "history", "data", "made", "use"}  # fmt: skip
+    assert ids == {"figures", "classes", "confusion", "curves", "selective", "mistakes", "reliability", "history", "data", "made", "use"}  # fmt: skip
     for section in shown.all("section"):
         assert section["aria-labelledby"] in ids
 

@@ -102,6 +102,8 @@ def test_what_a_kill_left_is_ignored_and_dropped(store, monkeypatch) -> None:
     fill(store, 1)
 
     def killed(self: Path, target: Path) -> None:
+        # What another process, whose number is in the name, would leave.
+        self.with_suffix(".999999").hardlink_to(self)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
