@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import few
 from striate.data.source import Note
 from striate.fitting.baseline import Baseline
-from striate.fitting.candidate import REFIT_ANYWAY, seconds_to_refit
+from striate.fitting.candidate import REFIT_ANYWAY
 from striate.fitting.check.examine import (
     AGAINST_GIVEAWAY,
     item_traits,
@@ -33,9 +33,13 @@ from striate.kinds.quality import Traits
 from striate.progress import counted, duration
 from striate.report.facts import EvaluatedItems
 from striate.report.schema import LearningCurve, SliceReport
+from striate.transfer.probe import FOLDS
 
 TIME_SHARE: Final = 0.05
 """Largest share of the time for a fit that measuring the items may take."""
+
+_PRODUCTS_PER_SECOND: Final = 1e10
+"""Multiplications that a core does in a second, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +103,7 @@ def _compared(context: FitContext, baseline: Baseline) -> Sequence[Note]:
         why = f"the features of {counted(len(context.dataset.items), 'item')} are too many for it"
         return _left_out("wrong labels and odd items were not looked for", why)
     known = baseline.known(np.arange(len(context.dataset.items)))
-    train = baseline.known(context.dataset.indices("train"))
-    needed = seconds_to_refit(baseline.probe_seconds, len(train), len(known))
+    needed = FOLDS * len(known) ** 2 * baseline.pooled.shape[1] / _PRODUCTS_PER_SECOND
     if needed > max(REFIT_ANYWAY, _seconds(context)):
         why = f"it would take about {duration(needed)}"
         return _left_out("wrong labels and odd items were not looked for", why)
