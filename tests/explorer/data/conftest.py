@@ -19,7 +19,7 @@ def rows(probe_run):
     return {row["item"]: row for row in probe_run.folder.read_csv("predictions.csv")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small_pages():
     """Of the network's page a few cells and maps are saved, for its network is large."""
     with pytest.MonkeyPatch.context() as patch:
