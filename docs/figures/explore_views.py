@@ -112,7 +112,7 @@ def main(folder: str, network: str = "efficientnet_lite0") -> None:
 
 def _opened(browser: Browser, address: str, scheme: str, width: int) -> Page:
     size = {"width": width, "height": 900}
-    page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
     page.goto(address)
     page.wait_for_selector("body[data-ready]", timeout=120_000)
     return page

@@ -264,7 +264,9 @@ def _weights(asked: _Asked) -> dict[str, Any]:
     picked = asked.rng.choice(heavy, min(CHOICES - 1, len(heavy)), replace=False)
     options = [most, *map(int, picked)]
     options = [options[i] for i in asked.rng.permutation(len(options))]
-    said = [f"{looked.nodes[n]['name']} {counts[n]:,}" for n in sorted(options, key=counts.get)]  # type: ignore[arg-type]
+    said = [
+        f"{looked.nodes[n]['name']} {counts[n]:,}" for n in sorted(options, key=lambda n: counts[n])
+    ]
     share = 100 * counts[most] / max(sum(counts.values()), 1)
     return {
         "form": "choice",

@@ -216,7 +216,7 @@ class _Writer:
         places = []
         with atomic_file(self._out / name, self._waiting_bytes) as file:
             hashed = _Hashed(file)
-            with tarfile.open(fileobj=hashed, mode="w", format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=hashed, mode="w", format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]  # it only writes
                 for item, reader, suffix, content in self._waiting:
                     key = f"{self._count:010}"
                     _append(tar, f"{key}.json", _facts(item))
