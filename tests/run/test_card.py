@@ -34,6 +34,7 @@ def test_it_holds_figures_data_and_limits(probe_run):
     for name in probe_run.classes:
         assert f"| {name} | 20 |" in text
     assert report.hardware and report.hardware in text.replace("\\", "")
+    assert "xa0" not in text  # the space between a number and its unit
     assert ("Energy" in text) == (report.energy_joules is not None)
 
 
@@ -51,5 +52,6 @@ def test_the_command_writes_it_and_keeps_what_people_add(probe_run, tmp_path, ca
 def test_names_cannot_break_the_markdown():
     assert _plain("a|b<i>*") == "a\\|b\\<i\\>\\*"
     assert "\n" not in _plain("two\nlines")
+    assert _plain("49\u00a0%") == "49 %"
     rows = _table(("A", "B"), [(_plain("x|y"), "1")]).splitlines()
     assert rows[-1] == "| x\\|y | 1 |" and len(rows) == 3

@@ -18,6 +18,7 @@ from striate.files import write_atomic
 from striate.metrics.intervals import Estimate, number_text
 from striate.progress import duration
 from striate.report.outlook import learning_sentence, slice_rows
+from striate.report.page import NBSP
 from striate.report.schema import RunReport
 from striate.run.folder import LOCK, MODEL_CARD
 from striate.run.run import Run
@@ -282,7 +283,7 @@ def _list(lines: Iterable[str]) -> str:
 
 def _plain(text: str) -> str:
     """Text from outside as Markdown shows it unchanged, in one line."""
-    shown = one_line(text)
+    shown = one_line(text.replace(NBSP, " "))
     for mark in "\\`*_[]<>|#":
         shown = shown.replace(mark, f"\\{mark}")
     return shown
