@@ -1,8 +1,10 @@
 import hashlib
 import os
+import shutil
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 # Two test processes share two cores: one thread each. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,56 +46,80 @@ def draw():
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory, draw, own_cache):
+def made_once(tmp_path_factory):
+    """A function: a folder by its name that one test process makes and all others only read."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name, make):
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def photos(made_once, draw, own_cache):
     """A folder of three classes with 20 images each: PNG and JPEG, square, tall and large."""
     from PIL import Image
 
-    root = tmp_path_factory.mktemp("data") / "photos"
-    for shape in SHAPES:
-        (root / shape).mkdir(parents=True)
-        for number in range(20):
-            picture = Image.fromarray(draw(shape, number, *((64, 64) if number % 4 else (96, 84))))
-            if number % 5 == 0:
-                picture.resize((240, 280)).save(root / shape / f"{number:02d}.jpg", quality=95)
-            else:
-                picture.save(root / shape / f"{number:02d}.png")
-    return root
+    def make(root):
+        for shape in SHAPES:
+            (root / shape).mkdir(parents=True)
+            for number in range(20):
+                size = (64, 64) if number % 4 else (96, 84)
+                picture = Image.fromarray(draw(shape, number, *size))
+                if number % 5 == 0:
+                    picture.resize((240, 280)).save(root / shape / f"{number:02d}.jpg", quality=95)
+                else:
+                    picture.save(root / shape / f"{number:02d}.png")
+
+    return made_once("photos", make)
 
 
 @pytest.fixture(scope="session")
-def probe_run(photos, tmp_path_factory):
+def fitted(photos, made_once, tmp_path_factory):
+    """A function: the finished run of a method on the photos, a copy of this process's own."""
+    import striate
+
+    def run(method, **options):
+        def fit(folder):
+            striate.fit(photos, out=folder, method=method, image_size=64, device="cpu", **options)
+
+        copy = tmp_path_factory.mktemp("runs") / method
+        shutil.copytree(made_once(f"run-{method}", fit), copy)
+        return striate.load(copy)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def probe_run(fitted):
     """A finished run by method probe."""
-    import striate
-
-    out = tmp_path_factory.mktemp("runs") / "probe"
-    return striate.fit(photos, out=out, method="probe", image_size=64, device="cpu")
+    return fitted("probe")
 
 
 @pytest.fixture(scope="session")
-def kernel_run(photos, tmp_path_factory):
+def kernel_run(fitted):
     """A finished run by method kernel."""
-    import striate
-
-    out = tmp_path_factory.mktemp("runs") / "kernel"
-    return striate.fit(photos, out=out, method="kernel", image_size=64, device="cpu")
+    return fitted("kernel")
 
 
 @pytest.fixture(scope="session")
-def auto_run(photos, tmp_path_factory):
+def auto_run(fitted):
     """A finished run by method auto, with one epoch of fine-tuning."""
-    import striate
-
-    out = tmp_path_factory.mktemp("runs") / "auto"
-    return striate.fit(photos, out=out, image_size=64, epochs=1, device="cpu")
+    return fitted("auto", epochs=1)
 
 
 @pytest.fixture(scope="session")
-def tuned_run(photos, tmp_path_factory):
+def tuned_run(fitted):
     """A finished run by method finetune, of two epochs."""
-    import striate
-
-    out = tmp_path_factory.mktemp("runs") / "finetune"
-    return striate.fit(photos, out=out, method="finetune", image_size=64, epochs=2, device="cpu")
+    return fitted("finetune", epochs=2)
 
 
 class ArraySource(Source):
