@@ -259,14 +259,15 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-l
         return rows
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """(n,) the most probable label of each item.
+        """(n,) the label that each item is taken for.
 
         That of an item which cannot be used (NaN, a SMILES that does not parse) is None, and the
         array then holds objects; a warning says which and why.
         """
-        probabilities = self.predict_proba(X)
-        missing = np.isnan(probabilities).any(axis=1)
-        labels: NDArray[Any] = self.classes_[np.where(missing, 0, probabilities.argmax(axis=1))]
+        found = self._predictions(X)
+        missing = np.array([prediction.label is None for prediction in found], bool)
+        numbers = [0 if p.label is None else p.classes.index(p.label) for p in found]
+        labels: NDArray[Any] = self.classes_[np.array(numbers, np.int64)]
         if missing.any():
             labels = labels.astype(object)
             labels[missing] = None

@@ -78,7 +78,17 @@ def test_predictions_round_trip(draw, own_cache, names, tmp_path):
     rows = folder.read_csv("predictions.csv")
     shown = [name.replace("\udce9", "\\udce9") for name in dataset.classes]
     assert list(rows[0]) == [
-        *("item", "split", "label", "prediction", "confidence", "unknown", "set", "novelty"),
+        *(
+            "item",
+            "split",
+            "label",
+            "prediction",
+            "confidence",
+            "undecided",
+            "unknown",
+            "set",
+            "novelty",
+        ),
         *(f"p_{name}" for name in shown),
     ]
     assert [row["item"] for row in rows] == ["3", "0"]
@@ -94,6 +104,7 @@ def test_predictions_round_trip(draw, own_cache, names, tmp_path):
     for row in other:
         first, second = (f"p_{name}" for name in shown)
         row[first], row[second] = row[second], row[first]
+        row["prediction"] = shown[1 - shown.index(row["prediction"])]
     result = TASK.compare(rows, other, dataset.classes)
     assert (result.first_better, result.second_better) == (sum(right), 2 - sum(right))
 

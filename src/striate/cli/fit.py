@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from striate.cli.shared import AsJson, is_first, print_result
-from striate.fitting.options import declared_options, parse_options
+from striate.cli.shared import AsJson, is_first, parse_options, print_result
+from striate.fitting.options import declared_options
 
 DATA = Annotated[
     str,
@@ -47,13 +47,14 @@ def _parameter(declared: Field[Any]) -> inspect.Parameter:
     }
     flag = "--" + name.replace("_", "-")
     kind: Any
-    if name == "options":
-        kind, default, flag = list[str] | None, None, "--option"
+    if declared.default is MISSING:
+        kind, default = list[str] | None, None
+        flag = "--option" if name == "options" else flag
     else:
-        default = None if declared.default is MISSING else declared.default
-        kind = {"bool": bool, "int": int}.get(str(declared.type), str)
-        if default is None:
-            kind = (int if str(declared.type).startswith("int") else str) | None
+        default = declared.default
+        types = {"bool": bool, "int": int, "float": float}
+        kind = types.get(str(declared.type).removesuffix(" | None"), str)
+        kind = kind | None if default is None else kind
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -85,7 +86,10 @@ def fit(data: str, *, nproc: int, **options: Any) -> int:
     from striate.train.interrupt import Interrupt
 
     progress = Progress(quiet=not is_first())
-    options["options"] = parse_options(options["options"] or [])
+    for declared in declared_options():
+        if declared.default is MISSING:
+            option = "option" if declared.name == "options" else declared.name
+            options[declared.name] = parse_options(options[declared.name] or [], option)
     options["weights"] = None if options["weights"] == "none" else options["weights"]
     with Interrupt(progress.say) as interrupt:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeAlias
 
 from typer import Argument, Option
+
+from striate.errors import OptionError
 
 RunPath: TypeAlias = Annotated[Path, Argument(metavar="RUN", help="Run folder of a finished fit.")]
 AsJson: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON document.")]
@@ -63,3 +65,27 @@ def _aligned(column: Sequence[str]) -> list[str]:
     width = max(map(len, column))
     numbers = all(cell.replace(",", "").isdigit() for cell in column[1:] if cell.strip("-"))
     return [cell.rjust(width) if numbers else cell.ljust(width) for cell in column]
+
+
+def parse_options(texts: Iterable[str], option: str = "option") -> dict[str, str]:
+    """Options of a kind by name, from texts like `input=mel`.
+
+    Args:
+        texts: What the user wrote.
+        option: The option that the texts are of.
+
+    Raises:
+        ArgumentError: A text has no `=`, or a name is given twice.
+
+    >>> parse_options(["input=mel", "window=-160,240"])
+    {'input': 'mel', 'window': '-160,240'}
+    """
+    options: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise OptionError(option, text, fix="write NAME=VALUE")
+        if name.strip() in options:
+            raise OptionError(option, name.strip(), why="it is given twice")
+        options[name.strip()] = value.strip()
+    return options

@@ -10,12 +10,13 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from striate.errors import OptionError, UnknownNameError
+from striate.metrics.deciding.decision import Aim
 
 Scope = Literal["fit", "kind", "method"]
 
@@ -204,6 +205,29 @@ class FitOptions:
         panel="Data",
         minimum=2,
     )
+    target_recall: Mapping[str, float] = option(
+        {},
+        "Share of the items of a class that is to be found, such as defective=0.95. The class is "
+        "then answered from a threshold on, chosen on items that the model had not learnt from and "
+        "never on the test items. Without it each item is taken for its most probable class.",
+        panel="Answers",
+        metavar="CLASS=SHARE",
+    )
+    error_costs: Mapping[str, float] = option(
+        {},
+        "What it costs to take an item of a class for another, such as defective=10; 1 for classes "
+        "that are not named. Each item gets the answer of least expected cost.",
+        panel="Answers",
+        metavar="CLASS=COST",
+    )
+    cost_unknown: float | None = option(
+        None,
+        "What the answer 'I don't know' costs, where an error costs 1 (or what `error_costs` says), such "
+        "as 0.2: an item whose answer is expected to cost more is marked as undecided.",
+        panel="Answers",
+        minimum=0,
+        metavar="COST",
+    )
     seed: int = option(
         0, "Seed of the split, the augmentation and the training order.", panel="Run", minimum=0
     )
@@ -235,6 +259,18 @@ class FitOptions:
         if seconds < 1:
             raise OptionError("time", self.time, why="it must be at least 1")
         object.__setattr__(self, "time", seconds)
+        for name in ("target_recall", "error_costs"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
+        _ = self.aim  # its values are checked
+
+    @property
+    def aim(self) -> Aim:
+        """What is asked of the answers."""
+        return Aim(
+            target_recall=self.target_recall,
+            error_costs=self.error_costs,
+            cost_unknown=self.cost_unknown,
+        )
 
     @property
     def seconds(self) -> float:
@@ -399,24 +435,12 @@ def parse_time(text: str | float) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def parse_options(texts: Iterable[str]) -> dict[str, str]:
-    """Options of a kind by name, from texts like `input=mel`.
-
-    Raises:
-        ArgumentError: A text has no `=`, or a name is given twice.
-
-    >>> parse_options(["input=mel", "window=-160,240"])
-    {'input': 'mel', 'window': '-160,240'}
-    """
-    options: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise OptionError("option", text, fix="write NAME=VALUE")
-        if name.strip() in options:
-            raise OptionError("option", name.strip(), why="it is given twice")
-        options[name.strip()] = value.strip()
-    return options
+def _numbers(option: str, values: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by name, of texts too."""
+    try:
+        return {str(name): float(value) for name, value in values.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise OptionError(option, values, fix="give a number for the name of a class") from None
 
 
 def _default(declared: Field[Any]) -> Any:

@@ -74,6 +74,7 @@ def read_data(context: FitContext) -> None:
         return {"options": chosen, "choices": [choice.model_dump() for choice in choices]}
 
     context.task.check_learnable(context.source.listing.items, context.source.name)
+    context.task.check_aim(context.options.aim, context.source.listing.items)
     decided = context.steps.step("inputs", choose)
     for choice in decided["choices"]:
         context.tell(Choice(**choice))
@@ -146,6 +147,7 @@ def settle(context: FitContext) -> None:
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
     context.objective.quick = context.defaults.quick_probes
+    context.objective.aim = context.options.aim
 
 
 def most_held_out(seconds: float) -> tuple[int, int]:

@@ -75,15 +75,21 @@ class ClassifierFigures:
 
 
 def metric_values(
-    probabilities: Float[np.ndarray, "n c"], labels: Numbers, weights: Weights | None = None
+    probabilities: Float[np.ndarray, "n c"],
+    labels: Numbers,
+    weights: Weights | None = None,
+    predictions: Numbers | None = None,
 ) -> dict[str, Draws]:
     """Every metric under each of `b` weightings of the items (one of ones by default).
 
-    NaN where a metric is not defined. The prediction is the first class of highest probability.
+    NaN where a metric is not defined. The prediction is the first class of highest probability
+    unless predictions are given.
     """
     if weights is None:
         weights = np.ones((len(labels), 1))
-    counts = class_counts(probabilities.argmax(1), labels, probabilities.shape[1], weights)
+    if predictions is None:
+        predictions = probabilities.argmax(1)
+    counts = class_counts(predictions, labels, probabilities.shape[1], weights)
     values = {name: metric(counts) for name, metric in _OF_COUNTS.items()}
     for name, of_probabilities in _OF_PROBABILITIES.items():
         values[name] = of_probabilities(probabilities, labels, weights)
@@ -95,6 +101,7 @@ def evaluate(
     labels: Numbers,
     groups: Numbers | None = None,
     *,
+    predictions: Numbers | None = None,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> ClassifierFigures:
@@ -113,6 +120,8 @@ def evaluate(
         labels: The class number of each item.
         groups: Number of each item's group (copies, one patient), which counts as one fact; by
             default every item is a group of its own.
+        predictions: Number of the class that each item is taken for; by default its most probable
+            one.
         num_resamples: Number of draws; fewer (100 at least) where items times classes is very
             large.
         seed: Seed of the draws.
@@ -124,10 +133,12 @@ def evaluate(
     num_classes = probabilities.shape[1]
     if groups is None:
         groups = np.arange(len(labels))
+    if predictions is None:
+        predictions = probabilities.argmax(1)
     missing = num_classes - len(np.unique(labels))
-    per_class = _per_class(probabilities, labels, groups)
+    per_class = _per_class(probabilities, predictions, labels, groups)
     metrics = bootstrap(
-        lambda weights: metric_values(probabilities, labels, weights),
+        lambda weights: metric_values(probabilities, labels, weights, predictions),
         labels,
         groups,
         undefined=f"{missing} of {num_classes} classes have no item here",
@@ -142,7 +153,6 @@ def evaluate(
         num_resamples=min(num_resamples, max(_MIN_RESAMPLES, _MAX_WORK // probabilities.size)),
         seed=seed,
     )
-    predictions = probabilities.argmax(1)
     metrics["accuracy"] = share_estimate(float((predictions == labels).mean()), groups)
     metrics["ece"] = calibration_error(probabilities, labels, groups)
     if (predictions == labels).all():
@@ -210,10 +220,10 @@ def _check(probabilities: Float[np.ndarray, "n c"], labels: Numbers) -> None:
 
 
 def _per_class(
-    probabilities: Float[np.ndarray, "n c"], labels: Numbers, groups: Numbers
+    probabilities: Float[np.ndarray, "n c"], predictions: Numbers, labels: Numbers, groups: Numbers
 ) -> tuple[ClassFigures, ...]:
     weights = np.ones((len(labels), 1))
-    counts = class_counts(probabilities.argmax(1), labels, probabilities.shape[1], weights)
+    counts = class_counts(predictions, labels, probabilities.shape[1], weights)
     precision, recall, f1, areas = (
         confusion.precision(counts)[:, 0],
         confusion.recall(counts)[:, 0],

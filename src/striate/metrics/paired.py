@@ -65,7 +65,11 @@ class PairedComparison:
 
 
 def compare(
-    first: Float[np.ndarray, "n c"], second: Float[np.ndarray, "n c"], labels: Numbers
+    first: Float[np.ndarray, "n c"],
+    second: Float[np.ndarray, "n c"],
+    labels: Numbers,
+    *,
+    answers: tuple[Numbers, Numbers] | None = None,
 ) -> PairedComparison:
     """Compare two classifiers by their probabilities for the same items.
 
@@ -76,6 +80,7 @@ def compare(
         first: Probabilities that the one gives.
         second: Probabilities that the other gives.
         labels: The class number of each item.
+        answers: The class number that each answers with; by default its most probable class.
 
     Raises:
         ArgumentError: There are no items, or the arrays are of different shapes.
@@ -86,10 +91,18 @@ def compare(
             fix="give the same items, at least one, and the same classes to both",
         )
     missing = "a class has no item here"
-    gains = 1.0 * (second.argmax(1) == labels) - (first.argmax(1) == labels)
+    chosen = answers or (first.argmax(1), second.argmax(1))
+    gains = 1.0 * (chosen[1] == labels) - (chosen[0] == labels)
     only_first, only_second = int((gains < 0).sum()), int((gains > 0).sum())
     return PairedComparison(
-        differences=_differences(metric_values, first, second, labels, labels, missing),
+        differences=_differences(
+            lambda model, truth, weights: metric_values(model[0], truth, weights, model[1]),
+            (first, chosen[0]),
+            (second, chosen[1]),
+            labels,
+            labels,
+            missing,
+        ),
         better="right only",
         first_better=only_first,
         second_better=only_second,

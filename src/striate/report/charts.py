@@ -64,7 +64,13 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
 
 
 def share_chart(
-    lines: Sequence[Line], *, title: str, x_label: str, y_label: str, diagonal: bool = False
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    diagonal: bool = False,
+    marks: Sequence[tuple[float, float, str]] = (),
 ) -> str:
     """Lines between shares from 0 to 1, with a hidden mark that a script may move.
 
@@ -74,6 +80,7 @@ def share_chart(
         x_label: What is below it.
         y_label: What is in its corner: the meaning of the vertical axis.
         diagonal: Whether the line of those that know nothing is drawn.
+        marks: Points that stand out: x, y, and what each is.
     """
     x, y = _scales((0, 1), (0, 1))
     shares = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -84,6 +91,8 @@ def share_chart(
         for run in _runs(line.points):
             path = " ".join(f"{x(px)},{y(py)}" for px, py in run)
             SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
+    for across, up, text in marks:
+        _dot(svg, x(across), y(up), 5, "dot s2", text)
     _label(svg, _LEFT, _TOP - 5, "start", y_label)
     ends = {"data-x0": f"{x(0):g}", "data-x1": f"{x(1):g}", "data-y0": f"{y(0):g}", "data-y1": f"{y(1):g}"}  # fmt: skip
     SubElement(svg, "circle", {"class": "now", "r": "6", "hidden": "", **ends})

@@ -16,6 +16,9 @@ from striate.tasks.task import Classes, Task
 ITEM: Final = "item"
 REASON: Final = "reason"
 
+_TRUTHS: Final = ("unknown", "undecided")
+"""Columns of truth values."""
+
 ROW_GROUP: Final = 65536
 """Rows of a row group of a Parquet file, about: few enough to be in memory, enough to be read fast."""
 
@@ -128,14 +131,14 @@ class ParquetTable(Table):
     def _type(self, name: str) -> Any:
         if name in self._text:
             return self._arrow.string()
-        return self._arrow.bool_() if name == "unknown" else self._arrow.float64()
+        return self._arrow.bool_() if name in _TRUTHS else self._arrow.float64()
 
     def _value(self, name: str, cell: str | float) -> str | float | None:
         if cell == "":
             return None
         if name in self._text:
             return utf8_text(str(cell))
-        return cell == "true" if name == "unknown" else float(cell)
+        return cell == "true" if name in _TRUTHS else float(cell)
 
 
 TABLES: Final = {table.suffix: table for table in (CsvTable, ParquetTable)}

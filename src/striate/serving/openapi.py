@@ -37,7 +37,7 @@ _PREDICTION: Final = {
     "required": ["item"],
     "properties": {
         "item": {"type": "string", "description": "Name of the file, or place in the request."},
-        "label": {"type": "string", "description": "The most probable class."},
+        "label": {"type": "string", "description": "The class it is taken for."},
         "labels": {"type": "array", "items": {"type": "string"}},
         "value": {"type": "number", "description": "The predicted number."},
         "interval": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
@@ -45,6 +45,10 @@ _PREDICTION: Final = {
         "confidence": {"type": "number", "description": "Probability of the class."},
         "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
         "prediction_set": {"type": "array", "items": {"type": "string"}},
+        "undecided": {
+            "type": "boolean",
+            "description": "Whether it is too unsure at the cost of not knowing that was stated.",
+        },
         "unknown": {
             "type": "boolean",
             "description": "Whether it seems to be none of the classes.",

@@ -148,6 +148,7 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[Prediction], Any]]]] = {
     "probabilities": ("FP64", _probabilities),
     "confidence": ("FP64", lambda prediction: prediction.confidence),
     "prediction_set": ("BOOL", _membership("prediction_set")),
+    "undecided": ("BOOL", lambda prediction: prediction.undecided),
     "unknown": ("BOOL", lambda prediction: prediction.unknown),
     "novelty": ("FP64", lambda prediction: prediction.novelty),
 }

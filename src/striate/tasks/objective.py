@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import Dataset
+from striate.metrics.deciding.decision import Aim
 from striate.metrics.items.label_errors import DoubtfulLabel
 from striate.report import EvaluatedItems, RunFacts, RunReport
 from striate.tasks.prediction import Calibration
@@ -67,6 +68,7 @@ class Objective(ABC):
         values: (items, ...) The answers, as the target has them.
         quick: Whether probes are fitted quickly, where the task knows a way to (see
             `ProbeConfig.quick`).
+        aim: What the user asks of the answers, which `Task.check_aim` accepts.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -74,6 +76,7 @@ class Objective(ABC):
     error_is_share: ClassVar[bool] = True
     num_outputs: int
     quick: bool = False
+    aim: Aim = Aim()
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

@@ -74,7 +74,8 @@ class Prediction:
 
     Attributes:
         item: The item's id: its path as given, or its place in an array.
-        label: The most probable class.
+        label: The class that the item is taken for: the most probable one, unless the run was told
+            to decide otherwise.
         labels: The classes that an item of several has.
         value: The predicted number, in the unit of the training targets.
         interval: Lower and upper limit around the number.
@@ -82,6 +83,8 @@ class Prediction:
         probabilities: (classes,) Calibrated probability of each class.
         classes: Names of the classes, in the order of the probabilities.
         confidence: Probability of the predicted class.
+        undecided: Whether the answer is too unsure at the cost of "I don't know" that the run was
+            given; None where it was given none.
         prediction_set: The classes that the item may have, at the level of the run.
         unknown: Whether the item seems to be none of the classes, or unlike all that a number is
             predicted for.
@@ -98,6 +101,7 @@ class Prediction:
     probabilities: Float[np.ndarray, " classes"] | None = None
     classes: tuple[str, ...] = ()
     confidence: float | None = None
+    undecided: bool | None = None
     prediction_set: tuple[str, ...] | None = None
     unknown: bool | None = None
     novelty: float | None = None
@@ -110,10 +114,12 @@ class Prediction:
 
     @property
     def output(self) -> int:
-        """Number of the network's output that the prediction came from: of the most probable class.
+        """Number of the network's output that the prediction came from: of the predicted class.
 
         Calibration may shift classes, so that it need not be the largest output.
         """
+        if self.label is not None:
+            return self.classes.index(self.label)
         return 0 if self.probabilities is None else int(self.probabilities.argmax())
 
     def top(self, count: int) -> list[tuple[str, float]]:
@@ -123,6 +129,11 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[k], float(self.probabilities[k])) for k in order]
 
+    def _answers(self, count: int) -> list[tuple[str, float]]:
+        """The class that the item is taken for, then the most probable ones, to so many in all."""
+        own = [pair for pair in self.top(len(self.classes)) if pair[0] == self.label]
+        return [*own, *(pair for pair in self.top(count) if pair not in own)][:count]
+
     def novelty_cells(self) -> tuple[str, str | float]:
         """The cells of `NOVELTY_COLUMNS`; empty where nothing is known of the novelty."""
         if self.novelty is None or self.unknown is None:
@@ -131,7 +142,10 @@ class Prediction:
         return str(self.unknown).lower(), float(f"{self.novelty:.6g}")
 
     def answer(self, top: int = 1) -> str:
-        """The number with its interval, the labels, or the most probable classes, for a person."""
+        """The number with its interval, the labels, or the most probable classes, for a person.
+
+        The class that the item is taken for is the first.
+        """
         if self.reason is not None:
             return self.reason
         if self.labels is not None:
@@ -139,7 +153,8 @@ class Prediction:
             told = (f"{name} {known[name]:.1%}" if name in known else name for name in self.labels)
             return ", ".join(told) or "none"
         if self.value is None:
-            return ", ".join(f"{label} {p:.1%}" for label, p in self.top(top))
+            told = ", ".join(f"{label} {p:.1%}" for label, p in self._answers(top))
+            return f"I don't know ({told})" if self.undecided else told
         unit = f" {self.unit}" if self.unit else ""
         if self.interval is None:
             return number_text(self.value) + unit

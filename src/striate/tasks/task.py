@@ -12,7 +12,8 @@ from torch import Tensor
 from striate.data.dataset import Dataset
 from striate.data.source import Item
 from striate.data.target import Target
-from striate.errors import DataError
+from striate.errors import DataError, OptionError
+from striate.metrics.deciding.decision import Aim
 from striate.metrics.intervals import Estimate, estimate_lines
 from striate.metrics.paired import PairedComparison
 from striate.registry import Registry, load_entry, load_package
@@ -85,6 +86,22 @@ class Task(ABC):
                 why=f"the splits given are {', '.join(sorted(given))}",
                 fix="add a split named train",
             )
+
+    def check_aim(self, aim: Aim, items: Items) -> None:
+        """Make sure, before items are read, that answers can be decided as a user asks.
+
+        Args:
+            aim: What the user asks.
+            items: Every item of the data.
+
+        Raises:
+            OptionError: The answers of the task are not decided in this way.
+            UnknownNameError: There is no such class.
+        """
+        for name, value in vars(aim).items():
+            if value is not None and value != {}:
+                why = "only answers of one class of several are decided by it"
+                raise OptionError(name, value, why=why, fix="leave it out")
 
     @abstractmethod
     def encode(self, items: Items, name: str) -> Target:

@@ -130,6 +130,10 @@ def columns_of(run: Run, items: Sequence[SnapshotItem], rows: Sequence[Row | Non
         words = {"true": "unlike all known items", "false": "like known items"}
         strange = [None if row is None else words.get(row.get("unknown", "")) for row in rows]
         found.append(Column(key="unknown", title="none of these", values=strange))
+    if any(row is not None and row.get("undecided") for row in rows):
+        words = {"true": "I don't know", "false": "answered"}
+        unsure = [None if row is None else words.get(row.get("undecided", "")) for row in rows]
+        found.append(Column(key="undecided", title="sure enough", values=unsure))
     return found
 
 

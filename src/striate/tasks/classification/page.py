@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from striate.report.charts import Bin, Line, reliability_chart, share_chart
 from striate.report.page import FEW_ITEMS, PERCENT, Metric, Verdict, figure_table, percent, verdict
+from striate.tasks.classification.deciding import chosen_point, decision_context
 from striate.tasks.classification.report import (
     FEW_CLASS_ITEMS,
     ClassificationReport,
@@ -69,6 +70,7 @@ def page_context(report: ClassificationReport) -> dict[str, Any]:
         "calibration_known": is_calibration_known(report),
         "reliability": reliability_chart(*charts),
         "sets": _sets(report),
+        "decision": decision_context(report),
         "selective": _selective(report),
         "curves": _curve_charts(report.curves),
         "thresholds": _thresholds(report) if len(report.classes) == 2 else None,
@@ -239,7 +241,7 @@ def _sets(report: ClassificationReport) -> str:
 def _selective(report: ClassificationReport) -> dict[str, str] | None:
     """What leaving the least sure answers to a person brings; None where too few are wrong."""
     selective, many = report.selective, report.nouns[1]
-    if selective is None or selective.risk[-1] * report.split_sizes["test"] < _MIN_WRONG:
+    if selective is None or not is_worth_a_curve(report):
         return None
     left = [
         f"of the surest {percent(share)} {percent(selective.at(share)[0])} (confidence of at least "
@@ -252,6 +254,7 @@ def _selective(report: ClassificationReport) -> dict[str, str] | None:
         if area.ci95 is None
         else f" (95 % interval: {' to '.join(f'{x:.4f}' for x in area.ci95)})"
     )
+    mark = chosen_point(report)
     points = list(zip(selective.coverage, selective.risk, strict=True))
     return {
         "sentence": f"Of all test {many} {percent(selective.risk[-1])} are answered wrongly, "
@@ -262,8 +265,18 @@ def _selective(report: ClassificationReport) -> dict[str, str] | None:
             title="Risk against coverage: share wrong among the surest answers",
             x_label="answered, the surest first",
             y_label="wrong among them",
+            marks=() if mark is None else (mark,),
         ),
     }
+
+
+def is_worth_a_curve(report: ClassificationReport) -> bool:
+    """Whether enough answers are wrong, or the user asked when to say nothing."""
+    asked = report.decision is not None and report.decision.cost_unknown is not None
+    many = report.selective is not None and (
+        report.selective.risk[-1] * report.split_sizes["test"] >= _MIN_WRONG
+    )
+    return asked or many
 
 
 def _points(*shares: float) -> str:

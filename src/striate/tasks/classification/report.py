@@ -12,9 +12,10 @@ from striate.metrics.calibration import softmax
 from striate.metrics.classification import ClassFigures, ClassifierFigures, evaluate
 from striate.metrics.conformal import set_coverage
 from striate.metrics.curves import threshold_curve
+from striate.metrics.deciding.decision import outcome_estimates
+from striate.metrics.deciding.risk_coverage import risk_coverage
 from striate.metrics.intervals import Estimate, Numbers
 from striate.metrics.reliability import reliability_bins
-from striate.metrics.risk_coverage import risk_coverage
 from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts
 from striate.report.schema import Mistake, Record, RunReport, Text
 
@@ -153,6 +154,59 @@ class Selective(Record):
         return self.risk[place], self.threshold[place]
 
 
+class Promised(Record):
+    """What answers came to on the held-out items by which it was decided; see `DecisionFigures`."""
+
+    num_items: int
+    recall: float | None
+    precision: float | None
+    cost: float
+    answered: float
+    error: float | None
+
+
+class Outcomes(Record):
+    """What answers come to on the test items; see `DecisionFigures`."""
+
+    recall: Estimate | None
+    precision: Estimate | None
+    cost: Estimate
+    answered: Estimate
+    error: Estimate | None
+
+
+class DecisionFigures(Record):
+    """How the answers are decided where the user asked for it, and what they come to.
+
+    Of each: the share of the class that is found (`recall`), the share that is right where the class
+    is said (`precision`), the mean `cost` of an item, the share `answered`, and the share that is
+    wrong among the answered (`error`).
+
+    Attributes:
+        of_class: The class that is to be found, or whose errors cost most; None where there is none.
+        target_recall: Share of it that is to be found; None where costs decide.
+        costs: What an error on an item of each class costs.
+        cost_unknown: What "I don't know" costs; None where every item is answered.
+        threshold: Of two classes, the probability from which `of_class` is the answer.
+        is_supported: Whether there were enough held-out items to promise the recall.
+        num_of_class: Number of those of the class; None where costs decide.
+        promised: On held-out items, of which the test items are none.
+        test: On the test items.
+        usual: What the most probable class, answered always, comes to on the test items.
+    """
+
+    of_class: Text | None
+    target_recall: float | None
+    costs: tuple[float, ...]
+    cost_unknown: float | None
+    threshold: float | None
+    is_supported: bool
+    num_of_class: int | None
+    promised: Promised | None
+    test: Outcomes
+    usual: Outcomes
+
+
 class WithoutLeaks(Record):
     """The figures on the test items that have no copy in the other splits."""
 
@@ -171,6 +225,7 @@ class ClassificationReport(RunReport):
         sets: The prediction sets; None where there are none.
         selective: What is gained by leaving the least sure answers to a person; None in reports of
             earlier versions.
+        decision: How the answers are decided where the user asked for it; else None.
         worst_mistakes: The most confident first.
         leaks: How the figures change without items that leaked; None where none did.
     """
@@ -187,6 +242,7 @@ class ClassificationReport(RunReport):
     curves: tuple[Curve, ...] = ()
     sets: SetFigures | None = None
     selective: Selective | None = None
+    decision: DecisionFigures | None = None
     worst_mistakes: tuple[ClassMistake, ...]
     leaks: WithoutLeaks | None
 
@@ -203,11 +259,14 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
         ArgumentError: There are no items, or the arrays do not fit together.
     """
 
-    def evaluated(probabilities: Float[np.ndarray, "n c"]) -> ClassifierFigures:
-        return evaluate(probabilities, test.truth, test.groups, seed=seed)
+    def evaluated(
+        probabilities: Float[np.ndarray, "n c"], chosen: Numbers | None = None
+    ) -> ClassifierFigures:
+        return evaluate(probabilities, test.truth, test.groups, predictions=chosen, seed=seed)
 
     probabilities, uncalibrated = test.calibration.answers(test.outputs), softmax(test.outputs)
-    result, before = evaluated(probabilities), evaluated(uncalibrated)
+    chosen = test.calibration.chosen(probabilities)
+    result, before = evaluated(probabilities, chosen), evaluated(uncalibrated)
     majority = evaluated(np.tile(test.constant, (len(test.ids), 1)))
     probe = None if test.probe is None else Figures(**evaluated(test.probe).metrics)
     return ClassificationReport(
@@ -225,7 +284,8 @@ def build_report(facts: RunFacts, test: EvaluatedItems, *, seed: int = 0) -> Cla
         reliability_uncalibrated=_reliability(uncalibrated, test),
         curves=_curves(facts.classes, result.per_class, probabilities, test.truth),
         sets=_sets(probabilities, test),
-        selective=_selective(probabilities, test, seed),
+        selective=_selective(probabilities, chosen, test, seed),
+        decision=_decision(facts.classes, probabilities, test, seed),
         worst_mistakes=_worst_mistakes(facts, test, probabilities),
         leaks=_without_leaks(test, seed),
     )
@@ -283,10 +343,11 @@ def _sets(probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems) -> SetF
 
 
 def _selective(
-    probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems, seed: int
+    probabilities: Float[np.ndarray, "n c"], chosen: Numbers, test: EvaluatedItems, seed: int
 ) -> Selective:
-    wrong = np.asarray(probabilities.argmax(1) != test.truth, np.float64)
-    found = risk_coverage(probabilities.max(1), wrong, test.groups, seed=seed)
+    wrong = np.asarray(chosen != test.truth, np.float64)
+    confidence = np.take_along_axis(probabilities, chosen[:, None], 1)[:, 0]
+    found = risk_coverage(confidence, wrong, test.groups, seed=seed)
     return Selective(
         coverage=tuple(found.coverage.tolist()),
         risk=tuple(found.risk.round(9).tolist()),
@@ -295,11 +356,43 @@ def _selective(
     )
 
 
+def _decision(
+    classes: Sequence[str], probabilities: Float[np.ndarray, "n c"], test: EvaluatedItems, seed: int
+) -> DecisionFigures | None:
+    decision = test.calibration.decision
+    if decision is None:
+        return None
+
+    def outcomes(*, usual: bool) -> Outcomes:
+        return Outcomes(
+            **vars(
+                outcome_estimates(
+                    decision, probabilities, test.truth, test.groups, usual=usual, seed=seed
+                )
+            )
+        )
+
+    promised = decision.promised
+    return DecisionFigures(
+        of_class=None if decision.of_class is None else classes[decision.of_class],
+        target_recall=decision.recall,
+        costs=decision.costs,
+        cost_unknown=decision.cost_unknown,
+        threshold=decision.threshold,
+        is_supported=decision.is_supported,
+        num_of_class=decision.num_of_class,
+        promised=None if promised is None else Promised(**vars(promised)),
+        test=outcomes(usual=False),
+        usual=outcomes(usual=True),
+    )
+
+
 def _worst_mistakes(
     facts: RunFacts, test: EvaluatedItems, probabilities: Float[np.ndarray, "n c"]
 ) -> tuple[ClassMistake, ...]:
     """The wrong predictions with the highest probability, the most confident first."""
-    predictions, confidence = probabilities.argmax(1), probabilities.max(1)
+    predictions = test.calibration.chosen(probabilities)
+    confidence = np.take_along_axis(probabilities, predictions[:, None], 1)[:, 0]
     wrong = np.flatnonzero(predictions != test.truth)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
     return tuple(
@@ -319,5 +412,6 @@ def _without_leaks(test: EvaluatedItems, seed: int) -> WithoutLeaks | None:
     if rest is None:
         return None
     probabilities = rest.calibration.answers(rest.outputs)
-    result = evaluate(probabilities, rest.truth, rest.groups, seed=seed)
+    chosen = rest.calibration.chosen(probabilities)
+    result = evaluate(probabilities, rest.truth, rest.groups, predictions=chosen, seed=seed)
     return WithoutLeaks(num_items=len(rest.ids), test=Figures(**result.metrics))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.files import utf8_text
 from striate.metrics.calibration import TemperatureScaling, fit_calibration, softmax
 from striate.metrics.conformal import PredictionSets, fit_prediction_sets
+from striate.metrics.deciding.decision import Aim, Decision, fit_decision
 from striate.metrics.paired import PairedComparison, compare
 from striate.tasks.prediction import Calibration
 
@@ -27,18 +28,22 @@ class ClassCalibration(TemperatureScaling, Calibration):
 
     Attributes:
         sets: Makes prediction sets of the probabilities; None where too few items were held out.
+        decision: How answers follow from the probabilities; None where they are the most probable
+            classes.
     """
 
     sets: PredictionSets | None = None
+    decision: Decision | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The calibration that `to_json` wrote; earlier versions wrote no sets."""
-        sets = document.get("sets")
+        """The calibration that `to_json` wrote; earlier versions wrote no sets or decision."""
+        sets, decision = document.get("sets"), document.get("decision")
         return cls(
             temperature=document["temperature"],
             bias=tuple(document["bias"]),
             sets=None if sets is None else PredictionSets.from_json(sets),
+            decision=None if decision is None else Decision.from_json(decision),
         )
 
     @classmethod
@@ -51,6 +56,28 @@ class ClassCalibration(TemperatureScaling, Calibration):
     ) -> ClassCalibration:
         """The same calibration with the prediction sets that held-out items ask for."""
         return replace(self, sets=fit_prediction_sets(self.answers(logits), labels))
+
+    def deciding(
+        self,
+        logits: Float[np.ndarray, "n c"],
+        labels: Int[np.ndarray, " n"],
+        aim: Aim,
+        classes: tuple[str, ...],
+    ) -> ClassCalibration:
+        """The same calibration with the decision that an aim asks for, by held-out items."""
+        return replace(self, decision=fit_decision(self.answers(logits), labels, aim, classes))
+
+    def chosen(self, probabilities: Float[np.ndarray, "n c"]) -> Int[np.ndarray, " n"]:
+        """The number of the class that each item is taken for."""
+        if self.decision is None:
+            return np.asarray(probabilities.argmax(1))
+        return self.decision.chosen(probabilities)
+
+    def undecided(self, probabilities: Float[np.ndarray, "n c"]) -> list[bool] | list[None]:
+        """Whether each item is left undecided; None where every item is answered."""
+        if self.decision is None or self.decision.cost_unknown is None:
+            return [None] * len(probabilities)
+        return list(self.decision.undecided(probabilities).tolist())
 
     def answers(self, outputs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
         """Calibrated probabilities."""
@@ -82,9 +109,10 @@ class ClassCalibration(TemperatureScaling, Calibration):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Temperature, shifts and what makes prediction sets."""
+        """Temperature, shifts, what makes prediction sets, and how it is decided where that is asked."""
         sets = None if self.sets is None else self.sets.to_json()
-        return {"temperature": self.temperature, "bias": list(self.bias), "sets": sets}
+        known = {"temperature": self.temperature, "bias": list(self.bias), "sets": sets}
+        return known if self.decision is None else {**known, "decision": self.decision.to_json()}
 
 
 class _Probabilities(nn.Module):
@@ -112,4 +140,5 @@ def compare_rows(
         np.array([[float(row[PREFIX + name]) for name in number] for row in rows])
         for rows in (first, second)
     ]
-    return compare(probabilities[0], probabilities[1], labels)
+    answers = [np.array([number[row["prediction"]] for row in rows]) for rows in (first, second)]
+    return compare(*probabilities, labels, answers=(answers[0], answers[1]))

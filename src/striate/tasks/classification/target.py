@@ -240,9 +240,11 @@ class ClassificationObjective(Objective):
         return np.asarray(answers.argmax(1) != self.values[indices], np.float64)
 
     def calibrate(self, outputs: Tensor, indices: Indices) -> tuple[ClassCalibration, float]:
-        """A temperature, with shifts of the classes where they help, prediction sets; the log loss."""
+        """A temperature, shifts of classes where they help, sets, what the aim asks; the log loss."""
         labels, logits = self.values[indices], outputs.numpy()
         calibration = ClassCalibration.fitted(logits, labels).with_sets(logits, labels)
+        if self.aim:
+            calibration = calibration.deciding(logits, labels, self.aim, self.dataset.classes)
         return calibration, negative_log_likelihood(calibration.scaled(logits), labels)
 
     def epoch_metrics(self, outputs: Tensor, indices: Indices) -> Mapping[str, float]:

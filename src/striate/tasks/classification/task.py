@@ -19,6 +19,7 @@ from striate.data.splits import SPLITS
 from striate.data.target import Target
 from striate.errors import DataError, UnknownNameError, nearest, one_line
 from striate.metrics.classification import evaluate
+from striate.metrics.deciding.decision import Aim
 from striate.metrics.paired import PairedComparison
 from striate.tasks.classification.page import page_context
 from striate.tasks.classification.report import ClassificationReport
@@ -70,6 +71,17 @@ class Classification(Task):
                     fix=f"add items of them to train, or leave them out of {split}",
                 )
 
+    def check_aim(self, aim: Aim, items: Items) -> None:
+        """Classes that are named must be there.
+
+        Raises:
+            UnknownNameError: One is not.
+        """
+        there = {item.label for item in items if item.label is not None}
+        for name, option in aim.named.items():
+            if name not in there:
+                raise UnknownNameError(f"class of `{option}`", name, there)
+
     def encode(self, items: Items, name: str) -> ClassTarget:
         """The class numbers."""
         return ClassTarget.of([item.label or "" for item in items])
@@ -85,19 +97,23 @@ class Classification(Task):
     def predictions(
         self, ids: Sequence[str], outputs: Tensor, calibration: ClassCalibration, classes: Classes
     ) -> list[Prediction]:
-        """The most probable class of each item, its set of classes, and every probability."""
+        """The class that each item is taken for, its set of classes, and every probability."""
         probabilities = calibration.answers(outputs.numpy())
         sets = _named_sets(probabilities, calibration, classes)
+        chosen = calibration.chosen(probabilities).tolist()
+        undecided = calibration.undecided(probabilities)
+        rows = zip(ids, probabilities, chosen, sets, undecided, strict=True)
         return [
             Prediction(
                 item=item,
-                label=classes[int(row.argmax())],
-                confidence=float(row.max()),
+                label=classes[number],
+                confidence=float(row[number]),
                 probabilities=row,
                 classes=classes,
                 prediction_set=likely,
+                undecided=unsure,
             )
-            for item, row, likely in zip(ids, probabilities, sets, strict=True)
+            for item, row, number, likely, unsure in rows
         ]
 
     def truth(self, target: Target, index: int) -> str:
@@ -105,19 +121,20 @@ class Classification(Task):
         return target.text(index)
 
     def columns(self, classes: Classes) -> list[str]:
-        """The predicted class, how strange the item is, its set, a probability for each class."""
+        """The class, whether it is too unsure, how strange the item is, its set, the probabilities."""
         names = (PREFIX + name for name in classes)
-        return ["prediction", "confidence", "unknown", "set", "novelty", *names]
+        return ["prediction", "confidence", "undecided", "unknown", "set", "novelty", *names]
 
     def cells(self, prediction: Prediction) -> list[str | float]:
         """Nine significant digits; the classes of a set as a manifest has several labels."""
         if prediction.probabilities is None:
-            return [""] * (5 + len(prediction.classes))
+            return [""] * (6 + len(prediction.classes))
         likely = SEPARATOR.join(prediction.prediction_set or ())
         digits = [f"{share:.9g}" for share in prediction.probabilities]
         unknown, novelty = prediction.novelty_cells()
-        told = [prediction.label or "", f"{prediction.confidence:.9g}", unknown, likely, novelty]
-        return [*told, *digits]
+        unsure = "" if prediction.undecided is None else str(prediction.undecided).lower()
+        answer = [prediction.label or "", f"{prediction.confidence:.9g}", unsure]
+        return [*answer, unknown, likely, novelty, *digits]
 
     def judged(self, row: Mapping[str, str]) -> Judged:
         """The class and the predicted one; wrong by 1 where they differ."""
@@ -146,7 +163,9 @@ class Classification(Task):
         """Accuracy and its kin, log loss, calibration error."""
         number = {name: k for k, name in enumerate(classes)}
         labels = np.array([number[item.label or ""] for item in items])
-        return evaluate(calibration.answers(outputs.numpy()), labels).metrics
+        probabilities = calibration.answers(outputs.numpy())
+        chosen = calibration.chosen(probabilities)
+        return evaluate(probabilities, labels, predictions=chosen).metrics
 
     def answer_notes(self, items: Items, classes: Classes) -> tuple[str, ...]:
         """Classes without an item."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from striate.metrics.risk_coverage import risk_area, risk_coverage
+from striate.metrics.deciding.risk_coverage import risk_area, risk_coverage
 
 
 def test_by_hand():
