@@ -6,7 +6,7 @@ import torch
 import striate
 from striate.engines import Deployment, load_engines
 from striate.kinds.signal.inputs import SignalInputs
-from striate.run.export import Answering
+from striate.run.deployment.answering import Answering
 from striate.tasks.classification.scoring import ClassCalibration
 
 FAMILIES = [

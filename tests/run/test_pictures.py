@@ -1,5 +1,6 @@
 """The ONNX file that takes whole pictures, and the reader that needs no Striate."""
 
+import ast
 import json
 import re
 import subprocess
@@ -109,9 +110,10 @@ def test_the_documented_lines_give_the_answer_of_predict(exported, kernel_run, p
     script.write_text(code.replace("new.jpg", str(picture)))
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    answered = json.loads(done.stdout.replace("'", '"'))
+    answered = ast.literal_eval(done.stdout)
     (prediction,) = kernel_run.predict(picture)
-    np.testing.assert_allclose(list(answered.values()), prediction.probabilities, atol=1e-3, rtol=0)
+    shares = list(answered["answer"].values())
+    np.testing.assert_allclose(shares, prediction.probabilities, atol=1e-3, rtol=0)
 
 
 def test_no_file_of_the_users_is_replaced(kernel_run, tmp_path):

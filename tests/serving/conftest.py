@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from striate.serving.app import OPEN_PATHS, Server
-from striate.serving.hosted import Hosts
+from striate.serving.hosted import Hosts, Settings
 from striate.serving.metrics import Metrics
 from striate.serving.service import Service
 from striate.web.guard import Guard
 from striate.web.policy import Limits, policy_for
+
+CPU = Settings(device="cpu", engine="torch")
 
 
 class Wrapped:
@@ -71,7 +73,7 @@ def as_png(pixels):
 
 @pytest.fixture(scope="module")
 def hosts(probe_run):
-    found = Hosts({"probe": probe_run.folder.path}, "cpu")
+    found = Hosts({"probe": probe_run.folder.path}, CPU)
     found.load()
     return found
 
@@ -94,7 +96,7 @@ def served_with(hosts, local_with):
         if worthwhile is not None:
             hosted = replace(hosted, worthwhile=worthwhile)
         hosted = replace(hosted, together=together)
-        own = Hosts({"probe": hosted.run.folder.path}, "cpu")
+        own = Hosts({"probe": hosted.run.folder.path}, CPU)
         own._hosted["probe"] = hosted
         return local_with(own, **settings)
 

@@ -13,8 +13,10 @@ import pytest
 
 from striate.errors import RunError
 from striate.run.folder import MODEL
-from striate.serving.hosted import Hosts, loaded
+from striate.serving.hosted import Hosts, Settings, loaded
 from striate.web.policy import Limits
+
+CPU = Settings(device="cpu", engine="torch")
 
 
 def png_of(width, height):
@@ -226,7 +228,7 @@ def test_fault_84_one_bad_file_of_a_request_fails_alone(server, pictures):
 def test_fault_85_before_the_model_is_loaded_it_is_live_and_not_ready(
     probe_run, pictures, local_with
 ):
-    local = local_with(Hosts({"probe": probe_run.folder.path}, "cpu"))
+    local = local_with(Hosts({"probe": probe_run.folder.path}, CPU))
     assert local.ask("GET", "/v2/health/live").status_code == 200
     assert local.ask("GET", "/v2/health/ready").status_code == 503
     assert local.ask("GET", "/v2/models/probe/ready").status_code == 503
@@ -272,7 +274,7 @@ def test_fault_87_an_answer_that_is_not_finite_is_500_and_never_a_nan(
 def test_fault_89_a_reload_of_a_broken_model_keeps_the_old_one(
     copied_run, pictures, damage, local_with
 ):
-    hosts = Hosts({"run": copied_run}, "cpu")
+    hosts = Hosts({"run": copied_run}, CPU)
     hosts.load()
     before = hosts.named("run")
     path = copied_run / ("run.json" if damage == "run.json" else MODEL)
@@ -292,7 +294,7 @@ def test_fault_89_a_reload_of_a_broken_model_keeps_the_old_one(
 
 
 def test_a_reload_takes_what_the_folder_holds_now(copied_run):
-    hosts = Hosts({"run": copied_run}, "cpu")
+    hosts = Hosts({"run": copied_run}, CPU)
     hosts.load()
     before = hosts.named("run")
     assert hosts.reload() == []
@@ -301,7 +303,7 @@ def test_a_reload_takes_what_the_folder_holds_now(copied_run):
 
 def test_a_run_that_is_not_there_is_told(tmp_path):
     with pytest.raises(RunError, match="no finished run"):
-        loaded("x", tmp_path, "cpu")
+        loaded("x", tmp_path, CPU)
 
 
 @pytest.fixture

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from striate.errors import UnknownNameError
-from striate.serving.hosted import Hosts, named_folders
+import striate
+from striate.errors import EngineError, UnknownNameError
+from striate.run import measure
+from striate.run.engine_files import EngineFile
+from striate.serving.hosted import Hosts, Settings, loaded, named_folders
 from striate.web.policy import Limits
 
 
@@ -269,3 +272,50 @@ def test_more_items_than_places_are_refused_as_a_whole(served_with, pictures):
     assert local.post(*pictures[:3]).status_code == 413
     assert local.post(*pictures[:2]).status_code == 200
     assert local.service.batcher.held == 0
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory, own_cache):
+    """A run on series, and some of them."""
+    rng = np.random.default_rng(0)
+    loud = np.arange(40) % 2 == 1
+    folder = tmp_path_factory.mktemp("data") / "series"
+    folder.mkdir()
+    items = rng.normal(size=(40, 2, 64)) * np.where(loud, 3.0, 1.0)[:, None, None]
+    np.save(folder / "X.npy", items.astype(np.float32))
+    np.save(folder / "y.npy", np.where(loud, "loud", "quiet"))
+    options = {"method": "scratch", "epochs": 1, "model": "[conv8-bn-relu]x2 - gap - fc2"}
+    out = tmp_path_factory.mktemp("runs") / "series"
+    return striate.fit(folder, out=out, device="cpu", **options), items.astype(np.float32)
+
+
+def test_an_engine_answers_as_predict_does_by_that_engine(series, local_with):
+    run, items = series
+    expected = striate.load(run.folder.path, device="cpu", engine="onnx").predict([items[:3]])
+    hosts = Hosts({"run": run.folder.path}, Settings(device="cpu", engine="onnx"))
+    hosts.load()
+    assert hosts.named("run").run.chosen_engine == "onnx"
+    local = local_with(hosts)
+    answer = local.ask("POST", "/predict", json={"inputs": [item.tolist() for item in items[:3]]})
+    assert said(answer.json()["predictions"]) == said(expected)
+
+
+def test_auto_takes_the_engine_that_was_measured_to_be_fastest(series, monkeypatch):
+    run, _ = series
+    monkeypatch.setattr(measure, "fastest", lambda run: "openvino")
+    hosted = loaded("run", run.folder.path, Settings(device="cpu"))
+    assert hosted.run.chosen_engine == "openvino"
+    assert hosted.run.predictor.engine is None and hosted.run._answering._session is not None
+
+
+def test_an_engine_that_answers_otherwise_is_told_before_the_first_request(series, monkeypatch):
+    run, _ = series
+
+    def refused(self, progress):
+        raise EngineError("ONNX Runtime answers otherwise")
+
+    monkeypatch.setattr(EngineFile, "session", refused)
+    with pytest.raises(EngineError, match="answers otherwise"):
+        loaded("run", run.folder.path, Settings(device="cpu", engine="onnx"))
+    with pytest.raises(UnknownNameError, match="unknown engine 'onx'"):
+        loaded("run", run.folder.path, Settings(engine="onx"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from striate.cli.shared import Device
+from striate.cli.shared import Device, Engine
 
 
 def serve(
@@ -46,6 +46,7 @@ def serve(
         ),
     ] = False,
     device: Device = "auto",
+    engine: Engine = "auto",
 ) -> int:
     """Answer requests over HTTP: files, JSON, the Open Inference Protocol."""
     from striate.data.packages import imported
@@ -53,6 +54,7 @@ def serve(
     for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
         imported(package, "serve")
     from striate.serving.command import Options, run
+    from striate.serving.hosted import Settings
 
     options = Options(
         runs=tuple(runs),
@@ -62,7 +64,6 @@ def serve(
         names=tuple(allow_host or ()),
         capacity=queue,
         deadline_seconds=deadline,
-        one_by_one=one_by_one,
-        device=device,
+        settings=Settings(device=device, engine=engine, one_by_one=one_by_one),
     )
     return run(options, announce=lambda url: print(url, flush=True))

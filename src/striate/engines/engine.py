@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from torch.export import Dim, ExportedProgram
 from striate.errors import EngineError, MissingExtraError, one_line
 from striate.registry import Registry, load_package
 
-Session: TypeAlias = Callable[[NDArray[Any]], tuple[NDArray[np.float32], ...]]
+Session: TypeAlias = Callable[[NDArray[Any]], tuple[NDArray[Any], ...]]
 """A loaded file: from a batch of inputs, of any number of items, to the outputs by place."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -39,7 +38,7 @@ class OnnxRuntime(Engine):
             )
         name = session.get_inputs()[0].name
 
-        def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        def answer(inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
             return tuple(session.run(None, {name: inputs}))
 
         return answer

@@ -43,7 +43,7 @@ class OpenVino(Engine):
         with library_errors(f"cannot read {str(path)!r}"):
             model = openvino.Core().compile_model(path, "CPU", options)
 
-        def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        def answer(inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
             found = model(inputs)
             return tuple(np.array(found[place]) for place in range(len(model.outputs)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -32,7 +31,7 @@ class TorchExport(Engine):
         with library_errors(f"cannot read {str(path)!r}"):
             module = torch.export.load(path).module()
 
-        def answer(inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        def answer(inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
             with torch.inference_mode():
                 return tuple(output.numpy() for output in module(torch.from_numpy(inputs)))
 

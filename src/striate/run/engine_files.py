@@ -15,7 +15,8 @@ from striate.engines import Engine, Session, load_engines
 from striate.errors import EngineError, UnknownNameError
 from striate.files import sha256, storage_error, user_cache_folder, write_atomic
 from striate.progress import Progress
-from striate.run.export import Check, compare_answers, deployment_of
+from striate.run.deployment.answering import deployment_of
+from striate.run.deployment.check import Check, compare_answers
 from striate.run.run import Run
 
 ENGINES: Final = ("onnx", "openvino")

@@ -25,8 +25,9 @@ from striate.files import user_cache_folder, write_atomic
 from striate.models import Network
 from striate.nn.layout import channels_last, placed
 from striate.progress import Progress, ProgressLike, as_progress
+from striate.run.deployment.answering import deployment_of
+from striate.run.deployment.check import Check, compare_answers
 from striate.run.engine_files import ENGINES, FOLDER, EngineFile, digest, identity, versions
-from striate.run.export import Check, compare_answers, deployment_of
 from striate.run.predictor import averaged
 from striate.run.run import Run
 from striate.transfer.features import prepare

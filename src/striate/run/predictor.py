@@ -128,6 +128,10 @@ class Predictor:
         views = self.inputs.views(normalized)
         return averaged(network, map(channels_last, views) if self.inputs.folds else views)
 
+    def make_ready(self) -> None:
+        """Make the session of the engine ready, which takes long where its file is to be written."""
+        _ = self._session
+
     @cached_property
     def _session(self) -> Session | None:
         """What answers in the network's place."""

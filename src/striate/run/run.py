@@ -56,7 +56,7 @@ class Run:
     Args:
         path: Its folder.
         device: Where to compute: "auto", "cpu" or "cuda".
-        engine: What answers in `predict` and `evaluate`: "torch"; "onnx" or "openvino", whose file
+        engine: What answers in `predict`, `predicted` and `evaluate`: "torch"; "onnx" or "openvino", whose file
             is written into the cache once and checked to answer as torch does; "auto" for the
             fastest by `striate engines RUN --measure` where there are more than 16 items.
 
@@ -211,20 +211,35 @@ class Run:
         return Predictor(network=network, inputs=inputs, device=self.device)
 
     @cached_property
-    def _answering(self) -> Predictor:
-        """The predictor with the engine that was chosen."""
-        if self.engine == "torch":
-            return self.predictor
-        from striate.run.engine_files import EngineFile
+    def chosen_engine(self) -> str:
+        """The engine's name; of "auto" that of the fastest, which answers for many items alone."""
+        if self.engine != "auto":
+            return self.engine
         from striate.run.measure import fastest
 
-        always = self.engine != "auto"
-        name = self.engine if always else fastest(self)
-        if name == "torch":
+        return fastest(self)
+
+    @cached_property
+    def _answering(self) -> Predictor:
+        """The predictor with the engine that was chosen."""
+        if self.chosen_engine == "torch":
             return self.predictor
+        from striate.run.engine_files import EngineFile
+
         quiet = Progress(quiet=True)
-        session = EngineFile.of(self, name).session
+        session = EngineFile.of(self, self.chosen_engine).session
+        always = self.engine != "auto"
         return replace(self.predictor, engine=lambda: session(quiet), engine_for_few=always)
+
+    def make_ready(self) -> None:
+        """Load the network and the engine that was chosen, whose file is written if need be.
+
+        Raises:
+            RunError: The weights' file is missing or damaged.
+            EngineError: The engine cannot take the network, or answers otherwise than torch.
+            MissingExtraError: The engine is not installed.
+        """
+        self._answering.make_ready()
 
     def predict(
         self,
@@ -372,7 +387,7 @@ class Run:
             together: Whether to compute them in filled batches, as `predict` does of many items,
                 and not one by one, as it does of a few; the two may differ by rounding.
         """
-        return self.described(items, self.predictor.parts_of(readings, together=together))
+        return self.described(items, self._answering.parts_of(readings, together=together))
 
     def outputs(self, readings: Iterator[Reading]) -> Tensor:
         """(items, outputs) uncalibrated outputs of what `read` gives, a batch at a time."""

@@ -13,7 +13,7 @@ from striate.errors import OptionError
 from striate.run.folder import RunFolder
 from striate.serving.app import OPEN_PATHS, Server
 from striate.serving.batching import LOG
-from striate.serving.hosted import Hosted, Hosts, named_folders
+from striate.serving.hosted import Hosted, Hosts, Settings, named_folders
 from striate.serving.metrics import Metrics
 from striate.serving.service import Service
 from striate.web.guard import Guard
@@ -36,8 +36,7 @@ class Options:
         names: Further names by which clients know the server.
         capacity: The most items that are read, wait or are computed.
         deadline_seconds: The time in which a request is answered.
-        one_by_one: Whether items are never computed together.
-        device: Where to compute.
+        settings: How the runs are served.
     """
 
     runs: tuple[Path, ...]
@@ -47,8 +46,7 @@ class Options:
     names: tuple[str, ...]
     capacity: int
     deadline_seconds: float
-    one_by_one: bool
-    device: str
+    settings: Settings
 
 
 def run(options: Options, announce: Callable[[str], None]) -> int:
@@ -83,7 +81,7 @@ def run(options: Options, announce: Callable[[str], None]) -> int:
         )
     _log_to_standard_error()
     metrics, limits = Metrics(), Limits()
-    hosts = Hosts(folders, options.device, one_by_one=options.one_by_one)
+    hosts = Hosts(folders, options.settings)
     service = Service(options.capacity, options.deadline_seconds, metrics)
     page_token = "" if policy.private else policy.token
     server = Server(
@@ -119,11 +117,15 @@ def _load(hosts: Hosts) -> None:
 
 
 def _how(hosted: Hosted) -> str:
+    run = hosted.run
+    by = f"by {run.chosen_engine}"
+    if run.engine == "auto" and run.chosen_engine != "torch":
+        by = f"together by {run.chosen_engine} and alone by torch"
     if not hosted.together or hosted.worthwhile > hosted.batch_size:
-        return "the items of several requests are computed one by one"
+        return f"the items of several requests are computed one by one, {by}"
     return (
         f"from {hosted.worthwhile} waiting items of several requests on up to {hosted.batch_size} "
-        "are computed together"
+        f"are computed together; {by}"
     )
 
 

@@ -56,21 +56,37 @@ class Hosted:
         return self.run.kind.name in TEXTS
 
 
-def loaded(name: str, path: Path, device: str, *, one_by_one: bool = False) -> Hosted:
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How runs are served.
+
+    Attributes:
+        device: Where to compute: "auto", "cpu" or "cuda".
+        engine: What answers: "auto", "torch", "onnx" or "openvino"; see `Run`.
+        one_by_one: Whether items are never computed together.
+    """
+
+    device: str = "auto"
+    engine: str = "auto"
+    one_by_one: bool = False
+
+
+def loaded(name: str, path: Path, settings: Settings) -> Hosted:
     """A run that is ready to answer.
 
     Args:
         name: Its name in addresses.
         path: Its folder.
-        device: Where to compute: "auto", "cpu" or "cuda".
-        one_by_one: Whether items are never computed together.
+        settings: How it is served.
 
     Raises:
         RunError: There is no such run, it is damaged, it answers with numbers that are not finite,
             or its items cannot be sent.
         DeviceError: The device is not there.
+        EngineError: The engine cannot take the network, or answers otherwise than torch.
+        MissingExtraError: The engine is not installed.
     """
-    run = Run(path, device=device)
+    run = Run(path, device=settings.device, engine=settings.engine)
     load_formats()
     kind = run.kind.name
     if not (suffixes_of(kind) or kind in ARRAYS or kind in TEXTS):
@@ -80,7 +96,8 @@ def loaded(name: str, path: Path, device: str, *, one_by_one: bool = False) -> H
             fix="use `striate predict`",
         )
     batch_size = run.predictor.inputs.batch_size or 1
-    together = batch_size > 1 and not one_by_one
+    together = batch_size > 1 and not settings.one_by_one
+    run.make_ready()
     reading, example, worthwhile = _noise(run), None, 2
     if reading is not None:
         readings, items = [reading], [Item(id="noise")]
@@ -101,17 +118,17 @@ def loaded(name: str, path: Path, device: str, *, one_by_one: bool = False) -> H
     )
 
 
-def reloaded(hosted: Hosted, device: str, *, one_by_one: bool = False) -> Hosted:
+def reloaded(hosted: Hosted, settings: Settings) -> Hosted:
     """The run as its folder holds it now.
 
     Raises:
         RunError: One of its files is not what the run wrote, or it cannot be served.
     """
-    run = Run(hosted.run.folder.path, device=device)
+    run = Run(hosted.run.folder.path, device=settings.device)
     for name in run.folder.damaged():
         if name in (RUN, MODEL):
             raise run.folder.changed(name)
-    return loaded(hosted.name, run.folder.path, device, one_by_one=one_by_one)
+    return loaded(hosted.name, run.folder.path, settings)
 
 
 def is_finite(prediction: Prediction) -> bool:
@@ -156,14 +173,11 @@ class Hosts:
     Args:
         folders: The folder of each run by its name; the first is the one that answers where none
             is named.
-        device: Where to compute.
-        one_by_one: Whether items are never computed together.
+        settings: How they are served.
     """
 
-    def __init__(
-        self, folders: Mapping[str, Path], device: str = "auto", *, one_by_one: bool = False
-    ) -> None:
-        self._folders, self._device, self._one_by_one = dict(folders), device, one_by_one
+    def __init__(self, folders: Mapping[str, Path], settings: Settings | None = None) -> None:
+        self._folders, self._settings = dict(folders), settings or Settings()
         self._hosted: dict[str, Hosted] = {}
         self._loading = threading.Lock()
 
@@ -185,7 +199,7 @@ class Hosts:
         """Load each run; raises StriateError for the first that cannot be."""
         with self._loading:
             for name, folder in self._folders.items():
-                self._hosted[name] = loaded(name, folder, self._device, one_by_one=self._one_by_one)
+                self._hosted[name] = loaded(name, folder, self._settings)
 
     def reload(self) -> list[StriateError]:
         """Load each run anew; one that cannot be stays as it was, and its error is returned."""
@@ -193,9 +207,7 @@ class Hosts:
         with self._loading:
             for hosted in self:
                 try:
-                    self._hosted[hosted.name] = reloaded(
-                        hosted, self._device, one_by_one=self._one_by_one
-                    )
+                    self._hosted[hosted.name] = reloaded(hosted, self._settings)
                 except StriateError as error:
                     errors.append(error)
         return errors

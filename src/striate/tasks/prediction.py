@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import nn
 
 from striate.errors import one_line
@@ -16,6 +16,44 @@ from striate.metrics.intervals import number_text
 
 NOVELTY_COLUMNS: Final = ("unknown", "novelty")
 """Columns of `predictions.csv` on how strange an item is; of classes a set stands between them."""
+
+
+class Promise(ABC):
+    """What is promised of a new item beside its answer: a set of classes, or an interval.
+
+    Attributes:
+        name: Of the output of an exported file.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def output(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Name, shape, meaning and type of the output, for an exported file."""
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """From a tensor of the network's outputs to one of promises, in float32."""
+
+    @abstractmethod
+    def of(self, answers: Float[np.ndarray, "n ..."]) -> Shaped[np.ndarray, "n k"]:
+        """The promises that go with answers, as the run itself makes them."""
+
+    @abstractmethod
+    def read(self, told: Sequence[Any], classes: Sequence[str]) -> Shaped[np.ndarray, " k"]:
+        """One item's promise as `of` has it, from what the reader of an exported file tells of it."""
+
+    @abstractmethod
+    def same(
+        self, expected: Shaped[np.ndarray, "n k"], got: Shaped[np.ndarray, "n k"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Of which items two promises say the same."""
+
+    @abstractmethod
+    def follows(
+        self, answers: Float[np.ndarray, "n ..."], got: Shaped[np.ndarray, "n k"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Of which items a promise is what these answers ask for, but for the rounding of float32."""
 
 
 class Calibration(ABC):
@@ -34,6 +72,11 @@ class Calibration(ABC):
     @abstractmethod
     def outputs_of(self, answers: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n outputs"]:
         """Outputs that this calibration makes these answers of, whatever model gave them."""
+
+    @property
+    def promise(self) -> Promise | None:
+        """What is promised of new items beside their answers; None where nothing is."""
+        return None
 
     def without_promises(self) -> Calibration:
         """The same answers without what is promised of new items: sets of classes, intervals."""

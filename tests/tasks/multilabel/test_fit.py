@@ -41,7 +41,7 @@ def test_the_exported_module_gives_the_probabilities(labelled_run, manifest):
     import numpy as np
     import torch
 
-    from striate.run.export import deployment_of
+    from striate.run.deployment.answering import deployment_of
 
     deployment = deployment_of(labelled_run)
     logits, probabilities = deployment.module(deployment.example)

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from striate.files import utf8_text
 from striate.metrics.calibration import TemperatureScaling, fit_calibration, softmax
-from striate.metrics.conformal import PredictionSets, fit_prediction_sets
+from striate.metrics.conformal import (
+    PENALTY,
+    SHARE,
+    PredictionSets,
+    fit_prediction_sets,
+    set_scores,
+)
 from striate.metrics.deciding.decision import Aim, Decision, fit_decision
 from striate.metrics.paired import PairedComparison, compare
-from striate.tasks.prediction import Calibration
+from striate.tasks.prediction import Calibration, Promise
 
 PREFIX = "p_"
 """Begins the name of a class's column of probabilities, so that it is never that of another."""
+
+ROUNDING: Final = 1e-5
+"""What sums of probabilities in float32 may be off by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +101,13 @@ class ClassCalibration(TemperatureScaling, Calibration):
         )
         return logits
 
+    @property
+    def promise(self) -> ClassSets | None:
+        """The prediction sets."""
+        if self.sets is None:
+            return None
+        return ClassSets(sets=self.sets, scale=1 / self.temperature, bias=self.bias or (0.0,))
+
     def without_promises(self) -> ClassCalibration:
         """Without prediction sets."""
         return replace(self, sets=None)
@@ -113,6 +129,88 @@ class ClassCalibration(TemperatureScaling, Calibration):
         sets = None if self.sets is None else self.sets.to_json()
         known = {"temperature": self.temperature, "bias": list(self.bias), "sets": sets}
         return known if self.decision is None else {**known, "decision": self.decision.to_json()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSets(Promise):
+    """Prediction sets: whether each class is in the set of an item.
+
+    Attributes:
+        sets: Makes them of probabilities.
+        scale: Factor on logits.
+        bias: Shift of each class, or of all.
+    """
+
+    name: ClassVar = "set"
+    sets: PredictionSets
+    scale: float
+    bias: tuple[float, ...]
+
+    def output(self, classes: Sequence[str]) -> dict[str, Any]:
+        """A yes or no for each class."""
+        share = f"{self.sets.level:.0%}"
+        return {
+            "name": self.name,
+            "shape": ["items", len(classes)],
+            "means": f"the classes among which the true one is, for {share} of new items",
+            "type": "bool",
+            "level": self.sets.level,
+            "items": self.sets.num_items,
+        }
+
+    def module(self) -> nn.Module:
+        """Logits to sets."""
+        return _Members(self.scale, self.bias, self.sets.thresholds)
+
+    def of(self, answers: Float[np.ndarray, "n c"]) -> Bool[np.ndarray, "n c"]:
+        """The sets of items with these probabilities."""
+        return self.sets.members(answers)
+
+    def read(self, told: Sequence[Any], classes: Sequence[str]) -> Bool[np.ndarray, " c"]:
+        """Whether each class is among those that are named."""
+        return np.array([name in told for name in classes])
+
+    def same(
+        self, expected: Bool[np.ndarray, "n c"], got: Bool[np.ndarray, "n c"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether every class is in both sets or in neither."""
+        return np.asarray((expected == got).all(1))
+
+    def follows(
+        self, answers: Float[np.ndarray, "n c"], got: Bool[np.ndarray, "n c"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether the set is that of these probabilities, but for scores at the threshold."""
+        limits = np.array([np.inf if limit is None else limit for limit in self.sets.thresholds])
+        near = np.abs(set_scores(answers) - limits) <= ROUNDING
+        return np.asarray(((self.of(answers) == got) | near).all(1))
+
+
+class _Members(nn.Module):
+    """`PredictionSets.members` of logits; classes are ranked before small probabilities become 0."""
+
+    scale: Tensor
+    bias: Tensor
+    limits: Tensor
+    before: Tensor
+
+    def __init__(
+        self, scale: float, bias: Sequence[float], thresholds: Sequence[float | None]
+    ) -> None:
+        super().__init__()
+        always = float(np.finfo(np.float32).max)
+        limits = [always if limit is None else limit for limit in thresholds]
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("bias", torch.tensor(bias))
+        self.register_buffer("limits", torch.tensor(limits))
+        self.register_buffer("before", torch.arange(len(limits), dtype=torch.float32))
+
+    def forward(self, logits: Float[Tensor, "n c"]) -> Bool[Tensor, "n c"]:
+        scaled, order = (logits * self.scale + self.bias).sort(dim=1, descending=True)
+        ranked = scaled.softmax(1)
+        scores = ranked.cumsum(1) - (1 - SHARE) * ranked + PENALTY * self.before
+        inside = (scores <= self.limits[order]) | (self.before == 0)
+        numbers = inside.to(logits.dtype)
+        return torch.zeros_like(logits).scatter(1, order, numbers) > 0.5
 
 
 class _Probabilities(nn.Module):

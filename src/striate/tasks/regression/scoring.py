@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from striate.metrics.paired import PairedComparison, compare_regression
 from striate.metrics.regression import PredictionInterval
-from striate.tasks.prediction import Calibration
+from striate.tasks.prediction import Calibration, Promise
+
+ROUNDING: Final = 1e-4
+"""Difference of a limit, relative to the greatest of any or to 1, that rounding explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,13 @@ class NumberCalibration(Calibration):
         standardized: Float[np.ndarray, "n 1"] = (answers[:, None] - self.mean) / self.std
         return standardized
 
+    @property
+    def promise(self) -> Limits | None:
+        """The interval."""
+        if self.interval is None:
+            return None
+        return Limits(interval=self.interval, scale=self.std, bias=self.mean)
+
     def without_promises(self) -> NumberCalibration:
         """Without an interval around each number."""
         return replace(self, interval=None)
@@ -80,6 +90,92 @@ class NumberCalibration(Calibration):
     def to_json(self) -> dict[str, Any]:
         """Mean, standard deviation, unit and interval."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(Promise):
+    """Lower and upper limit around a number.
+
+    Attributes:
+        interval: How wide it is.
+        scale: Factor on outputs.
+        bias: Shift of them.
+    """
+
+    name: ClassVar = "interval"
+    interval: PredictionInterval
+    scale: float
+    bias: float
+
+    def output(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Two numbers."""
+        share = f"{self.interval.level:.0%}"
+        return {
+            "name": self.name,
+            "shape": ["items", 2],
+            "means": f"the limits between which the true number lies, for {share} of new items",
+            "type": "float32",
+            "level": self.interval.level,
+            "items": self.interval.num_items,
+        }
+
+    def module(self) -> nn.Module:
+        """Standardized outputs to limits."""
+        return _Limits(self)
+
+    def of(self, answers: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+        """The limits around numbers."""
+        widths = self.interval.half_widths(answers)
+        return np.stack([answers - widths, answers + widths], 1)
+
+    def read(self, told: Sequence[Any], classes: Sequence[str]) -> Float[np.ndarray, " k"]:
+        """The two numbers."""
+        return np.array(told, np.float64)
+
+    def same(
+        self, expected: Float[np.ndarray, "n 2"], got: Float[np.ndarray, "n 2"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether both limits are equal but for rounding."""
+        greatest = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        return np.asarray((np.abs(expected - got) <= ROUNDING * greatest).all(1))
+
+    def follows(
+        self, answers: Float[np.ndarray, " n"], got: Float[np.ndarray, "n 2"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether the limits are those of these numbers."""
+        return self.same(self.of(answers.astype(np.float64)), got)
+
+
+class _Limits(nn.Module):
+    """The limits around numbers; `numpy.interp` as a sum over the knots."""
+
+    numbers: nn.Module
+    starts: Tensor
+    widths: Tensor
+    steps: Tensor
+    first: Tensor
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        interval = limits.interval
+        knots = np.array(interval.knots or (0.0,))
+        scales = interval.half_width * np.array(interval.scales or (1.0,))
+        narrowest = float(np.finfo(np.float32).tiny)
+        self.numbers = _Numbers(limits.scale, limits.bias)
+        self.register_buffer("starts", _float32(knots[:-1]))
+        self.register_buffer("widths", _float32(np.maximum(np.diff(knots), narrowest)))
+        self.register_buffer("steps", _float32(np.diff(scales)))
+        self.register_buffer("first", _float32(scales[0]))
+
+    def forward(self, outputs: Float[Tensor, "n 1"]) -> Float[Tensor, "n 2"]:
+        numbers = self.numbers(outputs)
+        passed = ((numbers[:, None] - self.starts) / self.widths).clamp(0, 1)
+        half = self.first + (passed * self.steps).sum(1)
+        return torch.stack([numbers - half, numbers + half], 1)
+
+
+def _float32(values: Any) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float32))
 
 
 class _Numbers(nn.Module):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data import snapshot as lock
@@ -22,8 +23,16 @@ from striate.data.layouts.layout import open_source
 from striate.engines.onnx_pictures import PictureShape, add_pictures
 from striate.errors import EngineError, StriateError
 from striate.files import check_output, write_atomic
+from striate.run.deployment.check import (
+    TOLERANCE,
+    Agreement,
+    judged_novelty,
+    judged_promise,
+)
+from striate.run.deployment.novelty import OUTPUT
 from striate.run.folder import LOCK
 from striate.run.run import Run
+from striate.tasks.prediction import Prediction
 
 FILE: Final = "pictures.onnx"
 READER: Final = "predict.py"
@@ -31,6 +40,10 @@ PARITY: Final = "parity.json"
 
 MOST_FILES: Final = 32
 """Test items that are answered by both, spread over all."""
+
+NOVELTY_TOLERANCE: Final = 0.05
+"""Difference of a novelty that is allowed of whole pictures, relative to its size or to 1; of the
+largest ones, single levels of the pixels differ."""
 
 _ORIENTATION: Final = 0x0112
 """Number of the tag in EXIF that says how a picture is turned."""
@@ -46,12 +59,22 @@ class Parity:
         largest: The largest difference of a probability, or of a number relative to the greatest
             or to 1.
         worst: What the picture of that difference is.
+        beside: Of the outputs beside the answers: sets of classes or intervals, and whether an item
+            is unknown.
     """
 
     files: dict[str, int]
     same: int
     largest: float
     worst: str
+    beside: tuple[Agreement, ...]
+
+    def faults(self) -> str:
+        """Why the file may not be used; empty where it may."""
+        if self.largest > TOLERANCE:
+            return f"answers differ by {self.largest:.1e} ({self.worst}), {TOLERANCE:g} is allowed"
+        wrong = (agreement for agreement in self.beside if not agreement.passed)
+        return "; ".join(f"{one.as_text()} of {one.count} pictures" for one in wrong)
 
 
 def check_pictures(path: Path) -> None:
@@ -68,20 +91,20 @@ def check_pictures(path: Path) -> None:
         check_output(path.with_name(name), [], "out", ours=ours)
 
 
-def write_pictures(run: Run, path: Path, card: dict[str, Any], allowed: float) -> list[Path]:
+def write_pictures(run: Run, path: Path, card: dict[str, Any], *, force: bool) -> list[Path]:
     """Write what takes whole pictures beside an ONNX file; nothing where the run takes no photos.
 
     Args:
         run: The run of the file.
         path: The ONNX file, which takes what the network sees of a picture.
         card: Its card.
-        allowed: The largest difference of an answer.
+        force: Whether a file that answers otherwise is kept.
 
     Returns:
         The files written, the certificate last.
 
     Raises:
-        EngineError: An answer differs by more; nothing is left.
+        EngineError: It answers otherwise than the run; nothing is left.
     """
     given = card["input"].get("pictures")
     if given is None:
@@ -95,11 +118,11 @@ def write_pictures(run: Run, path: Path, card: dict[str, Any], allowed: float) -
     files = [path.with_name(name) for name in (FILE, READER, PARITY)]
     add_pictures(path, files[0], shape, card["input"]["name"])
     parity = parity_of(run, files[0])
-    if parity.largest > allowed:
+    if (faults := parity.faults()) and not force:
         files[0].unlink()
         raise EngineError(
             f"{FILE} answers otherwise",
-            why=f"answers differ by {parity.largest:.1e} ({parity.worst}), {allowed:g} is allowed",
+            why=faults,
             fix=f"use {path.name}, or keep the file with `force=True`",
         )
     write_atomic(files[1], Path(__file__).with_name("picture_reader.py").read_bytes())
@@ -110,27 +133,59 @@ def write_pictures(run: Run, path: Path, card: dict[str, Any], allowed: float) -
 
 def parity_of(run: Run, path: Path) -> Parity:
     """How the file's answers compare with the run's, for test items and for odd pictures."""
-    from striate.run import picture_reader  # needs ONNX Runtime
+    from striate.run.deployment import picture_reader  # needs ONNX Runtime
 
     session, card = picture_reader.load(path)
     counts: dict[str, int] = {}
     same, largest, worst = 0, 0.0, ""
+    answers, told = [], []
     with tempfile.TemporaryDirectory() as folder:
         for what, picture in _pictures(run, Path(folder)):
             (expected,) = run.predict(picture)
             if expected.reason is not None:
                 continue
-            answer = picture_reader.predict(picture, session, card)
-            values = list(answer.values()) if isinstance(answer, dict) else answer
-            known = expected.probabilities
-            wanted = np.array([expected.value] if known is None else known, np.float64)
-            apart = float(np.abs(wanted - values).max()) / max(1.0, float(np.abs(wanted).max()))
-            alike = not run.classes or int(np.argmax(values)) == int(np.argmax(wanted))
+            found = picture_reader.predict(picture, session, card)
+            wanted, got = _numbers(expected), _values(found["answer"])
+            apart = float(np.abs(wanted - got).max()) / max(1.0, float(np.abs(wanted).max()))
+            alike = not run.classes or int(np.argmax(got)) == int(np.argmax(wanted))
             counts[what] = counts.get(what, 0) + 1
             same += alike
             if apart >= largest:
                 largest, worst = apart, what
-    return Parity(files=counts, same=same, largest=largest, worst=worst)
+            answers.append((wanted, got))
+            told.append((expected, found))
+    return Parity(
+        files=counts, same=same, largest=largest, worst=worst, beside=_beside(run, answers, told)
+    )
+
+
+def _numbers(prediction: Prediction) -> NDArray[np.float64]:
+    """The probabilities, or the number."""
+    known = prediction.probabilities
+    return np.array([prediction.value] if known is None else known, np.float64)
+
+
+def _values(answer: dict[str, float] | float) -> NDArray[np.float64]:
+    return np.array(list(answer.values()) if isinstance(answer, dict) else [answer], np.float64)
+
+
+def _beside(
+    run: Run,
+    answers: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    told: Sequence[tuple[Prediction, dict[str, Any]]],
+) -> tuple[Agreement, ...]:
+    """How what the file tells beside its answers compares with what the run says."""
+    found = []
+    promise = run.calibration.promise
+    if promise is not None:
+        wanted, got = (np.array(side) for side in zip(*answers, strict=True))
+        given = [promise.read(entry[promise.name], run.classes) for _, entry in told]
+        found.append(judged_promise(promise, wanted, got, np.array(given)))
+    if OUTPUT in told[0][1]:
+        pairs = [(expected.novelty, entry[OUTPUT]) for expected, entry in told]
+        expected, given = np.array(pairs, np.float64).T
+        found.append(judged_novelty(expected, given, tolerance=NOVELTY_TOLERANCE))
+    return tuple(found)
 
 
 def _pictures(run: Run, folder: Path) -> Iterator[tuple[str, Path]]:

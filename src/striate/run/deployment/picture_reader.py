@@ -1,8 +1,4 @@
-"""Predict pictures by the ONNX file beside this one: `python predict.py PICTURE...`.
-
-It needs numpy, onnxruntime and Pillow alone. A picture is read as Striate reads it: a large one at
-a reduced size, upright, transparency on white, grey in three channels. The file does the rest.
-"""
+"""`python predict.py PICTURE...`: by the ONNX file beside it, with numpy, Pillow, onnxruntime alone."""
 
 import json
 import sys
@@ -21,7 +17,7 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def read(path: Path | str, card: dict[str, Any]) -> np.ndarray:
-    """A picture as uint8 (1, height, width, 3)."""
+    """A picture as uint8 (1, height, width, 3): large ones reduced, upright, on white, RGB."""
     given = card["input"]["pictures"]
     size, white = given["size"], given["scales"][0] or 65535
     image: Image.Image = Image.open(path)
@@ -44,14 +40,20 @@ def read(path: Path | str, card: dict[str, Any]) -> np.ndarray:
     return np.asarray(image)[None]
 
 
-def predict(path: Path | str, session: Any, card: dict[str, Any]) -> Any:
-    """The answer for one picture: the probability of each class, or the numbers of a regression."""
-    answer = session.run(None, {"images": read(path, card)})[1][0]
-    named = dict(zip(card["classes"], answer.tolist(), strict=False))
-    return named or answer.tolist()
+def predict(path: Path | str, session: Any, card: dict[str, Any]) -> dict[str, Any]:
+    """The answer (probability of each class, or number) and what the file tells beside it."""
+    names = [output["name"] for output in card["outputs"][1:]]
+    found = session.run(names, {"images": read(path, card)})
+    told = dict(zip(["answer", *names[1:]], (values[0].tolist() for values in found), strict=True))
+    if classes := card["classes"]:
+        order = np.argsort(-np.array(told["answer"]), kind="stable")
+        told["answer"] = dict(zip(classes, told["answer"], strict=True))
+        if "set" in told:  # the most probable class first
+            told["set"] = [classes[k] for k in order if told["set"][k]]
+    return told | ({"unknown": told["novelty"] > 0} if "novelty" in told else {})
 
 
 if __name__ == "__main__":
     opened = load(Path(__file__).with_name("pictures.onnx"))
     for name in sys.argv[1:]:
-        print(json.dumps({"item": name, "answer": predict(name, *opened)}))
+        print(json.dumps({"item": name, **predict(name, *opened)}))
