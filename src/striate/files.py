@@ -331,3 +331,19 @@ def read_sealed_json(content: bytes) -> dict[str, Any] | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return document if sealed_json(document) == content else None
+
+
+def sealed(content: bytes) -> bytes:
+    """Bytes with their SHA-256 behind them, for files of the cache.
+
+    >>> unsealed(sealed(b"maps")), unsealed(sealed(b"maps")[:-1]), unsealed(b"")
+    (b'maps', None, None)
+    """
+    return content + hashlib.sha256(content).digest()
+
+
+def unsealed(content: bytes) -> bytes | None:
+    """What `sealed` was given; None where a bit of the content is another."""
+    length = hashlib.sha256().digest_size
+    held = content[:-length]
+    return held if len(content) >= length and sealed(held) == content else None

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from striate.errors import MissingExtraError
+
+_SILENT: Final = threading.RLock()
+"""Held while warnings are ignored, which Python does for all threads at once."""
 
 
 def imported(module: str, extra: str) -> Any:
@@ -43,3 +51,20 @@ def package_folder(package: str, extra: str = "samples", *, requirement: str = "
     if found is None or found.origin is None:
         raise MissingExtraError(requirement or package, extra)
     return Path(found.origin).parent
+
+
+@contextmanager
+def silenced(logger: str = "") -> Iterator[None]:
+    """Keep from the terminal what a package says of a damaged file, in one thread at a time.
+
+    Args:
+        logger: The name of a logger of the package that writes to the terminal, if any.
+    """
+    with _SILENT, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log = logging.getLogger(logger or __name__)
+        before, log.disabled = log.disabled, True
+        try:
+            yield
+        finally:
+            log.disabled = before

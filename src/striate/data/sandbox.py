@@ -142,7 +142,11 @@ def read_item(source: Source, item: Item, size: int | None, pool: DecoderPool) -
     """
     try:
         decoding = source.isolated(item, size)
-        reading = source.read(item, size) if decoding is None else pool.decode(decoding)
+        if decoding is not None:
+            reading = pool.decode(decoding)
+        else:
+            with np.errstate(all="ignore"):  # numbers that overflow are told by the reading
+                reading = source.read(item, size)
     except (MachineError, UnreadableItem):
         raise
     except DataError as error:

@@ -13,7 +13,15 @@ from typing import Any, Final
 
 from striate.engines import Engine, Session, load_engines
 from striate.errors import EngineError, UnknownNameError
-from striate.files import sha256, storage_error, user_cache_folder, write_atomic
+from striate.files import (
+    read_sealed_json,
+    sealed_json,
+    sha256,
+    sha256_file,
+    storage_error,
+    user_cache_folder,
+    write_atomic,
+)
 from striate.progress import Progress
 from striate.run.deployment.answering import deployment_of
 from striate.run.deployment.check import Check, compare_answers
@@ -91,10 +99,12 @@ class EngineFile:
         return self.folder / f"model{self.engine.suffix}"
 
     def check(self) -> Check | None:
-        """How its answers compare with torch's; None where it was not written yet."""
+        """How its answers compare with torch's; None where it was not written yet, or is damaged."""
         try:
-            return Check(**json.loads((self.folder / _CHECK).read_text()))
-        except (OSError, ValueError, TypeError):
+            kept = read_sealed_json((self.folder / _CHECK).read_bytes()) or {}
+            sums = {name: sha256_file(self.folder / name) for name in kept["files"]}
+            return Check(**kept["check"]) if sums == kept["files"] else None
+        except (KeyError, OSError, TypeError):
             return None
 
     def written(self, progress: Progress) -> Check:
@@ -122,11 +132,12 @@ class EngineFile:
                 session = self.engine.load(Path(part) / self.path.name)
                 found = compare_answers(session, on_cpu, deployment.example, progress)
                 del session
-                for file in Path(part).iterdir():
-                    file.replace(self.folder / file.name)
+                sums = {file.name: sha256_file(file) for file in Path(part).iterdir()}
+                for name in sums:
+                    (Path(part) / name).replace(self.folder / name)
         except OSError as error:
             raise storage_error(self.folder, 0, error) from None
-        write_atomic(self.folder / _CHECK, json.dumps(asdict(found)).encode())
+        write_atomic(self.folder / _CHECK, sealed_json({"files": sums, "check": asdict(found)}))
         return found
 
     def session(self, progress: Progress) -> Session:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from striate.device import fast_dtype, processor_name
 from striate.engines import Session
 from striate.errors import EngineError, MissingExtraError, one_line
-from striate.files import user_cache_folder, write_atomic
+from striate.files import read_sealed_json, sealed_json, user_cache_folder, write_atomic
 from striate.models import Network
 from striate.nn.layout import channels_last, placed
 from striate.progress import Progress, ProgressLike, as_progress
@@ -219,14 +219,14 @@ def measure(run: Run, *, progress: ProgressLike = None) -> EnginesMeasured:
     )
     path = _path(run)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, result.model_dump_json(indent=2).encode())
+    write_atomic(path, sealed_json(result.model_dump(mode="json")))
     return result
 
 
 def measured(run: Run) -> EnginesMeasured | None:
     """What was measured of a run on this machine; None where nothing was, or it cannot be read."""
     try:
-        return EnginesMeasured.model_validate_json(_path(run).read_bytes())
+        return EnginesMeasured.model_validate(read_sealed_json(_path(run).read_bytes()))
     except (OSError, ValidationError):
         return None
 

@@ -1,5 +1,7 @@
 """Sound in files: WAV in plain PCM or float by ourselves, other formats through soundfile.
 
+Those others are decoded in processes of their own: the decoders of damaged files write to the terminal.
+
 The content decides, not the suffix. A WAV file that was written as a stream has no true length of its
 samples (0, or near 2 or 4 GiB): they then go to the end of the file. RF64 files have it in a chunk of
 their own. What is cut off behind the samples (tags, cue points) is left alone; samples that are cut
@@ -61,7 +63,7 @@ def read_sound(data: FileContent) -> Reading:
     """
     content = read_content(data, MAX_BYTES)
     sha256 = hashlib.sha256(content).hexdigest()
-    wav = content[:4] in (b"RIFF", b"RF64", b"BW64") and content[8:12] == b"WAVE"
+    wav = _is_wav(content)
     named_wav = isinstance(data, Path) and data.suffix.lower() in WAV_SUFFIXES
     if named_wav and not wav and not content.startswith(_MAGIC):
         if content[4:8] == b"ftyp":
@@ -69,6 +71,20 @@ def read_sound(data: FileContent) -> Reading:
         raise UnreadableItem("not a WAV file")
     array, rate = (_wav(content) if wav else None) or _by_soundfile(content)
     return signal_reading(array, sha256, rate)
+
+
+def _is_wav(head: bytes) -> bool:
+    return head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE"
+
+
+def _is_plain(data: FileContent) -> bool:
+    """Whether a file is a WAV file that is read without soundfile, as far as its first bytes tell."""
+    head = head_of(data, 128)
+    at = head.find(b"fmt ") + 8
+    coding = int.from_bytes(head[at : at + 2], "little") if at >= 8 else _PCM
+    if coding == _EXTENSIBLE:
+        coding = int.from_bytes(head[at + 24 : at + 26], "little")
+    return _is_wav(head) and coding in (_PCM, _FLOAT)
 
 
 def _wav(content: bytes) -> tuple[NDArray[Any], float] | None:
@@ -176,7 +192,8 @@ def _by_soundfile(content: bytes) -> tuple[NDArray[Any], float]:
                 )
             return samples.T, float(file.samplerate)
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        raise UnreadableItem(one_line(str(error))[:200]) from error
+        said = getattr(error, "error_string", str(error))  # without the address of the content
+        raise UnreadableItem(one_line(said)[:200]) from error
 
 
 READERS.add(
@@ -186,5 +203,7 @@ READERS.add(
         WAV_SUFFIXES + OTHER_SUFFIXES,
         read_sound,
         lambda data: head_of(data, 4).startswith(_MAGIC),
+        isolated=True,
+        plain=_is_plain,
     ),
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.packages import imported
+from striate.data.packages import imported, silenced
 from striate.data.readers.content import head_of, opened, read_content
 from striate.data.readers.dicom_slices import Slice, stacked
 from striate.data.readers.image_formats import DICOM_SUFFIXES
@@ -57,8 +56,9 @@ def has_frames(data: FileContent) -> bool:
     if head_of(data, 132)[128:] != b"DICM":
         return False
     try:
-        with opened(data) as file:
-            dataset = imported("pydicom", "volume").dcmread(
+        pydicom = imported("pydicom", "volume")
+        with silenced(), opened(data) as file:
+            dataset = pydicom.dcmread(
                 file, stop_before_pixels=True, specific_tags=["NumberOfFrames"]
             )
             return _num_frames(dataset) > 1
@@ -148,8 +148,7 @@ def _naming(name: str) -> Iterator[None]:
     """Name the file in what is wrong with it: pydicom's and NumPy's errors are of the file."""
     start = f"{name}: " if name else ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silenced():
             yield
     except MissingExtraError:
         raise

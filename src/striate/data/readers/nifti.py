@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.packages import imported
+from striate.data.packages import imported, silenced
 from striate.data.readers.content import head_of, length_of, opened, sha256_of
 from striate.data.readers.npy import check_expansion
 from striate.data.readers.reader import READERS, FileReader
@@ -23,8 +23,14 @@ from striate.data.source import FileContent, ForeignItem, Note, Reading, Unreada
 
 MILLIMETRES: Final = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
+_UNITS: Final = {1: "meter", 2: "mm", 3: "micron"}
+"""The units of space by the lowest three bits of a header's `xyzt_units`."""
+
 _HEAD: Final = 544
 """Bytes that hold a header of either version, with the four that announce extensions."""
+
+_LOGGER: Final = "nibabel.global"
+"""What nibabel writes to the terminal of headers that it mends or refuses."""
 
 _GZIP: Final = b"\x1f\x8b"
 
@@ -51,7 +57,7 @@ def read_nifti(data: FileContent) -> Reading:
         note = Note(code="no-orientation", message="the header gives no orientation and no spacing")
         return volume_reading(_channels(stored), sha256_of(data), notes=(*notes, note))
     turned, steps = canonical(array, affine)
-    factor = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    factor = MILLIMETRES[_UNITS.get(int(header["xyzt_units"]) & 7, "unknown")]
     spacing = [factor * step for step in steps]
     return volume_reading(_channels(turned), sha256_of(data), spacing, notes)
 
@@ -98,12 +104,13 @@ def _image(data: FileContent) -> Any:
                 held = len(content)
         if held < needed:  # more is padding, which programs write and readers leave alone
             raise UnreadableItem(f"the header needs {needed} bytes and there are {held}")
-        if isinstance(data, bytes) or packed:
-            return kind.from_bytes(content or data)
-        return kind.from_filename(data, mmap="r")
+        with silenced(_LOGGER):
+            if isinstance(data, bytes) or packed:
+                return kind.from_bytes(content or data)
+            return kind.from_filename(data, mmap="r")
     except UnreadableItem:
         raise
-    except (EOFError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableItem(f"the compressed data is damaged: {error}") from None
     except Exception as error:
         # nibabel raises its own errors and numpy's on a broken header; each is of the file.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,6 +27,13 @@ MAX_EXPANSION: Final = 100
 """Compressed data over `FREE_EXPANDED_BYTES` may expand to at most so many times its size."""
 
 FREE_EXPANDED_BYTES: Final = 64 * 2**20
+
+_OF_THE_ARCHIVE: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError,
+    NotImplementedError,  # a compression that zipfile does not know
+    RuntimeError,  # an archive with a password
+)  # fmt: skip
+"""What zipfile raises of a damaged archive; OSError of a place before its beginning."""
 
 
 def read_npy(data: FileContent) -> NDArray[Any]:
@@ -71,19 +80,19 @@ def opened_npz(data: FileContent) -> Iterator[dict[str, Callable[[], NDArray[Any
         UnreadableItem: The file is no such archive, expands beyond reason, or an array in it
             holds objects, or less or more than its header says.
     """
-    try:
-        with opened(data) as file, zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                check_expansion(info.file_size, info.compress_size)
-            yield {
-                name.removesuffix(".npy").lower(): partial(_read_member, archive, name)
-                for name in archive.namelist()
-            }
-    except DataError:
-        raise
-    # NotImplementedError is zipfile's, of a compression that it does not know.
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
-        raise UnreadableItem(str(error)) from None
+    with opened(data) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for info in archive.infolist():
+                    check_expansion(info.file_size, info.compress_size)
+                yield {
+                    name.removesuffix(".npy").lower(): partial(_read_member, archive, name)
+                    for name in archive.namelist()
+                }
+        except DataError:
+            raise
+        except _OF_THE_ARCHIVE as error:
+            raise UnreadableItem(f"damaged archive: {error}") from None
 
 
 def check_expansion(expanded: int, stored: int) -> None:

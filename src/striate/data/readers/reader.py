@@ -52,6 +52,7 @@ class FileReader:
         sized: Whether `read` takes the keyword `size`, the shorter side wanted in pixels.
         isolated: Whether files are read in processes of their own, for a broken one may hang or
             crash the decoder; otherwise they are read by threads of this process.
+        plain: Whether a file is so plain that a reader of isolated files reads it in this process.
         patience: In a process of its own a file may take so many times as long as one picture.
         last: Whether it is only asked after the others, for it claims what they claim as well.
         any_name: Whether files whose suffix no reader knows are these, told by their content.
@@ -64,10 +65,22 @@ class FileReader:
     claims: Callable[[FileContent], bool]
     sized: bool = False
     isolated: bool = False
+    plain: Callable[[FileContent], bool] = lambda data: False
     patience: float = 1.0
     last: bool = False
     any_name: bool = False
     objects: tuple[type, ...] = ()
+
+    def decoding(self, content: FileContent, size: int | None) -> Decoding | None:
+        """How a file is decoded in a process of its own; None for one that is read in this one.
+
+        Args:
+            content: The file.
+            size: The shorter side wanted, in pixels, for readers that heed it.
+        """
+        if not self.isolated or self.plain(content):
+            return None
+        return Decoding(self.read, content, size if self.sized else None, self.patience)
 
 
 @dataclass(frozen=True)
@@ -295,9 +308,7 @@ class FileSource(Source):
         if not isinstance(content, Path | bytes):
             return None
         reader = reader_of(content, self.kind, named=self._named)
-        if not reader.isolated:
-            return None
-        return Decoding(reader.read, content, size if reader.sized else None, reader.patience)
+        return reader.decoding(content, size)
 
 
 def _suffix_of(content: FileContent, reader: FileReader) -> str:

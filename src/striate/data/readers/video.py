@@ -63,14 +63,15 @@ def read_video(data: FileContent) -> Reading:
     if name is None:
         raise UnreadableItem("no video of a known format")
     av = imported("av", "video")
-    try:
-        # By its name alone: a playlist among the videos must not lead to other files.
-        with opened(data) as file, av.open(file, format=name) as container:
-            frames, notes = _sampled(container)
-    except UnreadableItem:
-        raise
-    except Exception as error:  # FFmpeg's errors are many, and each is of the file
-        raise UnreadableItem.because_of(error, "damaged video file") from error
+    with opened(data) as file:
+        try:
+            # By its name alone: a playlist among the videos must not lead to other files.
+            with av.open(file, format=name, metadata_errors="replace") as container:
+                frames, notes = _sampled(container)
+        except UnreadableItem:
+            raise
+        except Exception as error:  # FFmpeg's errors are many, and each is of the file
+            raise UnreadableItem.because_of(error, "damaged video file") from error
     clip = np.stack(frames, 1)
     if (clip[0] == clip[1]).all() and (clip[0] == clip[2]).all():
         clip = np.ascontiguousarray(clip[:1])
@@ -98,6 +99,8 @@ def _sampled(container: Any) -> tuple[list[NDArray[np.uint8]], tuple[Note, ...]]
     if not container.streams.video:
         raise UnreadableItem("no pictures in the file, only sound")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise UnreadableItem("its pictures are in a coding that the installed PyAV does not know")
     if stream.width * stream.height > MAX_PIXELS:
         raise TooLargeItem(f"over the pixel limit: {stream.width}x{stream.height}")
     count = stream.frames or _guessed_count(container, stream)

@@ -54,10 +54,10 @@ def volume_reading(
         raise UnreadableItem(f"{array.dtype} values, not real numbers")
     if array.size == 0:
         raise UnreadableItem(f"no voxels: the shape is {array.shape}")
+    if array.dtype.itemsize > 4:
+        array = array.astype(np.float32)  # where a number may become Inf
     if array.dtype.kind == "f":
         _check_finite(array)
-    if array.dtype.itemsize > 4:
-        array = array.astype(np.float32)
     if not all(np.isfinite(spacing)) or any(step <= 0 for step in spacing):
         raise UnreadableItem(f"a spacing of {' x '.join(f'{step:g}' for step in spacing)} mm")
     return Reading(array=array, sha256=sha256, spacing=tuple(map(float, spacing)), notes=notes)
@@ -115,10 +115,13 @@ def canonical(
         A view of the array, and the spacing along (depth, height, width) in millimetres.
 
     Raises:
+        UnreadableItem: The map leaves out an axis.
         MissingExtraError: nibabel is not installed.
     """
     orientations = imported("nibabel.orientations", "volume")
     orientation = orientations.io_orientation(affine)
+    if np.isnan(orientation).any():
+        raise UnreadableItem("the orientation makes a plane of the volume")
     turned = orientations.apply_orientation(array, orientation)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))[np.argsort(orientation[:, 0])]
     return turned.transpose(2, 1, 0, *range(3, array.ndim)), tuple(spacing[::-1].tolist())

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from striate.depthwise.gpu.cuda_plan import Box, Hardware, Launch, Mapped
 from striate.errors import StorageError
-from striate.files import user_cache_folder, write_atomic
+from striate.files import sealed, unsealed, user_cache_folder, write_atomic
 
 SOURCES: Final = Path(__file__).parent / "cuda"
 
@@ -143,13 +143,12 @@ def _function(
     parts += [path.read_bytes() for path in sorted(SOURCES.iterdir())]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
     stored = user_cache_folder() / "cuda" / f"{key}.cubin"
-    if stored.exists():
-        code = stored.read_bytes()
-    else:
+    code = unsealed(stored.read_bytes()) if stored.exists() else None
+    if code is None:
         code = compile_kernel(kernel, constants, dtype, capability)
         try:
             stored.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(stored, code)
+            write_atomic(stored, sealed(code))
         except (OSError, StorageError):
             pass  # a folder that cannot be written costs the compilation, each time
     with torch.cuda.device(index):

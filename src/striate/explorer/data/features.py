@@ -18,7 +18,7 @@ from striate.data.layouts.layout import open_source
 from striate.data.snapshot import SnapshotItem
 from striate.data.source import Item, Reading, Skip, Source
 from striate.errors import DataError, StriateError
-from striate.files import user_cache_folder, write_atomic
+from striate.files import sealed, unsealed, user_cache_folder, write_atomic
 from striate.run.run import Run
 
 FORMAT: Final = 1
@@ -134,7 +134,10 @@ class FeatureJob:
 
         path = self._path()
         try:
-            arrays = load(path.read_bytes())
+            content = unsealed(path.read_bytes())
+            if content is None:
+                return None
+            arrays = load(content)
             notes = tuple(json.loads(arrays["notes"].tobytes()))
             found = Featured(
                 positions=arrays["positions"],
@@ -215,7 +218,7 @@ class FeatureJob:
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, save(arrays))
+            write_atomic(path, sealed(save(arrays)))
             kept = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
             for old in kept[:-KEPT]:
                 old.unlink(missing_ok=True)

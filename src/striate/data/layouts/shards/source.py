@@ -75,8 +75,7 @@ class ShardSource(Source):
         place = self._places[item.id]
         if place.reader == READING or not (reader := READERS.get(place.reader)).isolated:
             return None
-        content = self._content(place)
-        return Decoding(reader.read, content, size if reader.sized else None, reader.patience)
+        return reader.decoding(self._content(place), size)
 
     def damage(self) -> Iterator[Note]:
         """A note for each shard whose SHA-256 is not that of the index; reads all of them."""
