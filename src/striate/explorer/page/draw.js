@@ -74,8 +74,15 @@ export function drawPicture(canvas, pixels, width, height) {
   context.putImageData(image, 0, 0);
 }
 
+const TRACE = [640, 96];
+
+// Width over height of so many lanes.
+export function laneRatio(lanes, [width, lane] = TRACE) {
+  return `${width} / ${lane * lanes}`;
+}
+
 // Lines of values from -scale to scale, one lane each.
-export function drawTraces(canvas, lanes, scale, width = 640, lane = 96) {
+export function drawTraces(canvas, lanes, scale, [width, lane] = TRACE) {
   const style = getComputedStyle(document.documentElement);
   const ratio = Math.min(devicePixelRatio || 1, 2);
   canvas.width = width * ratio;

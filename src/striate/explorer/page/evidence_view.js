@@ -2,7 +2,7 @@
 
 import { byId, element, unpack } from "./dom.js";
 import { ItemView } from "./item_view.js";
-import { answerBars } from "./layers_view.js";
+import { answerBars, barsToCome } from "./layers_view.js";
 import { network } from "./network.js";
 import { ask } from "./source.js";
 
@@ -71,9 +71,9 @@ class EvidenceView {
     this.view.told.remove();
     this.heat = element("canvas", { class: "heat", "aria-hidden": "true" });
     this.view.frame.append(this.heat);
-    this.words = element("p", {});
+    this.words = element("p", { class: "words" });
     this.verdict = element("p", { class: "verdict", role: "status" });
-    this.answer = element("div", { class: "answer" });
+    this.answer = element("div", { class: "answer" }, ...barsToCome());
     const slice = network().input_shape.length === 4 ? " Of a volume the middle slice is shown." : "";
     box.append(
       element("h2", {}, "What it saw"),

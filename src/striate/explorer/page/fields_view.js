@@ -1,7 +1,7 @@
 // The theoretical fields of every layer at one place of the item, one inside the other.
 
 import { element, text, times, unpack } from "./dom.js";
-import { mark, place } from "./draw.js";
+import { laneRatio, mark, place } from "./draw.js";
 import { ItemView } from "./item_view.js";
 import { fieldAt, fieldText, network, nodeOf, titleOf } from "./network.js";
 import { ask, savedCells } from "./source.js";
@@ -55,14 +55,16 @@ class FieldsView {
     frame.addEventListener("keydown", (event) => this.key(event));
     this.body = element("tbody");
     this.heat = element("canvas", { role: "img", "aria-label": "How much each place of the item moves the unit" });
+    this.heat.style.aspectRatio = shape.length === 1 ? laneRatio(1) : `${shape.at(-1)} / ${shape.at(-2)}`;
     this.theory = mark("field");
-    this.told = element("p", { class: "reading", role: "status" });
-    this.effect = element("div", { hidden: true }, element("h3", {}, "Its effective field"), element("div", { class: `frame clipped${shape.length === 1 ? " wide" : ""}` }, this.heat, this.theory), this.told);
+    this.told = element("p", { class: "reading long", role: "status" });
+    this.effect = element("div", { class: "effect", hidden: true }, element("h3", {}, "Its effective field"), element("div", { class: `frame clipped${shape.length === 1 ? " wide" : ""}` }, this.heat, this.theory), this.told);
     const head = ["layer", "field", "from one unit to the next"].map((t) => element("th", { scope: "col" }, t));
     box.append(element(
       "div", { class: "fields" },
-      element("div", {}, element("p", { class: "quiet" }, `Move over the item: for each layer, what the unit above this place can see of it. Choose a layer to mark its own${savedCells ? "" : ", and press it to see how much each place of the item really counts"}.`), this.view.box, this.effect),
+      element("div", {}, element("p", { class: "quiet" }, `Move over the item: for each layer, what the unit above this place can see of it. Choose a layer to mark its own${savedCells ? "" : ", and press it to see how much each place of the item really counts"}.`), this.view.box),
       element("div", { class: "tablebox" }, element("table", { class: "list" }, element("thead", {}, element("tr", {}, ...head)), this.body)),
+      this.effect,
     ));
     this.rows();
   }
@@ -94,10 +96,12 @@ class FieldsView {
     const node = nodeOf(number);
     const [item, unit] = [this.item, this.unit(node)];
     const mine = (this.turn = (this.turn ?? 0) + 1);
+    this.effect.hidden = false;
+    if (!this.told.textContent) this.told.textContent = "Computing.";
+    this.effect.scrollIntoView({ block: "nearest" });
     try {
       const found = await ask("effective", { item, node: number, position: unit.join(",") });
       if (mine !== this.turn) return;
-      this.effect.hidden = false;
       this.drawHeat(unpack(found.levels));
       const space = this.view.space;
       const ranges = fieldAt(node, unit);
@@ -107,8 +111,7 @@ class FieldsView {
       this.told.textContent = `In theory ${titleOf(node)} (${node.name}) sees ${fieldText(node)} here, the frame. ${Math.round(100 * found.share)} % of what moves it, for this item, lies within ${times(found.size)}.`;
     } catch (error) {
       if (mine !== this.turn) return;
-      this.effect.hidden = false;
-      this.heat.width = 0;
+      this.heat.width = 1;
       this.theory.hidden = true;
       this.told.textContent = error.message;
     }
@@ -117,7 +120,6 @@ class FieldsView {
   drawHeat({ shape: [height, width], values }) {
     this.heat.width = width;
     this.heat.height = height;
-    this.heat.style.aspectRatio = height === 1 ? "20 / 3" : `${width} / ${height}`;
     const context = this.heat.getContext("2d");
     const image = context.createImageData(width, height);
     values.forEach((value, i) => image.data.set([value, value, value, 255], 4 * i));

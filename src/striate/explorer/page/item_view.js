@@ -1,7 +1,7 @@
 // The item as a picture, traces or a slice, with marks where a place of a layer looks.
 
 import { element, times, unpack } from "./dom.js";
-import { drawPicture, drawTraces, drawValues, mark, place } from "./draw.js";
+import { drawPicture, drawTraces, drawValues, laneRatio, mark, place } from "./draw.js";
 import { network } from "./network.js";
 import { ask } from "./source.js";
 
@@ -28,6 +28,7 @@ export class ItemView {
     const [height, width] = space.slice(-2);
     if (space.length === 1) {
       this.frame.classList.add("wide");
+      this.canvas.style.aspectRatio = laneRatio(Math.min(network().input_shape[0], LANES));
       const shown = await ask("maps", { item, node: -1, first: 0 });
       if (item !== this.item) return;
       const { shape, values } = unpack(shown.levels);

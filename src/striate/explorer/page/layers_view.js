@@ -7,6 +7,7 @@ import { ask } from "./source.js";
 
 const ROW = 44;
 const LANE = 12;
+const BARS = 5;
 
 export class LayersView {
   constructor(open) {
@@ -134,18 +135,27 @@ export async function buildStrip(item, open) {
       element("span", { class: "quiet" }, i ? `sees ${fieldText(node)}` : times(node.space)),
     );
   });
-  const answer = element("div", { class: "answer" });
+  const answer = element("div", { class: "answer" }, ...barsToCome());
   const parts = cards.flatMap((card) => [card, element("span", { class: "arrow", "aria-hidden": "true" }, "→")]);
   strip.replaceChildren(...parts, answer);
   const drawn = cards.map((card, i) => drawCard(card.querySelector("canvas"), item, shown[i]));
   const opened = await ask("item", { item });
-  answer.append(...answerBars(opened));
+  answer.replaceChildren(...answerBars(opened));
   await Promise.all(drawn);
+}
+
+// The room that `answerBars` will take.
+export function barsToCome() {
+  const last = network().nodes.at(-1);
+  const count = Math.min(last.space.length ? 0 : last.channels, BARS);
+  const rows = Array.from({ length: 3 * count }, () => element("span", {}, "\u00a0"));
+  const few = count > 1 ? [element("div", { class: "bars", "aria-hidden": "true" }, ...rows)] : [];
+  return [element("span", { "aria-hidden": "true" }, "\u00a0"), ...few];
 }
 
 export function answerBars(opened) {
   const key = opened.outputs.some((each) => each.probability !== null) ? "probability" : "share";
-  const best = [...opened.outputs].sort((a, b) => b[key] - a[key]).slice(0, 5);
+  const best = [...opened.outputs].sort((a, b) => b[key] - a[key]).slice(0, BARS);
   const rows = best.flatMap((each) => [
     element("span", { class: "class", title: each.class }, each.class),
     element("meter", { min: 0, max: 1, value: each[key] ?? 0, "aria-label": each.class }),
@@ -153,7 +163,7 @@ export function answerBars(opened) {
   ]);
   const title = opened.answer ? `Answer: ${opened.answer}` : "Softmax";
   const few = opened.outputs.length > 1 ? [element("div", { class: "bars" }, ...rows)] : [];
-  return [element("b", {}, title), ...few];
+  return [element("b", { title }, title), ...few];
 }
 
 // Up to nine channels side by side.
@@ -172,7 +182,7 @@ async function drawCard(canvas, item, number) {
     for (let c = 0; c < Math.min(shape[0], 3); c += 1) {
       lanes.push(Array.from(values.slice(c * shape[1], (c + 1) * shape[1]), (v) => (v - 128) / 127));
     }
-    drawTraces(canvas, lanes, 1, 120, 30);
+    drawTraces(canvas, lanes, 1, [120, 30]);
     return;
   }
   const count = shape.length === 1 ? 1 : Math.min(shape[0], shape[0] >= 9 ? 9 : shape[0] >= 4 ? 4 : 1);

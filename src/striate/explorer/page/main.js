@@ -54,6 +54,7 @@ async function open(number, channel = 0, position = null) {
   chosen.depth = node.space.length === 3 ? chosen.position[0] : null;
   layers.choose(number);
   byId("layer").replaceChildren(...facts(number, node), looks(node), tiles.box);
+  map.layOut({ ...chosen, number, node });
   const mine = (turn += 1);
   const scale = await tiles.show({ ...chosen, number, node });
   if (mine !== turn) return;
@@ -169,8 +170,11 @@ async function changeItem(item) {
   byId("item").value = String(item);
   byId("before").disabled = item === 0;
   byId("after").disabled = item === network().items.length - 1;
-  await Promise.all([picture.show(item), buildStrip(item, (n) => attempt(() => open(n)))]);
-  await open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null);
+  await Promise.all([
+    picture.show(item), buildStrip(item, (n) => attempt(() => open(n))),
+    open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null),
+  ]);
+  lookAt(chosen.position);
   await fieldsView.changeItem?.(item);
   await Promise.all([learnView.changeItem(item), evidenceView.changeItem(item)]);
   attempt(() => whatItSaw(item));
@@ -211,7 +215,9 @@ function describe() {
   byId("notes").hidden = !said;
   byId("item").replaceChildren(...items.map((each, i) => element("option", { value: i }, itemText(each))));
   byId("data-link").hidden = !network().data;
-  if (savedCells) byId("chooser").hidden = items[0].label === null && items[0].answer === null;
+  byId("chooser").hidden = Boolean(savedCells) && items[0].label === null && items[0].answer === null;
+  byId("views").hidden = false;
+  byId("main").hidden = false;
 }
 
 function itemText({ name, label, answer }) {
@@ -239,6 +245,7 @@ async function begin() {
   takeFiles(attempt, added);
   play = playground(byId("playground"));
   learnView.begin({ go, attempt, view: chooseView });
+  // What is shown at once takes the room of all that the items' answers bring: nothing moves then.
   const first = network().nodes.findIndex((node) => node.what);
   chosen.node = Math.max(first, 0);
   await changeItem(network().first);

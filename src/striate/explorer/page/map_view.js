@@ -1,7 +1,7 @@
 // One channel of a layer, large: a cell is chosen with the mouse, a finger or the arrow keys.
 
 import { element, say, text, unpack } from "./dom.js";
-import { drawTraces, drawValues, mark, place } from "./draw.js";
+import { drawTraces, drawValues, laneRatio, mark, place } from "./draw.js";
 import { formOf, placeText } from "./network.js";
 import { ask, savedCells } from "./source.js";
 
@@ -44,18 +44,30 @@ export class MapView {
     return this.form === "series" ? [space[0], 1] : [space.at(-1), space.at(-2)];
   }
 
-  async show({ item, number, node, channel, position, depth, scale }) {
-    Object.assign(this, { item, number, node, channel, position, depth, scale });
-    this.form = formOf(node);
-    const asked = this.form === "vector" ? { item, node: number } : { item, node: number, channel, depth };
+  // The room and the name of what is shown next, before its values are there.
+  layOut({ item, number, node, channel, position, depth }) {
+    const other = number !== this.number;
+    Object.assign(this, { item, number, node, channel, position, depth, form: formOf(node) });
     const [width, height] = this.size;
     this.frame.classList.toggle("wide", this.form === "series" || this.form === "vector");
-    this.canvas.style.aspectRatio = this.form === "series" ? "20 / 3" : `${width} / ${height}`;
+    this.canvas.style.aspectRatio = this.form === "series" ? laneRatio(1) : `${width} / ${height}`;
     this.frame.setAttribute("aria-label", `${placeText(channel, position)}; the arrow keys move the cell`);
+    if (!other) return;
+    this.values = null;
+    this.canvas.width = 1;
+    this.canvas.height = 1;
+    this.selected.hidden = true;
+  }
+
+  async show({ item, number, node, channel, position, depth, scale }) {
+    this.layOut({ item, number, node, channel, position, depth });
+    this.scale = scale;
+    const asked = this.form === "vector" ? { item, node: number } : { item, node: number, channel, depth };
+    const [width, height] = this.size;
     const values = await this.load(asked);
     if (asked.node !== this.number || channel !== this.channel) return;
     this.values = values;
-    if (this.form === "series") drawTraces(this.canvas, [values], scale, 640, 96);
+    if (this.form === "series") drawTraces(this.canvas, [values], scale);
     else if (this.form === "vector") {
       const padded = new Float32Array(width * height);
       padded.set(values);

@@ -144,7 +144,7 @@ class Slide {
   }
 
   paint(canvas, values, [height, width], scale) {
-    if (this.flat) drawTraces(canvas, [Array.from(values)], scale, 420, 96);
+    if (this.flat) drawTraces(canvas, [Array.from(values)], scale, [420, 96]);
     else {
       canvas.style.aspectRatio = `${width} / ${height}`;
       drawValues(canvas, values, width, height, scale);

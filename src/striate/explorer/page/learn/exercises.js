@@ -106,7 +106,7 @@ function mapOf({ shape, values }, i) {
   const size = product(shape.slice(1));
   const part = values.subarray(i * size, (i + 1) * size);
   const canvas = element("canvas");
-  if (shape.length === 2) drawTraces(canvas, [Array.from(part, (v) => (v - 128) / 127)], 1, 320, 72);
+  if (shape.length === 2) drawTraces(canvas, [Array.from(part, (v) => (v - 128) / 127)], 1, [320, 72]);
   else drawLevels(canvas, part, shape[2], shape[1]);
   return canvas;
 }

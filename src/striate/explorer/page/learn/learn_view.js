@@ -18,14 +18,19 @@ class LearnView {
   }
 
   async show(box, item) {
-    if (!this.card) this.build(box);
+    if (!this.card) {
+      await ask("tour", { item }); // so that the page is built with its steps, and does not move
+      if (!this.card) this.build(box);
+    }
     await this.changeItem(item);
   }
 
   async changeItem(item) {
     if (!this.card || item === this.item) return;
     this.item = item;
-    this.steps = await ask("tour", { item });
+    const steps = await ask("tour", { item });
+    if (item !== this.item) return;
+    this.steps = steps;
     this.turn(Math.min(this.at, this.steps.length - 1));
     await this.pose();
   }
@@ -42,7 +47,7 @@ class LearnView {
       element("div", { class: "tour" }, element("nav", { "aria-label": "Steps of the tour" }, this.list), this.card),
       element("h2", {}, "Five exercises"),
       element("p", { class: "quiet" }, "They are made from this network, and check themselves."),
-      element("div", { class: "pages" }, this.score, other),
+      element("div", { class: "pages" }, other, this.score),
       this.exercises,
     );
   }
