@@ -7,6 +7,7 @@ from PIL import Image
 import striate
 from striate.data.layouts import ArraySource
 from striate.data.layouts.class_folders import open_folder
+from striate.errors import ArgumentError
 
 OPTIONS = {"method": "probe", "image_size": 32, "device": "cpu"}
 
@@ -31,6 +32,13 @@ def leaky_run(draw, own_cache, tmp_path_factory):
     Image.fromarray(near).save(test / "stripes" / "near.png")
     Image.fromarray(draw("disc", 3)).save(test / "stripes" / "other-label.png")
     return striate.fit(root / "data", out=root / "run", **OPTIONS)
+
+
+@pytest.mark.parametrize("data", [(np.zeros((4, 8, 8)), [0, 0, 1, 1]), [[1, 2]], None])
+def test_arrays_are_pointed_to_the_estimators(data, tmp_path):
+    with pytest.raises(ArgumentError, match="the data are of type .*Classifier") as caught:
+        striate.fit(data, out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def test_fault_41_a_test_item_that_was_trained_on_is_reported(leaky_run):

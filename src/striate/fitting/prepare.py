@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from striate.data.prepare import join_groups, prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Note, Source
 from striate.data.splits import MAX_HELD_OUT, SPLITS, learning_splits
-from striate.errors import DataError, OptionError, Problems, RunError, UserError
+from striate.errors import ArgumentError, DataError, OptionError, Problems, RunError, UserError
 from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
@@ -53,10 +54,20 @@ def open_data(data: PathLike | Source, options: FitOptions) -> Source:
     Raises:
         DataError: The data cannot be used.
         UnknownNameError: There is no such kind.
+        ArgumentError: It is neither a path nor a source.
     """
     if options.named_kind is not None:
         kind_named(options.named_kind)
-    return data if isinstance(data, Source) else open_source(str(data), options.named_kind)
+    if isinstance(data, Source):
+        return data
+    if not isinstance(data, str | os.PathLike):
+        raise ArgumentError(
+            f"the data are of type {type(data).__name__}",
+            why="they must be a path, or a Source",
+            fix="fit arrays with striate.Classifier().fit(X, y) or striate.Regressor(), whose run_ "
+            "is the run",
+        )
+    return open_source(str(data), options.named_kind)
 
 
 def read_data(context: FitContext) -> None:
