@@ -83,7 +83,7 @@ def fit(data: str, *, nproc: int, **options: Any) -> int:
     from striate.errors import StoppedError
     from striate.fitting.fit import fit as run_fit
     from striate.progress import Progress
-    from striate.train.interrupt import Interrupt
+    from striate.cli.interrupt import Interrupt
 
     progress = Progress(quiet=not is_first())
     for declared in declared_options():

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from striate.train.interrupt import Interrupt
+from striate.cli.interrupt import Interrupt
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_fault_60_the_first_signal_asks(
 
 SCRIPT = """
 import sys, time
-from striate.train.interrupt import Interrupt
+from striate.cli.interrupt import Interrupt
 with Interrupt() as interrupt:
     print("ready", flush=True)
     while not interrupt():
