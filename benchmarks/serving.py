@@ -92,8 +92,8 @@ class Overload:
 
 
 @contextmanager
-def server(kind: str, run: str, port: int, device: str) -> Iterator[str]:
-    """A server as a process; the address once it is ready."""
+def server(kind: str, run: str, port: int, device: str) -> Iterator[tuple[str, int]]:
+    """A server as a process; its address and the process's number once it is ready."""
     arguments = {
         "striate": [STRIATE, "serve", run, "--port", str(port), "--device", device],
         "plain": [PLAIN, run, str(port), device],
@@ -108,7 +108,7 @@ def server(kind: str, run: str, port: int, device: str) -> Iterator[str]:
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -187,7 +187,7 @@ def main() -> None:
     found: dict[str, object] = {"python": platform.python_version(), "cores": os.cpu_count()}
     print(f"{'server':8} {'clients':>7} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
     for kind in ("plain", "striate"):
-        with server(kind, options.run, options.port, options.device) as url:
+        with server(kind, options.run, options.port, options.device) as (url, _):
             loads = [
                 asyncio.run(closed_loop(url, contents, clients, options.seconds))
                 for clients in CLIENTS

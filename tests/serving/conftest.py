@@ -35,9 +35,9 @@ class Wrapped:
 class Local:
     """The application behind its guard, with a way to ask it."""
 
-    def __init__(self, hosts, capacity=64, deadline=30.0, limits=None):
+    def __init__(self, hosts, capacity=64, deadline=30.0, limits=None, explain=10.0):
         self.hosts, self.metrics = hosts, Metrics()
-        self.service = Service(capacity, deadline, self.metrics)
+        self.service = Service(capacity, deadline, self.metrics, explain)
         limits = limits or Limits()
         server = Server(
             hosts=hosts, service=self.service, metrics=self.metrics, limits=limits, page_token="T"

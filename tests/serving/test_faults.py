@@ -121,7 +121,7 @@ def test_fault_81_a_full_queue_is_429_at_once_with_a_time_to_retry(served_with, 
     async def steps(client):
         files = {"file": pictures[0]}
         held = [asyncio.ensure_future(client.post("/predict", files=files)) for _ in range(2)]
-        await until(lambda: local.service.batcher.held == 2)
+        await until(lambda: local.service.batcher.places.held == 2)
         start = time.monotonic()
         refused = await client.post("/predict", files=files)
         seconds = time.monotonic() - start
@@ -148,7 +148,7 @@ def test_fault_82_past_the_deadline_is_504_and_the_work_is_dropped(served_with, 
         return [answer.status_code for answer in await asyncio.gather(*asked)]
 
     assert asking(local, steps) == [504] * 4
-    assert local.service.batcher.held == 0
+    assert local.service.batcher.places.held == 0
     gate.open.set()
     assert local.post(pictures[0]).status_code == 200
     assert len(gate.computed) <= 2  # the one that was at work, and the last
@@ -163,9 +163,9 @@ def test_fault_83_a_client_that_left_frees_its_place(served_with, pictures):
         first = asyncio.ensure_future(client.post("/predict", files=files))
         await until(gate.entered.is_set)
         await leaving(local, pictures[0])
-        assert local.service.batcher.held == 1
+        assert local.service.batcher.places.held == 1
         second = asyncio.ensure_future(client.post("/predict", files=files))
-        await until(lambda: local.service.batcher.held == 2)
+        await until(lambda: local.service.batcher.places.held == 2)
         gate.open.set()
         return [(await first).status_code, (await second).status_code]
 
@@ -193,7 +193,7 @@ async def leaving(local, content):
         "headers": [(b"host", b"localhost"), (b"content-type", b"image/png")],
     }  # fmt: skip
     asked = asyncio.ensure_future(local.guard(scope, receive, send))
-    await until(lambda: local.service.batcher.held == 2)
+    await until(lambda: local.service.batcher.places.held == 2)
     left.set()
     await asyncio.wait_for(asked, 5)
 
@@ -243,7 +243,7 @@ def test_fault_86_while_draining_it_is_not_ready_and_takes_nothing(served_with, 
     async def steps(client):
         files = {"file": pictures[0]}
         accepted = [asyncio.ensure_future(client.post("/predict", files=files)) for _ in range(5)]
-        await until(lambda: local.service.batcher.held == 5)
+        await until(lambda: local.service.batcher.places.held == 5)
         local.guard.draining = True
         ready = await client.get("/v2/health/ready")
         live = await client.get("/v2/health/live")

@@ -143,6 +143,6 @@ def test_a_thousand_hostile_uploads_crash_nothing_and_keep_memory(server, pictur
             assert all(answer.status_code < 500 for answer in answers)
         if step >= 4:
             sizes.append(resident_bytes())
-    assert server.service.batcher.held == 0 == server.guard.in_flight
+    assert server.service.batcher.places.held == 0 == server.guard.in_flight
     assert max(sizes) - sizes[0] < 50 * 2**20
     assert server.post(pictures[0]).status_code == 200

@@ -271,7 +271,7 @@ def test_more_items_than_places_are_refused_as_a_whole(served_with, pictures):
     local = served_with(capacity=2, limits=Limits(parts=4))
     assert local.post(*pictures[:3]).status_code == 413
     assert local.post(*pictures[:2]).status_code == 200
-    assert local.service.batcher.held == 0
+    assert local.service.batcher.places.held == 0
 
 
 @pytest.fixture(scope="module")

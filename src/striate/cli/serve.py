@@ -37,6 +37,9 @@ def serve(
     deadline: Annotated[
         float, Option(metavar="SECONDS", help="Time in which a request is answered.", min=0.1)
     ] = 30.0,
+    explain_deadline: Annotated[
+        float, Option(metavar="SECONDS", help="Time in which an explanation is drawn.", min=0.1)
+    ] = 10.0,
     one_by_one: Annotated[
         bool,
         Option(
@@ -64,6 +67,7 @@ def serve(
         names=tuple(allow_host or ()),
         capacity=queue,
         deadline_seconds=deadline,
+        explain_seconds=explain_deadline,
         settings=Settings(device=device, engine=engine, one_by_one=one_by_one),
     )
     return run(options, announce=lambda url: print(url, flush=True))

@@ -125,7 +125,7 @@ def explain_inputs(
     progress = as_progress(progress)
     files = None if out is None else _Files(Path(out), given, run.record.data)
     methods = (run.kind.explanation, *OTHERWISE) if method == AUTO else (method,)
-    draw = _Drawing(run.kind, run.predictor, methods, steps=NUM_STEPS, choosy=True)
+    draw = PictureMaker(run.kind, run.predictor, methods, steps=NUM_STEPS, choosy=True)
     for reading, prediction in _read(run, given, progress):
         number = prediction.output if requested is None else requested
         num_told = len(draw.choices())
@@ -175,7 +175,7 @@ def mistake_pictures(
     # The report shows an odd name in another form than the data have it.
     position = {one_line(item.id): index for index, item in enumerate(dataset.items)}
     pictures: dict[str, Picture] = {}
-    draw = _Drawing(
+    draw = PictureMaker(
         kind,
         predictor,
         (kind.explanation, *OTHERWISE),
@@ -192,7 +192,7 @@ def mistake_pictures(
     return pictures, draw.choices()
 
 
-class _Drawing:
+class PictureMaker:
     """`Kind.picture` of a network, by the first of some methods that does not fail.
 
     Args:

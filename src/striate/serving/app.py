@@ -82,8 +82,8 @@ class Server:
     def application(self) -> App:
         """The application."""
         self.metrics.watch(
-            held=lambda: self.service.batcher.held,
-            capacity=self.service.batcher.capacity,
+            held=lambda: self.service.batcher.places.held,
+            capacity=self.service.batcher.places.capacity,
             ready=lambda: self.hosts.ready,
         )
         handlers: dict[Any, Any] = {
@@ -122,10 +122,14 @@ class Server:
     async def _predict(self, request: Request) -> Response:
         """The predictions of what was sent."""
         hosted = self._hosted(request.query_params.get("model"))
-        self.service.batcher.check_room()
+        explain = _is_yes(request.query_params.get("explain", "0"))
+        if explain:
+            self.service.explainer.places.check_room()
+        self.service.batcher.places.check_room()
         sent = await self._sent(request, hosted)
-        answers = await _unless_left(request, self.service.predict(hosted, sent))
-        if all(isinstance(answer, Failure) for answer in answers):
+        work = self.service.predict(hosted, sent, explain=explain)
+        answers = await _unless_left(request, work)
+        if all(isinstance(answer.prediction, Failure) for answer in answers):
             raise _first_failure(answers)
         names = [entry.name for entry in sent] if len(sent) == len(answers) else []
         named = ((names[i] if names else "") or str(i) for i in range(len(answers)))
@@ -158,13 +162,16 @@ class Server:
     async def _infer(self, request: Request) -> Response:
         """The answer of the Open Inference Protocol."""
         hosted = self._hosted_in_path(request)
-        self.service.batcher.check_room()
+        self.service.batcher.places.check_room()
         inference = await asyncio.to_thread(inference_of, await read_json(request, self.limits))
-        answers = await _unless_left(request, self.service.predict(hosted, inference.sent))
-        predictions = [answer for answer in answers if not isinstance(answer, Failure)]
+        work = self.service.predict(hosted, inference.sent, explain=inference.explain)
+        answers = await _unless_left(request, work)
+        found = (answer.prediction for answer in answers)
+        predictions = [entry for entry in found if not isinstance(entry, Failure)]
         if len(predictions) < len(answers):
             raise _first_failure(answers)
-        return _Json(response_to(inference, hosted, predictions))
+        explanations = [answer.explanation for answer in answers if answer.explanation]
+        return _Json(response_to(inference, hosted, predictions, explanations))
 
     async def _server(self, request: Request) -> Response:
         return _Json(server_metadata())
@@ -238,13 +245,24 @@ async def _until_left(request: Request) -> None:
 
 
 def _first_failure(answers: Sequence[Answer]) -> Failure:
-    return next(answer for answer in answers if isinstance(answer, Failure))
+    found = (answer.prediction for answer in answers)
+    return next(entry for entry in found if isinstance(entry, Failure))
 
 
 def _as_json(answer: Answer, name: str) -> dict[str, Any]:
-    if isinstance(answer, Failure):
-        return {"item": name, "status": answer.status, "reason": answer.reason}
-    return answer.to_json()
+    found = answer.prediction
+    if isinstance(found, Failure):
+        return {"item": name, "status": found.status, "reason": found.reason}
+    if answer.explanation is None:
+        return found.to_json()
+    return {**found.to_json(), "explanation": answer.explanation.to_json()}
+
+
+def _is_yes(value: str) -> bool:
+    """Whether a flag of a query is set; raises Failure (400) where it is neither 0 nor 1."""
+    if value not in ("0", "1", "false", "true"):
+        raise Failure(400, "explain is to be 0 or 1")
+    return value in ("1", "true")
 
 
 def _refused(status: int, reason: str, headers: Any = None) -> Response:

@@ -56,39 +56,37 @@ class Job:
     future: Future[Prediction] = field(default_factory=Future)
 
 
-class Batcher:
-    """A queue in front of one thread that computes predictions.
+class Places:
+    """A bounded number of places for items at work.
 
     Args:
-        capacity: The most items that are read, wait or are computed at the same time.
-        on_batch: Told of each batch: the run, the number of items, the seconds.
+        capacity: The number of places.
+        what: What waits in them, for messages.
+        retry_seconds: Tells when to ask again.
 
     Attributes:
-        held: Items that are read, wait or are computed.
+        capacity: The number of places.
+        held: Places that are taken.
     """
 
-    def __init__(
-        self, capacity: int, on_batch: Callable[[Hosted, int, float], None] | None = None
-    ) -> None:
+    def __init__(self, capacity: int, what: str, retry_seconds: Callable[[], int]) -> None:
         self.capacity = capacity
         self.held = 0
-        self._on_batch = on_batch
-        self._item_seconds = 0.0
-        self._jobs: deque[Job] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._work, name="striate-model", daemon=True)
-        self._thread.start()
+        self._what, self._retry_seconds = what, retry_seconds
+        self._changed = threading.Lock()
 
     @contextmanager
-    def places(self, count: int) -> Iterator[None]:
+    def hold(self, count: int) -> Iterator[None]:
         """Hold places for some items; they are free again when the block is left.
 
         Raises:
             Failure: More items than there are places at all (413), or than are free (429).
         """
         if count > self.capacity:
-            raise Failure(413, f"{count} items in one request; at most {self.capacity} are taken")
+            raise Failure(
+                413,
+                f"{count} {self._what} in one request; at most {self.capacity} are taken",
+            )
         self.check_room(count)
         with self._changed:
             self.held += count
@@ -103,19 +101,43 @@ class Batcher:
         if self.held + count > self.capacity:
             raise Failure(
                 429,
-                f"{self.held} items wait already; ask again later",
-                retry_seconds=self.retry_seconds,
+                f"{self.held} {self._what} wait already; ask again later",
+                retry_seconds=self._retry_seconds(),
             )
+
+
+class Batcher:
+    """A queue in front of one thread that computes predictions.
+
+    Args:
+        capacity: The most items that are read, wait or are computed at the same time.
+        on_batch: Told of each batch: the run, the number of items, the seconds.
+
+    Attributes:
+        places: Of the items that are read, wait or are computed.
+    """
+
+    def __init__(
+        self, capacity: int, on_batch: Callable[[Hosted, int, float], None] | None = None
+    ) -> None:
+        self.places = Places(capacity, "items", lambda: self.retry_seconds)
+        self._on_batch = on_batch
+        self._item_seconds = 0.0
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="striate-model", daemon=True)
+        self._thread.start()
 
     @property
     def retry_seconds(self) -> int:
         """Seconds in which the items that wait now will be computed, 1 at least."""
-        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(self.held * self._item_seconds)))
+        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(self.places.held * self._item_seconds)))
 
     def submit(self, job: Job) -> None:
         """Put an item at the end of the queue."""
         with self._changed:
-            if len(self._jobs) > self.capacity:  # those whose clients left hold no place
+            if len(self._jobs) > self.places.capacity:  # those whose clients left hold no place
                 self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
             self._jobs.append(job)
             self._changed.notify()

@@ -36,6 +36,7 @@ class Options:
         names: Further names by which clients know the server.
         capacity: The most items that are read, wait or are computed.
         deadline_seconds: The time in which a request is answered.
+        explain_seconds: The time in which an explanation is drawn.
         settings: How the runs are served.
     """
 
@@ -46,6 +47,7 @@ class Options:
     names: tuple[str, ...]
     capacity: int
     deadline_seconds: float
+    explain_seconds: float
     settings: Settings
 
 
@@ -82,7 +84,7 @@ def run(options: Options, announce: Callable[[str], None]) -> int:
     _log_to_standard_error()
     metrics, limits = Metrics(), Limits()
     hosts = Hosts(folders, options.settings)
-    service = Service(options.capacity, options.deadline_seconds, metrics)
+    service = Service(options.capacity, options.deadline_seconds, metrics, options.explain_seconds)
     page_token = "" if policy.private else policy.token
     server = Server(
         hosts=hosts, service=service, metrics=metrics, limits=limits, page_token=page_token

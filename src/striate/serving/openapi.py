@@ -54,6 +54,19 @@ _PREDICTION: Final = {
             "description": "Whether it seems to be none of the classes.",
         },
         "novelty": {"type": "number", "description": "Higher is stranger."},
+        "explanation": {
+            "type": "object",
+            "description": "Where the evidence for it lies, a picture in base64, or why not.",
+            "required": ["target"],
+            "properties": {
+                "target": {"type": "string", "description": "What the evidence is for."},
+                "method": {"type": "string"},
+                "found": {"type": "boolean", "description": "Whether there is any to see."},
+                "media_type": {"enum": ["image/png", "image/svg+xml"]},
+                "base64": {"type": "string"},
+                "reason": {"type": "string"},
+            },
+        },
         "status": {"type": "integer", "description": "Of an item without a prediction."},
         "reason": {"type": "string", "description": "Why there is no prediction."},
     },
@@ -182,9 +195,13 @@ def _predict(limits: Limits) -> dict[str, Any]:
         "name": "model", "in": "query", "schema": {"type": "string"},
         "description": "Name of the model; by default the first.",
     }  # fmt: skip
+    explain = {
+        "name": "explain", "in": "query", "schema": {"enum": ["0", "1", "false", "true"]},
+        "description": "Whether each prediction comes with the evidence for it, as a picture.",
+    }  # fmt: skip
     return {
         "summary": "Predict files, arrays or texts.",
-        "parameters": [model],
+        "parameters": [model, explain],
         "requestBody": {"required": True, "content": content},
         "responses": _responses(_PREDICTIONS, "application/json", *_POST_STATUSES),
     }
@@ -215,6 +232,7 @@ def _infer() -> dict[str, Any]:
         "required": ["inputs"],
         "properties": {
             "id": {"type": "string"},
+            "parameters": {"type": "object", "properties": {"explain": {"type": "boolean"}}},
             "inputs": {"type": "array", "items": tensor, "minItems": 1, "maxItems": 1},
             "outputs": {"type": "array", "items": wanted},
         },

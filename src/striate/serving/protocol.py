@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
+from striate.serving.explaining import Explanation
 from striate.serving.failure import Failure
 from striate.serving.hosted import Hosted
 from striate.serving.sent import ARRAY, FILE, TEXT, Sent, sent_in_tensor
@@ -63,11 +64,13 @@ class Inference:
         sent: What is to be predicted.
         outputs: Names of the tensors wanted; all where there are none.
         id: What the client calls the request; empty where it has no name.
+        explain: Whether the evidence for each prediction is wanted, as the output `explanation`.
     """
 
     sent: list[Sent]
     outputs: tuple[str, ...]
     id: str
+    explain: bool
 
 
 def inference_of(document: Any) -> Inference:
@@ -87,18 +90,34 @@ def inference_of(document: Any) -> Inference:
     request_id = document.get("id", "")
     if not all(isinstance(name, str) for name in [*names, request_id]):
         raise Failure(400, 'each of the "outputs" is to have a name, and the id is to be a string')
-    return Inference(sent=sent_in_tensor(tensors[0]), outputs=tuple(map(str, names)), id=request_id)
+    parameters = document.get("parameters", {})
+    explain = parameters.get("explain", False) if isinstance(parameters, dict) else None
+    if not isinstance(explain, bool):
+        raise Failure(400, '"parameters" is to be an object, and its "explain" true or false')
+    sent, wanted = sent_in_tensor(tensors[0]), tuple(map(str, names))
+    return Inference(sent=sent, outputs=wanted, id=request_id, explain=explain)
 
 
 def response_to(
-    inference: Inference, hosted: Hosted, predictions: Sequence[Prediction]
+    inference: Inference,
+    hosted: Hosted,
+    predictions: Sequence[Prediction],
+    explanations: Sequence[Explanation] = (),
 ) -> dict[str, Any]:
     """The answer to a request.
+
+    Args:
+        inference: The request.
+        hosted: The run.
+        predictions: Of its items.
+        explanations: The evidence for each; empty where it is not wanted.
 
     Raises:
         Failure: A requested tensor does not exist (400).
     """
     tensors = tensors_of(predictions)
+    if explanations:
+        tensors.append(_explanation_tensor(explanations))
     known = {tensor["name"] for tensor in tensors}
     if unknown := [name for name in inference.outputs if name not in known]:
         names = ", ".join(sorted(known))
@@ -122,6 +141,17 @@ def tensors_of(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         data = [value for row in rows for value in row] if width else rows
         tensors.append({"name": name, "datatype": datatype, "shape": [count, *width], "data": data})
     return tensors
+
+
+def _explanation_tensor(explanations: Sequence[Explanation]) -> dict[str, Any]:
+    """The pictures in base64, empty where one was not ready."""
+    told = [explanation.to_json() for explanation in explanations]
+    parameters = {
+        "content_type": "base64",
+        **{key: [entry.get(key, "") for entry in told] for key in ("target", "media_type")},
+    }
+    tensor = _tensor("explanation", "BYTES", [len(told)], parameters)
+    return {**tensor, "data": [explanation.base64 for explanation in explanations]}
 
 
 def _membership(name: str) -> Callable[[Prediction], list[bool]]:
