@@ -28,7 +28,7 @@ LATENCY = 600
 WATCH = """window.shifts = [];
 new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
   const meant = entry.sources.every((s) => String(s.node?.className).startsWith('mark'));
-  if (!meant) window.shifts.push([entry.value, ...entry.sources.map((s) => s.node?.id || s.node?.className)]);
+  if (!meant && !entry.hadRecentInput) window.shifts.push([entry.value, ...entry.sources.map((s) => s.node?.id || s.node?.className)]);
 })).observe({ type: 'layout-shift', buffered: true });"""
 
 

@@ -156,6 +156,8 @@ function tools() {
 // Everything that shows the items, anew: once with the answers on file, once with all of them.
 async function build(part) {
   items = new Items(await ask("data/items", { part }));
+  byId("views").hidden = false;
+  byId("main").hidden = false;
   corrections.items = items;
   list.build(items, corrections);
   if (about.one_class) confusion.build(items);
@@ -179,23 +181,25 @@ async function plane(kind) {
   line.textContent = [shares, ...found.notes].join(" ");
 }
 
-function describe() {
+// The head of the page; with a second run, what the two differ in is there in the end.
+async function describe() {
   const { name, data, nouns, num_items: count, compared, summary } = about;
   document.title = `${name} – data – Striate`;
   byId("name").textContent = name;
   byId("totals").textContent = [`${whole(count)} ${nouns[1]} of ${data}`, ...summary.slice(0, 2)].join(" · ");
   byId("network-link").hidden = !about.network;
-  if (compared) attempt(() => compareView({ open: reveal, colour: () => { setColour("agreement"); byId("map-view").scrollIntoView(); } }));
+  if (compared) return attempt(() => compareView({ open: reveal, colour: () => { setColour("agreement"); byId("map-view").scrollIntoView(); } }));
+  return null;
 }
 
 async function begin() {
   about = await ask("data/about");
   setPictures(about.pictures);
-  describe();
+  const compared = describe();
   byId("map").append(scatter.frame);
   scatter.frame.append(hint);
   list = new ListView({ about, choose: (item) => attempt(() => choose(item, true)), changed: () => colour && items.column(colour) && paint() });
-  const state = await ask("data/state", { turn: 0 });
+  const [state] = await Promise.all([ask("data/state", { turn: 0 }), compared]);
   if (state.state !== "ready") await build("table");
   else await build("all");
   await corrections.load(items);

@@ -24,11 +24,13 @@ export class DetailView {
     const nearest = element("div", {}, element("p", { class: "quiet", role: "status" }, ""));
     const large = picture(item);
     large.classList.add("large");
-    box.replaceChildren(
-      element("h2", {}, this.items.names[item]), large, this.facts(item), told, this.form(item),
-      element("h3", {}, "Nearest training items"), nearest,
-    );
-    await Promise.all([this.tell(item, told), this.neighbours(item, nearest, () => mine === this.turn)]);
+    box.classList.add("chosen");
+    box.replaceChildren(element("h2", {}, this.items.names[item]), large, this.facts(item), this.form(item), told);
+    const neighbours = this.neighbours(item, nearest, () => mine === this.turn);
+    await this.tell(item, told);
+    // What comes later is added below, so that nothing moves.
+    if (mine === this.turn) box.append(element("h3", {}, "Nearest training items"), nearest);
+    await neighbours;
   }
 
   facts(item) {
