@@ -80,10 +80,10 @@ def fit(data: str, *, nproc: int, **options: Any) -> int:
         from striate.cli.processes import run_together
 
         return run_together(nproc, sys.argv[1:])
+    from striate.cli.interrupt import Interrupt
     from striate.errors import StoppedError
     from striate.fitting.fit import fit as run_fit
     from striate.progress import Progress
-    from striate.cli.interrupt import Interrupt
 
     progress = Progress(quiet=not is_first())
     for declared in declared_options():
