@@ -165,6 +165,22 @@ def card(
     return 0
 
 
+def push(
+    run: RunPath,
+    repo: Annotated[str, Argument(metavar="USER/NAME", help="The repository on the hub.")],
+    private: Annotated[bool, Option("--private", help="Make a new repository private.")] = False,
+    novelty: Annotated[
+        bool, Option("--novelty", help="Push what tells unknown items too: features of known ones.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Push a run to the Hugging Face hub; any RUN may then be hf://USER/NAME."""
+    from striate.run.run import load
+
+    trained = load(run, device="cpu")
+    return print_result(trained.push_to_hub(repo, private=private, novelty=novelty), json)
+
+
 def export(
     run: RunPath,
     to: Annotated[

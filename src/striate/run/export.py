@@ -28,7 +28,7 @@ from striate.models import Network
 from striate.nn.fuse import fold_batch_norm
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.folder import LOCK
-from striate.run.pictures import FILE, READER, check_pictures, write_pictures
+from striate.run.pictures.certified import FILE, READER, check_pictures, write_pictures
 from striate.run.predictor import Described, averaged
 from striate.run.run import Run
 from striate.typing import PathLike

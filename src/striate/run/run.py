@@ -27,9 +27,10 @@ from striate.models import Network, create_model
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
-from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_HTML, REPORT_JSON
 from striate.run.predictor import Described, Predictor
 from striate.run.results import with_novelty
+from striate.run.sharing.hub import opened
 from striate.tasks.prediction import Calibration, Prediction
 from striate.tasks.task import Task, task_named
 from striate.typing import PathLike
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
     from striate.run.plot import RunPlots
+    from striate.run.sharing.hub import Pushed
     from striate.run.unlabelled.drift import Drift
     from striate.run.unlabelled.suggest import Suggested
 
@@ -54,7 +56,7 @@ class Run:
     """A finished run.
 
     Args:
-        path: Its folder.
+        path: Its folder, or `hf://user/name[@revision]` for one on the Hugging Face hub.
         device: Where to compute: "auto", "cpu" or "cuda".
         engine: What answers in `predict` and `evaluate`: "torch"; "onnx" or "openvino", whose file
             is written into the cache once and checked to answer as torch does; "auto" for the
@@ -62,8 +64,9 @@ class Run:
 
     Raises:
         UnknownNameError: There is no such engine.
-        RunError: There is no finished run, or its record is damaged.
+        RunError: There is no finished run, or its record is damaged; of one on the hub, any file.
         DeviceError: The device is not there.
+        WeightsUnavailableError: The hub cannot be reached, and the run is not in its cache.
 
     Warns:
         RunWarning: The fit has not ended, a file was changed since the run wrote it, or the run
@@ -74,7 +77,7 @@ class Run:
         if engine not in ENGINE_CHOICES:
             raise UnknownNameError("engine", engine, ENGINE_CHOICES)
         self.engine = engine
-        self.folder = RunFolder.open(Path(path))
+        self.folder = opened(path)
         self.record = self.folder.record()
         for line in self._doubts():
             warnings.warn(line, RunWarning, stacklevel=2)
@@ -517,6 +520,40 @@ class Run:
 
         return model_card(self)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        token: str | None = None,
+        private: bool = False,
+        novelty: bool = False,
+    ) -> Pushed:
+        """Push the run to the Hugging Face hub, where `striate.load("hf://user/name")` takes it from.
+
+        The weights, `run.json`, the report, the history, checksums and the model card as README.md
+        are pushed, without paths of this machine, ids, pictures or labels of items, or the command
+        line. Names of classes, the data's own name and figures are told.
+
+        Args:
+            repo: The repository, as "user/name"; it is made where it is not there.
+            token: A token of the hub that may write; by default the one of `hf auth login`.
+            private: Whether a new repository is private; a public one is then refused.
+            novelty: Whether `novelty.safetensors` goes with it, by which unknown items are told. It
+                holds features of known items, which tell something of them.
+
+        Returns:
+            The address with its commit, the page, and the names of the files.
+
+        Raises:
+            OptionError: `repo` is no such name.
+            RunError: The fit has not ended, a file is damaged, or the hub refuses.
+            WeightsUnavailableError: The hub cannot be reached.
+            MissingExtraError: The hub's client is not installed.
+        """
+        from striate.run.sharing.hub import push
+
+        return push(self, repo, token=token, private=private, novelty=novelty)
+
     def export(self, to: str, *, out: PathLike | None = None) -> Path:
         """Write the network into a file that answers without Striate.
 
@@ -566,12 +603,15 @@ def load(path: PathLike, *, device: str = "auto", engine: str = "torch") -> Run:
     """A finished run.
 
     Args:
-        path: Its folder.
+        path: Its folder, or `hf://user/name[@revision]` for one on the Hugging Face hub (extra
+            `hub`), which is kept in the hub's cache and then needs no network.
         device: Where to compute: "auto", "cpu" or "cuda".
         engine: What answers: "torch", "onnx", "openvino" or "auto"; see `Run`.
 
     Raises:
         UnknownNameError: There is no such engine.
-        RunError: There is no finished run at `path`.
+        RunError: There is no finished run at `path`, or a file from the hub is not what was pushed.
+        WeightsUnavailableError: The hub cannot be reached, and the run is not in its cache.
+        MissingExtraError: The hub's client is not installed.
     """
     return Run(path, device=device, engine=engine)

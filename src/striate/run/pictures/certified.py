@@ -102,7 +102,7 @@ def write_pictures(run: Run, path: Path, card: dict[str, Any], allowed: float) -
             why=f"answers differ by {parity.largest:.1e} ({parity.worst}), {allowed:g} is allowed",
             fix=f"use {path.name}, or keep the file with `force=True`",
         )
-    write_atomic(files[1], Path(__file__).with_name("picture_reader.py").read_bytes())
+    write_atomic(files[1], Path(__file__).with_name("reader.py").read_bytes())
     text = json.dumps(asdict(parity), indent=2, ensure_ascii=False)
     write_atomic(files[2], text.encode())
     return files
@@ -110,9 +110,9 @@ def write_pictures(run: Run, path: Path, card: dict[str, Any], allowed: float) -
 
 def parity_of(run: Run, path: Path) -> Parity:
     """How the file's answers compare with the run's, for test items and for odd pictures."""
-    from striate.run import picture_reader  # needs ONNX Runtime
+    from striate.run.pictures import reader  # needs ONNX Runtime
 
-    session, card = picture_reader.load(path)
+    session, card = reader.load(path)
     counts: dict[str, int] = {}
     same, largest, worst = 0, 0.0, ""
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +120,7 @@ def parity_of(run: Run, path: Path) -> Parity:
             (expected,) = run.predict(picture)
             if expected.reason is not None:
                 continue
-            answer = picture_reader.predict(picture, session, card)
+            answer = reader.predict(picture, session, card)
             values = list(answer.values()) if isinstance(answer, dict) else answer
             known = expected.probabilities
             wanted = np.array([expected.value] if known is None else known, np.float64)
