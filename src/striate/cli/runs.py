@@ -184,11 +184,18 @@ def push(
 def export(
     run: RunPath,
     to: Annotated[
-        str, Option(metavar="ENGINE", help="onnx, openvino or pt2; see `striate engines`.")
+        str,
+        Option(
+            metavar="ENGINE",
+            help="onnx, openvino or pt2 (see `striate engines`), or web: a page for the browser.",
+        ),
     ],
     out: Annotated[
         Path | None,
-        Option(metavar="FILE", help="File to write; by default export/model in the run folder."),
+        Option(
+            metavar="PATH",
+            help="File to write, of web a folder; by default export/model or export/web of the run.",
+        ),
     ] = None,
     force: Annotated[
         bool, Option("--force", help="Keep a file that predicts otherwise than the run.")
@@ -198,9 +205,12 @@ def export(
     """Write one file that works without Striate, checked on the run's test items."""
     from striate.progress import Progress
     from striate.run.export import export as run_export
+    from striate.run.pictures.web import WEB, export_page
     from striate.run.run import load
 
     trained, progress = load(run, device="cpu"), Progress(quiet=json)
+    if to == WEB:
+        return print_result(export_page(trained, out=out, force=force, progress=progress), json)
     exported = run_export(trained, to, out=out, force=force, progress=progress)
     return print_result(exported, json)
 

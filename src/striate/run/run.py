@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from striate.run.explain import Explained
     from striate.run.plot import RunPlots
     from striate.run.sharing.hub import Pushed
+    from striate.run.sharing.mlflow_model import Logged
     from striate.run.unlabelled.drift import Drift
     from striate.run.unlabelled.suggest import Suggested
 
@@ -554,21 +555,47 @@ class Run:
 
         return push(self, repo, token=token, private=private, novelty=novelty)
 
+    def log_to_mlflow(self, name: str = "model") -> Logged:
+        """Log the run to MLflow: options, figures, curves, the report, and a model that predicts.
+
+        It is logged to where `mlflow.set_tracking_uri` points, as a run of its own, or below the
+        run that is active. `mlflow.pyfunc.load_model` on its model predicts as this run does.
+        Paths of this machine, and ids and pictures of items, are left out as by `push_to_hub`.
+
+        Args:
+            name: Name of the model.
+
+        Returns:
+            The id of MLflow's run, and the URI of the model.
+
+        Raises:
+            RunError: The fit has not ended, or a file is damaged.
+            MissingExtraError: MLflow is not installed.
+        """
+        from striate.run.sharing.mlflow_model import log_model
+
+        return log_model(self, name)
+
     def export(self, to: str, *, out: PathLike | None = None) -> Path:
         """Write the network into a file that answers without Striate.
 
         Args:
-            to: "onnx", "openvino" or "pt2".
-            out: Where to write; by default `export/model` in the run's folder.
+            to: "onnx", "openvino" or "pt2"; or "web" for a folder with a page that runs the file in
+                the browser, of runs of pictures.
+            out: Where to write; by default `export/model`, or `export/web`, in the run's folder.
 
         Returns:
-            The file's path; a card of its inputs and outputs lies beside it as JSON.
+            The path; a card of its inputs and outputs lies beside the file, or in the folder, as
+            JSON.
 
         Raises:
             EngineError: The engine cannot take the network, or answers otherwise.
         """
         from striate.run.export import export
+        from striate.run.pictures.web import WEB, export_page
 
+        if to == WEB:
+            return export_page(self, out=out).path
         return export(self, to, out=out).path
 
     @property

@@ -211,6 +211,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": kind, **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
+        self.send_header("Connection", "close")  # a server that is stopped answers nobody
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
