@@ -21,7 +21,7 @@ from striate.cli.inspect import inspect
 from striate.cli.kernels import kernels
 from striate.cli.lists import engines, models, samples
 from striate.cli.pack import pack
-from striate.cli.runs import card, compare, evaluate, explain, export, predict
+from striate.cli.runs import card, compare, evaluate, explain, export, predict, push
 from striate.cli.serve import serve
 from striate.cli.unlabelled import drift, suggest
 from striate.errors import ArgumentError, StriateError, UnknownNameError, one_line
@@ -145,6 +145,7 @@ _add("Train and use a model", "drift", drift)
 _add("Train and use a model", "suggest", suggest)
 _add("Train and use a model", "export", export)
 _add("Train and use a model", "card", card)
+_add("Train and use a model", "push", push)
 _add("Train and use a model", "serve", serve)
 _add("Look at data", "check", check)
 _add("Look at data", "pack", pack)

@@ -165,14 +165,37 @@ def card(
     return 0
 
 
+def push(
+    run: RunPath,
+    repo: Annotated[str, Argument(metavar="USER/NAME", help="The repository on the hub.")],
+    private: Annotated[bool, Option("--private", help="Make a new repository private.")] = False,
+    novelty: Annotated[
+        bool, Option("--novelty", help="Push what tells unknown items too: features of known ones.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Push a run to the Hugging Face hub; any RUN may then be hf://USER/NAME."""
+    from striate.run.run import load
+
+    trained = load(run, device="cpu")
+    return print_result(trained.push_to_hub(repo, private=private, novelty=novelty), json)
+
+
 def export(
     run: RunPath,
     to: Annotated[
-        str, Option(metavar="ENGINE", help="onnx, openvino or pt2; see `striate engines`.")
+        str,
+        Option(
+            metavar="ENGINE",
+            help="onnx, openvino or pt2 (see `striate engines`), or web: a page for the browser.",
+        ),
     ],
     out: Annotated[
         Path | None,
-        Option(metavar="FILE", help="File to write; by default export/model in the run folder."),
+        Option(
+            metavar="PATH",
+            help="File to write, of web a folder; by default export/model or export/web of the run.",
+        ),
     ] = None,
     force: Annotated[
         bool, Option("--force", help="Keep a file that predicts otherwise than the run.")
@@ -182,9 +205,12 @@ def export(
     """Write one file that works without Striate, checked on the run's test items."""
     from striate.progress import Progress
     from striate.run.export import export as run_export
+    from striate.run.deployment.web import WEB, export_page
     from striate.run.run import load
 
     trained, progress = load(run, device="cpu"), Progress(quiet=json)
+    if to == WEB:
+        return print_result(export_page(trained, out=out, force=force, progress=progress), json)
     exported = run_export(trained, to, out=out, force=force, progress=progress)
     return print_result(exported, json)
 

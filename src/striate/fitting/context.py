@@ -24,6 +24,7 @@ from striate.tasks.objective import Objective
 from striate.tasks.task import Task
 from striate.train.energy import EnergyMeter
 from striate.train.history import StopWish
+from striate.train.logs.log import Log, NoLog
 from striate.train.strategy import Strategy
 
 REPORT_SECONDS: Final = 12.0
@@ -69,6 +70,7 @@ class FitContext:
         inputs: How an item becomes a network's input, fitted to the training items.
         objective: The task on this data set.
         defaults: Networks and settings that suit the inputs.
+        log: Where the curves and the figures are logged.
     """
 
     options: FitOptions
@@ -92,6 +94,7 @@ class FitContext:
     trained: str = ""
     to_beat: float | None = None
     predicted_per_second: float = 0.0
+    log: Log = field(default_factory=NoLog)
     input_options: dict[str, Any] = field(init=False)
     dataset: Dataset = field(init=False)
     inputs: Inputs[Any] = field(init=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from striate.run.run import Run
 from striate.tasks.task import task_of
 from striate.train.energy import EnergyMeter
 from striate.train.history import StopWish
+from striate.train.logs.log import NO_LOG, check_log, open_log
 from striate.train.processes import joined
 from striate.train.strategy import Strategy
 from striate.typing import PathLike
@@ -73,6 +74,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     chosen = options_of(options)
     # What can be known to be wrong is said before any item is read.
     method = None if chosen.method == "auto" else load_methods().get(chosen.method)
+    check_log(chosen.log)
     if chosen.model != "auto":
         check_model_name(chosen.model)
     source = open_data(data, chosen)
@@ -110,8 +112,14 @@ def fit(  # noqa: D417 - the options are described where they are declared
             strategy=strategy,
             began=began - steps.seconds("total"),
             energy=None if steps.seconds("total") else energy,
+            log=open_log(
+                chosen.log if strategy.is_writer else NO_LOG,
+                folder.path,
+                {**chosen.decisive(), "data": run_name(source.name)},
+            ),
         )
-        steps.timed("total", lambda: _fit(context))
+        with closing(context.log):
+            steps.timed("total", lambda: _fit(context))
         strategy.barrier()
     return Run(folder.path, device=chosen.device)
 
@@ -173,6 +181,7 @@ def better(
     Raises:
         StoppedError: The user asked to leave, or to finish before there is a model.
     """
+    context.log.begin(method.name)
     try:
         found = select(context, best, method.propose(context, baseline))
     except StoppedError:

@@ -36,6 +36,16 @@ KIND_NAMES: Final = (
 )
 """What `--kind` offers: "auto" and one name for each folder in `kinds/`."""
 
+LOG_NAMES: Final = (
+    "none",
+    *(
+        module.name
+        for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "train" / "logs")])
+        if module.name != "log"
+    ),
+)
+"""What `--log` offers: "none" and one name for each log in `train/logs/`."""
+
 AUTO: Final = "auto"
 """The value of an option that Striate chooses."""
 
@@ -243,6 +253,14 @@ class FitOptions:
         panel="Training",
         scope=("method",),
         minimum=0,
+        decides=False,
+    )
+    log: str = option(
+        "none",
+        "Where the curves of the training and the final figures are logged, beside the report: "
+        "`tensorboard` writes event files into the run folder, `wandb` logs to Weights & Biases.",
+        panel="Run",
+        choices=LOG_NAMES,
         decides=False,
     )
     resume: bool = option(

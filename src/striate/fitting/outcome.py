@@ -27,7 +27,7 @@ from striate.fitting.check.in_fit import Found
 from striate.fitting.context import FitContext
 from striate.fitting.held_out import held_out_items
 from striate.fitting.method import load_methods
-from striate.metrics.intervals import share_estimate
+from striate.metrics.intervals import Estimate, share_estimate
 from striate.metrics.novelty import is_unknown
 from striate.metrics.unlabelled.held_out import FeatureSample
 from striate.report.facts import NUM_MISTAKES, EvaluatedItems, RunFacts
@@ -153,6 +153,8 @@ def write_outcome(
         context.tell(choice)
     report = report.model_copy(update={"choices": (*report.choices, *choices)})
     write_report(folder, context.task, report, pictures)
+    tests = {name: figure.value for name, figure in report.test if isinstance(figure, Estimate)}
+    context.log.figures({name: value for name, value in tests.items() if value is not None})
     # Last: where it is there, the run is whole.
     search: Search = "ended early" if context.finishing else "complete"
     folder.write_record(_record(context, candidate, weights_sha256, search))

@@ -155,6 +155,7 @@ def run_training(context: FitContext, training: Training, end: float) -> None:
             f"epoch {row.epoch}/{plan.epochs}: loss {row.train_loss:.4f}, validation {figures}, "
             f"{row.samples_per_second:.0f} items/s"
         )
+        context.log.epoch(row)
 
     pace = None
     if asked is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,11 +53,13 @@ def write_card(run: Run, out: PathLike | None = None) -> Path:
     return path
 
 
-def model_card(run: Run) -> str:
+def model_card(run: Run, *, counted: Run | None = None) -> str:
     """The model card of a run, as Markdown with a head in YAML.
 
     Args:
         run: The run.
+        counted: The run whose record of the data says how many items each class has, where that of
+            a shared one was left out.
     """
     report = run.report
     parts = [
@@ -67,7 +69,7 @@ def model_card(run: Run) -> str:
         *_details(run, report),
         *_uses(report),
         *_limits(report),
-        *_training(run, report),
+        *_training(run, report, _class_counts(counted or run)),
         *_evaluation(run, report),
         *_resources(report),
         f"This card was written by striate {run.record.striate} from the run's report. What only "
@@ -169,7 +171,7 @@ def _limits(report: RunReport) -> list[str]:
     return ["## Bias, Risks, and Limitations", _list(map(_plain, filter(None, lines))), *told]
 
 
-def _training(run: Run, report: RunReport) -> list[str]:
+def _training(run: Run, report: RunReport, counted: Mapping[str, int]) -> list[str]:
     """The data with the items of each class, and the choices that were made."""
     many, sizes = report.nouns[1], report.split_sizes
     tested = "tested in folds" if report.folds else "to test"
@@ -177,7 +179,7 @@ def _training(run: Run, report: RunReport) -> list[str]:
         f"`{_code(run.record.data)}`: {sizes['train']} {many} to train, {sizes['val']} to "
         f"validate, {sizes['test']} {tested}."
     )
-    counts = _class_counts(run) if report.classes else {}
+    counts = counted if report.classes else {}
     table = ""
     if counts:
         rows = [(_plain(name), str(counts.get(name, 0))) for name in report.classes[:_MAX_CLASSES]]

@@ -27,9 +27,10 @@ from striate.models import Network, create_model
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report.schema import RunReport
 from striate.run.checksums import CHECKSUMS
-from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_HTML, REPORT_JSON, RunFolder
+from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_HTML, REPORT_JSON
 from striate.run.predictor import Described, Predictor
 from striate.run.results import with_novelty
+from striate.run.sharing.hub import opened
 from striate.tasks.prediction import Calibration, Prediction
 from striate.tasks.task import Task, task_named
 from striate.typing import PathLike
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from striate.run.evaluate import Evaluated
     from striate.run.explain import Explained
     from striate.run.plot import RunPlots
+    from striate.run.sharing.hub import Pushed
+    from striate.run.sharing.mlflow_model import Logged
     from striate.run.unlabelled.drift import Drift
     from striate.run.unlabelled.suggest import Suggested
 
@@ -54,7 +57,7 @@ class Run:
     """A finished run.
 
     Args:
-        path: Its folder.
+        path: Its folder, or `hf://user/name[@revision]` for one on the Hugging Face hub.
         device: Where to compute: "auto", "cpu" or "cuda".
         engine: What answers in `predict`, `predicted` and `evaluate`: "torch"; "onnx" or "openvino", whose file
             is written into the cache once and checked to answer as torch does; "auto" for the
@@ -62,8 +65,9 @@ class Run:
 
     Raises:
         UnknownNameError: There is no such engine.
-        RunError: There is no finished run, or its record is damaged.
+        RunError: There is no finished run, or its record is damaged; of one on the hub, any file.
         DeviceError: The device is not there.
+        WeightsUnavailableError: The hub cannot be reached, and the run is not in its cache.
 
     Warns:
         RunWarning: The fit has not ended, a file was changed since the run wrote it, or the run
@@ -74,7 +78,7 @@ class Run:
         if engine not in ENGINE_CHOICES:
             raise UnknownNameError("engine", engine, ENGINE_CHOICES)
         self.engine = engine
-        self.folder = RunFolder.open(Path(path))
+        self.folder = opened(path)
         self.record = self.folder.record()
         for line in self._doubts():
             warnings.warn(line, RunWarning, stacklevel=2)
@@ -532,21 +536,81 @@ class Run:
 
         return model_card(self)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        token: str | None = None,
+        private: bool = False,
+        novelty: bool = False,
+    ) -> Pushed:
+        """Push the run to the Hugging Face hub, where `striate.load("hf://user/name")` takes it from.
+
+        The weights, `run.json`, the report, the history, checksums and the model card as README.md
+        are pushed, without paths of this machine, ids, pictures or labels of items, or the command
+        line. Names of classes, the data's own name and figures are told.
+
+        Args:
+            repo: The repository, as "user/name"; it is made where it is not there.
+            token: A token of the hub that may write; by default the one of `hf auth login`.
+            private: Whether a new repository is private; a public one is then refused.
+            novelty: Whether `novelty.safetensors` goes with it, by which unknown items are told. It
+                holds features of known items, which tell something of them.
+
+        Returns:
+            The address with its commit, the page, and the names of the files.
+
+        Raises:
+            OptionError: `repo` is no such name.
+            RunError: The fit has not ended, a file is damaged, or the hub refuses.
+            WeightsUnavailableError: The hub cannot be reached.
+            MissingExtraError: The hub's client is not installed.
+        """
+        from striate.run.sharing.hub import push
+
+        return push(self, repo, token=token, private=private, novelty=novelty)
+
+    def log_to_mlflow(self, name: str = "model") -> Logged:
+        """Log the run to MLflow: options, figures, curves, the report, and a model that predicts.
+
+        It is logged to where `mlflow.set_tracking_uri` points, as a run of its own, or below the
+        run that is active. `mlflow.pyfunc.load_model` on its model predicts as this run does.
+        Paths of this machine, and ids and pictures of items, are left out as by `push_to_hub`.
+
+        Args:
+            name: Name of the model.
+
+        Returns:
+            The id of MLflow's run, and the URI of the model.
+
+        Raises:
+            RunError: The fit has not ended, or a file is damaged.
+            MissingExtraError: MLflow is not installed.
+        """
+        from striate.run.sharing.mlflow_model import log_model
+
+        return log_model(self, name)
+
     def export(self, to: str, *, out: PathLike | None = None) -> Path:
         """Write the network into a file that answers without Striate.
 
         Args:
-            to: "onnx", "openvino" or "pt2".
-            out: Where to write; by default `export/model` in the run's folder.
+            to: "onnx", "openvino" or "pt2"; or "web" for a folder with a page that runs the file in
+                the browser, of runs of pictures.
+            out: Where to write; by default `export/model`, or `export/web`, in the run's folder.
 
         Returns:
-            The file's path; a card of its inputs and outputs lies beside it as JSON.
+            The path; a card of its inputs and outputs lies beside the file, or in the folder, as
+            JSON.
 
         Raises:
             EngineError: The engine cannot take the network, or answers otherwise.
         """
         from striate.run.export import export
+        from striate.run.deployment.web import WEB, export_page
 
+        if to == WEB:
+            return export_page(self, out=out).path
         return export(self, to, out=out).path
 
     @property
@@ -581,12 +645,15 @@ def load(path: PathLike, *, device: str = "auto", engine: str = "torch") -> Run:
     """A finished run.
 
     Args:
-        path: Its folder.
+        path: Its folder, or `hf://user/name[@revision]` for one on the Hugging Face hub (extra
+            `hub`), which is kept in the hub's cache and then needs no network.
         device: Where to compute: "auto", "cpu" or "cuda".
         engine: What answers: "torch", "onnx", "openvino" or "auto"; see `Run`.
 
     Raises:
         UnknownNameError: There is no such engine.
-        RunError: There is no finished run at `path`.
+        RunError: There is no finished run at `path`, or a file from the hub is not what was pushed.
+        WeightsUnavailableError: The hub cannot be reached, and the run is not in its cache.
+        MissingExtraError: The hub's client is not installed.
     """
     return Run(path, device=device, engine=engine)

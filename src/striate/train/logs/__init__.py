@@ -1,0 +1,1 @@
+"""Where the curves and figures of a fit are logged: one file for each value of `--log`."""
