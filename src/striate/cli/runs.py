@@ -204,8 +204,8 @@ def export(
 ) -> int:
     """Write one file that works without Striate, checked on the run's test items."""
     from striate.progress import Progress
-    from striate.run.export import export as run_export
     from striate.run.deployment.web import WEB, export_page
+    from striate.run.export import export as run_export
     from striate.run.run import load
 
     trained, progress = load(run, device="cpu"), Progress(quiet=json)

@@ -606,8 +606,8 @@ class Run:
         Raises:
             EngineError: The engine cannot take the network, or answers otherwise.
         """
-        from striate.run.export import export
         from striate.run.deployment.web import WEB, export_page
+        from striate.run.export import export
 
         if to == WEB:
             return export_page(self, out=out).path
