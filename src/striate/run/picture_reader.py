@@ -45,8 +45,8 @@ def read(path: Path | str, card: dict[str, Any]) -> np.ndarray:
 
 
 def predict(path: Path | str, session: Any, card: dict[str, Any]) -> Any:
-    """The answer for one picture: the probability of each class, or the numbers of a regression."""
-    answer = session.run(None, {"images": read(path, card)})[1][0]
+    """The answer for one picture: the probability of each class, the number, or how odd it is."""
+    answer = np.atleast_1d(session.run(None, {"images": read(path, card)})[1][0])
     named = dict(zip(card["classes"], answer.tolist(), strict=False))
     return named or answer.tolist()
 

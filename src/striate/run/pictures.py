@@ -123,7 +123,8 @@ def parity_of(run: Run, path: Path) -> Parity:
             answer = picture_reader.predict(picture, session, card)
             values = list(answer.values()) if isinstance(answer, dict) else answer
             known = expected.probabilities
-            wanted = np.array([expected.value] if known is None else known, np.float64)
+            number = expected.value if expected.score is None else expected.score
+            wanted = np.array([number] if known is None else known, np.float64)
             apart = float(np.abs(wanted - values).max()) / max(1.0, float(np.abs(wanted).max()))
             alike = not run.classes or int(np.argmax(values)) == int(np.argmax(wanted))
             counts[what] = counts.get(what, 0) + 1

@@ -126,8 +126,7 @@ def patches_of(context: FitContext, bank: MemoryBank, indices: NDArray[np.int64]
     generator = torch.Generator().manual_seed(seed)
     each = -(-MAX_PATCHES // len(order))
     found: list[Tensor] = []
-    began, done, limit = time.monotonic(), 0, len(order)
-    allowed = TIME_SHARE * context.seconds_left()
+    done, limit, allowed = 0, len(order), TIME_SHARE * context.seconds_left()
     with context.progress.track("patches", len(order), "items") as tracker:
         for batch in plain_batches(context, order, inputs):
             with torch.inference_mode():
@@ -135,9 +134,13 @@ def patches_of(context: FitContext, bank: MemoryBank, indices: NDArray[np.int64]
             found.append(spread(maps, each, generator))
             done += len(maps)
             tracker.advance(len(maps))
-            if done >= MEASURED_ITEMS and limit == len(order):
-                limit = max(done, int(allowed * done / (time.monotonic() - began)))
-            if done >= min(limit, len(order)):
+            if done == len(maps):
+                # The first batch is left out: what it has to compile says nothing of the others.
+                began, first = time.monotonic(), done
+            elif done >= MEASURED_ITEMS:
+                rate = (done - first) / (time.monotonic() - began)
+                limit = max(MEASURED_ITEMS, int(allowed * rate))
+            if done >= limit:
                 break
     if done < len(order):
         why = f"the maps of all {len(order)} training items would take too long"

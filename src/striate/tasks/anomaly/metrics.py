@@ -143,9 +143,7 @@ def evaluate(
     return found
 
 
-def _share(
-    hits: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], weights: Weights
-) -> Draws:
+def _share(hits: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], weights: Weights) -> Draws:
     total = among @ weights
     undefined = np.full(weights.shape[1], np.nan)
     return np.asarray(np.divide(hits @ weights, total, out=undefined, where=total > 0))

@@ -165,15 +165,15 @@ def _odd_classes(
             sizes = effective_size(groups[members]), effective_size(groups[good])
             area = Estimate(value=float(value[0]), ci95=area_interval(float(value[0]), *sizes))
         recall = share_estimate(float(is_odd(scores[members]).mean()), groups[members])
-        found.append(
-            OddClass(name=name, support=int(members.sum()), recall=recall, roc_auc=area)
-        )
+        found.append(OddClass(name=name, support=int(members.sum()), recall=recall, roc_auc=area))
     return tuple(sorted(found, key=lambda one: one.recall.value or 0.0))
 
 
 def _histogram(scores: NDArray[np.float64], odd: NDArray[np.bool_]) -> Scores:
     """Counts of good and of odd items in the same bins."""
-    edges = np.histogram_bin_edges(scores, NUM_BINS, (min(scores.min(), THRESHOLD), max(scores.max(), THRESHOLD * 1.01)))
+    edges = np.histogram_bin_edges(
+        scores, NUM_BINS, (min(scores.min(), THRESHOLD), max(scores.max(), THRESHOLD * 1.01))
+    )
     counts = [tuple(np.histogram(some, edges)[0].tolist()) for some in (scores[~odd], scores[odd])]
     return Scores(edges=tuple(edges.tolist()), good=counts[0], odd=counts[1])
 

@@ -80,7 +80,9 @@ class AnomalyTarget(Target):
         unused = np.flatnonzero(self.values & (splits != "test"))
         if len(unused):
             ids = tuple(items[index].id for index in unused)
-            message = f"{len(ids)} items of other classes than {self.good!r} outside of test: not used"
+            message = (
+                f"{len(ids)} items of other classes than {self.good!r} outside of test: not used"
+            )
             advice = "put them into test, where they show what the detector finds"
             notes.append(Note(code="odd-items-not-tested", message=message, ids=ids, advice=advice))
         if not (self.values & (splits == "test")).any():
@@ -214,5 +216,3 @@ def _no_probe() -> NoReturn:
         why="there is nothing that a probe or a loss could tell apart",
         fix="choose the method oneclass",
     )
-
-

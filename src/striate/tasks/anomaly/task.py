@@ -47,9 +47,7 @@ class Anomaly(Task):
 
     def claims(self, items: Items) -> bool:
         """Whether all items have a class, and those of training one alone."""
-        return good_class(items) is not None and not any(
-            item.target is not None for item in items
-        )
+        return good_class(items) is not None and not any(item.target is not None for item in items)
 
     def is_answered(self, item: Item) -> bool:
         """Whether the item has a label."""
@@ -83,7 +81,9 @@ class Anomaly(Task):
         """The verdict on each item, and its score."""
         scores = calibration.answers(outputs.numpy())
         rows = zip(ids, scores.tolist(), is_odd(scores).tolist(), strict=True)
-        return [Prediction(item=item, label=verdict_of(odd), score=score) for item, score, odd in rows]
+        return [
+            Prediction(item=item, label=verdict_of(odd), score=score) for item, score, odd in rows
+        ]
 
     def truth(self, target: Target, index: int) -> str:
         """What the verdict should be."""
