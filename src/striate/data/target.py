@@ -48,6 +48,14 @@ class Target(ABC):
         """
         return
 
+    def is_complete(self, members: NDArray[np.bool_]) -> bool:
+        """Whether a part that the user gave has what it needs; training gives it more where not.
+
+        Args:
+            members: (items,) Whether each item is in the part.
+        """
+        return bool(members.any())
+
     def split_notes(self, items: Sequence[Item], splits: NDArray[np.str_]) -> tuple[Note, ...]:
         """What a user should know of how the answers are spread over the splits."""
         return ()

@@ -11,6 +11,7 @@ from typing import Any
 
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
+from striate.data.splits import learnt_from
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
@@ -80,6 +81,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
     source = open_data(data, chosen)
     if chosen.patch:
         source = patched(source, chosen.patch)
+    if chosen.good:
+        source = learnt_from(source, chosen.good)
     kind = kind_named(source.kind)
     chosen.check_kind(kind.name, kind.named_options)
     if method:
@@ -103,7 +106,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             options=chosen,
             source=source,
             kind=kind,
-            task=task_of(source.listing.items),
+            task=task_of(source.listing.items, chosen.method),
             folder=folder,
             steps=steps,
             device=device,

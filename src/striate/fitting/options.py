@@ -121,8 +121,9 @@ class FitOptions:
         "How the model is learnt. `probe` trains a linear layer on frozen pretrained features, "
         "`wide` one on many more features (series), `kernel` a kernel machine on frozen features of "
         "every scale, `finetune` goes on training "
-        "a pretrained network, and `scratch` starts from random weights. `auto` tries what suits "
-        "the data within the time and keeps the best.",
+        "a pretrained network, and `scratch` starts from random weights. `oneclass` learns from good "
+        "items alone what is unlike them. `auto` tries what suits "
+        "the data within the time and keeps the best; of items of one class `oneclass`.",
         panel="Model",
         choices=METHOD_NAMES,
         registered=True,
@@ -192,6 +193,14 @@ class FitOptions:
         panel="Data",
         scope=("kind",),
         choices=FRAMINGS,
+    )
+    good: str | None = option(
+        None,
+        "Name of the class that is good: it alone is learnt from, and items of all others are for "
+        "the test, which tells how many of them are found to be odd. It is needed where the "
+        "training items have more than one class.",
+        panel="Data",
+        scope=("method",),
     )
     patch: str | None = option(
         None,

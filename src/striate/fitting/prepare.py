@@ -153,7 +153,10 @@ def settle(context: FitContext) -> None:
     kind = context.kind
     if context.options.model != AUTO:
         context.inputs = context.inputs.for_model(context.options.model)
-    elif context.options.method not in (AUTO, *kind.defaults(context.inputs).methods):
+    elif context.task.own_methods or context.options.method not in (
+        AUTO,
+        *kind.defaults(context.inputs).methods,
+    ):
         context.inputs = context.inputs.for_photographs()
     context.objective = context.task.objective(context.dataset)
     context.defaults = kind.defaults(context.inputs)
@@ -246,22 +249,24 @@ def check_parts(dataset: Dataset) -> None:
 
 
 def methods_to_try(context: FitContext) -> list[Method]:
-    """The method that the user named, or those that suit the kind, in their order.
+    """The method that the user named, or those that suit the task or the kind, in their order.
 
     Raises:
         UnknownNameError: There is no such method.
         ArgumentError: The named method does not suit the data, or an option would be ignored.
     """
     methods, asked = load_methods(), context.options.method
-    names = context.defaults.methods if asked == "auto" else (asked,)
+    suited = context.task.own_methods or context.defaults.methods
+    names = suited if asked == "auto" else (asked,)
     found = [methods.get(name) for name in names]
     if asked == AUTO and context.defaults.fixed_features:
         only = context.options.model in (AUTO, context.defaults.features)
         found = [method for method in found if only or not method.needs_baseline]
     for method in found:
         if reasons := method.reasons(context):
-            others = " or ".join(context.defaults.methods)
-            raise OptionError("method", asked, why=reasons[0], fix=f"choose {others}")
+            others = " or ".join(set(suited) - {method.name})
+            fix = f"choose {others}" if others else "give the items of several classes"
+            raise OptionError("method", method.name, why=reasons[0], fix=fix)
     uses = frozenset().union(*(method.uses for method in found))
     found = _fitting(context, found)
     implied = found[0].implied if len(found) == 1 else {}

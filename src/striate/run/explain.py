@@ -136,7 +136,7 @@ def explain_inputs(
             why = draw.choices()[-1].why
             raise ArgumentError("this network cannot be explained", why=why)
         chosen = picture.method
-        explained = run.classes[number] if run.classes else None
+        explained = run.task.output_name(number, run.classes)
         caption = (
             prediction.item,
             f"Prediction: {prediction.answer()}",

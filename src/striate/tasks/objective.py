@@ -86,6 +86,10 @@ class Objective(ABC):
     def training_targets(self, indices: Indices) -> Tensor:
         """The targets of some items, as the loss takes them."""
 
+    def learnt_from(self, indices: Indices) -> Indices:
+        """Those of some items that a model may learn from; all of them, unless some are for the test."""
+        return indices
+
     @abstractmethod
     def loss(self) -> Loss:
         """What the training of a network minimizes."""

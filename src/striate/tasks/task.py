@@ -47,6 +47,7 @@ class Task(ABC):
         in_unit: The metrics that are in the unit of the answers.
         one_class: Whether each item has exactly one of the classes, so that counts of true and
             predicted classes say everything.
+        own_methods: The methods that alone learn it; none where those of a kind do.
         text_columns: The columns of a prediction that hold text and not a number, besides
             `unknown`.
     """
@@ -59,6 +60,7 @@ class Task(ABC):
     digits: ClassVar[int | None] = None
     in_unit: ClassVar[tuple[str, ...]] = ()
     one_class: ClassVar[bool] = False
+    own_methods: ClassVar[tuple[str, ...]] = ()
     text_columns: ClassVar[tuple[str, ...]] = ("prediction", "set")
 
     def claims(self, items: Items) -> bool:
@@ -206,6 +208,15 @@ class Task(ABC):
             ArgumentError: The outputs of the task have no names.
         """
 
+    def output_name(self, number: int, classes: Classes) -> str | None:
+        """What an output of the network is evidence for; None for a higher number.
+
+        Args:
+            number: Number of the output.
+            classes: Names of the classes.
+        """
+        return classes[number] if classes else None
+
     @abstractmethod
     def mistakes(self, report: Any, classes: Classes) -> list[tuple[str, int]]:
         """The id of each of the report's mistakes, and the output that its prediction came from."""
@@ -245,14 +256,27 @@ def task_named(name: str) -> Task:
     return load_entry(TASKS, "striate.tasks", name)
 
 
-def task_of(items: Items) -> Task:
+def task_of(items: Items, method: str = "auto") -> Task:
     """The task that some items are for.
+
+    A task with methods of its own comes first: it claims what other tasks cannot be learnt from, or
+    the user has named such a method.
+
+    Args:
+        items: The items.
+        method: Name of the method by which it is to be learnt; "auto" for any.
 
     Raises:
         DataError: There is none, or more than one.
     """
     load_package("striate.tasks")
-    claiming = [task for _, task in TASKS.items() if task.claims(items)]
+    every = [task for _, task in TASKS.items()]
+    own = [task for task in every if method in task.own_methods]
+    if method == "auto":
+        own = [task for task in every if task.own_methods and task.claims(items)]
+    if own:
+        return own[0]
+    claiming = [task for task in every if not task.own_methods and task.claims(items)]
     if not claiming:
         raise DataError(
             "no item has an answer to learn from",

@@ -2,6 +2,7 @@
 
 from striate.data.splits.folds import fold_numbers, learning_splits
 from striate.data.splits.iterative import iterative_parts
+from striate.data.splits.one_class import learnt_from
 from striate.data.splits.stratified import (
     FRACTIONS,
     MAX_HELD_OUT,
@@ -19,6 +20,7 @@ __all__ = [
     "complete_splits",
     "fold_numbers",
     "iterative_parts",
+    "learnt_from",
     "learning_splits",
     "split",
 ]

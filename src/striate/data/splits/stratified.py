@@ -106,7 +106,8 @@ def complete_splits(
             "no item is in train", why=f"found {found}", fix="put the items to learn from in train"
         )
     target.check_splits(given)
-    missing = [0.0 if name in given else f for name, f in zip(SPLITS, fractions, strict=True)]
+    complete = [target.is_complete(given == name) for name in SPLITS]
+    missing = [0.0 if has else f for has, f in zip(complete, fractions, strict=True)]
     missing[0] = fractions[0]
     of_train, val, test = (share / sum(missing) for share in missing)
     if of_train < 1:

@@ -287,6 +287,8 @@ def _compared(
         return (), ()
     known = baseline.known(np.arange(len(dataset.items)))
     outliers = odd_ones(context, baseline)
+    if not objective.can_learn(known):
+        return (), outliers
     outputs, indices = baseline.cross_outputs(known, baseline.probe.C)
     ids = dataset.ids(indices)
     values = objective.values[indices]

@@ -160,9 +160,10 @@ def parity_of(run: Run, path: Path) -> Parity:
 
 
 def _numbers(prediction: Prediction) -> NDArray[np.float64]:
-    """The probabilities, or the number."""
+    """The probabilities, the number, or how odd the item is."""
     known = prediction.probabilities
-    return np.array([prediction.value] if known is None else known, np.float64)
+    number = prediction.value if prediction.score is None else prediction.score
+    return np.array([number] if known is None else known, np.float64)
 
 
 def _values(answer: dict[str, float] | float) -> NDArray[np.float64]:

@@ -1,0 +1,37 @@
+"""A split in which one class alone is learnt from."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from striate.data.names import in_order
+from striate.data.source import Source
+from striate.errors import DataError, UnknownNameError
+
+
+def learnt_from(source: Source, label: str) -> Source:
+    """The source with the items of all classes but one in the test part.
+
+    Args:
+        source: The data, whose items have labels.
+        label: The class to learn from; the splits of its items stay as they are.
+
+    Raises:
+        DataError: No item has a label.
+        UnknownNameError: There is no such class.
+    """
+    items = source.listing.items
+    labels = in_order({item.label for item in items if item.label is not None})
+    if not labels:
+        raise DataError(
+            f"{source.name}: no item has a label",
+            why=f"the good ones are to be those of class {label!r}",
+            fix="put the items of each class in a folder of its own",
+        )
+    if label not in labels:
+        raise UnknownNameError("class", label, labels)
+    changed = copy.copy(source)
+    kept = (item if item.label == label else replace(item, split="test") for item in items)
+    changed.listing = replace(source.listing, items=tuple(kept))
+    return changed
