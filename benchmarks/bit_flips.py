@@ -227,12 +227,14 @@ def _between_items(path: Path, damaged: bytes, folder: Path) -> bool:
 def of_the_cache(run: Path, cache: Path) -> Iterator[Kept]:
     """Pixels, features, measured engines and their files."""
     import striate
+    from striate.data.snapshot import from_json
     from striate.data.stores.pixels import PixelStore
     from striate.errors import DataError
     from striate.explorer.data.features import DataOfRun, FeatureJob
     from striate.progress import Progress
     from striate.run import measure
     from striate.run.engine_files import EngineFile
+    from striate.run.folder import LOCK
 
     found = striate.load(run, device="cpu")
 
@@ -245,7 +247,8 @@ def of_the_cache(run: Path, cache: Path) -> Iterator[Kept]:
 
     for path in sorted((cache / "pixels").iterdir()):
         yield Kept("cached pixels", path, lambda p=path: broken(p))  # type: ignore[misc]  # a default
-    job = FeatureJob(DataOfRun(found))
+    items = from_json(found.folder.read_json(LOCK)).items
+    job = FeatureJob(DataOfRun(found, items))
     job._keep(job._computed())
     yield Kept("cached features", job._path(), lambda: job._kept() is None)
     with contextlib.suppress(striate.errors.StriateError):

@@ -63,7 +63,7 @@ def main(job):
     torch.manual_seed(4)
     network = Network().double()
     plan = TrainPlan(epochs=job["epochs"], batch_size=BATCH, learning_rate=1e-2, seed=5)
-    with joined() as strategy:
+    with joined(strategy=job.get("strategy", "auto")) as strategy:
         rank = strategy.rank
         network.limit = job["limits"].get(rank, 99)
         batches = Batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -23,6 +23,24 @@ class ParameterGroup:
     parameters: tuple[nn.Parameter, ...]
     rate_scale: float = 1.0
     weight_decay: float = 0.0
+
+
+def groups_of_copy(
+    groups: Iterable[ParameterGroup], network: nn.Module, other: nn.Module
+) -> list[ParameterGroup]:
+    """The groups with the parameters that have the same names in a copy of the network.
+
+    Args:
+        groups: Groups of the network's parameters.
+        network: The network.
+        other: The copy; the network itself for the same groups.
+    """
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    copied = dict(other.named_parameters())
+    return [
+        replace(group, parameters=tuple(copied[names[id(p)]] for p in group.parameters))
+        for group in groups
+    ]
 
 
 def decay_groups(

@@ -1,7 +1,8 @@
 """Checkpoints that survive a kill, a full disk and flipped bits.
 
 A checkpoint is one file, `NUMBER-SHA256.safetensors`, whose name holds the checksum of its content.
-It is written whole or not at all; the plain values stand in its metadata.
+It is written whole or not at all; the plain values stand in its metadata. Training goes on while a
+thread serializes, hashes and writes a state, which is a copy.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -74,10 +77,58 @@ class CheckpointStore:
         self._say, self._interval, self._clock = say, interval, clock
         self._saved_at = clock()
         self._damaged: set[Path] = set()
+        self._writing: _Writing | None = None
 
     def due(self) -> bool:
-        """Whether the last save is longer ago than the interval."""
-        return self._clock() - self._saved_at >= self._interval
+        """Whether the last save is longer ago than the interval, and none is still being written.
+
+        Raises:
+            StorageError: The last save has failed.
+        """
+        if self._writing is not None and not self._writing.is_alive():
+            self.wait()
+        return self._writing is None and self._clock() - self._saved_at >= self._interval
+
+    def save_behind(self, state: State) -> None:
+        """Write a checkpoint while training goes on, once the one before is written.
+
+        Args:
+            state: Is not changed any more; it is kept until it is written.
+
+        Raises:
+            StorageError: The one before could not be written; earlier checkpoints stay.
+        """
+        self.wait()
+        self._saved_at = self._clock()
+        self._writing = _Writing(lambda: self.save(state))
+        self._writing.start()
+
+    def wait(self) -> None:
+        """Wait for what is being written.
+
+        Raises:
+            StorageError: It could not be written; earlier checkpoints stay.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.join()
+            if writing.error is not None:
+                raise writing.error
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """A block of work, at whose end, whatever that is, all is written.
+
+        Raises:
+            StorageError: It could not be; an error of the work itself comes before that.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._writing is not None:
+                self._writing.join()
+            raise
+        self.wait()
 
     def save(self, state: State) -> None:
         """Write a checkpoint and make it durable; then drop all but the last two.
@@ -111,6 +162,7 @@ class CheckpointStore:
         Raises:
             RunError: There are checkpoints, and all are damaged.
         """
+        self.wait()
         paths = self._paths()
         for path in reversed(paths):
             data = path.read_bytes()
@@ -139,14 +191,38 @@ class CheckpointStore:
                 path.unlink(missing_ok=True)
 
 
+class _Writing(threading.Thread):
+    """A thread that writes one checkpoint, and keeps what went wrong."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        super().__init__(name="checkpoint")
+        self.error: BaseException | None = None
+        self._write = write
+
+    def run(self) -> None:
+        try:
+            self._write()
+        except BaseException as error:
+            self.error = error
+
+
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def snapshot(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """Contiguous copies on the CPU, their names behind a prefix."""
+def named(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of several parts, the part's name before each."""
     return {
-        prefix + name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        f"{part}.{name}": value
+        for part, tensors in parts.items()
+        for name, value in tensors.items()
+    }
+
+
+def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU."""
+    return {
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, value in tensors.items()
     }
 

@@ -29,6 +29,8 @@ def weight_average(network: nn.Module, decay: float) -> AveragedModel:
     """
 
     def update(averages: _Tensors, values: _Tensors, count: Tensor | int) -> None:
+        averages = [_own(tensor) for tensor in averages]
+        values = [_own(tensor) for tensor in values]
         if averages[0].is_floating_point():
             updates = int(average.n_averaged) - 1
             torch._foreach_lerp_(averages, values, 1 - decay_at(updates, decay))
@@ -38,3 +40,9 @@ def weight_average(network: nn.Module, decay: float) -> AveragedModel:
     average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     average.n_averaged.fill_(1)  # the present weights count: else the first update would copy
     return average.eval().requires_grad_(False)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """This process's share of a tensor that is divided over processes, or the tensor."""
+    share: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return share

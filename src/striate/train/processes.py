@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from striate.errors import DeviceError, ProcessLostError
+from striate.errors import DeviceError, OptionError, ProcessLostError
 from striate.train.strategy import Strategy
 from striate.train.together import Together
 
@@ -20,6 +20,11 @@ T = TypeVar("T")
 
 VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun, and `striate fit --nproc`, tell each process by the environment."""
+
+STRATEGIES: Final = ("auto", "ddp", "fsdp")
+"""How a training may be spread over processes: by copies of the network, or by shares of it."""
+
+SHARDED: Final = "fsdp"
 
 _BUCKET: Final = 1 << 23
 """Numbers of gradients that are exchanged at once, about."""
@@ -54,16 +59,20 @@ class Processes(Strategy):
                 fix="use `device='cpu'`, or one process",
             )
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """The network whose batch norms and dropout see the items of all processes.
+    def sharded(self, module: nn.Module) -> nn.Module:
+        """The module itself with the weights of the first process."""
+        self._send_weights(module)
+        return module
 
-        All start from the weights of the first.
-        """
-        with _others():
-            for tensor in network.state_dict().values():
+    def _send_weights(self, module: nn.Module) -> None:
+        with others_alive():
+            for tensor in module.state_dict().values():
                 sent = tensor.contiguous()
                 dist.broadcast(sent, 0)
                 tensor.copy_(sent)
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network whose batch norms and dropout see the items of all processes."""
         return Together(network, self.rank, self._gathered_in_pass)
 
     def reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -99,7 +108,7 @@ class Processes(Strategy):
     def largest(self, value: int) -> int:
         """The largest of the processes' numbers."""
         number = torch.tensor(value)
-        with _others():
+        with others_alive():
             dist.all_reduce(number, dist.ReduceOp.MAX)
         return int(number)
 
@@ -110,17 +119,17 @@ class Processes(Strategy):
         sent = torch.zeros(length, dtype=torch.uint8)
         if self.is_writer:
             sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        with _others():
+        with others_alive():
             dist.broadcast(sent, 0)
         return cast("T", json.loads(sent.numpy().tobytes()))
 
     def barrier(self) -> None:
         """Wait until every process has come here."""
-        with _others():
+        with others_alive():
             dist.barrier()
 
     def _sum(self, tensor: Tensor) -> Tensor:
-        with _others():
+        with others_alive():
             dist.all_reduce(tensor)
         return tensor
 
@@ -134,13 +143,13 @@ class Processes(Strategy):
             self._agreed_in_pass = True
             raise torch.OutOfMemoryError("another process is out of memory")
         gathered = [torch.empty_like(tensor) for _ in range(self.num_processes)]
-        with _others():
+        with others_alive():
             dist.all_gather(gathered, tensor.contiguous())
         return torch.stack(gathered)
 
 
 @contextmanager
-def _others() -> Iterator[None]:
+def others_alive() -> Iterator[None]:
     """Say in a line that another process is gone, where torch says it in many."""
     try:
         yield
@@ -149,23 +158,39 @@ def _others() -> Iterator[None]:
 
 
 @contextmanager
-def joined(environment: Mapping[str, str] | None = None) -> Iterator[Strategy]:
+def joined(
+    environment: Mapping[str, str] | None = None, *, strategy: str = "auto"
+) -> Iterator[Strategy]:
     """The strategy of this process: with the others that it was started with, or alone.
 
     Args:
         environment: Tells the number of this process and of all, and where they meet, as torchrun
             does; that of the process by default.
+        strategy: "fsdp" where each process is to hold its share of the network.
 
     Raises:
+        OptionError: The network is to be divided, and there is one process alone.
         ProcessLostError: The others did not come.
     """
     environment = os.environ if environment is None else environment
     if int(environment.get("WORLD_SIZE", "1")) == 1 or not set(VARIABLES) <= set(environment):
+        if strategy == SHARDED:
+            raise OptionError(
+                "strategy",
+                strategy,
+                why="there is one process alone",
+                fix="start several with --nproc or torchrun, or leave it out",
+            )
         yield Strategy()
         return
-    with _others():
+    with others_alive():
         dist.init_process_group("gloo")
     try:
-        yield Processes()
+        if strategy == SHARDED:
+            from striate.train.sharded import Sharded
+
+            yield Sharded()
+        else:
+            yield Processes()
     finally:
         dist.destroy_process_group()

@@ -75,6 +75,11 @@ def gradient_within_memory(
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+            if not strategy.retries_in_parts:
+                raise DeviceError(
+                    "out of memory with this process's share of a batch",
+                    fix="use more processes, a smaller `image_size=` or a smaller `model=`",
+                ) from None
             out_of_memory = True
         if not strategy.agree(out_of_memory):
             return strategy.reduce(mean), micro_batch

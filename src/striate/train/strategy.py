@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from striate.train.checkpoint import optimizer_tensors, restore, restore_optimizer, snapshot
 
 T = TypeVar("T")
 
@@ -25,6 +27,9 @@ class Strategy:
     num_processes: int = 1
     """Number of processes that train together."""
 
+    retries_in_parts: bool = True
+    """Whether a batch that memory does not hold is computed again in smaller parts."""
+
     @property
     def is_writer(self) -> bool:
         """Whether this process writes files and messages; exactly one does."""
@@ -37,6 +42,10 @@ class Strategy:
             DeviceError: They cannot.
         """
 
+    def sharded(self, module: nn.Module) -> nn.Module:
+        """The module as the processes hold it: itself here, or a copy that is divided over them."""
+        return module
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """The module whose outputs are trained; its parameters are those of the network."""
         return network
@@ -47,6 +56,34 @@ class Strategy:
 
     def reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replace the gradients by their sums over the processes."""
+
+    def norm(self, norm: Tensor) -> Tensor:
+        """The norm of all gradients, from what torch gives for this process's."""
+        return norm
+
+    def whole_state(self, module: nn.Module) -> dict[str, Tensor]:
+        """Whole copies of a module's tensors on the CPU, where they are written or gone back to."""
+        return snapshot(module.state_dict())
+
+    def restore(self, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Put whole tensors back into a module.
+
+        Raises:
+            RunError: They are of another network.
+        """
+        restore(module, tensors)
+
+    def whole_optimizer(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> dict[str, Tensor]:
+        """Whole copies of an optimizer's tensors on the CPU, by the number of the parameter."""
+        return snapshot(optimizer_tensors(optimizer))
+
+    def restore_optimizer(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+    ) -> None:
+        """Put an optimizer's whole tensors back."""
+        restore_optimizer(optimizer, tensors)
 
     def reduce(self, value: T) -> T:
         """The sum of a number or of a tensor over the processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
 from time import perf_counter
@@ -17,17 +17,10 @@ from striate.data.batches import Batches
 from striate.device import fast_dtype
 from striate.errors import DivergedError, UnknownNameError
 from striate.nn.layout import channels_last_module, placed
-from striate.nn.parameters import ParameterGroup
+from striate.nn.parameters import ParameterGroup, groups_of_copy
 from striate.ops.inputs import Inputs
 from striate.progress import Progress, Tracker
-from striate.train.checkpoint import (
-    CheckpointStore,
-    State,
-    optimizer_tensors,
-    restore,
-    restore_optimizer,
-    snapshot,
-)
+from striate.train.checkpoint import CheckpointStore, State, named
 from striate.train.ema import weight_average
 from striate.train.history import EpochRow, Position, StopReason, StopWish, TrainResult
 from striate.train.losses import Loss
@@ -94,14 +87,17 @@ class Trainer:
     ) -> None:
         self._strategy = strategy = strategy or Strategy()
         self._device = groups[0].parameters[0].device
-        self._network = channels_last_module(network)
-        self._wrapped = strategy.wrap(network)
-        self._modules: dict[str, nn.Module] = {"network": network}
+        self._given = channels_last_module(network)
+        self._network = strategy.sharded(network)
+        self._wrapped = strategy.wrap(self._network)
+        self._modules: dict[str, nn.Module] = {"network": self._network}
         self._average = None
-        self._validated: nn.Module = network  # the average where there is one
+        self._validated = self._network  # the average where there is one
         if plan.ema_decay:
             self._average = weight_average(network, plan.ema_decay)
+            self._average.module = strategy.sharded(self._average.module)
             self._modules["average"], self._validated = self._average, self._average.module
+        groups = groups_of_copy(groups, network, self._network)
         self._plan, self._groups, self._batches = plan, groups, batches
         self._validate, self._loss = validate, loss.to(self._device)
         self._checkpoints, self._on_epoch, self._stop = checkpoints, on_epoch, stop
@@ -135,9 +131,10 @@ class Trainer:
             DeviceError: A single item does not fit into memory.
             UnknownNameError: Validation gives no metric of the plan's name.
         """
-        with self._own_random_numbers():
+        written = self._checkpoints.awaited() if self._checkpoints else nullcontext()
+        with self._own_random_numbers(), written:
             self._resume()
-            if self._keep_start and not self._best:
+            if self._keep_start and self._position.best_epoch is None:
                 self._keep_if_best(self._validation_metrics(), epoch=0)
             self._good = self._capture()
             stopped: StopReason | None = None
@@ -148,11 +145,14 @@ class Trainer:
                         stopped = self._train_epoch(tracker)
                     except _Divergence as divergence:
                         self._go_back(divergence)
-            if stopped in ("deadline", "finish") and not self._best:
+            if stopped in ("deadline", "finish") and self._position.best_epoch is None:
                 self._keep_if_best(self._validation_metrics(), epoch=self._position.epoch + 1)
             if stopped != "signal":
-                restore(self._network, self._best)
-        self._network.eval()
+                self._strategy.restore(self._given, self._best)
+            elif self._network is not self._given:
+                self._strategy.restore(self._given, self._good.part("network"))
+        self._strategy.barrier()  # what the writer has saved is there
+        self._given.eval()
         position = self._position
         return TrainResult(
             history=tuple(self._history),
@@ -234,6 +234,7 @@ class Trainer:
         )
         self._strategy.reduce_gradients(self._parameters)
         norm = nn.utils.clip_grad_norm_(self._parameters, plan.clip_norm or math.inf)
+        norm = self._strategy.norm(norm)
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._network)
@@ -337,10 +338,11 @@ class Trainer:
         """Keep the validated weights where they are the best so far."""
         position = self._position
         value, best = metrics[self._plan.metric], position.best_value
-        if not self._best or (not math.isnan(value) and (best is None or value < best)):
+        is_first = position.best_epoch is None
+        if is_first or (not math.isnan(value) and (best is None or value < best)):
             position.best_value = None if math.isnan(value) else value
             position.best_epoch = epoch
-            self._best = snapshot(self._validated.state_dict())
+            self._best = self._strategy.whole_state(self._validated)
 
     def _capture(self) -> State:
         """Everything that training goes on from.
@@ -349,11 +351,11 @@ class Trainer:
             _Divergence: The last loss, or a number in the state, is not finite.
         """
         self._check_loss()
-        tensors = snapshot(optimizer_tensors(self._optimizer), "optimizer.")
-        for name, module in self._modules.items():
-            tensors |= snapshot(module.state_dict(), f"{name}.")
+        strategy = self._strategy
+        parts = {"optimizer": strategy.whole_optimizer(self._network, self._optimizer)}
+        parts |= {name: strategy.whole_state(module) for name, module in self._modules.items()}
         state = State(
-            tensors=tensors | {f"best.{name}": value for name, value in self._best.items()},
+            tensors=named(parts | {"best": self._best}),
             values={
                 "plan": asdict(self._plan),
                 "history": [row.to_json() for row in self._history],
@@ -368,19 +370,20 @@ class Trainer:
 
     def _restore(self, state: State) -> None:
         """Go on from a captured state."""
+        strategy = self._strategy
         for name, module in self._modules.items():
-            restore(module, state.part(name))
-        restore_optimizer(self._optimizer, state.part("optimizer"))
+            strategy.restore(module, state.part(name))
+        strategy.restore_optimizer(self._network, self._optimizer, state.part("optimizer"))
         self._best = state.part("best")
         self._history = [EpochRow.from_json(row) for row in state.values["history"]]
         self._position = Position.from_json(state.values["position"])
         self._unchecked = None
 
     def _save(self) -> None:
-        """Take the state, which training goes back to, and write it where there is a store."""
+        """Take the state, which training goes back to; where there is a store it is written there."""
         self._good = self._capture()
         if self._checkpoints is not None and self._strategy.is_writer:
-            self._checkpoints.save(self._good)
+            self._checkpoints.save_behind(self._good)
         self._strategy.barrier()
 
     def _resume(self) -> None:
