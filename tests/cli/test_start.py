@@ -34,3 +34,10 @@ def test_predict_imports_nothing_slow_but_torch(method, request, photos):
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["check", "--help"], ["--version"]])
 def test_what_needs_no_network_does_not_import_torch(arguments):
     assert not loaded_by(*arguments) & {*SLOW, "torch", "numpy"}
+
+
+def test_a_fit_without_training_does_not_import_what_compiles_networks(photos, tmp_path):
+    options = ("--method", "probe", "--image-size", 32, "--device", "cpu")
+    loaded = loaded_by("fit", photos, "--out", tmp_path / "run", *options)
+    assert "sklearn" in loaded
+    assert not loaded & {"torch._dynamo", "sympy"}

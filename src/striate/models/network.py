@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, ClassVar, TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -379,6 +380,17 @@ class GridNetwork(Network):
             if name in heads:
                 auxiliary.append(heads[name](x))
         return AuxiliaryLogits(self.forward_head(x), tuple(auxiliary))
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Make sure that the network takes inputs of a shape; nothing is computed.
+
+        Args:
+            shape: Items, channels, then sides.
+
+        Raises:
+            ArgumentError: It does not.
+        """
+        self._check_input(torch.empty(tuple(shape), device="meta"))
 
     def _check_input(self, x: Tensor) -> None:
         rank, channels = self.config.rank, self.config.in_channels

@@ -9,12 +9,14 @@ Axes: (n, c, h, w); (n, c, tokens) for the features of a transformer of tokens.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -128,6 +130,28 @@ class TimmNetwork(GridNetwork):
         self.preprocessing = preprocessing.for_channels(config.in_channels)
         if isinstance(classifier, nn.Linear) and classifier.bias is not None:
             self.classifier.load_state_dict(classifier.state_dict())
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Make sure that the network takes inputs of a shape, by computing its shapes alone.
+
+        Args:
+            shape: Items, channels, then sides.
+
+        Raises:
+            ArgumentError: It does not. Timm says for few networks what they take.
+        """
+        super().check_shape(shape)
+        try:
+            with torch.inference_mode():
+                copy.deepcopy(self).to("meta").eval()(torch.empty(tuple(shape), device="meta"))
+        # Each network raises whatever it likes.
+        except Exception as error:
+            raise ArgumentError(
+                f"{PREFIX}{self.config.timm_name} does not take inputs of "
+                f"{' x '.join(map(str, shape[1:]))}",
+                why=str(error).partition("\n")[0] or type(error).__name__,
+                fix="choose another network or size",
+            ) from error
 
     def layouts(self) -> dict[str, Layout]:
         """Timm's own names."""
