@@ -153,8 +153,8 @@ class Prediction:
             told = (f"{name} {known[name]:.1%}" if name in known else name for name in self.labels)
             return ", ".join(told) or "none"
         if self.value is None:
-            told = ", ".join(f"{label} {p:.1%}" for label, p in self._answers(top))
-            return f"I don't know ({told})" if self.undecided else told
+            likely = ", ".join(f"{label} {p:.1%}" for label, p in self._answers(top))
+            return f"I don't know ({likely})" if self.undecided else likely
         unit = f" {self.unit}" if self.unit else ""
         if self.interval is None:
             return number_text(self.value) + unit

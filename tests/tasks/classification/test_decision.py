@@ -23,7 +23,6 @@ def logits_of(*rows):
 
 def calibrated(make_inputs, **aim):
     """Facts and test items of a run with a decision, chosen on other items than these."""
-    facts, test = make_inputs(num_items=300, signal=1.0)
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
     logits = rng.normal(size=(400, 2))

@@ -141,4 +141,4 @@ def compare_rows(
         for rows in (first, second)
     ]
     answers = [np.array([number[row["prediction"]] for row in rows]) for rows in (first, second)]
-    return compare(*probabilities, labels, answers=(answers[0], answers[1]))
+    return compare(probabilities[0], probabilities[1], labels, answers=(answers[0], answers[1]))
