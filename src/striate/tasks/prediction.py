@@ -118,7 +118,7 @@ class Prediction:
 
         Calibration may shift classes, so that it need not be the largest output.
         """
-        if self.label is not None:
+        if self.label in self.classes:
             return self.classes.index(self.label)
         return 0 if self.probabilities is None else int(self.probabilities.argmax())
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from striate.metrics.deciding.decision import Aim, Decision, outcome
+from striate.metrics.deciding.aim import Aim
+from striate.metrics.deciding.decision import Decision, outcome
 from striate.tasks import task_named
 from striate.tasks.classification.deciding import chosen_point
 from striate.tasks.classification.page import page_context

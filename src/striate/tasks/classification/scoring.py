@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from striate.files import utf8_text
 from striate.metrics.calibration import TemperatureScaling, fit_calibration, softmax
 from striate.metrics.conformal import PredictionSets, fit_prediction_sets
-from striate.metrics.deciding.decision import Aim, Decision, fit_decision
+from striate.metrics.deciding.aim import Aim
+from striate.metrics.deciding.decision import Decision, fit_decision
 from striate.metrics.paired import PairedComparison, compare
 from striate.tasks.prediction import Calibration
 
