@@ -1,7 +1,5 @@
 """A fit that is told how to decide: from the command to the run that predicts."""
 
-import csv
-
 import numpy as np
 import pytest
 
@@ -43,7 +41,7 @@ def test_the_run_decides_as_it_was_told(aimed, tmp_path):
         assert prediction.label == ("bad" if 3 * bad >= good else "good")
         assert prediction.undecided == (min(3 * bad, good) > 0.5)
     assert len({(p.label, p.undecided) for p in found}) >= 3
-    rows = list(csv.DictReader((aimed.folder.path / "predictions.csv").open()))
+    rows = aimed.folder.read_csv("predictions.csv")
     undecided = [row["undecided"] == "true" for row in rows if row["split"] == "test"]
     answered = aimed.report.decision.test.answered.value
     assert np.mean(undecided) == pytest.approx(1 - answered)
@@ -63,7 +61,7 @@ def test_what_is_of_no_class_is_refused_before_items_are_read(tmp_path):
         striate.fit(path, out=tmp_path / "run", target_recall={"bat": 0.9})
     numbers = tmp_path / "n.npz"
     np.savez(numbers, X=np.load(path)["X"], y=np.linspace(0, 1, 240))
-    with pytest.raises(OptionError, match="cost_unknown=0.1.*one class of several"):
+    with pytest.raises(OptionError, match=r"cost_unknown=0\.1.*one class of several"):
         striate.fit(numbers, out=tmp_path / "run", cost_unknown=0.1)
 
 

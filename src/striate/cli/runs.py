@@ -93,15 +93,53 @@ def evaluate(
     data: Annotated[
         str | None, Argument(help="Labelled data (default: the run's own test items).")
     ] = None,
+    corruptions: Annotated[
+        bool,
+        Option(
+            "--corruptions",
+            help="Evaluate the same items under common corruptions too (noise, blur and the like), "
+            "at five severities.",
+        ),
+    ] = False,
+    max_items: Annotated[
+        int | None,
+        Option(metavar="N", help="Items that are corrupted, at most (default: 500).", min=1),
+    ] = None,
+    html: Annotated[
+        Path | None, Option(metavar="FILE", help="Write a page with the curves of --corruptions.")
+    ] = None,
+    seed: Annotated[
+        int | None, Option(help="Seed of what is random in the corruptions (default: 0).", min=0)
+    ] = None,
     json: AsJson = False,
     device: Device = "auto",
     engine: Engine = "auto",
 ) -> int:
     """Print the metrics with their 95 % intervals."""
+    from striate.errors import OptionError
+    from striate.files import check_output, write_atomic
     from striate.progress import Progress
     from striate.run.run import load
 
-    result = load(run, device=device, engine=engine).evaluate(data, progress=Progress(quiet=json))
+    if not corruptions:
+        for name, value in (("max_items", max_items), ("html", html), ("seed", seed)):
+            if value is not None:
+                why = "it is of use with --corruptions alone"
+                raise OptionError(name, str(value), why=why, fix="leave it out")
+        trained = load(run, device=device, engine=engine)
+        return print_result(trained.evaluate(data, progress=Progress(quiet=json)), json)
+    if html is not None:
+        check_output(html, [data] if data else [], "html")
+    given = {"max_items": max_items, "seed": seed}
+    result = load(run, device=device, engine=engine).robustness(
+        data,
+        progress=Progress(quiet=json),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    if html is not None:
+        from striate.run.evaluate.page import robustness_page
+
+        write_atomic(html, robustness_page(result).encode())
     return print_result(result, json)
 
 

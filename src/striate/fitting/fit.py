@@ -87,6 +87,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
     chosen.check_kind(kind.name, kind.named_options)
     if method:
         chosen.check_methods(kind.name, method.uses, method.implied)
+    task = task_of(source.listing.items, chosen.method)
+    task.check_aim(chosen.aim, source.listing.items)
     device = choose_device(chosen.device)
     keep_freed_memory()
     with joined() as strategy, _own_folder(chosen, source, strategy) as folder:
@@ -106,7 +108,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             options=chosen,
             source=source,
             kind=kind,
-            task=task_of(source.listing.items, chosen.method),
+            task=task,
             folder=folder,
             steps=steps,
             device=device,

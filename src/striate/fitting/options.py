@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from striate.errors import OptionError, UnknownNameError
-from striate.metrics.deciding.decision import Aim
+from striate.metrics.deciding.aim import Aim
 
 Scope = Literal["fit", "kind", "method"]
 

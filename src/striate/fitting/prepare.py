@@ -85,7 +85,6 @@ def read_data(context: FitContext) -> None:
         return {"options": chosen, "choices": [choice.model_dump() for choice in choices]}
 
     context.task.check_learnable(context.source.listing.items, context.source.name)
-    context.task.check_aim(context.options.aim, context.source.listing.items)
     decided = context.steps.step("inputs", choose)
     for choice in decided["choices"]:
         context.tell(Choice(**choice))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 from striate.data.source import Item, Reading, Source
 from striate.data.stores.store import Built, ReadingStore, Store
 from striate.data.unlabelled import Input, open_inputs
+from striate.kinds.corruption import Corruption
 from striate.kinds.inputs import Inputs
 from striate.kinds.quality import Fault, Traits
 from striate.progress import Progress
@@ -92,6 +93,8 @@ class Kind(ABC):
         named_options: Options of `fit` that act for this kind, with the name that the inputs have
             for each.
         explanation: Name of the explanation that suits it best.
+        corruptions: Common corruptions by which the robustness of a run is told; none where none is
+            known.
         hub_tags: What the Hugging Face hub calls a task on items of this kind, by the task's name.
         picture: Draws an item with the evidence for an output, from the network (in evaluation
             mode), the inputs, the reading, the number of the output and the name of the
@@ -104,6 +107,7 @@ class Kind(ABC):
     inputs_type: ClassVar[type[Inputs[Any]]]
     named_options: ClassVar[Mapping[str, str]] = {}
     explanation: ClassVar[str] = "gradcam"
+    corruptions: ClassVar[tuple[Corruption, ...]] = ()
     hub_tags: ClassVar[Mapping[str, str]] = {}
     picture: ClassVar[Callable[..., Picture]]
 

@@ -172,8 +172,8 @@ def signed_rank(differences: Values) -> float:
 
 def _differences(
     values: Callable[..., Mapping[str, Draws]],
-    first: Float[np.ndarray, "n ..."],
-    second: Float[np.ndarray, "n ..."],
+    first: Any,
+    second: Any,
     truth: Float[np.ndarray, " n"] | Numbers,
     strata: Numbers,
     undefined: str,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from striate.run.bulk import Written
     from striate.run.compare import Compared
     from striate.run.evaluate import Evaluated
+    from striate.run.evaluate.corrupted import Robustness
     from striate.run.explain import Explained
     from striate.run.plot import RunPlots
     from striate.run.sharing.hub import Pushed
@@ -433,6 +434,34 @@ class Run:
         from striate.run.evaluate import evaluate
 
         return evaluate(self, data, progress=progress)
+
+    def robustness(
+        self,
+        data: PathLike | None = None,
+        *,
+        max_items: int = 500,
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> Robustness:
+        """How good the model stays under common corruptions, each at five severities.
+
+        Images are blurred, darkened, written as a poor JPEG and more; recordings and volumes have
+        corruptions of their own; graphs have none.
+
+        Args:
+            data: Labelled items; without it, the run's own test items.
+            max_items: Number of items, at most; of more, so many are drawn.
+            seed: Seed of the draw, and of what is random in the corruptions. What happens to an
+                item depends on it and on the item's id alone.
+            progress: Told of the work.
+
+        Raises:
+            RunError: The kind of the items has no corruptions.
+            DataError: The data cannot be used, or have classes that the model does not know.
+        """
+        from striate.run.evaluate.corrupted import corrupted
+
+        return corrupted(self, data, max_items=max_items, seed=seed, progress=progress)
 
     def explain(
         self,

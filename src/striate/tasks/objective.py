@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import Dataset
-from striate.metrics.deciding.decision import Aim
+from striate.metrics.deciding.aim import Aim
 from striate.metrics.items.label_errors import DoubtfulLabel
 from striate.report import EvaluatedItems, RunFacts, RunReport
 from striate.tasks.prediction import Calibration

@@ -163,7 +163,7 @@ class Prediction:
 
         Calibration may shift classes, so that it need not be the largest output.
         """
-        if self.label is not None:
+        if self.label in self.classes:
             return self.classes.index(self.label)
         return 0 if self.probabilities is None else int(self.probabilities.argmax())
 
@@ -200,8 +200,8 @@ class Prediction:
             told = (f"{name} {known[name]:.1%}" if name in known else name for name in self.labels)
             return ", ".join(told) or "none"
         if self.value is None:
-            told = ", ".join(f"{label} {p:.1%}" for label, p in self._answers(top))
-            return f"I don't know ({told})" if self.undecided else told
+            likely = ", ".join(f"{label} {p:.1%}" for label, p in self._answers(top))
+            return f"I don't know ({likely})" if self.undecided else likely
         unit = f" {self.unit}" if self.unit else ""
         if self.interval is None:
             return number_text(self.value) + unit

@@ -13,7 +13,7 @@ from striate.data.dataset import Dataset
 from striate.data.source import Item
 from striate.data.target import Target
 from striate.errors import DataError, OptionError
-from striate.metrics.deciding.decision import Aim
+from striate.metrics.deciding.aim import Aim
 from striate.metrics.intervals import Estimate, estimate_lines
 from striate.metrics.paired import PairedComparison
 from striate.registry import Registry, load_entry, load_package

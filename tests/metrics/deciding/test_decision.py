@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from striate.errors import OptionError
+from striate.metrics.deciding.aim import Aim
 from striate.metrics.deciding.decision import (
-    Aim,
     Decision,
     fit_decision,
     outcome,

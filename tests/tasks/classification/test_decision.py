@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from striate.metrics.deciding.decision import Aim, Decision, outcome
+from striate.metrics.deciding.aim import Aim
+from striate.metrics.deciding.decision import Decision, outcome
 from striate.tasks import task_named
 from striate.tasks.classification.deciding import chosen_point
 from striate.tasks.classification.page import page_context
@@ -23,7 +24,6 @@ def logits_of(*rows):
 
 def calibrated(make_inputs, **aim):
     """Facts and test items of a run with a decision, chosen on other items than these."""
-    facts, test = make_inputs(num_items=300, signal=1.0)
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
     logits = rng.normal(size=(400, 2))

@@ -16,6 +16,7 @@ from striate.data.source import Item, Reading, Skip, Source
 from striate.data.stores.pixels import PixelStore
 from striate.data.stores.store import Built, Store
 from striate.errors import DataError
+from striate.kinds.image.corruptions import CORRUPTIONS
 from striate.kinds.image.drawing import picture, thumbnail
 from striate.kinds.image.inputs import ENLARGED, SMALL, ImageInputs
 from striate.kinds.image.quality import faults, measured
@@ -56,6 +57,7 @@ class ImageKind(Kind):
         "classification": "image-classification",
         "multilabel": "image-classification",
     }
+    corruptions = CORRUPTIONS
     inputs_type = ImageInputs
     named_options: ClassVar[Mapping[str, str]] = {
         "image_size": "size",

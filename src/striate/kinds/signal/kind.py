@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
+from striate.kinds.signal.corruptions import CORRUPTIONS
 from striate.kinds.signal.drawing import picture, thumbnail
 from striate.kinds.signal.inputs import SignalInputs
 from striate.kinds.signal.quality import faults, measured
@@ -22,6 +23,7 @@ class SignalKind(Kind):
 
     name = "signal"
     nouns = ("recording", "recordings")
+    corruptions = CORRUPTIONS
     inputs_type = SignalInputs
 
     def defaults(self, inputs: Inputs[Any]) -> Defaults:

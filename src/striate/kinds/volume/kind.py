@@ -10,6 +10,7 @@ from striate.data.source import Item, Source
 from striate.data.stores.store import Built, ReadingStore, Store, without
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import KINDS, Defaults, Kind
+from striate.kinds.volume.corruptions import CORRUPTIONS
 from striate.kinds.volume.drawing import picture, thumbnail
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.kinds.volume.quality import faults, measured
@@ -21,6 +22,7 @@ class VolumeKind(Kind):
 
     name = "volume"
     nouns = ("volume", "volumes")
+    corruptions = CORRUPTIONS
     inputs_type = VolumeInputs
     named_options: ClassVar[Mapping[str, str]] = {"image_size": "size", "symmetry": "symmetry"}
     explanation = "occlusion"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from striate.metrics.intervals import Estimate, number_text
+from striate.metrics.intervals import Estimate
 from striate.report.page import percent
 from striate.tasks.classification.report import ClassificationReport, DecisionFigures
 
@@ -37,7 +37,7 @@ def decision_sentence(report: ClassificationReport, decision: DecisionFigures) -
             )
         return told
     costs = [
-        f"{number_text(cost)} for “{name}”"
+        f"{cost:g} for “{name}”"
         for name, cost in zip(report.classes, decision.costs, strict=True)
         if cost != 1
     ]
@@ -48,7 +48,7 @@ def decision_sentence(report: ClassificationReport, decision: DecisionFigures) -
     if decision.cost_unknown is not None:
         told += (
             " An answer that is expected to cost more than "
-            f"{number_text(decision.cost_unknown)} is “I don't know”."
+            f"{decision.cost_unknown:g} is “I don't know”."
         )
     return told
 
@@ -59,8 +59,7 @@ def chosen_point(report: ClassificationReport) -> tuple[float, float, str] | Non
     if decision is None or decision.cost_unknown is None or decision.test.error is None:
         return None
     answered, error = decision.test.answered.value or 0.0, decision.test.error.value or 0.0
-    cost = number_text(decision.cost_unknown)
-    text = f"“I don't know” at a cost of {cost}: {percent(answered)} answered, {percent(error)} of them wrongly"
+    text = f"“I don't know” at a cost of {decision.cost_unknown:g}: {percent(answered)} answered, {percent(error)} of them wrongly"
     return answered, error, text
 
 

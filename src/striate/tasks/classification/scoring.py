@@ -20,7 +20,8 @@ from striate.metrics.conformal import (
     fit_prediction_sets,
     set_scores,
 )
-from striate.metrics.deciding.decision import Aim, Decision, fit_decision
+from striate.metrics.deciding.aim import Aim
+from striate.metrics.deciding.decision import Decision, fit_decision
 from striate.metrics.paired import PairedComparison, compare
 from striate.tasks.prediction import Calibration, Promise
 
@@ -239,4 +240,4 @@ def compare_rows(
         for rows in (first, second)
     ]
     answers = [np.array([number[row["prediction"]] for row in rows]) for rows in (first, second)]
-    return compare(*probabilities, labels, answers=(answers[0], answers[1]))
+    return compare(probabilities[0], probabilities[1], labels, answers=(answers[0], answers[1]))

@@ -19,7 +19,7 @@ from striate.data.splits import SPLITS
 from striate.data.target import Target
 from striate.errors import DataError, UnknownNameError, nearest, one_line
 from striate.metrics.classification import evaluate
-from striate.metrics.deciding.decision import Aim
+from striate.metrics.deciding.aim import Aim
 from striate.metrics.paired import PairedComparison
 from striate.tasks.classification.page import page_context
 from striate.tasks.classification.report import ClassificationReport

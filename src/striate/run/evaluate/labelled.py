@@ -52,8 +52,8 @@ class Evaluated:
             "skipped": self.num_skipped,
             "known": self.num_known,
             "notes": list(self.notes),
-            "metrics": _figures(self.metrics),
-            "metrics_of_others": _figures(self.others),
+            "metrics": figures_of(self.metrics),
+            "metrics_of_others": figures_of(self.others),
         }
 
     def as_text(self) -> str:
@@ -145,7 +145,7 @@ def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:
         num_known=len(kept) - len(new),
         others=others,
         other_lines=run.task.lines(others, unit) if others else (),
-        notes=(*run.task.answer_notes(kept, run.classes), *_opened(run, source, num_tested)),
+        notes=(*run.task.answer_notes(kept, run.classes), *log_opening(run, source, num_tested)),
     )
 
 
@@ -162,7 +162,7 @@ def _hashes(run: Run) -> tuple[set[str], set[str]]:
     return learnt, {item.sha256 for item in items if item.split == "test"} - learnt
 
 
-def _opened(run: Run, source: Source, num_tested: int) -> tuple[str, ...]:
+def log_opening(run: Run, source: Source, num_tested: int) -> tuple[str, ...]:
     """Log that test items of the run were looked at again, and say how often that was done."""
     if not num_tested:
         return ()
@@ -182,7 +182,8 @@ def _opened(run: Run, source: Source, num_tested: int) -> tuple[str, ...]:
     )
 
 
-def _figures(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
+def figures_of(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Value and interval of each metric, fit for JSON."""
     return {
         name: {"value": estimate.value, "ci95": estimate.ci95} for name, estimate in metrics.items()
     }
