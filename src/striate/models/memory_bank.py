@@ -128,7 +128,7 @@ class PatchBank(nn.Module):
         self.register_buffer("scale", torch.ones(num_channels))
         self.register_buffer("patches", torch.zeros(num_patches, num_channels))
 
-    def distances(self, maps: Float[Tensor, "n c *grid"]) -> Float[Tensor, "n *grid"]:
+    def distances(self, maps: Float[Tensor, "n c *grid"]) -> Float[Tensor, " n *grid"]:
         """How far each patch is from the nearest of the bank, relative to the root of c."""
         rows = maps.flatten(2).transpose(1, 2) * self.scale
         # About the bank's centre, since squares of large numbers would leave no digits for what is

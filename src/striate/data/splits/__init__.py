@@ -20,7 +20,7 @@ __all__ = [
     "complete_splits",
     "fold_numbers",
     "iterative_parts",
-    "learnt_from",
     "learning_splits",
+    "learnt_from",
     "split",
 ]
