@@ -125,7 +125,5 @@ def test_the_way_to_a_kernel_is_shown_number_by_number(machine):
         if c.caller is network.head and c.module is None
     }
     assert forms == (
-        {"head.matmul": "dot", "head.sub": "terms"}
-        if network.head.kernel == "gaussian"
-        else {}
+        {"head.matmul": "dot", "head.sub": "terms"} if network.head.kernel == "gaussian" else {}
     )
