@@ -32,7 +32,7 @@ class _Frame:
     """
 
     name: str
-    kind: str
+    module: nn.Module
     first: int
     has_calls: bool = False
     cost: Counter[str] = field(default_factory=Counter)
@@ -53,6 +53,7 @@ class _Row:
 
     layer: Layer
     module: nn.Module | None
+    caller: nn.Module | None
     operands: tuple[Tensor, ...]
     arguments: Mapping[str, Any]
     output: Tensor
@@ -107,7 +108,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
     def _enter(self, module: nn.Module, _: Any) -> None:
         if self._frames:
             self._frames[-1].has_calls = True
-        frame = _Frame(self.names[module], type(module).__name__, len(self.rows))
+        frame = _Frame(self.names[module], module, len(self.rows))
         self._frames.append(frame)
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -120,10 +121,16 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
         tensor = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
         seen = None if tensor is None else self._seen(tensor)
         if tensor is not None and seen is not None:
-            layer = self._layer(frame.name, frame.kind, tensor, seen, frame.cost)
-            operands = tuple(_tensors(inputs))
+            kind = type(module).__name__
             self.rows.append(
-                _Row(layer=layer, module=module, operands=operands, arguments={}, output=tensor)
+                _Row(
+                    layer=self._layer(frame.name, kind, tensor, seen, frame.cost),
+                    module=module,
+                    caller=None if is_root else self._frames[-1].module,
+                    operands=tuple(_tensors(inputs)),
+                    arguments={},
+                    output=tensor,
+                )
             )
 
     def __torch_dispatch__(
@@ -210,6 +217,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
                 _Row(
                     layer=layer,
                     module=None,
+                    caller=frame.module,
                     operands=operands,
                     arguments=call.arguments,
                     output=output,
@@ -242,6 +250,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
                 Calculation(
                     layer=row.layer,
                     module=row.module,
+                    caller=row.caller,
                     operands=row.operands,
                     sources=tuple(self._sources(i, made_by) for i in row.operand_ids),
                     arguments=row.arguments,

@@ -69,6 +69,7 @@ class Calculation:
     Attributes:
         layer: The layer.
         module: The module that was called; None for a function.
+        caller: The innermost module that called it; None for the network itself.
         operands: Tensors of the call in order, the batch first: inputs, and of a function the
             parameters among its arguments too.
         sources: For each operand the numbers of the layers that it came from, -1 for the item
@@ -79,6 +80,7 @@ class Calculation:
 
     layer: Layer
     module: nn.Module | None
+    caller: nn.Module | None
     operands: tuple[Tensor, ...]
     sources: tuple[tuple[int, ...], ...]
     arguments: Mapping[str, Any]

@@ -66,10 +66,22 @@ def values_of(tensor: Tensor) -> NDArray[Any]:
     return tensor[0].detach().float().cpu().numpy()
 
 
+def is_of_heads(calculation: Calculation) -> bool:
+    """Whether a calculation multiplies matrices of several heads at once, which then are channels.
+
+    Torch joins the one item and its heads into one axis.
+    """
+    is_product = calculation.module is None and calculation.layer.kind == "matmul"
+    return is_product and calculation.output.ndim == 3
+
+
 def grids_of(found: Sequence[Calculation]) -> list[Grid]:
     """The output of each layer as a grid."""
     grids: list[Grid] = []
     for calculation in found:
+        if is_of_heads(calculation):
+            grids.append(Grid(calculation.output.detach().float().cpu().numpy()))
+            continue
         values = values_of(calculation.output)
         last = _channels_last(calculation, grids) and values.ndim > 1
         moved = np.moveaxis(values, -1, 0) if last else np.atleast_1d(values)

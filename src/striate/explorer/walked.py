@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from striate.analysis import Calculation, calculations
 from striate.errors import ArgumentError
-from striate.explorer.grid import MAX_AXES, Grid, grids_of, values_of
+from striate.explorer.grid import MAX_AXES, Grid, grids_of, is_of_heads, values_of
 from striate.explorer.numbers import finite
-from striate.explorer.steps import pointwise, windows
+from striate.explorer.steps import mixing, pointwise, windows
+from striate.nn.attention import SelfAttention
 from striate.nn.blocks import ChannelNorm, StochasticDepth
 from striate.nn.heads import GlobalAveragePool, GlobalMaxPool
+from striate.nn.kernel_head import KernelHead
 from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES, layers
 
 INPUT: Final = -1
@@ -166,7 +168,30 @@ class Walked:
             return find(calculation, place)
         if kind in _WHOLE and not any(position):
             return windows.whole(calculation, _WHOLE[kind], channel, position)
+        if kind == "matmul":
+            return self._of_product(calculation, channel, position)
         return {"form": "none", "why": f"the steps of {kind} are not shown"}
+
+    def _of_product(
+        self, calculation: Calculation, channel: int, position: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """A product of matrices; in attention the scores, or what they make of the values."""
+        if is_of_heads(calculation) and isinstance(calculation.caller, SelfAttention):
+            sources = [n for each in calculation.sources for n in each]
+            scores = next((n for n in sources if is_of_heads(self.found[n])), None)
+            if scores is None:
+                return mixing.scores(calculation, channel, position)
+            return mixing.attention(calculation, self.found[scores], channel, position)
+        return mixing.product(calculation, channel, position)
+
+    def _before(self, calculation: Calculation) -> int:
+        """The layer whose output a module of several rows was called with, the last of them given."""
+        here = calculation
+        while True:
+            number = here.sources[0][0]
+            here = self.found[number]
+            if here.caller is not calculation.caller:
+                return number
 
     def _of_module(
         self,
@@ -179,6 +204,9 @@ class Walked:
         if isinstance(module, CONV_TYPES):
             return windows.convolution(calculation, module, channel, position)
         if isinstance(module, nn.Linear):
+            if isinstance(calculation.caller, KernelHead):
+                features = self.found[self._before(calculation)].output
+                return mixing.kernel(calculation, calculation.caller, features, channel)
             return windows.dense(calculation, module, channel, position)
         if isinstance(module, windows.POOLS):
             return windows.pooling(calculation, module, channel, position)

@@ -1,6 +1,6 @@
 // The page: what is chosen, and who is told when it changes.
 
-import { cellView, softmaxView } from "./cell_view.js";
+import { cellView, softmaxView } from "./cell/cell_view.js";
 import { byId, element, times, whole } from "./dom.js";
 import { evidenceView } from "./evidence_view.js";
 import { fieldsView } from "./fields_view.js";

@@ -1,8 +1,10 @@
 // How one number is computed, with all the numbers that it is computed of.
 
-import { element, product, scrollBox, scrolls, text, times, unpack, unravel, whole } from "./dom.js";
-import { colourOf } from "./draw.js";
-import { INPUT, nodeOf, placeText, titleOf } from "./network.js";
+import { element, product, scrollBox, text, times, unpack, unravel, whole } from "../dom.js";
+import { colourOf } from "../draw.js";
+import { INPUT, nodeOf, placeText, titleOf } from "../network.js";
+import { equation, greatest, term } from "./equation.js";
+import { attention, dot, kernel, saidOfAll } from "./mixing_view.js";
 
 const FEW_PARTS = 3;
 const MORE_PARTS = 24;
@@ -28,6 +30,7 @@ export function cellView(cell, { open, outputs, slide }) {
 }
 
 const SAID = {
+  ...saidOfAll,
   products: (cell, node) => {
     const { shape } = cell.window;
     const count = product(shape);
@@ -56,15 +59,6 @@ function same(cell) {
   const gap = Math.abs(cell.result - cell.value);
   const far = gap === 0 ? "and the steps above give the very same" : `and the steps above differ from it by ${gap.toExponential(0).replace("-", "−")}, which is rounding`;
   return element("p", { class: "same" }, `The network itself has ${text(cell.value, 7)} here, ${far}.`);
-}
-
-function term(value, label, strong = false) {
-  const shown = strong ? element("b", { "data-value": value }, text(value, 6)) : element("span", { "data-value": value }, text(value, 6));
-  return element("span", { class: "term" }, shown, element("small", {}, label));
-}
-
-function equation(...parts) {
-  return scrolls(element("p", { class: "equation" }, ...parts));
 }
 
 // Few digits, so that three matrices fit side by side; all of them are in the cell's title.
@@ -176,19 +170,8 @@ function rest(box, made, size, count, shown, add) {
 }
 
 function list(cell, values, kernel, made) {
-  const order = Array.from(made.keys()).sort((a, b) => Math.abs(made[b]) - Math.abs(made[a]));
-  const shown = order.slice(0, FEW_ROWS);
-  const rest = order.slice(FEW_ROWS).reduce((sum, i) => sum + made[i], 0);
-  const rows = shown.map((i) => element(
-    "tr", {},
-    ...[String((cell.channels?.[0] ?? 0) + i), text(values[i]), text(kernel[i]), text(made[i])].map((t) => element("td", {}, t)),
-  ));
-  const head = element("tr", {}, ...["input", "value", "weight", "product"].map((t) => element("th", { scope: "col" }, t)));
-  const parts = [scrollBox(element("table", { class: "list" }, element("thead", {}, head), element("tbody", {}, ...rows)))];
-  if (order.length > FEW_ROWS) {
-    parts.push(element("p", { class: "quiet" }, `These are the ${FEW_ROWS} greatest; the other ${whole(order.length - FEW_ROWS)} products add ${text(rest, 5)}.`));
-  }
-  return element("div", {}, ...parts);
+  const first = cell.channels?.[0] ?? 0;
+  return greatest(["input", "value", "weight", "product"], made, (i) => [first + i, values[i], kernel[i], made[i]]);
 }
 
 function windowed(cell) {
@@ -236,7 +219,7 @@ function copied(cell, _, open) {
 }
 
 const STEPS = {
-  products, window: windowed, norm, function: applied, terms, copy: copied,
+  products, dot, attention, kernel, window: windowed, norm, function: applied, terms, copy: copied,
   item: (cell) => [equation(term(cell.value, "value", true))],
   none: (cell) => [equation(term(cell.value, "value", true))],
 };
