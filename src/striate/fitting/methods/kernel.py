@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from striate.fitting.candidate import (
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method, frozen_reasons
 from striate.fitting.training import MIN_SECONDS
+from striate.kinds.kind import KernelGrid
 from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
 from striate.models.graphs import GraphFeatures
@@ -33,18 +34,21 @@ from striate.models.kernel_machine import NAME as KERNEL_MACHINE
 from striate.models.kernel_machine import kernel_machine_of
 from striate.nn.kernel_head import GAUSSIAN, KERNELS, KernelHead
 from striate.tasks.objective import Objective
-from striate.transfer.kernel_features import MAX_LANDMARKS, kernel_spaces
+from striate.transfer.kernel_features import MAX_LANDMARKS, KernelSpace, kernel_spaces
 from striate.transfer.probe import LinearProbe, ProbeConfig
 
-GAMMAS: Final = (0.25, 0.5, 1.0)
-"""Values of gamma of the Gaussian kernels that are tried."""
+USUAL: Final = KernelGrid(kernel=GAUSSIAN, gammas=(0.25, 0.5, 1.0))
+"""The kernels that are tried where the kind names none."""
 
 CS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Inverse regularizations that are tried, from the strongest regularization on."""
 
-FEW_GAMMAS: Final = (0.5,)
+FEW: Final = KernelGrid(kernel=GAUSSIAN, gammas=(0.5,))
 FEW_CS: Final = (10.0, 30.0, 100.0)
 """What is tried where a fit takes long."""
+
+LAYER_CS: Final = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""What is tried of the layer where least squares have chosen among many kernels."""
 
 QUICK_CS: Final = (10.0, 100.0, 1000.0)
 """What is tried where fits are quick, and their features such that most items are unlike."""
@@ -207,10 +211,10 @@ def fitted_kernel(
     objective = context.objective
 
     def make() -> dict[str, Tensor]:
-        kernels, Cs = _grid(context, len(indices))
+        grids, Cs = _grid(context, len(indices))
         if like is not None:
-            kernels, Cs = {like.head.kernel: (like.gamma,)}, (like.C,)
-        probe, head = _best(objective, features, indices, kernels, _config(context, Cs))
+            grids, Cs = (_grid_of(like),), (like.C,)
+        probe, head = _best(objective, features, indices, grids, _config(context, Cs))
         number = KERNELS.names().index(head.kernel)
         chosen = torch.tensor([probe.C, number], dtype=torch.float64)
         return {**head.state_dict(), "C and kernel": chosen}
@@ -237,36 +241,56 @@ def kernel_cross_outputs(
         indices: Positions of the items to go through, fold by fold.
         like: Gives gamma and C.
     """
-    objective, seed = context.objective, context.options.seed
-    (space,) = kernel_spaces(
-        features[indices],
-        (like.gamma,),
-        max_axes=_max_axes(objective, len(indices)),
-        seed=seed,
-        kernel=like.head.kernel,
-    )
-    coordinates = space.coordinates(features)
-    return objective.cross_outputs(coordinates, indices, _config(context, (like.C,)))
+    objective, config = context.objective, _config(context, (like.C,))
+    ((compared, space),) = _spaces(objective, features, indices, (_grid_of(like),), config.seed)
+    return objective.cross_outputs(space.coordinates(compared), indices, config)
 
 
 def _best(
     objective: Objective,
     features: Tensor,
     indices: NDArray[np.int64],
-    kernels: Mapping[str, Sequence[float]],
+    grids: Sequence[KernelGrid],
     config: ProbeConfig,
 ) -> tuple[LinearProbe, KernelHead]:
-    """The machine with the lowest loss on held-out items of a cross-validation, and its head."""
-    found: list[tuple[float, LinearProbe, KernelHead]] = []
+    """The machine with the lowest loss on held-out items of a cross-validation, and its head.
+
+    Among several grids least squares choose, which are quick; the layer of classes and labels is
+    then fitted by their likelihood.
+    """
+    search = replace(config, squared=True) if len(grids) > 1 else config
+    found: list[tuple[float, LinearProbe, Tensor, KernelSpace]] = []
+    for compared, space in _spaces(objective, features, indices, grids, config.seed):
+        probe = objective.fit_probe(space.coordinates(compared), indices, search)
+        found.append((min(probe.scores.values(), default=0.0), probe, compared, space))
+    _, probe, compared, space = min(found, key=lambda one: one[0])
+    if search.squared and not objective.probe_config(config.seed).squared:
+        layer = replace(config, Cs=LAYER_CS)
+        probe = objective.fit_probe(space.coordinates(compared), indices, layer)
+    return probe, space.head(probe)
+
+
+def _spaces(
+    objective: Objective,
+    features: Tensor,
+    indices: NDArray[np.int64],
+    grids: Sequence[KernelGrid],
+    seed: int,
+) -> Iterator[tuple[Tensor, KernelSpace]]:
+    """The space of every kernel, with the features that it compares."""
     max_axes = _max_axes(objective, len(indices))
-    for kernel, gammas in kernels.items():
+    for grid in grids:
+        compared = features[:, : grid.num_compared]
         for space in kernel_spaces(
-            features[indices], gammas, max_axes=max_axes, seed=config.seed, kernel=kernel
+            compared[indices], grid.gammas, max_axes=max_axes, seed=seed, kernel=grid.kernel
         ):
-            probe = objective.fit_probe(space.coordinates(features), indices, config)
-            found.append((min(probe.scores.values(), default=0.0), probe, space.head(probe)))
-    _, probe, head = min(found, key=lambda one: one[0])
-    return probe, head
+            yield compared, space
+
+
+def _grid_of(like: FittedKernel) -> KernelGrid:
+    """The kernel of a machine alone."""
+    head = like.head
+    return KernelGrid(kernel=head.kernel, gammas=(like.gamma,), num_compared=len(head.shift))
 
 
 def _too_many(baseline: Baseline) -> str:
@@ -283,25 +307,21 @@ def _max_axes(objective: Objective, num_items: int) -> int:
     return max(1, min(MAX_LANDMARKS, cost // (num_items * _columns(objective))))
 
 
-def _grid(
-    context: FitContext, num_items: int
-) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
-    """Kernels with their gammas, and Cs, to choose from: few where there are many items or classes."""
+def _grid(context: FitContext, num_items: int) -> tuple[tuple[KernelGrid, ...], tuple[float, ...]]:
+    """Kernels and Cs to choose from: few where there are many items or classes."""
     objective, kernels = context.objective, context.defaults.kernels
     if kernels:
         return kernels, CS
     if objective.quick:
-        return {GAUSSIAN: FEW_GAMMAS}, QUICK_CS
+        return (FEW,), QUICK_CS
     axes = min(num_items, _max_axes(objective, num_items))
     if num_items * axes * _columns(objective) > _LONG:
-        return {GAUSSIAN: FEW_GAMMAS}, FEW_CS
-    return {GAUSSIAN: GAMMAS}, CS
+        return (FEW,), FEW_CS
+    return (USUAL,), CS
 
 
 def _config(context: FitContext, Cs: tuple[float, ...]) -> ProbeConfig:
-    """Least squares, which are quick, where several kernels are tried."""
-    squared = bool(context.defaults.kernels)
-    return ProbeConfig(Cs=Cs, standardize=False, seed=context.options.seed, squared=squared)
+    return ProbeConfig(Cs=Cs, standardize=False, seed=context.options.seed)
 
 
 def _machine_name(baseline: Baseline) -> str:
