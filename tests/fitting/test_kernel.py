@@ -82,19 +82,22 @@ def test_among_kernels_the_one_that_leaves_out_the_noise_is_found(answers, featu
     assert rings.objective.calibrate(outputs, covered)[1] < 0.5 * rings.objective.null_loss(TRAIN)
 
 
-def test_classes_are_learnt_by_their_likelihood_after_a_search_by_squares(features, context):
+@pytest.mark.parametrize("better", ["squares", "likelihood"])
+def test_the_layer_of_classes_is_what_cross_validation_prefers(
+    better, features, context, monkeypatch
+):
     rings = context(labels=NAMES)
     rings.defaults.kernels = tuple(
         KernelGrid(kernel=name, gammas=(1.0,)) for name in ("gaussian", "laplacian")
     )
-    squared = []
-    fit_probe = rings.objective.fit_probe
-    rings.objective.fit_probe = lambda X, indices, config: (
-        squared.append((config.squared, config.Cs)),
-        fit_probe(X, indices, config),
-    )[1]
-    fitted_kernel(rings, features, TRAIN, "kernel")
-    assert squared == [(True, kernel.CS), (True, kernel.CS), (False, kernel.LAYER_CS)]
+    # A layer that is held back too much, or hardly at all, is the worse one.
+    monkeypatch.setattr(kernel, "SEARCH_CS", (30.0, 100.0) if better == "squares" else (1e-6, 2e-6))
+    monkeypatch.setattr(kernel, "LAYER_CS", (1e-6, 2e-6) if better == "squares" else (10.0, 30.0))
+    fitted = fitted_kernel(rings, features, TRAIN, "kernel")
+    assert fitted.squared == (better == "squares")
+    again = fitted_kernel(rings, features, TRAIN, "final-kernel", like=fitted)
+    assert again.squared == fitted.squared
+    torch.testing.assert_close(again.outputs(features), fitted.outputs(features))
 
 
 def test_a_machine_like_another_shares_its_settings_alone(features, context):
@@ -109,7 +112,7 @@ def test_a_machine_like_another_shares_its_settings_alone(features, context):
 def test_cross_outputs_judge_as_new_items_would(features, context):
     """They are of machines that did not see the item: its own label moves nothing."""
     head = SimpleNamespace(kernel="gaussian", shift=torch.zeros(2))
-    like = SimpleNamespace(gamma=1.0, C=30.0, head=head)
+    like = SimpleNamespace(gamma=1.0, C=30.0, head=head, squared=False)
 
     def accuracy(rings):
         outputs, covered = kernel_cross_outputs(rings, features, TRAIN, like)

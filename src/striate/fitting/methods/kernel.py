@@ -47,8 +47,11 @@ FEW: Final = KernelGrid(kernel=GAUSSIAN, gammas=(0.5,))
 FEW_CS: Final = (10.0, 30.0, 100.0)
 """What is tried where a fit takes long."""
 
-LAYER_CS: Final = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""What is tried of the layer where least squares have chosen among many kernels."""
+SEARCH_CS: Final = (*CS, 1000.0, 3000.0)
+"""What is tried by least squares, where they choose among many kernels."""
+
+LAYER_CS: Final = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+"""What is then tried of a logistic regression with the kernel that they chose."""
 
 QUICK_CS: Final = (10.0, 100.0, 1000.0)
 """What is tried where fits are quick, and their features such that most items are unlike."""
@@ -71,10 +74,12 @@ class FittedKernel:
     Attributes:
         head: From features to outputs.
         C: Its inverse regularization.
+        squared: Whether its layer is one of least squares for every task.
     """
 
     head: KernelHead
     C: float
+    squared: bool = False
 
     @property
     def gamma(self) -> float:
@@ -205,27 +210,27 @@ def fitted_kernel(
         features: (items, features) of all items.
         indices: Positions of the items to fit to.
         name: Name of the step whose result this is.
-        like: Another machine, whose gamma and C are taken; by default cross-validation in these
-            items chooses both.
+        like: Another machine, whose kernel, gamma and C are taken; by default cross-validation in
+            these items chooses them.
     """
     objective = context.objective
 
     def make() -> dict[str, Tensor]:
-        grids, Cs = _grid(context, len(indices))
+        grids, config = _grid(context, len(indices))
         if like is not None:
-            grids, Cs = (_grid_of(like),), (like.C,)
-        probe, head = _best(objective, features, indices, grids, _config(context, Cs))
+            grids, config = (_grid_of(like),), _config_of(context, like)
+        probe, head, squared = _best(objective, features, indices, grids, config)
         number = KERNELS.names().index(head.kernel)
-        chosen = torch.tensor([probe.C, number], dtype=torch.float64)
-        return {**head.state_dict(), "C and kernel": chosen}
+        chosen = torch.tensor([probe.C, number, squared], dtype=torch.float64)
+        return {**head.state_dict(), "choices": chosen}
 
     stored = context.steps.tensors(name, make)
-    C, number = stored.pop("C and kernel").tolist()
+    C, number, squared = stored.pop("choices").tolist()
     landmarks, weight = stored["landmarks"], stored["linear.weight"]
     kernel = KERNELS.names()[int(number)]
     head = KernelHead(landmarks.shape[1], len(landmarks), len(weight), kernel)
     head.load_state_dict(stored)
-    return FittedKernel(head=head.eval(), C=float(C))
+    return FittedKernel(head=head.eval(), C=float(C), squared=bool(squared))
 
 
 def kernel_cross_outputs(
@@ -239,9 +244,9 @@ def kernel_cross_outputs(
         context: The fit.
         features: (items, features) of all items.
         indices: Positions of the items to go through, fold by fold.
-        like: Gives gamma and C.
+        like: Gives kernel, gamma and C.
     """
-    objective, config = context.objective, _config(context, (like.C,))
+    objective, config = context.objective, _config_of(context, like)
     ((compared, space),) = _spaces(objective, features, indices, (_grid_of(like),), config.seed)
     return objective.cross_outputs(space.coordinates(compared), indices, config)
 
@@ -252,22 +257,31 @@ def _best(
     indices: NDArray[np.int64],
     grids: Sequence[KernelGrid],
     config: ProbeConfig,
-) -> tuple[LinearProbe, KernelHead]:
+) -> tuple[LinearProbe, KernelHead, bool]:
     """The machine with the lowest loss on held-out items of a cross-validation, and its head.
 
-    Among several grids least squares choose, which are quick; the layer of classes and labels is
-    then fitted by their likelihood.
+    Where least squares chose among kernels, the layer is a logistic regression instead, if that has
+    the lower calibrated loss in a cross-validation. Last is whether the layer is of least squares.
     """
-    search = replace(config, squared=True) if len(grids) > 1 else config
     found: list[tuple[float, LinearProbe, Tensor, KernelSpace]] = []
     for compared, space in _spaces(objective, features, indices, grids, config.seed):
-        probe = objective.fit_probe(space.coordinates(compared), indices, search)
+        probe = objective.fit_probe(space.coordinates(compared), indices, config)
         found.append((min(probe.scores.values(), default=0.0), probe, compared, space))
     _, probe, compared, space = min(found, key=lambda one: one[0])
-    if search.squared and not objective.probe_config(config.seed).squared:
-        layer = replace(config, Cs=LAYER_CS)
-        probe = objective.fit_probe(space.coordinates(compared), indices, layer)
-    return probe, space.head(probe)
+    squares_are_usual = objective.probe_config(config.seed).squared
+    if not config.squared or squares_are_usual or len(config.Cs) == 1:
+        return probe, space.head(probe), config.squared
+    coordinates = space.coordinates(compared)
+    usual = replace(config, Cs=LAYER_CS, squared=False)
+    logistic = objective.fit_probe(coordinates, indices, usual)
+
+    def loss(layer: LinearProbe, how: ProbeConfig) -> float:
+        held_out = objective.cross_outputs(coordinates, indices, replace(how, Cs=(layer.C,)))
+        return objective.calibrate(*held_out)[1]
+
+    squared = loss(probe, config) <= loss(logistic, usual)
+    best = probe if squared else logistic
+    return best, space.head(best), squared
 
 
 def _spaces(
@@ -307,21 +321,24 @@ def _max_axes(objective: Objective, num_items: int) -> int:
     return max(1, min(MAX_LANDMARKS, cost // (num_items * _columns(objective))))
 
 
-def _grid(context: FitContext, num_items: int) -> tuple[tuple[KernelGrid, ...], tuple[float, ...]]:
-    """Kernels and Cs to choose from: few where there are many items or classes."""
-    objective, kernels = context.objective, context.defaults.kernels
+def _grid(context: FitContext, num_items: int) -> tuple[tuple[KernelGrid, ...], ProbeConfig]:
+    """Kernels to choose from, and how layers are fitted: few where items or classes are many."""
+    objective, kernels, seed = context.objective, context.defaults.kernels, context.options.seed
+    plain = ProbeConfig(Cs=CS, standardize=False, seed=seed)
     if kernels:
-        return kernels, CS
+        return kernels, replace(plain, Cs=SEARCH_CS, squared=True)
     if objective.quick:
-        return (FEW,), QUICK_CS
+        return (FEW,), replace(plain, Cs=QUICK_CS)
     axes = min(num_items, _max_axes(objective, num_items))
     if num_items * axes * _columns(objective) > _LONG:
-        return (FEW,), FEW_CS
-    return (USUAL,), CS
+        return (FEW,), replace(plain, Cs=FEW_CS)
+    return (USUAL,), plain
 
 
-def _config(context: FitContext, Cs: tuple[float, ...]) -> ProbeConfig:
-    return ProbeConfig(Cs=Cs, standardize=False, seed=context.options.seed)
+def _config_of(context: FitContext, like: FittedKernel) -> ProbeConfig:
+    """How the layer of a machine like one is fitted."""
+    seed = context.options.seed
+    return ProbeConfig(Cs=(like.C,), standardize=False, seed=seed, squared=like.squared)
 
 
 def _machine_name(baseline: Baseline) -> str:
