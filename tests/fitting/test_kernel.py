@@ -9,6 +9,7 @@ import torch
 from striate.fitting.methods import kernel
 from striate.fitting.methods.kernel import fitted_kernel, kernel_cross_outputs
 from striate.fitting.steps import Steps
+from striate.kinds.kind import KernelGrid
 from striate.run.folder import RunFolder
 
 NUM_ITEMS = 120
@@ -37,7 +38,7 @@ def context(tmp_path, objective_of):
         return SimpleNamespace(
             objective=objective_of(SPLITS, labels=labels, targets=targets),
             options=SimpleNamespace(seed=0),
-            defaults=SimpleNamespace(kernels={}),
+            defaults=SimpleNamespace(kernels=()),
             steps=Steps(folder, {}, resume=False),
         )
 
@@ -60,6 +61,45 @@ def test_what_no_line_tells_apart_is_learnt_and_kept(answers, features, context)
     assert (again.gamma, again.C) == (fitted.gamma, fitted.C)
 
 
+@pytest.mark.parametrize(
+    "answers", [{"labels": NAMES}, {"targets": RADII.astype(float)}], ids=["classes", "numbers"]
+)
+def test_among_kernels_the_one_that_leaves_out_the_noise_is_found(answers, features, context):
+    rings = context(**answers)
+    rings.defaults.kernels = (
+        KernelGrid(kernel="laplacian", gammas=(1.0,)),
+        KernelGrid(kernel="gaussian", gammas=(0.5, 1.0), num_compared=2),
+    )
+    noise = torch.randn(NUM_ITEMS, 60, generator=torch.Generator().manual_seed(1))
+    noisy = torch.cat([features, noise], 1)
+    fitted = fitted_kernel(rings, noisy, TRAIN, "kernel")
+    assert (fitted.head.kernel, len(fitted.head.shift)) == ("gaussian", 2)
+    assert torch.equal(fitted.outputs(noisy), fitted.outputs(features))
+    learnt = np.flatnonzero(SPLITS != "test")
+    final = fitted_kernel(rings, noisy, learnt, "final-kernel", like=fitted)
+    assert (final.gamma, final.C, len(final.head.shift)) == (fitted.gamma, fitted.C, 2)
+    outputs, covered = kernel_cross_outputs(rings, noisy, TRAIN, fitted)
+    assert rings.objective.calibrate(outputs, covered)[1] < 0.5 * rings.objective.null_loss(TRAIN)
+
+
+@pytest.mark.parametrize("better", ["squares", "likelihood"])
+def test_the_layer_of_classes_is_what_cross_validation_prefers(
+    better, features, context, monkeypatch
+):
+    rings = context(labels=NAMES)
+    rings.defaults.kernels = tuple(
+        KernelGrid(kernel=name, gammas=(1.0,)) for name in ("gaussian", "laplacian")
+    )
+    # A layer that is held back too much, or hardly at all, is the worse one.
+    monkeypatch.setattr(kernel, "SEARCH_CS", (30.0, 100.0) if better == "squares" else (1e-6, 2e-6))
+    monkeypatch.setattr(kernel, "LAYER_CS", (1e-6, 2e-6) if better == "squares" else (10.0, 30.0))
+    fitted = fitted_kernel(rings, features, TRAIN, "kernel")
+    assert fitted.squared == (better == "squares")
+    again = fitted_kernel(rings, features, TRAIN, "final-kernel", like=fitted)
+    assert again.squared == fitted.squared
+    torch.testing.assert_close(again.outputs(features), fitted.outputs(features))
+
+
 def test_a_machine_like_another_shares_its_settings_alone(features, context):
     rings = context(labels=NAMES)
     fitted = fitted_kernel(rings, features, TRAIN, "kernel")
@@ -71,7 +111,8 @@ def test_a_machine_like_another_shares_its_settings_alone(features, context):
 
 def test_cross_outputs_judge_as_new_items_would(features, context):
     """They are of machines that did not see the item: its own label moves nothing."""
-    like = SimpleNamespace(gamma=1.0, C=30.0, head=SimpleNamespace(kernel="gaussian"))
+    head = SimpleNamespace(kernel="gaussian", shift=torch.zeros(2))
+    like = SimpleNamespace(gamma=1.0, C=30.0, head=head, squared=False)
 
     def accuracy(rings):
         outputs, covered = kernel_cross_outputs(rings, features, TRAIN, like)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,6 +21,21 @@ from striate.report.schema import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
+class KernelGrid:
+    """A kernel that a kernel machine may compare features by, and what of it is tried.
+
+    Attributes:
+        kernel: Name of the kernel, one of `striate.nn.kernel_head.KERNELS`.
+        gammas: Its coefficients that are tried.
+        num_compared: Features that it compares, the first of them; None for all.
+    """
+
+    kernel: str
+    gammas: tuple[float, ...]
+    num_compared: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Defaults:
     """Networks and settings that suit the inputs of a kind.
 
@@ -34,8 +49,8 @@ class Defaults:
             is none.
         pretrained: Whether those features are of pretrained weights, which can be fine-tuned.
         all_scales: Whether features of every scale of that network are taken where they can be kept.
-        kernels: Kernels by which a kernel machine compares the features, each with the values of
-            gamma that are tried; none where no kernel machine is known.
+        kernels: Kernels by which a kernel machine compares the features; none where only those
+            of pretrained features are known, or no kernel machine at all.
         fixed_features: Whether that network alone has features that are of use frozen. Where the
             user names another, only what trains it is tried.
         frozen_stride: Fine-tuning keeps blocks whose maps are finer than one position in so many
@@ -66,7 +81,7 @@ class Defaults:
     wide_features: str | None = None
     pretrained: bool = False
     all_scales: bool = False
-    kernels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    kernels: tuple[KernelGrid, ...] = ()
     fixed_features: bool = False
     frozen_stride: int | None = None
     features_share: float = 0.55

@@ -20,6 +20,7 @@ from striate.kinds.graph.molecules import (
     descriptors,
     fingerprint,
     num_descriptors,
+    signed_logarithms,
     whole_features,
     without_atom,
 )
@@ -60,9 +61,16 @@ def test_a_blank_atom_changes_the_features_and_not_the_molecule():
         changed = without_atom(molecule, atom)
         assert changed.shape == before.shape and np.isfinite(changed).all()
         assert not np.array_equal(changed, before)
-    np.testing.assert_array_equal(
-        np.concatenate([descriptors(molecule), fingerprint(molecule)]), before
-    )
+    known = descriptors(molecule)
+    parts = [known, signed_logarithms(known), fingerprint(molecule)]
+    np.testing.assert_array_equal(np.concatenate(parts), before)
+
+
+def test_logarithms_keep_the_sign_and_can_be_undone():
+    known = np.array([-1e6, -3.0, -0.25, 0.0, 0.5, 7.0, 1e6], np.float32)
+    found = signed_logarithms(known)
+    assert found.dtype == np.float32 and (np.diff(found) > 0).all()
+    np.testing.assert_allclose(np.sign(found) * np.expm1(np.abs(found)), known, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

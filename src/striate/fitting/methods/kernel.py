@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from striate.fitting.candidate import (
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method, frozen_reasons
 from striate.fitting.training import MIN_SECONDS
+from striate.kinds.kind import KernelGrid
 from striate.metrics.novelty import FeaturedItems
 from striate.models import Network
 from striate.models.graphs import GraphFeatures
@@ -33,18 +34,24 @@ from striate.models.kernel_machine import NAME as KERNEL_MACHINE
 from striate.models.kernel_machine import kernel_machine_of
 from striate.nn.kernel_head import GAUSSIAN, KERNELS, KernelHead
 from striate.tasks.objective import Objective
-from striate.transfer.kernel_features import MAX_LANDMARKS, kernel_spaces
+from striate.transfer.kernel_features import MAX_LANDMARKS, KernelSpace, kernel_spaces
 from striate.transfer.probe import LinearProbe, ProbeConfig
 
-GAMMAS: Final = (0.25, 0.5, 1.0)
-"""Values of gamma of the Gaussian kernels that are tried."""
+USUAL: Final = KernelGrid(kernel=GAUSSIAN, gammas=(0.25, 0.5, 1.0))
+"""The kernels that are tried where the kind names none."""
 
 CS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Inverse regularizations that are tried, from the strongest regularization on."""
 
-FEW_GAMMAS: Final = (0.5,)
+FEW: Final = KernelGrid(kernel=GAUSSIAN, gammas=(0.5,))
 FEW_CS: Final = (10.0, 30.0, 100.0)
 """What is tried where a fit takes long."""
+
+SEARCH_CS: Final = (*CS, 1000.0, 3000.0)
+"""What is tried by least squares, where they choose among many kernels."""
+
+LAYER_CS: Final = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+"""What is then tried of a logistic regression with the kernel that they chose."""
 
 QUICK_CS: Final = (10.0, 100.0, 1000.0)
 """What is tried where fits are quick, and their features such that most items are unlike."""
@@ -67,10 +74,12 @@ class FittedKernel:
     Attributes:
         head: From features to outputs.
         C: Its inverse regularization.
+        squared: Whether its layer is one of least squares for every task.
     """
 
     head: KernelHead
     C: float
+    squared: bool = False
 
     @property
     def gamma(self) -> float:
@@ -201,27 +210,27 @@ def fitted_kernel(
         features: (items, features) of all items.
         indices: Positions of the items to fit to.
         name: Name of the step whose result this is.
-        like: Another machine, whose gamma and C are taken; by default cross-validation in these
-            items chooses both.
+        like: Another machine, whose kernel, gamma and C are taken; by default cross-validation in
+            these items chooses them.
     """
     objective = context.objective
 
     def make() -> dict[str, Tensor]:
-        kernels, Cs = _grid(context, len(indices))
+        grids, config = _grid(context, len(indices))
         if like is not None:
-            kernels, Cs = {like.head.kernel: (like.gamma,)}, (like.C,)
-        probe, head = _best(objective, features, indices, kernels, _config(context, Cs))
+            grids, config = (_grid_of(like),), _config_of(context, like)
+        probe, head, squared = _best(objective, features, indices, grids, config)
         number = KERNELS.names().index(head.kernel)
-        chosen = torch.tensor([probe.C, number], dtype=torch.float64)
-        return {**head.state_dict(), "C and kernel": chosen}
+        chosen = torch.tensor([probe.C, number, squared], dtype=torch.float64)
+        return {**head.state_dict(), "choices": chosen}
 
     stored = context.steps.tensors(name, make)
-    C, number = stored.pop("C and kernel").tolist()
+    C, number, squared = stored.pop("choices").tolist()
     landmarks, weight = stored["landmarks"], stored["linear.weight"]
     kernel = KERNELS.names()[int(number)]
     head = KernelHead(landmarks.shape[1], len(landmarks), len(weight), kernel)
     head.load_state_dict(stored)
-    return FittedKernel(head=head.eval(), C=float(C))
+    return FittedKernel(head=head.eval(), C=float(C), squared=bool(squared))
 
 
 def kernel_cross_outputs(
@@ -235,38 +244,67 @@ def kernel_cross_outputs(
         context: The fit.
         features: (items, features) of all items.
         indices: Positions of the items to go through, fold by fold.
-        like: Gives gamma and C.
+        like: Gives kernel, gamma and C.
     """
-    objective, seed = context.objective, context.options.seed
-    (space,) = kernel_spaces(
-        features[indices],
-        (like.gamma,),
-        max_axes=_max_axes(objective, len(indices)),
-        seed=seed,
-        kernel=like.head.kernel,
-    )
-    coordinates = space.coordinates(features)
-    return objective.cross_outputs(coordinates, indices, _config(context, (like.C,)))
+    objective, config = context.objective, _config_of(context, like)
+    ((compared, space),) = _spaces(objective, features, indices, (_grid_of(like),), config.seed)
+    return objective.cross_outputs(space.coordinates(compared), indices, config)
 
 
 def _best(
     objective: Objective,
     features: Tensor,
     indices: NDArray[np.int64],
-    kernels: Mapping[str, Sequence[float]],
+    grids: Sequence[KernelGrid],
     config: ProbeConfig,
-) -> tuple[LinearProbe, KernelHead]:
-    """The machine with the lowest loss on held-out items of a cross-validation, and its head."""
-    found: list[tuple[float, LinearProbe, KernelHead]] = []
+) -> tuple[LinearProbe, KernelHead, bool]:
+    """The machine with the lowest loss on held-out items of a cross-validation, and its head.
+
+    Where least squares chose among kernels, the layer is a logistic regression instead, if that has
+    the lower calibrated loss in a cross-validation. Last is whether the layer is of least squares.
+    """
+    found: list[tuple[float, LinearProbe, Tensor, KernelSpace]] = []
+    for compared, space in _spaces(objective, features, indices, grids, config.seed):
+        probe = objective.fit_probe(space.coordinates(compared), indices, config)
+        found.append((min(probe.scores.values(), default=0.0), probe, compared, space))
+    _, probe, compared, space = min(found, key=lambda one: one[0])
+    squares_are_usual = objective.probe_config(config.seed).squared
+    if not config.squared or squares_are_usual or len(config.Cs) == 1:
+        return probe, space.head(probe), config.squared
+    coordinates = space.coordinates(compared)
+    usual = replace(config, Cs=LAYER_CS, squared=False)
+    logistic = objective.fit_probe(coordinates, indices, usual)
+
+    def loss(layer: LinearProbe, how: ProbeConfig) -> float:
+        held_out = objective.cross_outputs(coordinates, indices, replace(how, Cs=(layer.C,)))
+        return objective.calibrate(*held_out)[1]
+
+    squared = loss(probe, config) <= loss(logistic, usual)
+    best = probe if squared else logistic
+    return best, space.head(best), squared
+
+
+def _spaces(
+    objective: Objective,
+    features: Tensor,
+    indices: NDArray[np.int64],
+    grids: Sequence[KernelGrid],
+    seed: int,
+) -> Iterator[tuple[Tensor, KernelSpace]]:
+    """The space of every kernel, with the features that it compares."""
     max_axes = _max_axes(objective, len(indices))
-    for kernel, gammas in kernels.items():
+    for grid in grids:
+        compared = features[:, : grid.num_compared]
         for space in kernel_spaces(
-            features[indices], gammas, max_axes=max_axes, seed=config.seed, kernel=kernel
+            compared[indices], grid.gammas, max_axes=max_axes, seed=seed, kernel=grid.kernel
         ):
-            probe = objective.fit_probe(space.coordinates(features), indices, config)
-            found.append((min(probe.scores.values(), default=0.0), probe, space.head(probe)))
-    _, probe, head = min(found, key=lambda one: one[0])
-    return probe, head
+            yield compared, space
+
+
+def _grid_of(like: FittedKernel) -> KernelGrid:
+    """The kernel of a machine alone."""
+    head = like.head
+    return KernelGrid(kernel=head.kernel, gammas=(like.gamma,), num_compared=len(head.shift))
 
 
 def _too_many(baseline: Baseline) -> str:
@@ -283,25 +321,24 @@ def _max_axes(objective: Objective, num_items: int) -> int:
     return max(1, min(MAX_LANDMARKS, cost // (num_items * _columns(objective))))
 
 
-def _grid(
-    context: FitContext, num_items: int
-) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
-    """Kernels with their gammas, and Cs, to choose from: few where there are many items or classes."""
-    objective, kernels = context.objective, context.defaults.kernels
+def _grid(context: FitContext, num_items: int) -> tuple[tuple[KernelGrid, ...], ProbeConfig]:
+    """Kernels to choose from, and how layers are fitted: few where items or classes are many."""
+    objective, kernels, seed = context.objective, context.defaults.kernels, context.options.seed
+    plain = ProbeConfig(Cs=CS, standardize=False, seed=seed)
     if kernels:
-        return kernels, CS
+        return kernels, replace(plain, Cs=SEARCH_CS, squared=True)
     if objective.quick:
-        return {GAUSSIAN: FEW_GAMMAS}, QUICK_CS
+        return (FEW,), replace(plain, Cs=QUICK_CS)
     axes = min(num_items, _max_axes(objective, num_items))
     if num_items * axes * _columns(objective) > _LONG:
-        return {GAUSSIAN: FEW_GAMMAS}, FEW_CS
-    return {GAUSSIAN: GAMMAS}, CS
+        return (FEW,), replace(plain, Cs=FEW_CS)
+    return (USUAL,), plain
 
 
-def _config(context: FitContext, Cs: tuple[float, ...]) -> ProbeConfig:
-    """Least squares, which are quick, where several kernels are tried."""
-    squared = bool(context.defaults.kernels)
-    return ProbeConfig(Cs=Cs, standardize=False, seed=context.options.seed, squared=squared)
+def _config_of(context: FitContext, like: FittedKernel) -> ProbeConfig:
+    """How the layer of a machine like one is fitted."""
+    seed = context.options.seed
+    return ProbeConfig(Cs=(like.C,), standardize=False, seed=seed, squared=like.squared)
 
 
 def _machine_name(baseline: Baseline) -> str:

@@ -38,7 +38,7 @@ class GraphInputs(Inputs[GraphBatch]):
         names: of the node features, in their order; empty where they have none.
         edge_names: of the edge features; empty where they have none.
         molecules: whether every training item came with its SMILES.
-        num_descriptors: features of a molecule that are descriptors; its fingerprint follows them.
+        num_descriptors: descriptors of a molecule; as many logarithms and its fingerprint follow.
         whole: whether batches have the features of molecules as wholes.
     """
 
@@ -124,14 +124,14 @@ class GraphInputs(Inputs[GraphBatch]):
             return {
                 **options,
                 "whole_channels": self.num_whole,
-                "num_compared": self.num_descriptors,
+                "num_compared": 2 * self.num_descriptors,
             }
         return {**options, "edge_channels": self.edge_channels if config.takes_edges else 0}
 
     @property
     def num_whole(self) -> int:
         """Features of a molecule as a whole; 0 of other graphs."""
-        return self.num_descriptors + FINGERPRINT_SIZE if self.molecules else 0
+        return 2 * self.num_descriptors + FINGERPRINT_SIZE if self.molecules else 0
 
     def for_network(self, network: Network) -> Self:
         """Inputs with the features of molecules as wholes, where the network takes them."""
@@ -188,8 +188,8 @@ class GraphInputs(Inputs[GraphBatch]):
             found = whole_features(reading.smiles)
             if len(found) != self.num_whole:
                 raise UnreadableItem(
-                    f"this rdkit computes {len(found) - FINGERPRINT_SIZE} descriptors, "
-                    f"that of training {self.num_descriptors}"
+                    f"this rdkit computes {len(found)} features of a molecule, "
+                    f"that of training {self.num_whole}"
                 )
             rows.append(found[None])
         return torch.from_numpy(np.concatenate(rows))

@@ -1,10 +1,11 @@
-"""Features of molecules as wholes, computed by rdkit: descriptors and fingerprints.
+"""Features of molecules as wholes, computed by rdkit: descriptors, their logarithms, fingerprints.
 
 Descriptors are numbers that chemists compute of a structure: counts of atoms, bonds and rings,
 polar surface, contributions to logP, connectivity and shape indices, and the surface that atoms of
-a range of charge, logP or refractivity have. A Morgan fingerprint counts the surroundings of atoms
-(Rogers and Hahn, J. Chem. Inf. Model. 2010, 50, 742): of each atom what lies within no, one and two
-bonds, its hash folded into a place of the fingerprint.
+a range of charge, logP or refractivity have. Most are counts or grow with the size, so that a
+difference means more between small ones: kernels may compare their logarithms too. A Morgan
+fingerprint counts the surroundings of atoms (Rogers and Hahn, J. Chem. Inf. Model. 2010, 50, 742):
+of each atom what lies within no, one and two bonds, its hash folded into a place of the fingerprint.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ def descriptors(molecule: Any) -> Float32[np.ndarray, " descriptors"]:
     return np.asarray(found, np.float32)
 
 
+def signed_logarithms(
+    values: Float32[np.ndarray, " descriptors"],
+) -> Float32[np.ndarray, " descriptors"]:
+    """log(1 + |x|) with the sign of x, of each number."""
+    return np.asarray(np.copysign(np.log1p(np.abs(values)), values), np.float32)
+
+
 def fingerprint(molecule: Any) -> Float32[np.ndarray, " places"]:
     """How often each surrounding occurs in one molecule of rdkit's, as log(1 + count)."""
     counts = _morgan().GetCountFingerprintAsNumPy(molecule)
@@ -55,7 +63,7 @@ def fingerprint(molecule: Any) -> Float32[np.ndarray, " places"]:
 
 
 def whole_features(smiles: str) -> Float32[np.ndarray, " features"]:
-    """The descriptors of a molecule, then its fingerprint.
+    """The descriptors of a molecule, then their signed logarithms, then its fingerprint.
 
     Args:
         smiles: SMILES of the molecule.
@@ -64,8 +72,7 @@ def whole_features(smiles: str) -> Float32[np.ndarray, " features"]:
         UnreadableItem: The SMILES does not parse.
         MissingExtraError: rdkit is not installed.
     """
-    molecule = parse_smiles(smiles)
-    return np.concatenate([descriptors(molecule), fingerprint(molecule)])
+    return _whole(parse_smiles(smiles))
 
 
 def without_atom(molecule: Any, atom: int) -> Float32[np.ndarray, " features"]:
@@ -82,7 +89,12 @@ def without_atom(molecule: Any, atom: int) -> Float32[np.ndarray, " features"]:
     changed.ReplaceAtom(atom, blank)
     Chem.FastFindRings(changed)
     changed.UpdatePropertyCache(strict=False)
-    return np.concatenate([descriptors(changed), fingerprint(changed)])
+    return _whole(changed)
+
+
+def _whole(molecule: Any) -> Float32[np.ndarray, " features"]:
+    known = descriptors(molecule)
+    return np.concatenate([known, signed_logarithms(known), fingerprint(molecule)])
 
 
 @cache

@@ -229,7 +229,11 @@ class GraphFeatures(Network):
         """
         num_landmarks, num_classes = len(head.landmarks), head.linear.out_features
         config = replace(
-            self.config, num_landmarks=num_landmarks, num_classes=num_classes, kernel=head.kernel
+            self.config,
+            num_landmarks=num_landmarks,
+            num_compared=len(head.shift),
+            num_classes=num_classes,
+            kernel=head.kernel,
         )
         machine = GraphFeatures(config)
         machine.head.load_state_dict(head.state_dict())

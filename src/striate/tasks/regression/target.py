@@ -95,7 +95,7 @@ class RegressionObjective(Objective):
 
     def probe_config(self, seed: int) -> ProbeConfig:
         """The inverse penalties of a ridge regression."""
-        return ProbeConfig(Cs=RIDGE_CS, seed=seed)
+        return ProbeConfig(Cs=RIDGE_CS, seed=seed, squared=True)
 
     def can_learn(self, indices: Indices) -> bool:
         """Whether the targets differ."""
