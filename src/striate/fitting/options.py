@@ -221,6 +221,16 @@ class FitOptions:
         minimum=0,
         decides=False,
     )
+    strategy: str = option(
+        "auto",
+        "How several processes train a network: `ddp` (and `auto`) by a copy in each, `fsdp` by a "
+        "share of it in each, for a network that does not fit.",
+        panel="Training",
+        scope=("method",),
+        choices=("auto", "ddp", "fsdp"),
+        neutral=("ddp",),
+        decides=False,
+    )
     resume: bool = option(
         False,
         "Go on with the interrupted run in `out`, or with the last of the default folders.",
