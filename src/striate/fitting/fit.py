@@ -91,7 +91,10 @@ def fit(  # noqa: D417 - the options are described where they are declared
     task.check_aim(chosen.aim, source.listing.items)
     device = choose_device(chosen.device)
     keep_freed_memory()
-    with joined() as strategy, _own_folder(chosen, source, strategy) as folder:
+    with (
+        joined(strategy=chosen.strategy) as strategy,
+        _own_folder(chosen, source, strategy) as folder,
+    ):
         strategy.check_device(device)
         told = as_progress(progress) if strategy.is_writer else Progress(quiet=True)
         if strategy.share(folder.finished()):

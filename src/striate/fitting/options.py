@@ -264,6 +264,16 @@ class FitOptions:
         minimum=0,
         decides=False,
     )
+    strategy: str = option(
+        "auto",
+        "How several processes train a network: `ddp` (and `auto`) by a copy in each, `fsdp` by a "
+        "share of it in each, for a network that does not fit.",
+        panel="Training",
+        scope=("method",),
+        choices=("auto", "ddp", "fsdp"),
+        neutral=("ddp",),
+        decides=False,
+    )
     log: str = option(
         "none",
         "Where the curves of the training and the final figures are logged, beside the report: "

@@ -21,10 +21,8 @@ T = TypeVar("T")
 VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun, and `striate fit --nproc`, tell each process by the environment."""
 
-STRATEGIES: Final = ("auto", "ddp", "fsdp")
-"""How a training may be spread over processes: by copies of the network, or by shares of it."""
-
 SHARDED: Final = "fsdp"
+"""The strategy by which each process holds a share of the network."""
 
 _BUCKET: Final = 1 << 23
 """Numbers of gradients that are exchanged at once, about."""

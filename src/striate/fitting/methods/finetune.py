@@ -69,7 +69,7 @@ class Finetune(Method):
 
     name = "finetune"
     description = "pretrained, then fine-tuned"
-    uses = frozenset({"model", "weights", "epochs", "symmetry", "workers"})
+    uses = frozenset({"model", "weights", "epochs", "symmetry", "workers", "strategy"})
 
     def reasons(self, context: FitContext) -> list[str]:
         """It needs pretrained weights."""

@@ -45,7 +45,7 @@ class Scratch(Method):
 
     name = "scratch"
     description = "trained from random weights"
-    uses = frozenset({"model", "epochs", "symmetry", "workers"})
+    uses = frozenset({"model", "epochs", "symmetry", "workers", "strategy"})
     implied: ClassVar[Mapping[str, object]] = {"weights": None}
     needs_baseline = False
 
