@@ -207,7 +207,7 @@ def families() -> dict[str, list[str]]:
     """Names of the networks of each file that has every rank, the oldest family first."""
     names: dict[str, list[str]] = {}
     for name, variant in MODELS.items():
-        if len(variant.ranks) == 3 and name != "kernel_machine":
+        if len(variant.ranks) == 3 and name not in ("kernel_machine", "memory_bank"):
             names.setdefault(variant.build.__module__, []).append(name)
     return dict(sorted(names.items(), key=lambda item: _described(item[1][0])[2]))
 

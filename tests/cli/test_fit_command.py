@@ -45,7 +45,7 @@ def test_fault_31_no_images(refused, tmp_path):
 
 def test_fault_32_one_class(refused, photos, tmp_path):
     shutil.copytree(photos / "disc", tmp_path / "one" / "disc")
-    line = refused("fit", tmp_path / "one")
+    line = refused("fit", tmp_path / "one", "--method", "probe")
     assert f"{tmp_path / 'one'} has 1 class ('disc')" in line and "two or more" in line
 
 

@@ -27,7 +27,7 @@ TRAINING_SIDES = {1: 256, 2: 65, 3: 33}
 """Large enough for the last batch norms to see more than a handful of places."""
 
 HEAVY = (
-    *("vgg11", "alexnet", "inception_v3", "inception_time_small", "tcn_small", "kernel_machine"),
+    *("vgg11", "alexnet", "inception_v3", "inception_time_small", "tcn_small", "kernel_machine", "memory_bank"),
     *("efficientnet_v2_s", "googlenet", "densenet121", "resnext50_32x4d"),
 )
 """Their volumes take seconds."""
@@ -35,6 +35,7 @@ HEAVY = (
 NARROW: dict[str, dict[str, Any]] = {
     "hidden_features": {"hidden_features": (32, 16)},
     "num_landmarks": {"num_landmarks": 6},
+    "num_patches": {"num_patches": 6},
     "num_kernel_features": {"num_kernel_features": 840},
     "num_filters": {"num_filters": 20},
     "takes_edges": {},
@@ -49,6 +50,7 @@ NOTHING_TO_TRAIN = {
     "multirocket_hydra": "features are fixed, a linear layer alone is fitted to them",
     "patch_filters": "filters are patches of items, a linear layer alone is fitted to them",
     "kernel_machine": "landmarks are training items, and a ridge regression is fitted to them",
+    "memory_bank": "patches are of training items, and nothing else is learnt",
 }
 """Networks whose features are not trained by gradients, and why."""
 
@@ -299,7 +301,7 @@ def test_names_are_listed_by_pattern_and_by_weights() -> None:
     assert list_models("nothing*") == []
     pretrained = list_models("*", pretrained=True)
     assert {"resnet50", "efficientnet_lite0", "tri_planar"} <= set(pretrained)
-    assert not {"gin", "minirocket", "lenet5", "kernel_machine"} & set(pretrained)
+    assert not {"gin", "minirocket", "lenet5", "kernel_machine", "memory_bank"} & set(pretrained)
     assert pretrained == [row.name for row in describe(pretrained=True)]
 
 

@@ -28,7 +28,7 @@ load_formats()
 
 OTHER_VALUES = {
     "epochs": 3, "workers": 3, "image_size": 64, "symmetry": "mirror", "weights": "imagenet",
-    "model": "resnet18", "framing": "pad", "strategy": "fsdp",
+    "model": "resnet18", "framing": "pad", "strategy": "fsdp", "good": "cat",
 }  # fmt: skip
 """A value of each option that not every fit uses, other than its default."""
 

@@ -23,6 +23,7 @@ QUICK = ("lenet", "mobilenet_v3", "tcn", "minirocket", "graph")
 
 NOT_FITTED = {
     "kernel_machine": "it is made by the method kernel",
+    "memory_bank": "it is made by the method oneclass",
     "tri_planar": "its features are fixed: the method probe fits its layer",
     "hydra": "its features are fixed: the method probe fits its layer",
     "minirocket": "its features are fixed: the method probe fits its layer",
