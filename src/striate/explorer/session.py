@@ -14,7 +14,7 @@ import numpy as np
 from striate.analysis import summary
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explorer.document import network_document
-from striate.explorer.influence import effective, evidence, verdict
+from striate.explorer.influence import Marks, effective, evidence, marked, verdict
 from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
@@ -34,10 +34,11 @@ MAX_NAME: Final = 120
 """Characters of a file's name that are shown."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Visited:
     opened: Opened
     walked: Walked
+    marks: Marks | None = None
 
 
 class Session:
@@ -152,16 +153,24 @@ class Session:
     def evidence(self, item: int) -> dict[str, Any]:
         """Where in an item the evidence for its answer lies; see `evidence`."""
         visited = self._visit(item)
+        found = evidence(self._marks(visited))
         best = self._best(visited)
-        with self._lock:
-            found = evidence(self.subject.network, visited.opened.x, best["number"])
         return {**found, "class": best["class"], "outputs": len(visited.walked.logits)}
 
     def verdict(self, item: int) -> dict[str, Any]:
         """Whether the evidence of an item holds; see `verdict`."""
         visited = self._visit(item)
+        marks = self._marks(visited)
         with self._lock:
-            return verdict(self.subject.network, visited.opened.x, self._best(visited)["number"])
+            return verdict(self.subject.network, visited.opened.x, marks)
+
+    def _marks(self, visited: _Visited) -> Marks:
+        """Where the evidence for the answer lies, found now or before."""
+        with self._lock:
+            if visited.marks is None:
+                number = self._best(visited)["number"]
+                visited.marks = marked(self.subject.network, visited.opened.x, number)
+            return visited.marks
 
     def _best(self, visited: _Visited) -> dict[str, Any]:
         """The output that is the answer: the most probable where there are probabilities."""

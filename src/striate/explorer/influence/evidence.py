@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,45 +22,63 @@ STEPS: Final = 4
 """Points of the curves by which the evidence is checked: 40 passes of the network."""
 
 
-def evidence(network: Network, x: torch.Tensor, target: int) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marks:
+    """What an explanation marks.
+
+    Attributes:
+        target: The output that is explained.
+        method: Name of the method.
+        heat: (*space) The evidence at each place.
+    """
+
+    target: int
+    method: str
+    heat: NDArray[np.float32]
+
+
+def evidence(marks: Marks) -> dict[str, Any]:
     """The evidence for an output at each place of an item, not checked yet.
 
     Args:
-        network: The network, in evaluation mode.
-        x: (1, channels, *space) The item as the network takes it.
-        target: The output that is explained.
+        marks: What `marked` found.
 
     Returns:
         `method`; `heat`, the evidence from 0 to 255 at each place (height, width), of a volume in
         its middle slice; `found`, whether there is any.
-
-    Raises:
-        ArgumentError: No method can explain this network.
     """
-    method, heat = _heat(network, x, target)
+    heat = marks.heat
     flat = heat[heat.shape[0] // 2] if heat.ndim == 3 else np.atleast_2d(heat)
     levels = np.rint(255 * flat.clip(0, 1)).astype(np.uint8)
-    return {"method": method, "heat": packed(levels), "found": bool(heat.any())}
+    return {"method": marks.method, "heat": packed(levels), "found": bool(heat.any())}
 
 
-def verdict(network: Network, x: torch.Tensor, target: int) -> dict[str, Any]:
+def verdict(network: Network, x: torch.Tensor, marks: Marks) -> dict[str, Any]:
     """Whether blanking what is marked changes the output more than blanking at random does.
 
     Args:
         network: The network, in evaluation mode.
         x: (1, channels, *space) The item as the network takes it.
-        target: The output that is explained.
+        marks: What `marked` found.
 
     Returns:
         `faithful`; null where no evidence was found that could be checked.
     """
-    _, heat = _heat(network, x, target)
-    _, faithful = checked(network, x, target, heat, STEPS)
+    _, faithful = checked(network, x, marks.target, marks.heat, STEPS)
     return {"faithful": faithful}
 
 
-def _heat(network: Network, x: torch.Tensor, target: int) -> tuple[str, NDArray[np.float32]]:
-    """The name of the method and the evidence (*space) that it finds."""
+def marked(network: Network, x: torch.Tensor, target: int) -> Marks:
+    """What the first method marks that suits the network and finds any evidence.
+
+    Args:
+        network: The network, in evaluation mode.
+        x: (1, channels, *space) The item as the network takes it.
+        target: The output that is explained.
+
+    Raises:
+        ArgumentError: No method can explain this network.
+    """
     why = ""
     for method in METHODS:
         try:
@@ -69,5 +88,5 @@ def _heat(network: Network, x: torch.Tensor, target: int) -> tuple[str, NDArray[
             continue
         heat: NDArray[np.float32] = found.heat[0].numpy()
         if heat.any() or method == METHODS[-1]:
-            return method, heat
+            return Marks(target=target, method=method, heat=heat)
     raise ArgumentError("the evidence of this network", why=why)
