@@ -147,3 +147,5 @@ def _log_to_standard_error() -> None:
     LOG.handlers[:] = [handler]
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
+    # It tells each broken form, of which anybody can send any number.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
