@@ -66,7 +66,7 @@ class Sharded(Processes):
     def whole_state(self, module: nn.Module) -> dict[str, Tensor]:
         """Whole copies on the CPU in the process that writes; nothing in the others."""
         with others_alive():
-            found = get_model_state_dict(module, options=_WHOLE)
+            found: Any = get_model_state_dict(module, options=_WHOLE)
         return {name: _own(value) for name, value in found.items()} if self.is_writer else {}
 
     def restore(self, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -86,12 +86,12 @@ class Sharded(Processes):
         if not self.agree(bool(optimizer.state)):
             return {}
         with others_alive():
-            state = get_optimizer_state_dict(network, optimizer, options=_WHOLE).get("state", {})
+            whole: Any = get_optimizer_state_dict(network, optimizer, options=_WHOLE)
         if not self.is_writer:
             return {}
         found: dict[str, Tensor] = {}
         for number, name in enumerate(_names(network, optimizer)):
-            values: Any = state.get(name, {})
+            values: Any = whole["state"].get(name, {})
             found |= {f"{number}.{key}": _own(value) for key, value in values.items()}
         return found
 
