@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from striate.errors import EngineError, OptionError
 from striate.files import sha256, sha256_file, size_text, write_atomic
 from striate.progress import ProgressLike, as_progress
+from striate.run.deployment.check import Check
 from striate.run.deployment.onnx_web import FILES, NOTICE, runtime_folder
 from striate.run.deployment.pictures import FILE
-from striate.run.export import FOLDER, Check, export
+from striate.run.export import FOLDER, export
 from striate.typing import PathLike
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +23,9 @@ class TensorBoardLog(Log):
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer: Any = SummaryWriter(str(folder / FOLDER))  # type: ignore[no-untyped-call]  # torch has no types for it
+        # Imported by its name, since torch has no types for it.
+        library: Any = import_module("torch.utils.tensorboard")
+        self._writer = library.SummaryWriter(str(folder / FOLDER))
         text = json.dumps(settings, indent=4, default=str)
         self._writer.add_text("options", "\n".join(f"    {line}" for line in text.splitlines()))
 

@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from striate.errors import OptionError, UnknownNameError
+from striate.fitting.options.option import (
+    Scope,
+    annotation_of,
+    check_value,
+    default_of,
+    described,
+    numbers_of,
+    option,
+    parse_time,
+)
 from striate.metrics.deciding.aim import Aim
-
-Scope = Literal["fit", "kind", "method"]
 
 METHOD_NAMES: Final = (
     "auto",
-    *(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "methods")])),
+    *(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "methods")])),
 )
 """What `--method` offers: "auto" and one name for each file in `methods/`."""
 
@@ -30,7 +37,7 @@ KIND_NAMES: Final = (
     "auto",
     *(
         module.name
-        for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "kinds")])
+        for module in pkgutil.iter_modules([str(Path(__file__).parents[2] / "kinds")])
         if module.ispkg
     ),
 )
@@ -40,7 +47,7 @@ LOG_NAMES: Final = (
     "none",
     *(
         module.name
-        for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "train" / "logs")])
+        for module in pkgutil.iter_modules([str(Path(__file__).parents[2] / "train" / "logs")])
         if module.name != "log"
     ),
 )
@@ -53,53 +60,7 @@ SYMMETRIES: Final = ("auto", "identity", "mirror", "flips", "dihedral", "cube")
 
 FRAMINGS: Final = ("auto", "crop", "pad", "rectangle")
 
-_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def option(
-    default: Any,
-    text: str,
-    *,
-    panel: str,
-    scope: Sequence[Scope] = ("fit",),
-    choices: Sequence[str] = (),
-    registered: bool = False,
-    neutral: Sequence[str] = (),
-    minimum: float | None = None,
-    metavar: str = "",
-    decides: bool = True,
-) -> Any:
-    """The declaration of an option.
-
-    Args:
-        default: Value where the user says nothing.
-        text: Explanation for the user, in whole sentences.
-        panel: Group under which the command line lists the option.
-        scope: "fit" for an option that always acts; "kind" for one that acts where the kind of
-            the data names it; "method" for one that acts where a method that is tried uses it.
-        choices: Values that are allowed, where they can be listed.
-        registered: Whether a registry checks the value, which may hold more than `choices`.
-        neutral: Values that ask for what a method without the option does anyway.
-        minimum: Lowest value that is allowed.
-        metavar: How the command line shows the value.
-        decides: Whether the result depends on it, so that a resumed fit must have the same value.
-    """
-    metadata = {
-        "text": text,
-        "panel": panel,
-        "scope": tuple(scope),
-        "choices": tuple(choices),
-        "registered": registered,
-        "neutral": tuple(neutral),
-        "minimum": minimum,
-        "metavar": metavar,
-        "decides": decides,
-    }
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,13 +252,13 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
-            _check_value(declared, getattr(self, declared.name))
+            check_value(declared, getattr(self, declared.name))
         seconds = parse_time(self.time)
         if seconds < 1:
             raise OptionError("time", self.time, why="it must be at least 1")
         object.__setattr__(self, "time", seconds)
         for name in ("target_recall", "error_costs"):
-            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
+            object.__setattr__(self, name, numbers_of(name, getattr(self, name)))
         _ = self.aim  # its values are checked
 
     @property
@@ -393,7 +354,7 @@ class FitOptions:
         return [
             f.name
             for f in fields(self)
-            if getattr(self, f.name) != _default(f)
+            if getattr(self, f.name) != default_of(f)
             and (not scopes or set(scopes) & set(f.metadata["scope"]))
         ]
 
@@ -438,71 +399,16 @@ def with_options(*, without: Collection[str] = ()) -> Callable[[F], F]:
             inspect.Parameter(
                 f.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=_default(f),
-                annotation=_annotation(f),
+                default=default_of(f),
+                annotation=annotation_of(f),
             )
             for f in taken
             if f.name not in own
         ]
         vars(function)["__signature__"] = signature.replace(parameters=[*named, *added])
         if function.__doc__:
-            lines = "\n".join(_described(f) for f in taken)
+            lines = "\n".join(described(f) for f in taken)
             function.__doc__ = function.__doc__.replace("{options}", lines.lstrip())
         return function
 
     return decorate
-
-
-def parse_time(text: str | float) -> float:
-    """A duration in seconds, from `90s`, `10m`, `1.5h`, `1h30m` or a number of seconds.
-
-    Raises:
-        ArgumentError: The text is no duration.
-
-    >>> parse_time("10m"), parse_time("1h30m"), parse_time(45)
-    (600.0, 5400.0, 45.0)
-    """
-    if isinstance(text, int | float):
-        return float(text)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise OptionError("time", text, why="it is no duration", fix="write 90s, 10m or 1h")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
-def _numbers(option: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers by name, of texts too."""
-    try:
-        return {str(name): float(value) for name, value in values.items()}
-    except (AttributeError, TypeError, ValueError):
-        raise OptionError(option, values, fix="give a number for the name of a class") from None
-
-
-def _default(declared: Field[Any]) -> Any:
-    if declared.default is not MISSING:
-        # `time` is kept in seconds.
-        return parse_time(declared.default) if declared.name == "time" else declared.default
-    return {}
-
-
-def _check_value(declared: Field[Any], value: Any) -> None:
-    choices = declared.metadata["choices"]
-    if choices and not declared.metadata["registered"] and value not in choices:
-        raise UnknownNameError(declared.name, str(value), choices)
-    minimum = declared.metadata["minimum"]
-    if minimum is not None and value is not None and value < minimum:
-        raise OptionError(declared.name, value, why=f"it must be at least {minimum}")
-
-
-def _annotation(declared: Field[Any]) -> Any:
-    choices = declared.metadata["choices"]
-    return Literal[choices] if choices else declared.type
-
-
-def _described(declared: Field[Any]) -> str:
-    choices = declared.metadata["choices"]
-    allowed = f" One of {', '.join(choices)}." if choices else ""
-    default = declared.default if declared.default is not MISSING else {}
-    return f"        {declared.name}: {declared.metadata['text']}{allowed} Default: {default!r}."
