@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import striate
 from striate.cli.main import run as command
 from striate.errors import EngineError, MachineError, OptionError
 from striate.files import sha256_file
@@ -46,23 +47,31 @@ def fake_runtime(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def exported(probe_run, tmp_path_factory):
+def small_run(photos, tmp_path_factory):
+    """A run with a network that is traced at once, and whose answers are not all near 0 or 1."""
+    layers = "[conv8-relu]x2 - gap - fc10"
+    options = {"method": "scratch", "model": layers, "epochs": 1, "image_size": 64}
+    return striate.fit(photos, out=tmp_path_factory.mktemp("runs") / "s", device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def exported(small_run, tmp_path_factory):
     """The page of a run, and what the command said of it."""
     root = tmp_path_factory.mktemp("web")
     out, printed = root / "page", io.StringIO()
-    arguments = ["export", str(probe_run.folder.path), "--to", "web", "--out", str(out), "--json"]
+    arguments = ["export", str(small_run.folder.path), "--to", "web", "--out", str(out), "--json"]
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         small_runtime(root, patch)
         assert command(arguments) == 0
     return out, json.loads(printed.getvalue())
 
 
-def test_the_folder_holds_all_that_the_page_needs(probe_run, exported):
+def test_the_folder_holds_all_that_the_page_needs(small_run, exported):
     out, told = exported
     there = {str(path) for path in out.rglob("*") if path.is_file()}
     assert set(told["files"]) == there
     card = json.loads((out / "card.json").read_text())
-    assert card["classes"] == list(probe_run.classes) and card["outputs"][1]["name"]
+    assert card["classes"] == list(small_run.classes) and card["outputs"][1]["name"]
     kept = json.loads((out / "files.json").read_text())["files"]
     for name in kept:
         assert (out / name).is_file(), name
@@ -73,19 +82,19 @@ def test_the_folder_holds_all_that_the_page_needs(probe_run, exported):
     assert "http://" not in text and "https://" not in text  # nothing is asked of anybody
 
 
-def test_what_is_the_users_stays(probe_run, fake_runtime, tmp_path):
+def test_what_is_the_users_stays(small_run, fake_runtime, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine")
     with pytest.raises(OptionError, match="choose a new folder"):
-        export_page(probe_run, out=tmp_path / "mine")
+        export_page(small_run, out=tmp_path / "mine")
     assert (tmp_path / "mine" / "index.html").read_text() == "mine"
 
 
-def test_a_run_of_no_pictures_has_no_page(probe_run, fake_runtime, tmp_path, monkeypatch):
-    inputs = type(probe_run.predictor.inputs)
+def test_a_run_of_no_pictures_has_no_page(small_run, fake_runtime, tmp_path, monkeypatch):
+    inputs = type(small_run.predictor.inputs)
     monkeypatch.setattr(inputs, "exported", property(lambda self: None))
     with pytest.raises(EngineError, match="takes no 8-bit pictures"):
-        export_page(probe_run, out=tmp_path / "page")
+        export_page(small_run, out=tmp_path / "page")
     assert not (tmp_path / "page").exists()
 
 
@@ -151,7 +160,7 @@ def pictures(run, folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_chromium_answers_as_predict_also_without_a_network(probe_run, exported, tmp_path):
+def test_chromium_answers_as_predict_also_without_a_network(small_run, exported, tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api")
     runtime = Path(__file__).parents[2] / "node_modules" / onnx_web.PACKAGE / "dist"
     if not runtime.is_dir():
@@ -161,8 +170,8 @@ def test_chromium_answers_as_predict_also_without_a_network(probe_run, exported,
     for name, digest in onnx_web.FILES.items():
         shutil.copyfile(runtime / name, out / "onnxruntime" / name)
         assert sha256_file(out / "onnxruntime" / name) == digest
-    files = pictures(probe_run, odd)
-    expected = [one.probabilities for one in probe_run.predict([str(path) for path in files])]
+    files = pictures(small_run, odd)
+    expected = [one.probabilities for one in small_run.predict([str(path) for path in files])]
     handler = functools.partial(Quiet, directory=str(out))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -77,7 +77,10 @@ def test_the_curves_are_those_of_the_history(dots, tmp_path, wandb):
     history = run.folder.read_csv("history.csv")
     assert len(history) == len(wandb.rows) == 2
     for told, row in zip(wandb.rows, history, strict=True):
-        for name in ("epoch", "train_loss", "val_loss", "learning_rate"):
+        named = {name for name in row if name not in ("seconds", "samples_per_second")}
+        assert {f"scratch/{name}" for name in named} == set(told)
+        assert any(name.startswith("val_") for name in named)
+        for name in named:
             assert float(row[name]) == pytest.approx(told[f"scratch/{name}"])
     assert wandb.summary == {f"test/{name}": value for name, value in run.metrics.items()}
     assert ("scratch/*", "scratch/epoch") in wandb.steps and wandb.finished == 1
