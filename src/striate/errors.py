@@ -37,6 +37,9 @@ from typing import Any, Final
 _OPTION: Final = re.compile(r"`([a-z][a-z_]*)=(?:'([\w./:+-]+)'|([^`]*))`")
 
 
+_ENTRY: Final = re.compile(r"'([^']*)': ([^,}]+)")
+
+
 class StriateError(Exception):
     """An error whose message is one line that can be shown to a user.
 
@@ -79,6 +82,8 @@ def _restored(
 
 def _command_line_option(found: re.Match[str]) -> str:
     name, value = found[1].replace("_", "-"), found[2] or found[3]
+    if value.startswith("{"):
+        value = " ".join("=".join(entry) for entry in _ENTRY.findall(value))
     spelled = {"": "", "True": "", "None": " none"}.get(value, f" {value}")
     return f"--{name}{spelled}"
 
@@ -120,6 +125,8 @@ class OptionError(ArgumentError):
     "`time='10x'`: it is no duration; write 90s, 10m or 1h"
     >>> error.on_command_line()
     '--time 10x: it is no duration; write 90s, 10m or 1h'
+    >>> OptionError("error_costs", {"cat": 2.0}, why="there is no cat").on_command_line()
+    '--error-costs cat=2.0: there is no cat'
     """
 
     def __init__(self, option: str, value: object, *, why: str = "", fix: str = "") -> None:
