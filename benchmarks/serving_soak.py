@@ -225,6 +225,8 @@ def watched(memory: Memory) -> Iterator[None]:
             memory.look()
             await asyncio.sleep(1)
 
+    memory.start = time.monotonic()
+    memory.look()
     task = asyncio.ensure_future(looking())
     try:
         yield
