@@ -27,7 +27,15 @@ TRAINING_SIDES = {1: 256, 2: 65, 3: 33}
 """Large enough for the last batch norms to see more than a handful of places."""
 
 HEAVY = (
-    *("vgg11", "alexnet", "inception_v3", "inception_time_small", "tcn_small", "kernel_machine", "memory_bank"),
+    *(
+        "vgg11",
+        "alexnet",
+        "inception_v3",
+        "inception_time_small",
+        "tcn_small",
+        "kernel_machine",
+        "memory_bank",
+    ),
     *("efficientnet_v2_s", "googlenet", "densenet121", "resnext50_32x4d"),
 )
 """Their volumes take seconds."""

@@ -78,6 +78,6 @@ def test_what_cannot_be_learnt_so_is_refused(parts, tmp_path):
         striate.fit(parts, method="oneclass", out=tmp_path / "a")
     with pytest.raises(ArgumentError, match="'probe' does not use it"):
         striate.fit(parts, method="probe", good="fine", out=tmp_path / "b")
-    with pytest.raises(ArgumentError, match="no pretrained maps of several scales for signals"):
+    with pytest.raises(ArgumentError, match="no pretrained maps of several scales for recordings"):
         striate.fit("sample:gun-point", good="1", out=tmp_path / "c")
     assert FitOptions().good is None

@@ -26,7 +26,7 @@ def bank(network):
 def test_the_middle_levels_are_those_of_the_paper(network):
     assert middle_levels(network) == (1, 2)
     assert middle_levels(create_model("efficientnet_lite0")) == (2, 4)
-    with pytest.raises(ArgumentError, match="no maps of three sizes.*choose"):
+    with pytest.raises(ArgumentError, match=r"no maps of three sizes.*choose"):
         middle_levels(create_model("vit_ti_16"))
 
 
@@ -38,9 +38,12 @@ def test_distances_are_those_of_the_nearest_patches(network, bank):
         second = F.interpolate(second, first.shape[2:], mode="bilinear")
         rows = torch.cat([first, second], 1)
         assert torch.allclose(bank.forward_features(x), rows, atol=1e-5)
-        plain = torch.cdist(
-            rows.flatten(2).transpose(1, 2).double(), bank.pool.patches.double()
-        ).amin(2) / rows.shape[1] ** 0.5
+        plain = (
+            torch.cdist(rows.flatten(2).transpose(1, 2).double(), bank.pool.patches.double()).amin(
+                2
+            )
+            / rows.shape[1] ** 0.5
+        )
         assert bank.pool.distances(rows).shape == (3, 8, 10)
         assert torch.allclose(bank.pool.distances(rows).flatten(1).double(), plain, atol=1e-4)
         assert torch.allclose(bank(x)[:, 0].double(), plain.amax(1), atol=1e-4)

@@ -143,7 +143,7 @@ class PatchBank(nn.Module):
         squares = (least + rows.square().sum(2)) / maps.shape[1]
         # A root has no slope at 0.
         roots = squares.clamp(min=torch.finfo(torch.float32).tiny).sqrt()
-        return roots.unflatten(1, maps.shape[2:])
+        return roots.reshape(-1, *maps.shape[2:])
 
     def forward(self, maps: Float[Tensor, "n c *grid"]) -> Float[Tensor, "n features"]:
         """The mean features of an input's patches, and the distance of its oddest patch."""
@@ -223,12 +223,16 @@ def middle_levels(network: Network) -> tuple[int, ...]:
                 if name in ends and x.ndim == config.rank + 2:
                     sizes[x.shape[-1]] = ends.index(name)
     if len(sizes) < 3:
-        raise ArgumentError(
-            "this network has no memory bank",
-            why="it has no maps of three sizes, whose middle ones are compared",
-            fix="choose efficientnet_lite0 or resnet18",
-        )
+        raise _no_middle()
     return tuple(sorted(sizes.values())[-3:-1])
+
+
+def _no_middle() -> ArgumentError:
+    return ArgumentError(
+        "this network has no memory bank",
+        why="it has no maps of three sizes, whose middle ones are compared",
+        fix="choose efficientnet_lite0 or resnet18",
+    )
 
 
 def memory_bank_of(network: Network, name: str, *, num_patches: int) -> MemoryBank:
@@ -243,6 +247,8 @@ def memory_bank_of(network: Network, name: str, *, num_patches: int) -> MemoryBa
         ArgumentError: The network has no maps of three sizes.
     """
     levels = middle_levels(network)
+    if not isinstance(network, GridNetwork):
+        raise _no_middle()
     own, usual = asdict(network.config), asdict(find(name).config)
     shared = {key: own.pop(key) for key in _SHARED}
     options = {

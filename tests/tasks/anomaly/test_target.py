@@ -43,9 +43,9 @@ def test_items_of_one_class_are_for_anomalies_unless_a_method_is_named():
 
 def test_of_several_classes_the_good_one_must_be_named():
     several = items(good=5, bad=5)
-    with pytest.raises(DataError, match="which of 2 classes is the good one.*good="):
+    with pytest.raises(DataError, match=r"which of 2 classes is the good one.*good="):
         task_named("anomaly").check_learnable(several, "made")
-    with pytest.raises(UnknownNameError, match="goood.*did you mean 'good'"):
+    with pytest.raises(UnknownNameError, match=r"goood.*did you mean 'good'"):
         learnt_from(Listed(several), "goood")
     with pytest.raises(DataError, match="no item has a label"):
         learnt_from(Listed([Item(id="a")]), "good")
@@ -56,7 +56,9 @@ def test_odd_items_are_tested_and_good_ones_are_in_every_part():
     target = AnomalyTarget.of(listed, "made")
     splits = complete_splits(listed, target, np.arange(69), seed=0)
     assert set(splits[target.values]) == {"test"}
-    counts = {part: int((splits[~target.values] == part).sum()) for part in ("train", "val", "test")}
+    counts = {
+        part: int((splits[~target.values] == part).sum()) for part in ("train", "val", "test")
+    }
     assert counts == {"train": 42, "val": 9, "test": 9}
     assert not target.split_notes(listed, splits)
 

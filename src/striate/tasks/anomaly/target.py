@@ -79,7 +79,7 @@ class AnomalyTarget(Target):
         notes = []
         unused = np.flatnonzero(self.values & (splits != "test"))
         if len(unused):
-            ids = tuple(items[index].id for index in unused)
+            ids = tuple(items[index].id for index in unused.tolist())
             message = (
                 f"{len(ids)} items of other classes than {self.good!r} outside of test: not used"
             )
@@ -117,7 +117,7 @@ class AnomalyObjective(Objective):
 
     def learnt_from(self, indices: Indices) -> Indices:
         """The good ones."""
-        return indices[~self.values[indices]]
+        return np.asarray(indices[~self.values[indices]], np.int64)
 
     def can_learn(self, indices: Indices) -> bool:
         """Never: there is nothing for a probe to tell apart."""

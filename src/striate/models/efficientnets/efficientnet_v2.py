@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from striate.models.catalog import register
-from striate.models.efficientnet import FINAL_CHANNELS, EfficientNet, MBConvConfig, Stage
+from striate.models.efficientnets.efficientnet import (
+    FINAL_CHANNELS,
+    EfficientNet,
+    MBConvConfig,
+    Stage,
+)
 
 STAGES: Final = {
     "s": (
