@@ -36,7 +36,7 @@ def leaky_run(draw, own_cache, tmp_path_factory):
 
 @pytest.mark.parametrize("data", [(np.zeros((4, 8, 8)), [0, 0, 1, 1]), [[1, 2]], None])
 def test_arrays_are_pointed_to_the_estimators(data, tmp_path):
-    with pytest.raises(ArgumentError, match="the data are of type .*Classifier") as caught:
+    with pytest.raises(ArgumentError, match=r"the data are of type .*Classifier") as caught:
         striate.fit(data, out=tmp_path / "run")
     assert "\n" not in str(caught.value)
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError
 from striate.models import create_model
-from striate.models.memory_bank import PatchFeatures, memory_bank_of, middle_levels
+from striate.models.patches.memory_bank import PatchFeatures, memory_bank_of, middle_levels
 
 
 @pytest.fixture(scope="module")

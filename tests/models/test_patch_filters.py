@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from striate.models import create_model
-from striate.models.patch_filters import FLAT, THRESHOLD, PatchFilters
+from striate.models.patches.patch_filters import FLAT, THRESHOLD, PatchFilters
 
 
 def build(rank: int, side: int, **options: object) -> PatchFilters:

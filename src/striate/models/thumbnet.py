@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from striate.models.catalog import register
 from striate.models.network import GridConfig, GridNetwork, require_counts
-from striate.models.patch_filters import drawn_patches
+from striate.models.patches.patch_filters import drawn_patches
 from striate.nn.blocks import ConvNormAct, Style
 from striate.nn.ranks import layers
 

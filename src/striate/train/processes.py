@@ -177,7 +177,7 @@ def joined(
                 "strategy",
                 strategy,
                 why="there is one process alone",
-                fix="start several with --nproc or torchrun, or leave it out",
+                fix="start several by torchrun, or leave it out",
             )
         yield Strategy()
         return

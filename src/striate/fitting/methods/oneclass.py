@@ -15,7 +15,7 @@ from striate.fitting.baseline import Baseline, plain_batches, tell_validation
 from striate.fitting.candidate import Candidate, Proposal, predicted
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
-from striate.models.memory_bank import NAME, MemoryBank, memory_bank_of
+from striate.models.patches.memory_bank import NAME, MemoryBank, memory_bank_of
 from striate.nn.layout import placed
 from striate.progress import counted
 from striate.report.schema import Choice
@@ -39,7 +39,7 @@ MEASURED_ITEMS: Final = 32
 
 
 class Oneclass(Method):
-    """The distance of the oddest patch from those of good items; see `models.memory_bank`."""
+    """The distance of the oddest patch from those of good items; see `models.patches.memory_bank`."""
 
     name = "oneclass"
     description = "a memory bank of patches of good items"
