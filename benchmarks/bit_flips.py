@@ -10,7 +10,7 @@ that were fetched. Then one bit after the other is flipped in a file, what a use
 bits are drawn from the seed. Noticed means: an error, a warning or a line that names the file, or (in
 the cache) that what was kept is not used and made again.
 
-Expected: all are noticed; see docs/faults.md.
+Expected: all are noticed.
 """
 
 from __future__ import annotations

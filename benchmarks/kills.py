@@ -9,7 +9,7 @@ evenly over the four and the fits have come to their ends. Compared bit for bit 
 fit: `model.safetensors`, the optimizer's state in the last checkpoint (which a finished fit deletes;
 it is copied just before), and `history.csv` without the columns that hold times.
 
-Expected: all are the same; see docs/faults.md.
+Expected: all are the same.
 """
 
 from __future__ import annotations
