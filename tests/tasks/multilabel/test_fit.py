@@ -44,7 +44,7 @@ def test_the_exported_module_gives_the_probabilities(labelled_run, manifest):
     from striate.run.deployment.answering import deployment_of
 
     deployment = deployment_of(labelled_run)
-    logits, probabilities = deployment.module(deployment.example)
+    logits, probabilities, *_ = deployment.module(deployment.example)
     expected = labelled_run.calibration.answers(logits.detach().numpy())
     np.testing.assert_allclose(probabilities.detach(), expected, atol=1e-5)
     assert isinstance(probabilities, torch.Tensor)

@@ -97,7 +97,9 @@ class PatchMaps(nn.Module):
     def __init__(self, config: PatchFiltersConfig) -> None:
         super().__init__()
         shape = (config.num_filters, config.in_channels, *[config.patch] * config.rank)
-        filters = torch.randn(shape)
+        filters = torch.empty(shape)
+        if not filters.is_meta:  # drawing there makes torch load its compiler
+            filters.normal_()
         filters = filters - filters.flatten(1).mean(1).view(-1, *[1] * (len(shape) - 1))
         self.register_buffer("filters", filters / filters[0].numel() ** 0.5)
         self.register_buffer("offsets", torch.zeros(config.num_filters))
