@@ -11,7 +11,7 @@ the interval of their difference, and what Striate's threshold does.
 The reference is PatchCore (Roth et al., CVPR 2022) written plainly: maps of strides 8 and 16, a 3 x 3
 average, bilinear enlargement, a greedy coreset of a random projection to 128 numbers, the largest
 distance of a patch from its nearest in the bank. It shares nothing with Striate but the network's
-layers, and takes as many patches into its coreset as Striate (`--bank`).
+layers, and takes as many patches into its coreset as Striate.
 """
 
 from __future__ import annotations

@@ -44,10 +44,11 @@ def codes(found: Listing) -> list[str]:
     return [note.code for note in found.notes]
 
 
-def refusal(root: Path) -> str:
+def refusal(root: Path, method: str = "auto") -> str:
     with pytest.raises(DataError) as caught:
         source = open_source(root)
-        task_of(source.listing.items).check_learnable(source.listing.items, source.name)
+        task = task_of(source.listing.items, method)
+        task.check_learnable(source.listing.items, source.name)
     assert caught.value.exit_code == 2
     assert str(root) in str(caught.value) and "\n" not in str(caught.value)
     return str(caught.value)
@@ -85,7 +86,7 @@ def test_fault_31_images_without_class_folders(tmp_path: Path) -> None:
 
 
 def test_fault_32_one_class(tmp_path: Path) -> None:
-    said = refusal(class_folders(tmp_path, "cat"))
+    said = refusal(class_folders(tmp_path, "cat"), "probe")
     assert "has 1 class ('cat')" in said and "needs two" in said
 
 

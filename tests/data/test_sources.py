@@ -138,12 +138,19 @@ def test_manifest_csv(tmp_path: Path, delimiter: str, encoding: str, newline: st
         ("", "no column path and none label"),
         ("path,label\n", "lists no items"),
         ('path,label\n"a.png,cat\n', "line 2"),
-        ("path,label\na.png,cat\nb.png,cat\n", "has 1 class"),
     ],
 )
 def test_manifest_that_makes_no_sense(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "m.csv").write_text(text)
     assert said in refusal(tmp_path / "m.csv")
+
+
+def test_a_manifest_of_one_class_is_for_good_items_alone(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,label\na.png,cat\nb.png,cat\n")
+    items = open_source(tmp_path / "m.csv").listing.items
+    assert task_of(items).name == "anomaly"
+    with pytest.raises(DataError, match="has 1 class"):
+        task_of(items, "probe").check_learnable(items, "m.csv")
 
 
 def test_manifest_keeps_further_columns(tmp_path: Path) -> None:
