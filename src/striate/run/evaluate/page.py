@@ -50,6 +50,8 @@ def _verdict(result: Robustness) -> str:
     if not changes:
         return ""
     worst = max(changes, key=changes.__getitem__)
+    if not changes[worst]:
+        return "At severity 3 of 5 no corruption changes it."
     curve = next(curve for curve in result.curves if curve.name == worst)
     told = curve.metrics[2][result.metric].as_text()
     return (
