@@ -9,6 +9,7 @@ import pytest
 import striate
 from striate.errors import ArgumentError, StoppedError
 from striate.fitting.methods.wide import Wide
+from striate.kinds.graph.inputs import GraphInputs
 from striate.kinds.kind import kind_named
 from striate.models import create_model
 from striate.run.explain import explain_inputs
@@ -103,5 +104,6 @@ def test_what_would_take_too_long_is_not_tried(monkeypatch, data, tmp_path):
 
 
 def test_a_kind_without_wide_features_says_so(tmp_path):
-    assert Wide.network_of(Wide(), "auto", kind_named("graph").defaults(None)) is None
+    inputs = GraphInputs(node_mean=(0.0,), node_std=(1.0,))
+    assert Wide.network_of(Wide(), "auto", kind_named("graph").defaults(inputs)) is None
     assert create_model("hydra", input_size=40).num_features == 3072
