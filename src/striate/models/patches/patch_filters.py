@@ -98,10 +98,11 @@ class PatchMaps(nn.Module):
         super().__init__()
         shape = (config.num_filters, config.in_channels, *[config.patch] * config.rank)
         filters = torch.empty(shape)
-        if not filters.is_meta:  # drawing there makes torch load its compiler
-            filters.normal_()
-        filters = filters - filters.flatten(1).mean(1).view(-1, *[1] * (len(shape) - 1))
-        self.register_buffer("filters", filters / filters[0].numel() ** 0.5)
+        if not filters.is_meta:  # computing there makes torch load its compiler
+            filters = filters.normal_()
+            filters -= filters.flatten(1).mean(1).view(-1, *[1] * (len(shape) - 1))
+            filters /= filters[0].numel() ** 0.5
+        self.register_buffer("filters", filters)
         self.register_buffer("offsets", torch.zeros(config.num_filters))
         self.average = layers(config.rank).avg_pool(config.patch, stride=1)
 
