@@ -352,12 +352,12 @@ def main() -> None:
     contents = [path.read_bytes() for path in options.files]
     files = [(content, run.predict([content])[0]) for content in contents]
     found: dict[str, Any] = {"python": platform.python_version(), "cores": os.cpu_count()}
-    with server("striate", options.run, options.port, options.device) as (url, pid):
-        if options.uploads:
+    if options.uploads:
+        with server("striate", options.run, options.port, options.device) as (url, pid):
             found["hostile"] = asyncio.run(uploads(url, pid, contents, options.uploads))
             print(json.dumps(found["hostile"], indent=2), flush=True)
-    with server("striate", options.run, options.port, options.device) as (url, pid):
-        if options.seconds:
+    if options.seconds:
+        with server("striate", options.run, options.port, options.device) as (url, pid):
             found["soak"] = asyncio.run(soak(url, pid, files, options))
             print(json.dumps(found["soak"], indent=2), flush=True)
     if options.json:
