@@ -232,8 +232,8 @@ def of_the_cache(run: Path, cache: Path) -> Iterator[Kept]:
     from striate.errors import DataError
     from striate.explorer.data.features import DataOfRun, FeatureJob
     from striate.progress import Progress
-    from striate.run import measure
-    from striate.run.engine_files import EngineFile
+    from striate.run.engines import measure
+    from striate.run.engines.files import EngineFile
     from striate.run.folder import LOCK
 
     found = striate.load(run, device="cpu")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from striate.files import sealed, sealed_json, sha256_file, unsealed
-from striate.run.engine_files import EngineFile
+from striate.run.engines.files import EngineFile
 from striate.run.export import Check
 
 CHECK = Check(items="test items", count=9, same=9, largest=1e-6, outputs=1e-5)

@@ -11,9 +11,9 @@ from striate.cli.main import run as command_line
 from striate.errors import EngineError, UnknownNameError
 from striate.files import user_cache_folder
 from striate.progress import Progress
-from striate.run import measure
-from striate.run.engine_files import ENGINES, EngineFile
-from striate.run.measure import EnginesMeasured, EngineTimes, Timing
+from striate.run.engines import measure
+from striate.run.engines.files import ENGINES, EngineFile
+from striate.run.engines.measure import EnginesMeasured, EngineTimes, Timing
 
 QUIET = Progress(quiet=True)
 

@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import striate
 from striate.errors import EngineError, UnknownNameError
-from striate.run import measure
-from striate.run.engine_files import EngineFile
+from striate.run.engines import measure
+from striate.run.engines.files import EngineFile
 from striate.serving.hosted import Hosts, Settings, loaded, named_folders
 from striate.web.policy import Limits
 

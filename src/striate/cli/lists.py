@@ -155,8 +155,8 @@ def _measured_engines(run: Path, measure: bool, device: str, json: bool) -> int:
     """
     from striate.errors import RunError
     from striate.progress import Progress
-    from striate.run.measure import measure as measure_engines
-    from striate.run.measure import measured
+    from striate.run.engines.measure import measure as measure_engines
+    from striate.run.engines.measure import measured
     from striate.run.run import load
 
     trained = load(run, device=device)

@@ -14,7 +14,7 @@ from striate.device import fast_dtype
 from striate.errors import ArgumentError
 from striate.models import GridNetwork, create_model
 from striate.nn.layout import channels_last
-from striate.run.measure import BATCHES, measure
+from striate.run.engines.measure import BATCHES, measure
 from striate.run.run import Run
 from striate.transfer.features import prepare
 

@@ -15,8 +15,8 @@ from striate.metrics.novelty import NoveltyDetector
 from striate.models import Network
 from striate.nn.fuse import fold_batch_norm
 from striate.run.deployment.novelty import OUTPUT, Novelty
+from striate.run.opened import OpenedRun
 from striate.run.predictor import averaged
-from striate.run.run import Run
 
 EXAMPLES: Final = 2
 """Items that a network is traced with; one would be taken for a constant."""
@@ -65,7 +65,7 @@ class Answering(nn.Module):
         return tuple(found)
 
 
-def deployment_of(run: Run, *, features: bool = False) -> Deployment:
+def deployment_of(run: OpenedRun, *, features: bool = False) -> Deployment:
     """What an engine needs to write the run's network into a file.
 
     Args:

@@ -22,7 +22,7 @@ from striate.metrics.novelty import is_unknown
 from striate.progress import Progress
 from striate.run.deployment.novelty import OUTPUT
 from striate.run.folder import LOCK
-from striate.run.run import Run
+from striate.run.opened import OpenedRun
 from striate.tasks.prediction import Promise
 
 BATCH_SIZE: Final = 8
@@ -125,7 +125,7 @@ class _Said:
 
 def compare_answers(
     session: Session,
-    trained: Run,
+    trained: OpenedRun,
     example: Tensor,
     progress: Progress,
     beside: Sequence[str] = (),
@@ -150,7 +150,7 @@ def compare_answers(
     )
     promise = trained.calibration.promise
     judged = []
-    for name, given in zip(beside, file[2:], strict=True):
+    for name, given in zip(beside, file[2 : 2 + len(beside)], strict=True):
         if promise is not None and name == promise.name:
             judged.append(judged_promise(promise, run.answers, file[1], given))
         elif name == OUTPUT and run.novelty is not None:
@@ -206,7 +206,7 @@ def judged_novelty(
 
 
 def _answered(
-    session: Session, trained: Run, batches: Iterable[Tensor], beside: Sequence[str]
+    session: Session, trained: OpenedRun, batches: Iterable[Tensor], beside: Sequence[str]
 ) -> list[tuple[_Said, tuple[NDArray[Any], ...]]]:
     """What the run and the file answer to each batch."""
     pairs = []
@@ -231,7 +231,7 @@ def _joined(
     return run, [np.concatenate(parts) for parts in zip(*(file for _, file in pairs), strict=True)]
 
 
-def _expected(trained: Run, inputs: Tensor, *, novelty: bool) -> _Said:
+def _expected(trained: OpenedRun, inputs: Tensor, *, novelty: bool) -> _Said:
     """The run's own outputs, the answers that it makes of them, and the novelty if wanted."""
     filled = inputs.clone()  # the answers must not change what the file is given
     with torch.inference_mode():
@@ -252,7 +252,7 @@ def _apart(expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _same(
-    trained: Run, raw: Sequence[NDArray[Any]], apart: NDArray[np.float64]
+    trained: OpenedRun, raw: Sequence[NDArray[Any]], apart: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """(items,) Whether both outputs mean the same class or labels, or a number that is as good."""
     ids = [str(number) for number in range(len(apart))]
@@ -266,7 +266,7 @@ def _same(
     return np.array(alike) & (bool(trained.classes) | (apart <= TOLERANCE))
 
 
-def _test_batches(trained: Run, progress: Progress) -> Iterator[Tensor]:
+def _test_batches(trained: OpenedRun, progress: Progress) -> Iterator[Tensor]:
     """Inputs of test items; none, and a word about it, where the data are gone."""
     try:
         source = open_source(trained.record.data, trained.record.kind)

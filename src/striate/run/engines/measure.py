@@ -27,9 +27,9 @@ from striate.nn.layout import channels_last, placed
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.deployment.answering import deployment_of
 from striate.run.deployment.check import Check, compare_answers
-from striate.run.engine_files import ENGINES, FOLDER, EngineFile, digest, identity, versions
+from striate.run.engines.files import ENGINES, FOLDER, EngineFile, digest, identity, versions
+from striate.run.opened import OpenedRun
 from striate.run.predictor import averaged
-from striate.run.run import Run
 from striate.transfer.features import prepare
 
 TORCH: Final = "torch"
@@ -168,7 +168,7 @@ def _rows(engine: EngineTimes) -> Iterator[tuple[str, ...]]:
         yield engine.name, str(timing.batch), *times, memory, agrees
 
 
-def measure(run: Run, *, progress: ProgressLike = None) -> EnginesMeasured:
+def measure(run: OpenedRun, *, progress: ProgressLike = None) -> EnginesMeasured:
     """Measure the engines that are installed, in turns, and keep the result in the cache.
 
     Args:
@@ -182,7 +182,7 @@ def measure(run: Run, *, progress: ProgressLike = None) -> EnginesMeasured:
         StorageError: The cache cannot be written.
     """
     progress = as_progress(progress)
-    example = deployment_of(Run(run.folder.path, device="cpu")).example
+    example = deployment_of(OpenedRun(run.folder.path, device="cpu")).example
     found: dict[str, EngineTimes] = {TORCH: EngineTimes(name=TORCH, agrees=True)}
     sessions: dict[str, tuple[Answer, float | None]] = {}
     inputs = {batch: _inputs(example, batch) for batch in BATCHES}
@@ -223,7 +223,7 @@ def measure(run: Run, *, progress: ProgressLike = None) -> EnginesMeasured:
     return result
 
 
-def measured(run: Run) -> EnginesMeasured | None:
+def measured(run: OpenedRun) -> EnginesMeasured | None:
     """What was measured of a run on this machine; None where nothing was, or it cannot be read."""
     try:
         return EnginesMeasured.model_validate(read_sealed_json(_path(run).read_bytes()))
@@ -231,13 +231,13 @@ def measured(run: Run) -> EnginesMeasured | None:
         return None
 
 
-def fastest(run: Run) -> str:
+def fastest(run: OpenedRun) -> str:
     """The engine that `auto` takes for many items: torch where nothing was measured."""
     found = measured(run)
     return TORCH if found is None else found.fastest(max(BATCHES))
 
 
-def machine(run: Run) -> dict[str, str]:
+def machine(run: OpenedRun) -> dict[str, str]:
     """What times depend on besides the run: processor, threads, device and versions."""
     packages = versions(("striate", "torch", "onnxruntime", "openvino"))
     device = run.device.type
@@ -281,7 +281,7 @@ def _timing(batch: int, milliseconds: Sequence[float]) -> Timing:
 
 
 def _candidates(
-    run: Run, example: torch.Tensor, progress: Progress
+    run: OpenedRun, example: torch.Tensor, progress: Progress
 ) -> dict[str, tuple[Callable[[], Answer], Callable[[], Check | None]]]:
     """For each engine what makes it ready, and what compares its answers with torch's."""
     found: dict[str, tuple[Callable[[], Answer], Callable[[], Check | None]]] = {
@@ -299,7 +299,7 @@ def _candidates(
     return found
 
 
-def torch_session(run: Run, dtype: torch.dtype) -> Session:
+def torch_session(run: OpenedRun, dtype: torch.dtype) -> Session:
     """torch itself, as other engines are called.
 
     Args:
@@ -334,7 +334,7 @@ def _inputs(example: torch.Tensor, batch: int) -> NDArray[Any]:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-def _path(run: Run) -> Path:
+def _path(run: OpenedRun) -> Path:
     name = digest(identity(run), list(BATCHES), machine(run))
     return user_cache_folder() / FOLDER / f"{name}.json"
 

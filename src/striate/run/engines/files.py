@@ -25,7 +25,7 @@ from striate.files import (
 from striate.progress import Progress
 from striate.run.deployment.answering import deployment_of
 from striate.run.deployment.check import Check, compare_answers
-from striate.run.run import Run
+from striate.run.opened import OpenedRun
 
 ENGINES: Final = ("onnx", "openvino")
 """Engines that may answer in torch's place, by the names that `striate export` has for them."""
@@ -41,7 +41,7 @@ def digest(*facts: Any) -> str:
     return sha256(json.dumps(facts, sort_keys=True).encode())[:32]
 
 
-def identity(run: Run) -> dict[str, Any]:
+def identity(run: OpenedRun) -> dict[str, Any]:
     """Everything of a run that its answers depend on."""
     record = run.record
     return {
@@ -72,11 +72,11 @@ class EngineFile:
         engine: Reads the file.
     """
 
-    run: Run
+    run: OpenedRun
     engine: Engine
 
     @classmethod
-    def of(cls, run: Run, name: str) -> EngineFile:
+    def of(cls, run: OpenedRun, name: str) -> EngineFile:
         """The file for an engine by its name.
 
         Raises:
@@ -123,7 +123,7 @@ class EngineFile:
         if found is not None and self.path.is_file():
             return found
         progress.say(f"writing the network for {self.engine.reader}, once")
-        on_cpu = Run(self.run.folder.path, device="cpu")
+        on_cpu = OpenedRun(self.run.folder.path, device="cpu")
         deployment = deployment_of(on_cpu, features=True)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
