@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from itertools import chain, count
@@ -40,7 +40,7 @@ _NOT_TAKEN = ("resume",)
 C = TypeVar("C", bound="type[_Estimator]")
 
 
-@with_options(without=_NOT_TAKEN)
+@with_options(without=_NOT_TAKEN, none_for_empty=True)
 def _described(**options: Any) -> None:
     """{options}"""
 
@@ -61,14 +61,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    @with_options(without=_NOT_TAKEN)
-    def __init__(self, *, options: Mapping[str, Any] | None = None, **others: Any) -> None:
-        # scikit-learn allows no dictionary as a default: None stands for one without entries.
-        self.options = options
+    @with_options(without=_NOT_TAKEN, none_for_empty=True)
+    def __init__(self, **options: Any) -> None:
         for name, default in _defaults().items():
-            setattr(self, name, others.pop(name, default))
-        if others:
-            raise TypeError(f"unexpected option {next(iter(others))!r}")
+            setattr(self, name, options.pop(name, default))
+        if options:
+            raise TypeError(f"unexpected option {next(iter(options))!r}")
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn may know of the estimator: X has the axes of the kind's items."""
@@ -81,8 +79,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
         return tags
 
     def _fit(self, items: NDArray[Any], labels: Sequence[str] | None, targets: Any) -> Self:
-        options = {name: getattr(self, name) for name in _defaults()}
-        options["options"] = self.options or {}
+        chosen = {name: getattr(self, name) for name in _defaults()}
+        empty = {name for name, default in _defaults().items() if default is None}
+        options = {n: v for n, v in chosen.items() if v is not None or n not in empty}
         options["out"] = self._own_folder() if self.out is None else _unused(Path(self.out))
         kind = kind_of_array(items) if self.kind == AUTO else self.kind
         self.run_ = fit(ArraySource(items, labels, targets, kind=kind), progress=False, **options)
@@ -203,7 +202,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-l
     Without `out` the run lies in a temporary folder, which is removed with the estimator. Where
     `out` holds something already, as in a second fit or a grid search, the run is written to
     `out-2`, `out-3` and so on. The estimator keeps what it needs of the run, so that it predicts
-    when the folder is gone. `options=None`, the default here, is the same as `{}`.
+    when the folder is gone. None, the default here of options that are dictionaries, is the same
+    as `{}`.
 
     Attributes:
         classes_: (classes,) the labels, sorted.
@@ -289,7 +289,8 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-lea
     Without `out` the run lies in a temporary folder, which is removed with the estimator. Where
     `out` holds something already, as in a second fit or a grid search, the run is written to
     `out-2`, `out-3` and so on. The estimator keeps what it needs of the run, so that it predicts
-    when the folder is gone. `options=None`, the default here, is the same as `{}`.
+    when the folder is gone. None, the default here of options that are dictionaries, is the same
+    as `{}`.
 
     Attributes:
         n_features_in_: Number of columns, where X had two axes.
@@ -337,7 +338,7 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-lea
 def _defaults() -> dict[str, Any]:
     """The options that an estimator takes as they are, with their defaults."""
     declared = signature(_described).parameters.values()
-    return {option.name: option.default for option in declared if option.name != "options"}
+    return {option.name: option.default for option in declared}
 
 
 def _unused(out: Path) -> Path:

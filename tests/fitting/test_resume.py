@@ -222,6 +222,6 @@ def test_fault_73_processes_that_see_other_data_are_refused(photos, tmp_path, mo
         def share(self, value):
             return "another digest" if isinstance(value, str) and len(value) == 64 else value
 
-    monkeypatch.setattr("striate.fitting.fit.joined", lambda: contextlib.nullcontext(Two()))
+    monkeypatch.setattr("striate.fitting.fit.joined", lambda **_: contextlib.nullcontext(Two()))
     with pytest.raises(RunError, match="see different data; give each of them the same DATA"):
         striate.fit(photos, out=tmp_path / "run", **OPTIONS)

@@ -378,7 +378,9 @@ def options_of(values: Mapping[str, Any]) -> FitOptions:
     return FitOptions(**values)
 
 
-def with_options(*, without: Collection[str] = ()) -> Callable[[F], F]:
+def with_options(
+    *, without: Collection[str] = (), none_for_empty: bool = False
+) -> Callable[[F], F]:
     """Decorate a function that takes the options as `**options`.
 
     Its signature then names them with types and defaults, and `{options}` in its docstring becomes
@@ -386,6 +388,8 @@ def with_options(*, without: Collection[str] = ()) -> Callable[[F], F]:
 
     Args:
         without: Options that the function does not take.
+        none_for_empty: Whether the default of an option that holds several values is None, which
+            stands for none of them, as scikit-learn wants it.
     """
 
     def decorate(function: F) -> F:
@@ -399,7 +403,7 @@ def with_options(*, without: Collection[str] = ()) -> Callable[[F], F]:
             inspect.Parameter(
                 f.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=default_of(f),
+                default=None if none_for_empty and default_of(f) == {} else default_of(f),
                 annotation=annotation_of(f),
             )
             for f in taken
