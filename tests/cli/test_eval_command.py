@@ -39,3 +39,20 @@ def test_a_class_the_model_does_not_know(refused, probe_run, photos, tmp_path):
 def test_no_run_and_no_data(refused, probe_run, tmp_path):
     assert "no finished run" in refused("eval", tmp_path)
     assert "file not found" in refused("eval", probe_run.folder.path, tmp_path / "no")
+
+
+def test_the_command_prints_a_table_and_writes_a_page(call, probe_run, tmp_path):
+    page = tmp_path / "page.html"
+    folder = probe_run.folder.path
+    code, out, _ = call("eval", folder, "--corruptions", "--max-items", 5, "--html", page)
+    assert code == 0
+    assert "5 items of the test split of" in out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert [len(rows[c.name]) for c in probe_run.kind.corruptions] == [5] * 7
+    text = page.read_text()
+    assert text.count("<polyline") == 14
+    assert "At severity 3 of 5" in text
+
+
+def test_options_that_would_do_nothing_are_refused(refused, probe_run):
+    assert "--corruptions alone" in refused("eval", probe_run.folder.path, "--max-items", 5)

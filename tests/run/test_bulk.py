@@ -105,7 +105,7 @@ def test_parquet_holds_what_csv_holds_with_its_types(probe_run, many, tmp_path):
     assert types == {
         **dict.fromkeys(("item", "prediction", "set", "reason"), "string"),
         **dict.fromkeys(("confidence", "novelty", "p_disc", "p_square", "p_stripes"), "double"),
-        "unknown": "bool",
+        **dict.fromkeys(("unknown", "undecided"), "bool"),
     }
     for row, told in zip(rows_of(tmp_path / "a.csv"), table.to_pylist(), strict=True):
         assert list(row) == list(told)

@@ -476,4 +476,4 @@ class ImageInputs(Inputs[Tensor]):
         if array.dtype != np.uint8:
             white = full_scale(array.dtype, *self.scales)
             array = np.repeat(to_eight_bit(array, white), self.channels, axis=0)
-        return torch.from_numpy(array)
+        return torch.from_numpy(np.require(array, requirements="W"))  # what is read-only is copied

@@ -103,7 +103,7 @@ class EngineFile:
         try:
             kept = read_sealed_json((self.folder / _CHECK).read_bytes()) or {}
             sums = {name: sha256_file(self.folder / name) for name in kept["files"]}
-            return Check(**kept["check"]) if sums == kept["files"] else None
+            return Check(**kept["check"] | {"beside": ()}) if sums == kept["files"] else None
         except (KeyError, OSError, TypeError):
             return None
 

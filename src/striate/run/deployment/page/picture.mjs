@@ -44,7 +44,7 @@ async function isJpeg(file) {
   return first === 0xff && second === 0xd8;
 }
 
-/** Means of squares of `factor` pixels of the upper left part, rounded; those at the edge may be less. */
+/** Means of squares of `factor` pixels of the upper left part, rounded as Pillow does; those at the edge may be less. */
 export function reduced(picture, factor, usedHeight, usedWidth) {
   if (factor === 1) return picture;
   const height = Math.ceil(usedHeight / factor);
@@ -55,12 +55,15 @@ export function reduced(picture, factor, usedHeight, usedWidth) {
     for (let column = 0; column < width; column++) {
       const right = Math.min(usedWidth, (column + 1) * factor);
       const count = (bottom - row * factor) * (right - column * factor);
+      // Pillow divides by a whole number of 2^-24, so that a mean may come out one lower.
+      const half = Math.floor(count / 2);
+      const times = Math.floor(2 ** 24 / count);
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
         for (let y = row * factor; y < bottom; y++) {
           for (let x = column * factor; x < right; x++) sum += picture.data[(y * picture.width + x) * 3 + channel];
         }
-        data[(row * width + column) * 3 + channel] = Math.floor(sum / count + 0.5);
+        data[(row * width + column) * 3 + channel] = Math.floor(((sum + half) * times) / 2 ** 24);
       }
     }
   }
