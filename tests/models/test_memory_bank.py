@@ -34,7 +34,7 @@ def test_distances_are_those_of_the_nearest_patches(network, bank):
     x = torch.randn(3, 1, 64, 80, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         _, maps = network.forward_intermediates(x)
-        first, second = (F.avg_pool2d(maps[k], 3, 1, 1, count_include_pad=False) for k in (1, 2))
+        first, second = (F.avg_pool2d(maps[k], 3, 1, 1) for k in (1, 2))
         second = F.interpolate(second, first.shape[2:], mode="bilinear")
         rows = torch.cat([first, second], 1)
         assert torch.allclose(bank.forward_features(x), rows, atol=1e-5)

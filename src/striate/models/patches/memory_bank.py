@@ -92,8 +92,9 @@ class PatchFeatures(nn.Module):
         last = max(place for place, (name, _) in enumerate(blocks) if name in chosen)
         self.blocks = nn.ModuleList(module for _, module in blocks[: last + 1])
         self.taken = tuple(name in chosen for name, _ in blocks[: last + 1])
+        # As in the paper, zeros around the map count: what is at the border stands out less.
         self.average = layers(network.config.rank).avg_pool(
-            NEIGHBOURS, stride=1, padding=NEIGHBOURS // 2, count_include_pad=False
+            NEIGHBOURS, stride=1, padding=NEIGHBOURS // 2
         )
 
     def forward(self, x: Float[Tensor, "n in *space"]) -> Float[Tensor, "n c *grid"]:
