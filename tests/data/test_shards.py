@@ -459,3 +459,13 @@ def test_a_fit_on_shards_gives_the_same_model(photos, tmp_path):
     for prediction in wanted:
         name = str(Path(prediction.item).relative_to(photos))
         np.testing.assert_array_equal(ours[name], prediction.probabilities)
+
+
+def test_a_bit_flipped_where_an_index_begins_is_noticed(packed, tmp_path):
+    folder = shutil.copytree(packed.folder, tmp_path / "shards")
+    content = bytearray((folder / "index.json").read_bytes())
+    place = content.index(b"wids_version")
+    content[place] ^= 4
+    (folder / "index.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"index\.json is damaged"):
+        open_source(str(folder))

@@ -173,7 +173,6 @@ def judge(run, path, items):
         pytest.param("probe_run", "openvino", marks=pytest.mark.slow),
         pytest.param("kernel_run", "onnx", marks=pytest.mark.slow),
         pytest.param("kernel_run", "openvino", marks=pytest.mark.slow),
-        pytest.param("tuned_run", "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_of_a_run_on_images_gives_its_verdicts_and_sets(kind, to, request, draw, tmp_path):

@@ -124,7 +124,8 @@ def is_shards(data: str) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return is_index(file.read(64))
+            # Beside tar files an index that does not begin as one is a damaged index.
+            return is_index(file.read(64)) or any(path.parent.glob("*.tar"))
     except (OSError, ValueError):
         return False
 
