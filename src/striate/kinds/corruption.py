@@ -2,8 +2,8 @@
 
 The idea is ImageNet-C's (Hendrycks and Dietterich, "Benchmarking neural network robustness to common
 corruptions and perturbations", ICLR 2019); the parameters are Striate's own, for items of any size and
-type. Values are understood as shares of an item's range: that of a whole-number type, and of other
-numbers that from its lowest to its highest value.
+type. Values are understood as shares of an item's range: from 0 to 255 of 8-bit values, and of others
+from its lowest to its highest value.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Corruption:
 def value_range(array: NDArray[Any]) -> tuple[float, float]:
     """The lowest and the highest value of an item, which differ.
 
-    Of whole numbers without sign they are those of the type, else those that occur.
+    Of 8-bit values they are those of the type, else those that occur.
 
     >>> value_range(np.zeros(3, np.uint8)), value_range(np.array([-1.0, 3.0]))
     ((0.0, 255.0), (-1.0, 3.0))
@@ -113,3 +113,18 @@ def contrast(shares: Values, level: float, rng: np.random.Generator) -> Values:
     """`level` of each value's distance from the mean of its channel."""
     means = shares.mean(axis=tuple(range(1, shares.ndim)), keepdims=True)
     return np.asarray(means + level * (shares - means))
+
+
+NOISE: Final = Corruption(
+    name="noise",
+    means="deviation of normal noise, as a share of the range of values",
+    levels=(0.04, 0.08, 0.12, 0.18, 0.26),
+    change=noise,
+)
+
+CONTRAST: Final = Corruption(
+    name="contrast",
+    means="factor of each value's distance from the mean",
+    levels=(0.75, 0.5, 0.35, 0.2, 0.1),
+    change=contrast,
+)

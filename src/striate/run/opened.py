@@ -43,7 +43,7 @@ ENGINE_CHOICES: Final = ("auto", "torch", "onnx", "openvino")
 
 
 class OpenedRun:
-    """What a finished run consists of, each part loaded when it is first asked for.
+    """What a finished run consists of, each part loaded at its first use.
 
     Args:
         path: Its folder.

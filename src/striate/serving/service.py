@@ -34,7 +34,7 @@ class Answer:
 
     Attributes:
         prediction: Its prediction, or why there is none.
-        explanation: The evidence for it; None where it was not asked for.
+        explanation: The evidence for it; None where it was not requested.
     """
 
     prediction: Prediction | Failure

@@ -76,7 +76,7 @@ class FileReader:
 
         Args:
             content: The file.
-            size: The shorter side wanted, in pixels, for readers that heed it.
+            size: The shorter side wanted, in pixels, for readers that use it.
         """
         if not self.isolated or self.plain(content):
             return None

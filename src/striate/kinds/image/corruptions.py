@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from striate.kinds.corruption import Corruption, Values, blur, brighter, contrast, gain, noise
+from striate.kinds.corruption import CONTRAST, NOISE, Corruption, Values, blur, brighter, gain
 
 _ALIKE: Final = (1, 3)
 """Channels that a JPEG holds."""
@@ -39,12 +39,7 @@ def resolution(shares: Values, level: float, rng: np.random.Generator) -> Values
 
 
 CORRUPTIONS: Final = (
-    Corruption(
-        name="noise",
-        means="deviation of normal noise, as a share of the range of values",
-        levels=(0.04, 0.08, 0.12, 0.18, 0.26),
-        change=noise,
-    ),
+    NOISE,
     Corruption(
         name="blur",
         means="deviation of a Gaussian blur, as a share of the shorter side",
@@ -63,12 +58,7 @@ CORRUPTIONS: Final = (
         levels=(0.1, 0.2, 0.3, 0.4, 0.5),
         change=brighter,
     ),
-    Corruption(
-        name="contrast",
-        means="factor of each value's distance from the mean",
-        levels=(0.75, 0.5, 0.35, 0.2, 0.1),
-        change=contrast,
-    ),
+    CONTRAST,
     Corruption(name="jpeg", means="quality of a JPEG", levels=(50, 25, 15, 10, 7), change=jpeg),
     Corruption(
         name="resolution",

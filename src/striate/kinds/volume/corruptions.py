@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from striate.kinds.corruption import Corruption, blur, contrast, gain, noise
+from striate.kinds.corruption import CONTRAST, NOISE, Corruption, blur, gain
 
 CORRUPTIONS: Final = (
-    Corruption(
-        name="noise",
-        means="deviation of normal noise, as a share of the range of values",
-        levels=(0.04, 0.08, 0.12, 0.18, 0.26),
-        change=noise,
-    ),
+    NOISE,
     Corruption(
         name="blur",
         means="deviation of a Gaussian blur, as a share of the shortest side",
@@ -31,10 +26,5 @@ CORRUPTIONS: Final = (
         levels=(1.2, 1.5, 2.0, 3.0, 5.0),
         change=gain,
     ),
-    Corruption(
-        name="contrast",
-        means="factor of each value's distance from the mean",
-        levels=(0.75, 0.5, 0.35, 0.2, 0.1),
-        change=contrast,
-    ),
+    CONTRAST,
 )

@@ -22,7 +22,7 @@ from striate.metrics.deciding.aim import Aim
 from striate.metrics.intervals import Estimate, Numbers, bootstrap, share_estimate
 
 _SLACK: Final = 1e-9
-"""By how much less than the threshold's own item is asked for, so that rounding keeps the item."""
+"""By how much less than the threshold's own item is required, so that rounding keeps the item."""
 
 
 @dataclass(frozen=True, kw_only=True)

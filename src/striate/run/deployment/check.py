@@ -29,7 +29,7 @@ BATCH_SIZE: Final = 8
 """Items that are checked together."""
 
 TOLERANCE: Final = 1e-3
-"""Difference of a probability, or of a number relative to the greatest or to 1, that is refused.
+"""Difference of a probability, or of a number relative to the largest or to 1, that is refused.
 
 Below it a class can differ only in a tie of the two.
 """
@@ -82,9 +82,9 @@ class Check:
         count: How many.
         same: With the same class or labels; of numbers, those that differ by no more than
             `TOLERANCE`.
-        largest: Largest difference of a probability, or of a number relative to the greatest or
+        largest: Largest difference of a probability, or of a number relative to the largest or
             to 1. It decides.
-        outputs: Largest difference of an uncalibrated output, relative to the greatest or to 1.
+        outputs: Largest difference of an uncalibrated output, relative to the largest or to 1.
         beside: Of the outputs beside the answers; they decide too.
     """
 
@@ -246,7 +246,7 @@ def _expected(trained: OpenedRun, inputs: Tensor, *, novelty: bool) -> _Said:
 
 
 def _apart(expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.float64]:
-    """(items,) greatest difference of each item, relative to the greatest number or to 1."""
+    """(items,) largest difference of each item, relative to the largest number or to 1."""
     differences = np.abs(expected.astype(np.float64) - got).reshape(len(expected), -1).max(1)
     return np.asarray(differences / max(1.0, float(np.abs(expected).max())))
 

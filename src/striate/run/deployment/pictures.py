@@ -56,7 +56,7 @@ class Parity:
     Attributes:
         files: Number of pictures that both answered, by what they are: "test items" and odd ones.
         same: How many got the same class, or a number that differs by no more than is allowed.
-        largest: The largest difference of a probability, or of a number relative to the greatest
+        largest: The largest difference of a probability, or of a number relative to the largest
             or to 1.
         worst: What the picture of that difference is.
         beside: Of the outputs beside the answers: sets of classes or intervals, and whether an item

@@ -5,7 +5,7 @@ table of corrections. The report has no ids of items and no pictures, and of the
 by class. What is left of texts is searched for the paths and the ids that the run knows, which are
 replaced by dots. `data.lock.json`, `predictions.csv` and `held_out.safetensors`, which tell of single
 items, stay behind; so does `novelty.safetensors`, which holds the features of known items, unless
-it is asked for.
+it is requested.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of a classifier's page that says how it decides where the user asked for it."""
+"""The part of a classifier's page that says how it decides, where the user stated an aim."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def _about(report: ClassificationReport, decision: DecisionFigures) -> str:
         if high < decision.target_recall:
             told += " Fewer were found than promised: take the threshold with care."
         elif low > decision.target_recall:
-            told += " More were found than asked for."
+            told += " More were found than were required."
     return told

@@ -176,7 +176,7 @@ class Outcomes(Record):
 
 
 class DecisionFigures(Record):
-    """How the answers are decided where the user asked for it, and what they come to.
+    """How the answers are decided where the user stated an aim, and what they come to.
 
     Of each: the share of the class that is found (`recall`), the share that is right where the class
     is said (`precision`), the mean `cost` of an item, the share `answered`, and the share that is
@@ -225,7 +225,7 @@ class ClassificationReport(RunReport):
         sets: The prediction sets; None where there are none.
         selective: What is gained by leaving the least sure answers to a person; None in reports of
             earlier versions.
-        decision: How the answers are decided where the user asked for it; else None.
+        decision: How the answers are decided where the user stated an aim; else None.
         worst_mistakes: The most confident first.
         leaks: How the figures change without items that leaked; None where none did.
     """

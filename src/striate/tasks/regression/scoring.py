@@ -16,7 +16,7 @@ from striate.metrics.regression import PredictionInterval
 from striate.tasks.prediction import Calibration, Promise
 
 ROUNDING: Final = 1e-4
-"""Difference of a limit, relative to the greatest of any or to 1, that rounding explains."""
+"""Difference of a limit, relative to the largest of any or to 1, that rounding explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +136,8 @@ class Limits(Promise):
         self, expected: Float[np.ndarray, "n 2"], got: Float[np.ndarray, "n 2"]
     ) -> Bool[np.ndarray, " n"]:
         """Whether both limits are equal but for rounding."""
-        greatest = max(1.0, float(np.abs(expected).max(initial=0.0)))
-        return np.asarray((np.abs(expected - got) <= ROUNDING * greatest).all(1))
+        largest = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        return np.asarray((np.abs(expected - got) <= ROUNDING * largest).all(1))
 
     def follows(
         self, answers: Float[np.ndarray, " n"], got: Float[np.ndarray, "n 2"]
