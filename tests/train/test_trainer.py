@@ -514,3 +514,20 @@ def test_measuring_the_rate_leaves_no_trace(make_network, batches, validate) -> 
     train(straight, batches, validate, PLAN)
     train(measured, batches, validate, PLAN)
     assert_bitwise_equal(straight, measured)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_network_is_trained_in_the_layout_whose_gradients_are_right(
+    dilation: int, batches, validate
+) -> None:
+    # A layout says nothing of a tensor with one channel or one place, so there are several.
+    convolution = nn.Conv2d(2, 8, 3, padding=dilation, dilation=dilation)
+    network = nn.Sequential(
+        convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    seen = []
+    convolution.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    train(network, batches, validate, replace(PLAN, epochs=1, ema_decay=0.0))
+    assert convolution.weight.is_contiguous() == (dilation > 1)
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last) == (dilation == 1)
+    assert seen[0].is_contiguous() == (dilation > 1)

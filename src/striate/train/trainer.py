@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from striate.data.batches import Batches
 from striate.device import fast_dtype
 from striate.errors import DivergedError, UnknownNameError
-from striate.nn.layout import channels_last_module, placed
+from striate.nn.layout import (
+    channels_last_module,
+    contiguous_module,
+    placed,
+    trains_channels_last,
+)
 from striate.nn.parameters import ParameterGroup, groups_of_copy
 from striate.ops.inputs import Inputs
 from striate.progress import Progress, Tracker
@@ -87,7 +92,8 @@ class Trainer:
     ) -> None:
         self._strategy = strategy = strategy or Strategy()
         self._device = groups[0].parameters[0].device
-        self._given = channels_last_module(network)
+        self._last = trains_channels_last(network, self._device)
+        self._given = (channels_last_module if self._last else contiguous_module)(network)
         self._network = strategy.sharded(network)
         self._wrapped = strategy.wrap(self._network)
         self._modules: dict[str, nn.Module] = {"network": self._network}
@@ -224,7 +230,7 @@ class Trainer:
             settings["lr"] = rate * group.rate_scale
         mean, position.micro_batch = gradient_within_memory(
             self._wrapped,
-            placed(inputs, self._device),
+            placed(inputs, self._device, last=self._last),
             targets.to(self._device, non_blocking=True),
             self._loss,
             self._strategy,

@@ -1,0 +1,70 @@
+"""Channels innermost where that is fast, and not where torch's gradients are wrong."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import striate
+from striate.device import fast_dtype
+from striate.nn.layout import (
+    channels_last_module,
+    contiguous_module,
+    placed,
+    trains_channels_last,
+)
+
+CPU = torch.device("cpu")
+
+WRONG = [
+    nn.Conv2d(16, 16, 3, dilation=2, padding=2),
+    nn.Conv2d(24, 24, 3, dilation=(1, 4), padding=(1, 4), groups=24),
+    nn.Conv2d(4, 8, 1, stride=2),
+    nn.Conv2d(32, 8, 1, stride=(1, 2), groups=4),
+]
+RIGHT = [
+    nn.Conv2d(16, 16, 3, padding=1, stride=2),
+    nn.Conv2d(4, 8, 1),
+    nn.Conv2d(16, 8, 1, stride=2),
+    nn.Conv3d(4, 8, 3, dilation=2),
+    nn.Conv3d(4, 8, 1, stride=2),
+    nn.Conv1d(4, 8, 3, dilation=2),
+]
+
+
+@pytest.mark.parametrize("layer", WRONG, ids=repr)
+def test_a_convolution_with_wrong_gradients_is_found_in_a_network(layer: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(layer))
+    assert not trains_channels_last(network, CPU)
+    assert trains_channels_last(network, torch.device("cuda"))
+
+
+@pytest.mark.parametrize("layer", RIGHT, ids=repr)
+def test_other_convolutions_train_with_channels_innermost(layer: nn.Module) -> None:
+    assert trains_channels_last(nn.Sequential(layer), CPU)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "efficientnet_lite0", "convnext_tiny"])
+def test_the_usual_networks_train_with_channels_innermost(name: str) -> None:
+    with torch.device("meta"):
+        network = striate.create_model(name, num_classes=2)
+    assert trains_channels_last(network, CPU)
+
+
+@pytest.mark.parametrize("layer", WRONG + RIGHT[:3], ids=repr)
+@pytest.mark.parametrize("side", [32, 64])
+def test_gradients_in_the_layout_and_precision_of_training(layer: nn.Conv2d, side: int) -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(4, layer.in_channels, side, side)
+    expected = copy.deepcopy(layer).double()
+    expected(inputs.double()).square().sum().backward()
+    last = trains_channels_last(layer, CPU)
+    trained = (channels_last_module if last else contiguous_module)(copy.deepcopy(layer))
+    with torch.autocast("cpu", fast_dtype("cpu"), enabled=fast_dtype("cpu") != torch.float32):
+        outputs = trained(placed(inputs, CPU, last=last))
+    outputs.float().square().sum().backward()
+    wanted = expected.weight.grad.float()
+    assert (trained.weight.grad - wanted).norm() < 0.02 * wanted.norm()
