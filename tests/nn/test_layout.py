@@ -38,20 +38,21 @@ RIGHT = [
 @pytest.mark.parametrize("layer", WRONG, ids=repr)
 def test_a_convolution_with_wrong_gradients_is_found_in_a_network(layer: nn.Module) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(layer))
-    assert not trains_channels_last(network, CPU)
-    assert trains_channels_last(network, torch.device("cuda"))
+    assert not trains_channels_last(network, CPU, torch.bfloat16)
+    assert trains_channels_last(network, CPU, torch.float32) == (max(layer.dilation) > 1)
+    assert trains_channels_last(network, torch.device("cuda"), torch.bfloat16)
 
 
 @pytest.mark.parametrize("layer", RIGHT, ids=repr)
 def test_other_convolutions_train_with_channels_innermost(layer: nn.Module) -> None:
-    assert trains_channels_last(nn.Sequential(layer), CPU)
+    assert trains_channels_last(nn.Sequential(layer), CPU, torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11", "efficientnet_lite0", "convnext_tiny"])
 def test_the_usual_networks_train_with_channels_innermost(name: str) -> None:
     with torch.device("meta"):
         network = striate.create_model(name, num_classes=2)
-    assert trains_channels_last(network, CPU)
+    assert trains_channels_last(network, CPU, torch.bfloat16)
 
 
 @pytest.mark.parametrize("layer", WRONG + RIGHT[:3], ids=repr)
@@ -61,9 +62,10 @@ def test_gradients_in_the_layout_and_precision_of_training(layer: nn.Conv2d, sid
     inputs = torch.randn(4, layer.in_channels, side, side)
     expected = copy.deepcopy(layer).double()
     expected(inputs.double()).square().sum().backward()
-    last = trains_channels_last(layer, CPU)
+    dtype = fast_dtype("cpu")
+    last = trains_channels_last(layer, CPU, dtype)
     trained = (channels_last_module if last else contiguous_module)(copy.deepcopy(layer))
-    with torch.autocast("cpu", fast_dtype("cpu"), enabled=fast_dtype("cpu") != torch.float32):
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         outputs = trained(placed(inputs, CPU, last=last))
     outputs.float().square().sum().backward()
     wanted = expected.weight.grad.float()

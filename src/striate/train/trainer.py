@@ -92,7 +92,7 @@ class Trainer:
     ) -> None:
         self._strategy = strategy = strategy or Strategy()
         self._device = groups[0].parameters[0].device
-        self._last = trains_channels_last(network, self._device)
+        self._last = trains_channels_last(network, self._device, fast_dtype(self._device.type))
         self._given = (channels_last_module if self._last else contiguous_module)(network)
         self._network = strategy.sharded(network)
         self._wrapped = strategy.wrap(self._network)
