@@ -11,7 +11,6 @@ from typing import Any
 
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
-from striate.data.splits import learnt_from
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
@@ -32,7 +31,7 @@ from striate.progress import Progress, as_progress
 from striate.report.schema import Choice
 from striate.run.folder import RunFolder, last_folder, next_folder, run_name
 from striate.run.run import Run
-from striate.tasks.task import task_of
+from striate.tasks.task import arranged, task_of
 from striate.train.energy import EnergyMeter
 from striate.train.history import StopWish
 from striate.train.logs.log import NO_LOG, check_log, open_log
@@ -81,8 +80,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     source = open_data(data, chosen)
     if chosen.patch:
         source = patched(source, chosen.patch)
-    if chosen.good:
-        source = learnt_from(source, chosen.good)
+    source = arranged(source, vars(chosen))
     kind = kind_named(source.kind)
     chosen.check_kind(kind.name, kind.named_options)
     if method:
