@@ -52,7 +52,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
 
     Args:
         data: A folder of class folders, a manifest, an array file, an IDX pair, a .ts file, a TU
-            folder, a table of molecules, an edge list, `sample:NAME`, or a `Source`.
+            folder, a table of molecules, an edge list, a folder or an address of shards,
+            `sample:NAME`, or a `Source`.
         progress: Where the work is told: a `Progress`, a function of one line of text such as
             `print`, True, or False for silence. By default a notebook shows it and a script is
             silent.
