@@ -31,12 +31,10 @@ from striate.kinds.signal.inputs import SignalInputs
 from striate.metrics.calibration import negative_log_likelihood
 from striate.models import create_model
 from striate.tasks.classification.scoring import ClassCalibration
-from striate.transfer.probe import (
+from striate.transfer.logistic_probe import class_folds, cross_outputs, fit_probe
+from striate.transfer.probe import ProbeConfig
+from striate.transfer.ridge_probe import (
     RIDGE_CS,
-    ProbeConfig,
-    class_folds,
-    cross_outputs,
-    fit_probe,
     fit_ridge_probe,
     ridge_cross_outputs,
     wanted_logits,

@@ -33,7 +33,7 @@ from striate.kinds.volume.drawing import orthogonal_slices
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.models import Network, create_model
 from striate.nn.fuse import fold_batch_norm
-from striate.transfer.probe import fit_probe
+from striate.transfer.logistic_probe import fit_probe
 
 SMALL = "conv16s2-bn-leaky-conv32s2-bn-leaky-conv64s2-bn-leaky-conv128s2-bn-leaky-flatten-fc6"
 """As MONAI's classifier is laid out: convolutions of stride 2, then one linear layer."""

@@ -64,6 +64,18 @@ def test_same_equals_torchs_for_stride_one():
         assert int(conv(edge).sum()) == low + 1
 
 
+@given(st.integers(1, 9), st.integers(1, 7), st.integers(1, 3))
+def test_padding_that_depends_on_the_window_alone_keeps_the_size(size, kernel, dilation):
+    before = geometry.causal_padding(kernel, dilation)
+    causal = Window(kernel_size=kernel, dilation=dilation, low=before[0], high=before[1])
+    assert causal.output_size(size) == size
+    assert Field().then(causal).positions(size - 1, size)[-1] == size - 1
+    assert plan_windows((size,), kernel, padding="causal", dilation=dilation) == (causal,)
+    if kernel % 2:
+        width = geometry.symmetric_padding(kernel, dilation)
+        assert (width, width) == geometry.same_padding(size, kernel, dilation=dilation)
+
+
 @given(st.lists(st.tuples(*[st.integers(1, 4)] * 3, *[st.integers(0, 2)] * 2), max_size=5))
 def test_the_min_input_size_is_the_least(rows):
     windows = [Window(kernel_size=k, stride=s, dilation=d, low=a, high=b) for k, s, d, a, b in rows]
@@ -155,6 +167,7 @@ def test_costs_equal_torchs_parameters():
         (lambda: geometry.output_size(4, 3, padding=-1), "cannot be negative"),
         (lambda: geometry.output_size(4, 7, padding=(1, 0)), "the least size is 6"),
         (lambda: geometry.transposed_output_size(1, 2, padding=1), "takes all of them"),
+        (lambda: geometry.symmetric_padding(4), "symmetric padding needs an odd one"),
         (lambda: geometry.check_groups(4, 6, 4), "does not divide out_channels=6"),
         (lambda: plan_windows((4, 4), (3, 3, 3)), "3 values for 2 spatial axes"),
         (lambda: plan_windows((4, 4), 3, padding="sane"), "did you mean 'same'"),

@@ -303,9 +303,13 @@ def options_table() -> str:
     rows = []
     for declared in declared_options():
         flag = "--option" if declared.name == "options" else f"--{declared.name.replace('_', '-')}"
-        default = "" if declared.default in (None, False, MISSING) else f"`{declared.default}`"
+        default = "" if _says_nothing(declared.default) else f"`{declared.default}`"
         rows.append((f"`{flag}`", declared.metadata["text"], default))
     return table(("option", "meaning", "default"), *rows)
+
+
+def _says_nothing(default: object) -> bool:
+    return any(default is nothing for nothing in (None, False, MISSING))
 
 
 def of_frozen(name: str, count: str) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from striate.kinds.signal.drawing import signal_svg
 from striate.kinds.signal.inputs import SignalInputs
 from striate.models import create_model
 from striate.models.rocket.minirocket import MiniRocket
-from striate.transfer.probe import ProbeConfig, fit_probe
+from striate.transfer.logistic_probe import fit_probe
+from striate.transfer.probe import ProbeConfig
 
 
 def gun_point() -> bytes:

@@ -177,6 +177,37 @@ def same_padding(
     return (total - half, half) if lower else (half, total - half)
 
 
+def symmetric_padding(kernel_size: int, dilation: int = 1) -> int:
+    """Padding at each end of one axis that centres a window on every position (stride 1: same size).
+
+    Args:
+        kernel_size: Number of taps.
+        dilation: Input positions from one tap to the next.
+
+    Raises:
+        ArgumentError: The kernel is even, so that it has no middle.
+
+    >>> symmetric_padding(3), symmetric_padding(3, dilation=2)
+    (1, 2)
+    """
+    if kernel_size % 2 == 0:
+        raise ArgumentError(f"kernel_size={kernel_size}", why="symmetric padding needs an odd one")
+    return dilation * (kernel_size // 2)
+
+
+def causal_padding(kernel_size: int, dilation: int = 1) -> tuple[int, int]:
+    """Padding (low, high) of one axis after which no output sees a later position.
+
+    Args:
+        kernel_size: Number of taps.
+        dilation: Input positions from one tap to the next.
+
+    >>> causal_padding(3, dilation=2)
+    (4, 0)
+    """
+    return dilation * (kernel_size - 1), 0
+
+
 def output_size(
     size: int,
     kernel_size: int,
@@ -370,7 +401,7 @@ def _plan_axis(
     elif padding == "valid":
         low = high = 0
     elif padding == "causal":
-        low, high = window.extent - 1, 0
+        low, high = causal_padding(kernel_size, dilation)
     elif padding in PADDING_NAMES:
         lower = padding == "same_lower"
         low, high = same_padding(size, kernel_size, stride, dilation, lower=lower)

@@ -8,9 +8,6 @@ from typing import Literal, TypeAlias
 Kind: TypeAlias = str
 """What an item of a data set is: "image", "signal", "volume", "graph"."""
 
-Rank: TypeAlias = Literal[1, 2, 3]
-"""Number of spatial axes."""
-
 SplitName: TypeAlias = Literal["train", "val", "test"]
 """The part of a data set an item belongs to."""
 

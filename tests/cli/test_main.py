@@ -1,4 +1,5 @@
 import json
+import runpy
 import subprocess
 import sys
 
@@ -53,6 +54,13 @@ def test_every_command_has_its_help(command, option, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"Usage: striate {command}")
     assert "Options:" in out
+
+
+def test_python_dash_m_is_the_command(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["striate", "--version"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("striate", run_name="__main__")
+    assert left.value.code == 0 and capsys.readouterr().out.startswith("striate")
 
 
 def test_version(capsys):

@@ -17,7 +17,7 @@ from striate.errors import ArgumentError, StriateError
 from striate.fitting.method import METHODS, load_methods
 from striate.fitting.options import FitOptions, declared_options
 from striate.kinds.kind import KINDS
-from striate.models import create_model
+from striate.models import MODELS, create_model
 from striate.registry import load_package
 from striate.tasks.task import TASKS
 
@@ -106,6 +106,8 @@ def test_the_default_network_answers_the_inputs(name):
     kind, inputs, readings = fitted(name)
     defaults = kind.defaults(inputs)
     assert set(defaults.methods) <= set(METHODS.names())
+    named = {defaults.network, defaults.features, defaults.wide_features} - {None}
+    assert named <= set(MODELS.names())
     options = inputs.network_options(defaults.network)
     network = create_model(defaults.network, num_classes=4, **options).eval()
     with torch.inference_mode():

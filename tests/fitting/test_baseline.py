@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from striate.fitting import baseline as module
-from striate.fitting.baseline import FIRST_BASELINE_SECONDS, Baseline, share_of
+from striate.fitting.baseline.baseline import FIRST_BASELINE_SECONDS, Baseline
+from striate.fitting.baseline.feature_pass import share_of
 from striate.train.strategy import Strategy
 
 NUM_ITEMS, NUM_POOLED = 90, 4
@@ -41,27 +41,23 @@ def known_features(features, num_known):
     return known, ORDER[:num_known]
 
 
-def told_at(context, features, moments, counts, monkeypatch):
+def told_at(context, features, moments, counts):
     """What is told by looks at these moments, when so many items have features."""
     told, clock = [], iter(moments)
     context.seconds = lambda: next(clock)
-    monkeypatch.setattr(
-        module,
-        "tell_validation",
-        lambda context, name, model, outputs: told.append((model, outputs)),
-    )
+    context.tell_validation = lambda name, model, outputs: told.append((model, outputs))
     baseline = Baseline(context)
     baseline.network = SimpleNamespace(num_features=NUM_POOLED)
-    look = baseline._early_probe(features.shape[1])
+    look = baseline._early_probe()
     for num_known in counts:
         look(*known_features(features, num_known))
     return told
 
 
-def test_it_is_told_once_and_of_the_known_items_alone(context, features, monkeypatch):
+def test_it_is_told_once_and_of_the_known_items_alone(context, features):
     due = FIRST_BASELINE_SECONDS
     moments = [due - 1, due + 1, due + 2, 10 * due]
-    ((model, outputs),) = told_at(context, features, moments, (40, 50, 60, 70), monkeypatch)
+    ((model, outputs),) = told_at(context, features, moments, (40, 50, 60, 70))
     assert model == "linear probe on the first 50 of 90 items"
     pooled = features[:, -NUM_POOLED:].double().numpy()
     mean, deviation = pooled[:30].mean(0), pooled[:30].std(0)
@@ -75,10 +71,10 @@ def test_it_is_told_once_and_of_the_known_items_alone(context, features, monkeyp
     np.testing.assert_allclose(margin, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_it_waits_for_every_class(context, features, monkeypatch):
+def test_it_waits_for_every_class(context, features):
     due = FIRST_BASELINE_SECONDS
     # The first training item alone has one class.
-    told = told_at(context, features, [due, due + 1, 2 * due], (21, 60, 61), monkeypatch)
+    told = told_at(context, features, [due, due + 1, 2 * due], (21, 60, 61))
     ((model, _),) = told
     assert model == "linear probe on the first 61 of 90 items"
 

@@ -215,7 +215,7 @@ def test_a_kernel_machine_learns_from_the_validation_items_in_the_end(kernel_run
 
 
 def test_too_many_items_for_every_scale_leave_the_probe(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("striate.fitting.baseline.MAX_FEATURES", 10_000)
+    monkeypatch.setattr("striate.fitting.baseline.feature_pass.MAX_FEATURES", 10_000)
     options = {"image_size": 64, "device": "cpu"}
     run = striate.fit(photos, out=tmp_path / "run", time="15s", **options)
     assert run.record.method == "probe"

@@ -7,7 +7,8 @@ import pytest
 
 import striate
 from striate.data.layouts.arrays import ArraySource
-from striate.fitting import baseline, framing
+from striate.fitting import framing
+from striate.fitting.baseline import feature_pass
 from striate.fitting.context import FitContext
 from striate.fitting.fit import fit
 from striate.fitting.methods import scratch
@@ -31,8 +32,8 @@ def bars(count: int, side: int = 12, wrong: int = 0) -> ArraySource:
 def test_of_many_items_a_part_is_learnt_from(tmp_path, monkeypatch, method) -> None:
     """Every validation item is in it, and the classes are in it as they are in all."""
     width = 2 * 200 * 4
-    monkeypatch.setattr(baseline, "MAX_QUICK_FEATURES", 150 * width)
-    monkeypatch.setattr(baseline, "MEASURED_ITEMS", 64)
+    monkeypatch.setattr(feature_pass, "MAX_QUICK_FEATURES", 150 * width)
+    monkeypatch.setattr(feature_pass, "MEASURED_ITEMS", 64)
     said: list[str] = []
     run = fit(bars(300), method=method, out=tmp_path / "run", progress=said.append)
     assert any(line.startswith("features: of 150 items (300 items are too many") for line in said)
@@ -49,7 +50,7 @@ def test_a_part_is_as_mixed_as_all_are() -> None:
         dataset=SimpleNamespace(target=SimpleNamespace(strata=strata), indices=parts.get),
         options=SimpleNamespace(seed=0, model="made"),
     )
-    order = baseline.Baseline(context)._mixed(np.arange(5))
+    order = feature_pass.FeaturePass(context=context, network=None)._mixed(np.arange(5))
     assert order[:15].tolist() == list(range(5, 20))
     assert sorted(order[15:].tolist()) == list(range(20, 1000))
     shares = np.bincount(strata[order[15:113]]) / 98
@@ -67,8 +68,8 @@ def test_a_small_network_learns_from_scratch(tmp_path) -> None:
 def test_of_very_many_a_network_comes_before_what_learns_from_a_part(tmp_path, monkeypatch) -> None:
     """The time goes into training: features are of a part, and the network suits the time."""
     monkeypatch.setattr(kind, "MANY", 200)
-    monkeypatch.setattr(baseline, "MAX_QUICK_FEATURES", 150 * 2 * 200 * 4)
-    monkeypatch.setattr(baseline, "MEASURED_ITEMS", 64)
+    monkeypatch.setattr(feature_pass, "MAX_QUICK_FEATURES", 150 * 2 * 200 * 4)
+    monkeypatch.setattr(feature_pass, "MEASURED_ITEMS", 64)
     monkeypatch.setattr(scratch, "training_rate", lambda context, training: 1e-3)
     monkeypatch.setattr(scratch, "MIN_SECONDS", 1.0)
     monkeypatch.setattr(FitContext, "seconds_to_train", lambda context: 2.0)
@@ -84,7 +85,7 @@ def test_of_very_many_a_network_comes_before_what_learns_from_a_part(tmp_path, m
 def test_nothing_but_a_choice_takes_few_features(tmp_path, monkeypatch) -> None:
     """From scratch the probe only says whether pictures may be mirrored."""
     monkeypatch.setattr(framing, "MAX_KNOWN", 100)
-    monkeypatch.setattr(baseline, "MEASURED_ITEMS", 32)
+    monkeypatch.setattr(feature_pass, "MEASURED_ITEMS", 32)
     said: list[str] = []
     fit(bars(300), method="scratch", epochs=1, out=tmp_path / "run", progress=said.append)
     assert any(line.startswith("features: of 100 items") for line in said)

@@ -10,7 +10,8 @@ from torch import Tensor
 from striate.nn.kernel_head import LIMIT
 from striate.transfer import kernel_features
 from striate.transfer.kernel_features import kernel_spaces
-from striate.transfer.probe import ProbeConfig, fit_probe
+from striate.transfer.logistic_probe import fit_probe
+from striate.transfer.probe import ProbeConfig
 
 
 def features(num_items: int) -> Tensor:

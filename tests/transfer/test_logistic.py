@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from striate.transfer import probe
+from striate.transfer import logistic_probe
 from striate.transfer.logistic import LogisticSpace
-from striate.transfer.probe import ProbeConfig, cross_outputs, fit_probe
+from striate.transfer.logistic_probe import cross_outputs, fit_probe
+from striate.transfer.probe import ProbeConfig
 
 
 def items(count: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ def test_a_probe_of_very_many_numbers_is_fitted_quickly(monkeypatch) -> None:
     features, labels = torch.from_numpy(X).float(), torch.from_numpy(y)
     fits = {}
     for limit in (features.numel() * 3 + 1, features.numel() * 3):
-        monkeypatch.setattr(probe, "MANY_PRODUCTS", limit)
+        monkeypatch.setattr(logistic_probe, "MANY_PRODUCTS", limit)
         fits[limit] = fit_probe(features, labels, 3, config=ProbeConfig(Cs=(0.01,)))
     slow, quick = fits.values()
     told = fit_probe(features, labels, 3, config=ProbeConfig(Cs=(0.01,), quick=True))

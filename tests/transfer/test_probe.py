@@ -13,12 +13,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from striate.errors import DataError
-from striate.transfer.probe import (
+from striate.transfer.logistic_probe import class_folds, cross_outputs, fit_probe
+from striate.transfer.probe import ProbeConfig
+from striate.transfer.ridge_probe import (
     RIDGE_CS,
-    ProbeConfig,
-    class_folds,
-    cross_outputs,
-    fit_probe,
     fit_ridge_probe,
     group_folds,
     ridge_cross_outputs,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from typer import Argument, Option
 
@@ -18,8 +19,9 @@ from striate.fitting.options import declared_options
 DATA = Annotated[
     str,
     Argument(
+        metavar="DATA",
         help="A folder of class folders, a CSV or Parquet manifest, an array file, an IDX pair, "
-        "a .ts, TU or molecule table, or sample:NAME."
+        "a .ts, TU or molecule table, a folder or an address of shards, or sample:NAME.",
     ),
 ]
 
@@ -35,21 +37,29 @@ NPROC = Annotated[
 ]
 
 
+_OPTION_NAMES: Final = re.compile(f"`({'|'.join(option.name for option in declared_options())})`")
+"""Options that the text on another names, as Python spells them."""
+
+
+def _flag(name: str) -> str:
+    """An option as the command line spells it."""
+    return "--option" if name == "options" else "--" + name.replace("_", "-")
+
+
 def _parameter(declared: Field[Any]) -> inspect.Parameter:
     """The command line's form of an option."""
     metadata, name = declared.metadata, declared.name
     choices = metadata["choices"]
     metavar = f"[{'|'.join(choices)}]" if choices else metadata["metavar"] or None
     given: dict[str, Any] = {
-        "help": metadata["text"],
+        "help": _OPTION_NAMES.sub(lambda found: f"`{_flag(found[1])}`", metadata["text"]),
         "metavar": metavar,
         "rich_help_panel": metadata["panel"],
     }
-    flag = "--" + name.replace("_", "-")
+    flag = _flag(name)
     kind: Any
     if declared.default is MISSING:
         kind, default = list[str] | None, None
-        flag = "--option" if name == "options" else flag
     else:
         default = declared.default
         types = {"bool": bool, "int": int, "float": float}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.data.source import Source
@@ -16,7 +19,7 @@ from striate.fitting.options import FitOptions
 from striate.fitting.steps import Steps
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Defaults, Kind
-from striate.progress import Progress
+from striate.progress import Progress, duration
 from striate.report.schema import Candidate as CandidateRow
 from striate.report.schema import Choice
 from striate.run.folder import RunFolder
@@ -124,6 +127,35 @@ class FitContext:
         """Tell the user of a decision, and keep it for the report."""
         self.choices.append(choice)
         self.progress.say(f"{choice.topic}: {choice.choice} ({choice.why})")
+
+    def tell_validation(self, name: str, model: str, outputs: Tensor) -> None:
+        """Say how a model does on the validation items, as soon as that is known."""
+        if self.first_baseline is None:
+            self.first_baseline = self.seconds()
+        metrics = self.objective.metrics
+        figures = self.objective.epoch_metrics(outputs, self.dataset.indices("val"))
+        told = [f"{key.replace('_', ' ')} {figures[key]:.4f}" for key in reversed(metrics)]
+        after = duration(self.seconds())
+        self.progress.say(f"{name} after {after}: {model}, validation {', '.join(told)}")
+
+    def batches(
+        self, indices: NDArray[np.int64], inputs: Inputs[Any] | None = None
+    ) -> Iterator[Any]:
+        """Inputs without chance of some items, in order, in batches that are computed at once.
+
+        Args:
+            indices: Positions of the items.
+            inputs: How items become inputs; by default as in the fit.
+
+        Raises:
+            StoppedError: The user asked to stop.
+        """
+        inputs = inputs or self.inputs
+        size = inputs.batch_size or max(1, len(indices))
+        for start in range(0, len(indices), size):
+            if start % CHECK_STOP_EVERY < size:
+                self.check_stop()
+            yield inputs.inputs(self.dataset.store.take(indices[start : start + size]))
 
     def end_search(self) -> None:
         """From now on finish the best model so far; steps of a resumed fit stay as they are."""

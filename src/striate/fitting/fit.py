@@ -11,7 +11,6 @@ from typing import Any
 
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
-from striate.data.splits import learnt_from
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
@@ -32,7 +31,7 @@ from striate.progress import Progress, as_progress
 from striate.report.schema import Choice
 from striate.run.folder import RunFolder, last_folder, next_folder, run_name
 from striate.run.run import Run
-from striate.tasks.task import task_of
+from striate.tasks.task import arranged, task_of
 from striate.train.energy import EnergyMeter
 from striate.train.history import StopWish
 from striate.train.logs.log import NO_LOG, check_log, open_log
@@ -53,7 +52,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
 
     Args:
         data: A folder of class folders, a manifest, an array file, an IDX pair, a .ts file, a TU
-            folder, a table of molecules, an edge list, `sample:NAME`, or a `Source`.
+            folder, a table of molecules, an edge list, a folder or an address of shards,
+            `sample:NAME`, or a `Source`.
         progress: Where the work is told: a `Progress`, a function of one line of text such as
             `print`, True, or False for silence. By default a notebook shows it and a script is
             silent.
@@ -81,8 +81,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     source = open_data(data, chosen)
     if chosen.patch:
         source = patched(source, chosen.patch)
-    if chosen.good:
-        source = learnt_from(source, chosen.good)
+    source = arranged(source, vars(chosen))
     kind = kind_named(source.kind)
     chosen.check_kind(kind.name, kind.named_options)
     if method:

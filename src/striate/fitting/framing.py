@@ -15,7 +15,7 @@ from torch import Tensor
 
 from striate.data.randomness import epoch_order
 from striate.errors import OptionError, StriateError
-from striate.fitting.baseline import Baseline, plain_batches
+from striate.fitting.baseline import Baseline
 from striate.fitting.context import FitContext
 from striate.fitting.select import STANDARD_ERRORS
 from striate.kinds.inputs import Inputs
@@ -240,7 +240,7 @@ def _judged(
     objective = context.objective
 
     def judge() -> dict[str, Any]:
-        found = torch.cat([extract(batch) for batch in plain_batches(context, judges, way)])
+        found = torch.cat([extract(batch) for batch in context.batches(judges, way)])
         features = torch.zeros(len(context.dataset.items), found.shape[1])
         features[judges] = found
         config = objective.probe_config(context.options.seed)

@@ -264,7 +264,7 @@ def methods_to_try(context: FitContext) -> list[Method]:
     for method in found:
         if reasons := method.reasons(context):
             others = " or ".join(set(suited) - {method.name})
-            fix = f"choose {others}" if others else "give the items of several classes"
+            fix = f"choose {others}" if others else context.task.instead
             raise OptionError("method", method.name, why=reasons[0], fix=fix)
     uses = frozenset().union(*(method.uses for method in found))
     found = _fitting(context, found)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.data.randomness import epoch_order
-from striate.fitting.baseline import Baseline, plain_batches
+from striate.fitting.baseline import Baseline
 from striate.fitting.context import EVALUATION_SHARE, FitContext
 from striate.kinds.inputs import Inputs
 from striate.models import Network
@@ -124,7 +124,7 @@ def _judged(context: FitContext, baseline: Baseline, inputs: Inputs[Any]) -> Mir
     objective, seed = context.objective, context.options.seed
     known = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
     judges = np.sort(known[epoch_order(seed, 0, len(known))[:MAX_JUDGES]])
-    batches = (inputs.transformed(x, MIRROR) for x in plain_batches(context, judges))
+    batches = (inputs.transformed(x, MIRROR) for x in context.batches(judges))
     mirrored = baseline.pooled.clone()
     mirrored[judges] = torch.cat(
         list(baseline.extracted(PooledFeatures(baseline.network), batches))

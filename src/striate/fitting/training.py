@@ -16,7 +16,6 @@ from striate.data.batches import Batches
 from striate.data.randomness import Draws, item_keys
 from striate.device import fast_dtype
 from striate.errors import StoppedError
-from striate.fitting.baseline import plain_batches
 from striate.fitting.context import FitContext
 from striate.kinds.inputs import Inputs
 from striate.models import Network
@@ -114,7 +113,7 @@ def whole_network(
     return Training(
         trainee=network,
         batches=batches,
-        validation=lambda: (inputs.normalized(x) for x in plain_batches(context, val, inputs)),
+        validation=lambda: (inputs.normalized(x) for x in context.batches(val, inputs)),
         groups=plain_groups(network, defaults.weight_decay),
         learning_rate=learning_rate,
         max_epochs=defaults.max_epochs,

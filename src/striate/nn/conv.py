@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.geometry import same_padding
+from striate.geometry import causal_padding, same_padding, symmetric_padding
 from striate.nn.ranks import Conv, layers
 from striate.ops import depthwise
 
@@ -49,7 +49,7 @@ class _CausalPadding(_DynamicPadding):
     def padding_for(self, space: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """Padding (low, high) of each axis, whatever its size."""
         axes = zip(self.kernel_size, self.dilation, strict=True)
-        return tuple((dilation * (kernel - 1), 0) for kernel, dilation in axes)
+        return tuple(causal_padding(*axis) for axis in axes)
 
 
 class _FastDepthwise(nn.Module):
@@ -59,13 +59,13 @@ class _FastDepthwise(nn.Module):
     bias: Tensor | None
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
+    padding: tuple[int, ...]
     dilation: tuple[int, ...]
     pads_by_size: bool
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
-        ends = zip(self.kernel_size, self.dilation, strict=True)
-        padding = "same" if self.pads_by_size else tuple(d * (k // 2) for k, d in ends)
+        padding = "same" if self.pads_by_size else self.padding
         return depthwise(x, self.weight, self.bias, self.stride, padding, self.dilation)
 
 
@@ -103,8 +103,6 @@ def convolution(
     """
     if padding not in PADDING_STYLES:
         raise ArgumentError(f"padding={padding!r}", fix=f"choose {' or '.join(PADDING_STYLES)}")
-    if padding == "symmetric" and kernel_size % 2 == 0:
-        raise ArgumentError(f"kernel_size={kernel_size}", why="symmetric padding needs an odd one")
     # With a stride of one an odd kernel needs the same at both ends, whatever the size.
     by_size = padding == "same" and (stride > 1 or kernel_size % 2 == 0)
     causal = padding == "causal"
@@ -119,7 +117,7 @@ def convolution(
         out_channels,
         kernel_size,
         stride=stride,
-        padding=0 if by_size or causal else dilation * (kernel_size // 2),
+        padding=0 if by_size or causal else symmetric_padding(kernel_size, dilation),
         dilation=dilation,
         groups=groups,
         bias=bias,

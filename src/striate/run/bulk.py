@@ -208,9 +208,10 @@ class _Work:
         with progress.track("predicting", total) as tracker:
             for number in numbers:
                 left_out = self.source.listing.skipped if number == 0 else ()
-                unread = [Prediction(item=skip.id, reason=skip.reason) for skip in left_out]
+                unread = self.run.task.prediction_type
                 reading = islice(stream, len(self.items(number)))
-                found = [*unread, *self._answered(reading, tracker)]
+                found = [unread(item=skip.id, reason=skip.reason) for skip in left_out]
+                found += self._answered(reading, tracker)
                 told.unreadable(found)
                 parts.write(number, self.table.part([self._row(p) for p in found]), found)
         told.end()

@@ -268,7 +268,7 @@ class OpenedRun:
                     waiting.append((item, None))
                     yield reading
 
-        predictor = self._answering
+        predictor, unread = self._answering, self.task.prediction_type
         for part in (
             predictor.parts(readings())
             if together is None
@@ -280,9 +280,8 @@ class OpenedRun:
             while count:
                 item, reason = waiting.popleft()
                 count -= reason is None
-                unread = Prediction(item=item.id, reason=reason)
-                yield next(answers) if reason is None else unread
-        yield from (Prediction(item=item.id, reason=reason) for item, reason in waiting)
+                yield next(answers) if reason is None else unread(item=item.id, reason=reason)
+        yield from (unread(item=item.id, reason=reason) for item, reason in waiting)
 
     def predicted(
         self, items: Sequence[Item], readings: Sequence[Reading], *, together: bool = False

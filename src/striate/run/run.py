@@ -81,7 +81,8 @@ class Run(OpenedRun):
         """
         progress = as_progress(progress)
         source = self.open(inputs)
-        found = [Prediction(item=skip.id, reason=skip.reason) for skip in source.listing.skipped]
+        unread = self.task.prediction_type
+        found = [unread(item=skip.id, reason=skip.reason) for skip in source.listing.skipped]
         found += self.answered(self.read(source, source.listing.items))
         for prediction in found:
             if prediction.reason is not None:

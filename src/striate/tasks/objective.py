@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import Dataset
+from striate.errors import ArgumentError
 from striate.metrics.deciding.aim import Aim
 from striate.metrics.items.label_errors import DoubtfulLabel
 from striate.report import EvaluatedItems, RunFacts, RunReport
@@ -56,6 +57,9 @@ class Evaluation:
 class Objective(ABC):
     """A task on one data set, as a fit learns it.
 
+    A task whose own methods alone learn it has no loss, no probe and no targets of a training, and
+    leaves the methods on these as they are.
+
     Args:
         dataset: The data set.
 
@@ -82,27 +86,26 @@ class Objective(ABC):
         self.dataset = dataset
         self.values: NDArray[Any] = dataset.target.values
 
-    @abstractmethod
     def training_targets(self, indices: Indices) -> Tensor:
         """The targets of some items, as the loss takes them."""
+        raise _own_methods_alone()
 
     def learnt_from(self, indices: Indices) -> Indices:
         """Those of some items that a model may learn from; all of them, unless some are for the test."""
         return indices
 
-    @abstractmethod
     def loss(self) -> Loss:
         """What the training of a network minimizes."""
+        raise _own_methods_alone()
 
-    @abstractmethod
     def probe_config(self, seed: int) -> ProbeConfig:
         """How a probe of plain features is fitted, with this seed of the folds."""
+        return ProbeConfig(seed=seed)
 
-    @abstractmethod
     def can_learn(self, indices: Indices) -> bool:
         """Whether a probe can be fitted to these items alone."""
+        return False
 
-    @abstractmethod
     def fit_probe(self, features: Tensor, indices: Indices, config: ProbeConfig) -> LinearProbe:
         """A linear probe of some items.
 
@@ -111,8 +114,8 @@ class Objective(ABC):
             indices: Positions of the items to fit to.
             config: How to fit; where there are several values of C, cross-validation chooses.
         """
+        raise _own_methods_alone()
 
-    @abstractmethod
     def cross_outputs(
         self,
         features: Tensor,
@@ -129,6 +132,7 @@ class Objective(ABC):
             judged: (items, features) Other features of all items, such as those of their mirror
                 images, of which the outputs are; `features` without it.
         """
+        raise _own_methods_alone()
 
     def membership(self, indices: Indices) -> NDArray[np.bool_]:
         """(items, classes) Which items belong to which class; no columns where there are none."""
@@ -222,3 +226,11 @@ class Objective(ABC):
             probe=None if probe is None else self.uncalibrated_answers(probe.test),
             leaked=leaked,
         )
+
+
+def _own_methods_alone() -> ArgumentError:
+    return ArgumentError(
+        "this task",
+        why="it has no loss that a network or a probe could be trained by",
+        fix="choose a method of its own",
+    )

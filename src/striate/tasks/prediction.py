@@ -115,15 +115,16 @@ class Judged:
 class Prediction:
     """What a model says of one item; what a task does not give is None.
 
+    A task that says more has a subclass of its own (`Task.prediction_type`).
+
     Attributes:
         item: The item's id: its path as given, or its place in an array.
         label: The class that the item is taken for: the most probable one, unless the run was told
-            to decide otherwise; or what a detector of odd items says of the item.
+            to decide otherwise.
         labels: The classes that an item of several has.
         value: The predicted number, in the unit of the training targets.
         interval: Lower and upper limit around the number.
         unit: Unit of the number; empty where it is not known.
-        score: How odd the item is, of a detector that knows good items alone: odd above 1.
         probabilities: (classes,) Calibrated probability of each class.
         classes: Names of the classes, in the order of the probabilities.
         confidence: Probability of the predicted class.
@@ -142,7 +143,6 @@ class Prediction:
     value: float | None = None
     interval: tuple[float, float] | None = None
     unit: str = ""
-    score: float | None = None
     probabilities: Float[np.ndarray, " classes"] | None = None
     classes: tuple[str, ...] = ()
     confidence: float | None = None
@@ -167,6 +167,11 @@ class Prediction:
             return self.classes.index(self.label)
         return 0 if self.probabilities is None else int(self.probabilities.argmax())
 
+    def numbers(self) -> Float[np.ndarray, " numbers"]:
+        """The answer as it is computed: the probability of each class, or the predicted number."""
+        known = self.probabilities
+        return np.array([self.value] if known is None else known, np.float64)
+
     def top(self, count: int) -> list[tuple[str, float]]:
         """The most probable classes with their probabilities, the best first."""
         if self.probabilities is None:
@@ -187,14 +192,12 @@ class Prediction:
         return str(self.unknown).lower(), float(f"{self.novelty:.6g}")
 
     def answer(self, top: int = 1) -> str:
-        """The number with its interval, the labels, the most probable classes, or the verdict.
+        """The number with its interval, the labels, or the most probable classes.
 
         It is for a person; the class that the item is taken for is the first.
         """
         if self.reason is not None:
             return self.reason
-        if self.score is not None:
-            return f"{self.label} (score {number_text(self.score)}; odd above 1)"
         if self.labels is not None:
             known = dict(self.top(len(self.classes)))
             told = (f"{name} {known[name]:.1%}" if name in known else name for name in self.labels)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 from torch import Tensor
 
 from striate.data.dataset import Dataset
-from striate.data.source import Item
+from striate.data.source import Item, Source
 from striate.data.target import Target
 from striate.errors import DataError, OptionError
 from striate.metrics.deciding.aim import Aim
@@ -47,7 +47,9 @@ class Task(ABC):
         in_unit: The metrics that are in the unit of the answers.
         one_class: Whether each item has exactly one of the classes, so that counts of true and
             predicted classes say everything.
+        prediction_type: Its predictions; a subclass where they say what those of no other task do.
         own_methods: The methods that alone learn it; none where those of a kind do.
+        instead: What a user can do where none of its own methods suits the data.
         text_columns: The columns of a prediction that hold text and not a number, besides
             `unknown`.
     """
@@ -60,8 +62,25 @@ class Task(ABC):
     digits: ClassVar[int | None] = None
     in_unit: ClassVar[tuple[str, ...]] = ()
     one_class: ClassVar[bool] = False
+    prediction_type: ClassVar[type[Prediction]] = Prediction
     own_methods: ClassVar[tuple[str, ...]] = ()
+    instead: ClassVar[str] = ""
     text_columns: ClassVar[tuple[str, ...]] = ("prediction", "set")
+
+    def arranged(self, source: Source, options: Mapping[str, Any]) -> Source:
+        """The data as options of this task ask to have them; as they are where none asks anything.
+
+        It is called for every task, before it is known which one the data are for.
+
+        Args:
+            source: The data.
+            options: The options of the fit, by name.
+
+        Raises:
+            DataError: The data cannot be had so.
+            UnknownNameError: There is no such class.
+        """
+        return source
 
     def claims(self, items: Items) -> bool:
         """Whether there are items that this task is to be learnt from."""
@@ -256,6 +275,22 @@ def task_named(name: str) -> Task:
     return load_entry(TASKS, "striate.tasks", name)
 
 
+def arranged(source: Source, options: Mapping[str, Any]) -> Source:
+    """The data as the options of a fit ask to have them; see `Task.arranged`.
+
+    Args:
+        source: The data.
+        options: The options, by name.
+
+    Raises:
+        DataError: The data cannot be had so.
+        UnknownNameError: There is no such class.
+    """
+    for task in _every_task():
+        source = task.arranged(source, options)
+    return source
+
+
 def task_of(items: Items, method: str = "auto") -> Task:
     """The task that some items are for.
 
@@ -269,8 +304,7 @@ def task_of(items: Items, method: str = "auto") -> Task:
     Raises:
         DataError: There is none, or more than one.
     """
-    load_package("striate.tasks")
-    every = [task for _, task in TASKS.items()]
+    every = _every_task()
     own = [task for task in every if method in task.own_methods]
     if method == "auto":
         own = [task for task in every if task.own_methods and task.claims(items)]
@@ -289,3 +323,8 @@ def task_of(items: Items, method: str = "auto") -> Task:
             fix="give every item a label, or every item a target",
         )
     return claiming[0]
+
+
+def _every_task() -> list[Task]:
+    load_package("striate.tasks")
+    return [task for _, task in TASKS.items()]

@@ -81,7 +81,7 @@ class LogisticSpace:
             rows: Positions of the items to fit to.
             labels: (rows,) Their class numbers.
             num_classes: Number of classes, each of which occurs.
-            Cs: Values of C, ascending; see `striate.transfer.probe`.
+            Cs: Values of C, ascending; see `striate.transfer.logistic_probe`.
         """
         from scipy.optimize import minimize
 

@@ -1,4 +1,4 @@
-"""Linear probes on standardized frozen features: logistic regression and ridge regression.
+"""What a linear probe on frozen features is, and what every way to fit one needs.
 
 The regularization `C` is scikit-learn's: the larger it is, the weaker the regularization. For a
 ridge regression it is the inverse of the penalty `alpha`.
@@ -6,65 +6,28 @@ ridge regression it is the inverse of the penalty `alpha`.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
-from numpy.typing import NDArray
+from jaxtyping import Float
 from torch import Tensor, nn
-
-from striate.errors import DataError
-from striate.transfer.logistic import LogisticSpace
 
 CS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 """Values of C tried for a logistic regression."""
 
-RIDGE_CS: Final = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
-"""Values of C tried for a ridge regression."""
-
-SQUARED_LOGIT: Final = 5.0
-"""Output that least squares aim at for a class that an item has; its negative for any other.
-
-Where no held-out item is wrong there is nothing to calibrate by, and this says how sure a probe is.
-The temperatures of eight sets of series, fitted to outputs of 1, are those of logits of 2 to 6.
-"""
-
 FOLDS: Final = 5
 """Folds of a cross-validation."""
 
-MAX_JUDGES: Final = 4000
-"""Items by which a quick fit chooses its C, at most; of more a random part is taken."""
-
-QUICK_CS: Final = 5
-"""Values of C of which a quick fit tries all; of more it tries every second."""
-
-MANY_PRODUCTS: Final = 100_000_000
-"""Products in a pass over the features from which on every logistic regression is fitted quickly:
-the usual one would take minutes."""
-
-FEW_JUDGES: Final = 1000
-"""Items from which on one fold of five chooses the C of a quick fit."""
-
-_MAX_ITERATIONS: Final = 1000
-"""Iterations of L-BFGS in one fit, at most."""
-
-_CONSTANT: Final = 1e-6
+CONSTANT: Final = 1e-6
 """A feature deviating by less than this, relative to its mean, is constant but for rounding."""
-
-_FAR_MORE: Final = 2
-"""Features for each item from which on a fit goes by the axes that the items span."""
 
 _ONE_THREAD_PRODUCTS: Final = 1 << 28
 """Products in a pass over the features up to which one thread is enough."""
-
-_ABSENT_BIAS: Final = -30.0
-"""Bias of a class without a training item in a fold: a probability of nearly nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,175 +81,6 @@ class LinearProbe:
         return head
 
 
-def fit_probe(
-    features: Float[Tensor, "n features"],
-    labels: Int64[Tensor, " n"],
-    num_classes: int,
-    *,
-    config: ProbeConfig | None = None,
-    groups: Int64[np.ndarray, " n"] | None = None,
-) -> LinearProbe:
-    """Fit a logistic regression, its C chosen by cross-validation.
-
-    Args:
-        features: Features of the training items.
-        labels: Their class numbers; each class occurs.
-        num_classes: Number of outputs.
-        config: How the probe is fitted; the defaults without it.
-        groups: Items of one group never lie on two sides of a fold.
-
-    Raises:
-        DataError: A class has no training item.
-    """
-    config = config or ProbeConfig()
-    y = labels.numpy()
-    missing = sorted(set(range(num_classes)) - set(y.tolist()))
-    if missing:
-        raise DataError(
-            f"class number {missing[0]} has no training item",
-            fix="add items of it or leave the class out",
-        )
-    scores: dict[float, float] = {}
-    C = config.Cs[0]
-    if _is_quick(features, num_classes, config):
-        return _quick_probe(features.numpy(), y, num_classes, config, groups)
-    X = features.double().numpy()
-    with fit_threads(X.size * num_classes):
-        if len(config.Cs) > 1:
-            scores = _cross_validation_losses(X, y, num_classes, config, groups)
-            middle = config.Cs[len(config.Cs) // 2]
-            C = min(scores, key=lambda C: (scores[C], C)) if scores else middle
-        (weight, bias), *_ = logistic_path(X, y, num_classes, (C,), config)
-    return LinearProbe(
-        weight=torch.from_numpy(weight).float(),
-        bias=torch.from_numpy(bias).float(),
-        C=C,
-        scores=scores,
-    )
-
-
-def cross_outputs(
-    features: Float[Tensor, "n features"],
-    labels: Int64[Tensor, " n"],
-    num_classes: int,
-    *,
-    config: ProbeConfig,
-    groups: Int64[np.ndarray, " n"] | None = None,
-    judged: Float[Tensor, "n features"] | None = None,
-) -> tuple[Float[Tensor, "m classes"], Int64[np.ndarray, " m"]]:
-    """Outputs of logistic regressions for items that each was not fitted to, fold by fold.
-
-    Args:
-        features: Features of all items.
-        labels: Their class numbers.
-        num_classes: Number of outputs.
-        config: How the probes are fitted, with the one C of every fit.
-        groups: Items of one group never lie on two sides of a fold.
-        judged: Other features of the same items, such as those of their mirror images, of which the
-            outputs are; `features` without it.
-
-    Returns:
-        Logits, and the positions of the items that they are of, ascending: all but those of a fold
-        without which a single class would be left; none where no fold can be made.
-    """
-    X, y = features.double().numpy(), labels.numpy()
-    X_judged = X if judged is None else judged.double().numpy()
-    logits = np.full((len(y), num_classes), np.nan)
-    with fit_threads(X.size * num_classes):
-        if _is_quick(features, num_classes, config):
-            mean, scale = feature_scale(X, config)
-            space = LogisticSpace(X, mean, scale)
-            placed = space.items if judged is None else space.placed(X_judged)
-            for train, test in class_folds(y, groups, config):
-                (layer,) = _quick_path(space, train, y[train], num_classes, config.Cs[:1])
-                logits[test] = placed[test] @ layer[0].T + layer[1]
-            covered = np.flatnonzero(np.isfinite(logits).all(1))
-            return torch.from_numpy(logits[covered]).float(), covered
-        for train, test in class_folds(y, groups, config):
-            (weight, bias), *_ = logistic_path(
-                X[train], y[train], num_classes, config.Cs[:1], config
-            )
-            logits[test] = X_judged[test] @ weight.T + bias
-    covered = np.flatnonzero(np.isfinite(logits).all(1))
-    return torch.from_numpy(logits[covered]).float(), covered
-
-
-def fit_ridge_probe(
-    features: Float[Tensor, "n features"], targets: Float[Tensor, "n k"], config: ProbeConfig
-) -> LinearProbe:
-    """Fit a ridge regression, its C chosen by squared leave-one-out errors, in closed form.
-
-    Args:
-        features: Features of the training items.
-        targets: Their regression values, standardized, or wanted logits. One C is chosen for all
-            columns.
-        config: How the probe is fitted.
-    """
-    from sklearn.linear_model import RidgeCV
-
-    X, Y = features.double().numpy(), targets.double().numpy()
-    mean, scale = feature_scale(X, config)
-    model = RidgeCV(alphas=[1 / C for C in config.Cs], store_cv_results=True)
-    with fit_threads(X.size * Y.shape[1]):
-        model.fit((X - mean) * scale, Y)
-    weight = model.coef_.reshape(Y.shape[1], -1) * scale
-    errors = model.cv_results_.reshape(-1, len(config.Cs)).mean(axis=0)
-    return LinearProbe(
-        weight=torch.from_numpy(weight).float(),
-        bias=torch.from_numpy(np.atleast_1d(model.intercept_ - weight @ mean)).float(),
-        C=1 / float(model.alpha_),
-        scores=dict(zip(config.Cs, errors.tolist(), strict=True)),
-    )
-
-
-def ridge_cross_outputs(
-    features: Float[Tensor, "n features"],
-    targets: Float[Tensor, "n k"],
-    folds: Iterable[tuple[NDArray[Any], NDArray[Any]]],
-    config: ProbeConfig,
-    judged: Float[Tensor, "n features"] | None = None,
-) -> tuple[Float[Tensor, "m k"], Int64[np.ndarray, " m"]]:
-    """Outputs of ridge regressions for items that each was not fitted to, fold by fold.
-
-    Args:
-        features: Features of all items.
-        targets: Their regression values, standardized, or wanted logits.
-        folds: Positions of the items to fit to and of those to hold out.
-        config: How the probes are fitted, with the one C of every fit.
-        judged: Other features of the same items, of which the outputs are; `features` without it.
-
-    Returns:
-        Outputs, and the positions of the items that they are of, ascending: those of the folds.
-    """
-    from sklearn.linear_model import Ridge
-
-    X, Y = features.double().numpy(), targets.double().numpy()
-    X_judged = X if judged is None else judged.double().numpy()
-    found = np.full(Y.shape, np.nan)
-    with fit_threads(X.size * Y.shape[1]):
-        for train, test in folds:
-            mean, scale = feature_scale(X[train], config)
-            model = Ridge(alpha=1 / config.Cs[0]).fit((X[train] - mean) * scale, Y[train])
-            found[test] = model.predict((X_judged[test] - mean) * scale).reshape(len(test), -1)
-    covered = np.flatnonzero(np.isfinite(found).all(1))
-    return torch.from_numpy(found[covered]).float(), covered
-
-
-def wanted_logits(members: Bool[np.ndarray, "n k"]) -> Float[Tensor, "n k"]:
-    """The targets of least squares, of whether each item has each class or label."""
-    return torch.from_numpy(np.where(members, SQUARED_LOGIT, -SQUARED_LOGIT))
-
-
-def group_folds(
-    groups: Int64[np.ndarray, " n"],
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Folds that keep groups whole, the same each time; there must be two groups at least."""
-    from sklearn.model_selection import GroupKFold
-
-    splitter = GroupKFold(min(FOLDS, len(np.unique(groups))))
-    yield from splitter.split(groups, groups, groups)
-
-
 def feature_scale(
     X: Float[np.ndarray, "n features"], config: ProbeConfig | None = None
 ) -> tuple[Float[np.ndarray, " features"], Float[np.ndarray, " features"]]:
@@ -297,7 +91,7 @@ def feature_scale(
     if config is not None and not config.standardize:
         return np.zeros(X.shape[1]), np.ones(X.shape[1])
     mean, std = X.mean(0), X.std(0)
-    varies = std > _CONSTANT * np.abs(mean)
+    varies = std > CONSTANT * np.abs(mean)
     return mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies & (std > 0))
 
 
@@ -309,190 +103,3 @@ def fit_threads(products: int) -> AbstractContextManager[Any]:
     limit = 1 if products < _ONE_THREAD_PRODUCTS else None
     limits: AbstractContextManager[Any] = threadpool_limits(limit)
     return limits
-
-
-def _is_quick(features: Tensor, num_classes: int, config: ProbeConfig) -> bool:
-    return config.quick or features.numel() * num_classes >= MANY_PRODUCTS
-
-
-def _quick_probe(
-    X: NDArray[Any],
-    y: NDArray[np.int64],
-    num_classes: int,
-    config: ProbeConfig,
-    groups: NDArray[np.int64] | None,
-) -> LinearProbe:
-    """A logistic regression in the coordinates of `striate.transfer.logistic`."""
-    scores: dict[float, float] = {}
-    C = config.Cs[0]
-    with fit_threads(X.size * num_classes):
-        space = LogisticSpace(X, *feature_scale(X, config))
-        if len(config.Cs) > QUICK_CS:
-            config = replace(config, Cs=config.Cs[1::2])
-        if len(config.Cs) > 1:
-            scores = _quick_losses(space, y, num_classes, config, groups)
-            middle = config.Cs[len(config.Cs) // 2]
-            C = min(scores, key=lambda C: (scores[C], C)) if scores else middle
-        ((weight, bias),) = _quick_path(space, np.arange(len(y)), y, num_classes, (C,))
-        weight, bias = space.layer(weight, bias)
-    return LinearProbe(
-        weight=torch.from_numpy(weight).float(),
-        bias=torch.from_numpy(bias).float(),
-        C=C,
-        scores=scores,
-    )
-
-
-def _quick_losses(
-    space: LogisticSpace,
-    y: NDArray[np.int64],
-    num_classes: int,
-    config: ProbeConfig,
-    groups: NDArray[np.int64] | None,
-) -> dict[float, float]:
-    """Mean negative log likelihood of held-out items by C, as `_cross_validation_losses`."""
-    draw = np.random.default_rng(config.seed)
-    judges = np.sort(draw.permutation(len(y))[:MAX_JUDGES])
-    own = None if groups is None else groups[judges]
-    folds = list(class_folds(y[judges], own, config))
-    folds = folds[:1] if len(judges) >= FEW_JUDGES else folds
-    totals = np.zeros(len(config.Cs))
-    for train, test in folds:
-        rows, held_out = judges[train], judges[test]
-        layers = _quick_path(space, rows, y[rows], num_classes, config.Cs)
-        for i, (weight, bias) in enumerate(layers):
-            logits = space.items[held_out] @ weight.T + bias
-            totals[i] += _negative_log_likelihoods(logits, y[held_out]).sum()
-    count = sum(len(test) for _, test in folds)
-    return dict(zip(config.Cs, (totals / count).tolist(), strict=True)) if count else {}
-
-
-def _quick_path(
-    space: LogisticSpace,
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    num_classes: int,
-    Cs: tuple[float, ...],
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Layers along the space's axes, with a row for each class; see `logistic_path`."""
-    there, numbers = np.unique(labels, return_inverse=True)
-    for weight, bias in space.path(rows, numbers, len(there), Cs):
-        all_weights = np.zeros((num_classes, weight.shape[1]))
-        all_biases = np.full(num_classes, _ABSENT_BIAS)
-        all_weights[there], all_biases[there] = weight, bias
-        yield all_weights, all_biases
-
-
-def _negative_log_likelihoods(
-    logits: NDArray[Any], labels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(items,) of their own classes."""
-    logits = logits - logits.max(1, keepdims=True)
-    chosen = logits[np.arange(len(labels)), labels]
-    return np.asarray(np.log(np.exp(logits).sum(1)) - chosen)
-
-
-def _cross_validation_losses(
-    X: NDArray[Any],
-    y: NDArray[Any],
-    num_classes: int,
-    config: ProbeConfig,
-    groups: NDArray[np.int64] | None,
-) -> dict[float, float]:
-    """Mean negative log likelihood of held-out items by C; empty where no fold can be made."""
-    totals = np.zeros(len(config.Cs))
-    num_folds = 0
-    for train, test in class_folds(y, groups, config):
-        layers = logistic_path(X[train], y[train], num_classes, config.Cs, config)
-        for i, (weight, bias) in enumerate(layers):
-            logits = X[test] @ weight.T + bias
-            logits -= logits.max(1, keepdims=True)
-            log_p = logits[np.arange(len(test)), y[test]] - np.log(np.exp(logits).sum(1))
-            totals[i] -= log_p.sum()
-        num_folds += 1
-    if not num_folds:
-        return {}
-    return dict(zip(config.Cs, (totals / len(y)).tolist(), strict=True))
-
-
-def class_folds(
-    y: NDArray[Any], groups: NDArray[np.int64] | None, config: ProbeConfig
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Stratified folds that keep groups whole; a class too small for a fold is left to the others.
-
-    None where each class has one item, or all are one group.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    num_groups = len(y) if groups is None else len(np.unique(groups))
-    whole = num_groups < len(y)
-    if num_groups < 2 or np.bincount(y).max() < 2:
-        return
-    num_folds = max(2, min(FOLDS, num_groups, int(np.bincount(y).max())))
-    splitter_type = StratifiedGroupKFold if whole else StratifiedKFold
-    splitter = splitter_type(num_folds, shuffle=True, random_state=config.seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        folds = list(splitter.split(y, y, groups if whole else None))
-    for train, test in folds:
-        if len(np.unique(y[train])) > 1:
-            yield train, test
-
-
-def logistic_path(
-    X: NDArray[Any], y: NDArray[Any], num_classes: int, Cs: tuple[float, ...], config: ProbeConfig
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Weights and biases on raw features for each C, each fit started from the one before.
-
-    Args:
-        X: (items, features) Features of the items to fit to.
-        y: (items,) Their class numbers, of two classes at least.
-        num_classes: Number of classes; those that do not occur get a probability of nearly
-            nothing.
-        Cs: Values of C, ascending.
-        config: Whether features are standardized.
-
-    Yields:
-        Weights (classes, features) and biases (classes,). The two rows of two classes are each
-        other's negative, and their difference is the logit of class 1.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    mean, scale = feature_scale(X, config)
-    Z, back = _rotated((X - mean) * scale)
-    model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
-    for C in Cs:
-        model.set_params(C=C)
-        with warnings.catch_warnings():  # the last iterate is a usable layer, early stopped
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(Z, y)
-        weight, bias = _all_classes(model, num_classes)
-        weight = weight if back is None else weight @ back
-        yield weight * scale, bias - (weight * scale) @ mean
-
-
-def _rotated(Z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The items in the axes that they span, where features far outnumber them, and the way back.
-
-    A rotation changes neither the logits nor the length of the weights, so the probe is the same;
-    the fit takes as many numbers an item as there are items, not ten thousand.
-    """
-    if Z.shape[1] <= _FAR_MORE * Z.shape[0]:
-        return Z, None
-    squares, axes = np.linalg.eigh(Z @ Z.T)
-    spanned = squares > _CONSTANT**2 * squares[-1]
-    lengths = np.sqrt(squares[spanned])
-    axes = axes[:, spanned]
-    return axes * lengths, (axes / lengths).T @ Z
-
-
-def _all_classes(model: Any, num_classes: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A row for each class: two for the one of a binary model, and one for an absent class."""
-    rows, bias = model.coef_, model.intercept_
-    if len(model.classes_) == 2:  # softmax of (-z/2, z/2) is the sigmoid of z
-        rows, bias = np.concatenate([-rows, rows]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = np.zeros((num_classes, rows.shape[1]))
-    shift = np.full(num_classes, _ABSENT_BIAS)
-    weight[model.classes_], shift[model.classes_] = rows, bias
-    return weight, shift

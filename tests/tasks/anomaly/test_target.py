@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from striate.data.source import Item, Listing, Source
-from striate.data.splits import complete_splits, learnt_from
+from striate.data.splits import complete_splits
 from striate.errors import DataError, UnknownNameError
 from striate.tasks import task_named, task_of
+from striate.tasks.anomaly.good_items import good_alone
 from striate.tasks.anomaly.metrics import AlarmThreshold
 from striate.tasks.anomaly.scoring import AnomalyCalibration
 from striate.tasks.anomaly.target import AnomalyTarget
@@ -46,13 +47,13 @@ def test_of_several_classes_the_good_one_must_be_named():
     with pytest.raises(DataError, match=r"which of 2 classes is the good one.*good="):
         task_named("anomaly").check_learnable(several, "made")
     with pytest.raises(UnknownNameError, match=r"goood.*did you mean 'good'"):
-        learnt_from(Listed(several), "goood")
+        good_alone(Listed(several), "goood")
     with pytest.raises(DataError, match="no item has a label"):
-        learnt_from(Listed([Item(id="a")]), "good")
+        good_alone(Listed([Item(id="a")]), "good")
 
 
 def test_odd_items_are_tested_and_good_ones_are_in_every_part():
-    listed = learnt_from(Listed(items(good=60, bad=9)), "good").listing.items
+    listed = good_alone(Listed(items(good=60, bad=9)), "good").listing.items
     target = AnomalyTarget.of(listed, "made")
     splits = complete_splits(listed, target, np.arange(69), seed=0)
     assert set(splits[target.values]) == {"test"}

@@ -2,7 +2,6 @@
 
 from striate.data.splits.folds import fold_numbers, learning_splits
 from striate.data.splits.iterative import iterative_parts
-from striate.data.splits.one_class import learnt_from
 from striate.data.splits.stratified import (
     FRACTIONS,
     MAX_HELD_OUT,
@@ -21,6 +20,5 @@ __all__ = [
     "fold_numbers",
     "iterative_parts",
     "learning_splits",
-    "learnt_from",
     "split",
 ]

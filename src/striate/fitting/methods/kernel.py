@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.errors import OptionError
-from striate.fitting.baseline import Baseline, tell_validation
+from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import (
     Candidate,
     HeldOut,
@@ -132,8 +132,8 @@ class Kernel(Method):
         )
         seconds = context.steps.step("kernel seconds", lambda: time.monotonic() - began)
         outputs = fitted.outputs(features[val])
-        tell_validation(
-            context, "kernel machine", f"{fitted.head.kernel} kernel of frozen features", outputs
+        context.tell_validation(
+            "kernel machine", f"{fitted.head.kernel} kernel of frozen features", outputs
         )
 
         def featured() -> FeaturedItems:

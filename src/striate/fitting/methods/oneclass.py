@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.randomness import epoch_order
-from striate.fitting.baseline import Baseline, plain_batches, tell_validation
+from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Candidate, Proposal, predicted
 from striate.fitting.context import FitContext
 from striate.fitting.method import METHODS, Method
@@ -61,7 +61,7 @@ class Oneclass(Method):
         predictor = Predictor(network=bank, inputs=inputs, device=context.device)
         outputs = predicted(context, predictor, val, "predicting validation")
         config = bank.config
-        tell_validation(context, "memory bank", counted(config.num_patches, "patch"), outputs)
+        context.tell_validation("memory bank", counted(config.num_patches, "patch"), outputs)
         calibration, loss = context.objective.calibrate(outputs, val)
         candidate = Candidate(
             method=self.name,
@@ -128,7 +128,7 @@ def patches_of(context: FitContext, bank: MemoryBank, indices: NDArray[np.int64]
     found: list[Tensor] = []
     done, limit, allowed = 0, len(order), TIME_SHARE * context.seconds_left()
     with context.progress.track("patches", len(order), "items") as tracker:
-        for batch in plain_batches(context, order, inputs):
+        for batch in context.batches(order, inputs):
             with torch.inference_mode():
                 maps = bank.forward_features(inputs.normalized(placed(batch, context.device)))
             found.append(spread(maps, each, generator))

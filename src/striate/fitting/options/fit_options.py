@@ -157,9 +157,9 @@ class FitOptions:
     )
     good: str | None = option(
         None,
-        "Name of the class that is good: it alone is learnt from, and items of all others are for "
-        "the test, which tells how many of them are found to be odd. It is needed where the "
-        "training items have more than one class.",
+        "Name of the class that is good, to learn from it alone what is unlike it (method "
+        "`oneclass`). Items of all other classes are for the test, which tells how many of them are "
+        "found to be odd. It need not be named where all training items are of one class.",
         panel="Data",
         scope=("method",),
     )
@@ -189,7 +189,8 @@ class FitOptions:
         {},
         "Share of the items of a class that is to be found, such as defective=0.95. The class is "
         "then answered from a threshold on, chosen on items that the model had not learnt from and "
-        "never on the test items. Without it each item is taken for its most probable class.",
+        "never on the test items. Without it each item is taken for its most probable class. It does "
+        "not go together with costs.",
         panel="Answers",
         metavar="CLASS=SHARE",
     )
@@ -227,8 +228,9 @@ class FitOptions:
     )
     strategy: str = option(
         "auto",
-        "How several processes train a network: `ddp` (and `auto`) by a copy in each, `fsdp` by a "
-        "share of it in each, for a network that does not fit.",
+        "How several processes (started by torchrun, or on the command line) train a network: `ddp` "
+        "(and `auto`) by a copy of it in each, `fsdp` by a share of it in each, for a network that "
+        "one process has no memory for.",
         panel="Training",
         scope=("method",),
         choices=("auto", "ddp", "fsdp"),
@@ -238,14 +240,16 @@ class FitOptions:
     log: str = option(
         "none",
         "Where the curves of the training and the final figures are logged, beside the report: "
-        "`tensorboard` writes event files into the run folder, `wandb` logs to Weights & Biases.",
+        "`tensorboard` writes event files into the run folder, `wandb` logs to Weights & Biases "
+        "(extras of the same names).",
         panel="Run",
         choices=LOG_NAMES,
         decides=False,
     )
     resume: bool = option(
         False,
-        "Go on with the interrupted run in `out`, or with the last of the default folders.",
+        "Go on with the interrupted fit whose folder is `out`, or else is the last of the default "
+        "folders.",
         panel="Run",
         decides=False,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field
+from textwrap import fill
 from typing import Any, Final, Literal
 
 from striate.errors import OptionError, UnknownNameError
 
 Scope = Literal["fit", "kind", "method"]
+
+_DOCSTRING_WIDTH: Final = 100
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -131,4 +134,12 @@ def described(declared: Field[Any]) -> str:
     choices = declared.metadata["choices"]
     allowed = f" One of {', '.join(choices)}." if choices else ""
     default = declared.default if declared.default is not MISSING else {}
-    return f"        {declared.name}: {declared.metadata['text']}{allowed} Default: {default!r}."
+    text = f"{declared.name}: {declared.metadata['text']}{allowed} Default: {default!r}."
+    return fill(
+        text,
+        width=_DOCSTRING_WIDTH,
+        initial_indent=" " * 8,
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -94,6 +94,44 @@ POLICIES: Final = {
 }
 """Ready policies: photographs; images without an up or down; images of few pixels, which are moved
 by whole ones; text and other things with a side."""
+
+_SUITED: Final = {
+    "identity": "upright",
+    "mirror": "natural",
+    "flips": "dihedral",
+    "dihedral": "dihedral",
+}
+"""Name of the policy that suits a set of symmetries."""
+
+_WHOLE_CROP: Final = (0.7, 1.0)
+"""Share of a whole image that augmentation shows: what matters may lie at its edge."""
+
+
+def policy_for(
+    symmetry: str, *, small: bool, whole: bool, square: bool, photo: bool
+) -> AugmentPolicy:
+    """The policy that suits some images.
+
+    Args:
+        symmetry: Set of symmetries that leave a label as it is.
+        small: Whether the images have few pixels.
+        whole: Whether the network sees whole images, and not their central squares.
+        square: Whether what it sees is as high as wide.
+        photo: Whether the images are 8-bit RGB, whose light may differ.
+    """
+    policy = POLICIES[_SUITED[symmetry]]
+    if small:
+        policy = replace(
+            POLICIES["small"], dihedral=policy.dihedral, horizontal_flip=symmetry == "mirror"
+        )
+    if whole and policy.crop_scale is not None:
+        policy = replace(policy, crop_scale=_WHOLE_CROP)
+    if policy.dihedral and not square:
+        policy = replace(policy, dihedral=False, horizontal_flip=True, vertical_flip=True)
+    if photo:
+        return policy
+    # What is a change of light in a photo would be another measurement here.
+    return replace(policy, brightness=0.0, contrast=0.0, saturation=0.0)
 
 
 def augment(

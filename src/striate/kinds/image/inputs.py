@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -19,12 +20,11 @@ from torch import Tensor
 
 from striate.data.randomness import Draws
 from striate.data.readers.image_array import EIGHT_BIT, STORED
-from striate.data.readers.image_values import full_scale, to_eight_bit
-from striate.data.source import Reading, UnreadableItem
+from striate.data.source import Reading
 from striate.data.stores.pixels import MAX_ASPECT, resize_shorter
 from striate.data.stores.store import Stack
 from striate.errors import UnknownNameError
-from striate.kinds.image.augment import POLICIES, AugmentPolicy, augment
+from striate.kinds.image.augment import AugmentPolicy, augment, policy_for
 from striate.kinds.image.framing import (
     CROP,
     FRAMINGS,
@@ -35,20 +35,13 @@ from striate.kinds.image.framing import (
     fitted,
     frame_of,
 )
-from striate.kinds.image.survey import PHOTO, Survey, is_deep_grey
+from striate.kinds.image.survey import PHOTO, Survey
 from striate.kinds.image.symmetry import SYMMETRIES, apply_symmetry, views_of
+from striate.kinds.image.values import ValueFormat
 from striate.kinds.inputs import ExportedInput, Inputs, number_option
 from striate.models import Network
 from striate.models.catalog import find
 from striate.weights.preprocessing import IMAGENET, Preprocessing
-
-_POLICIES: Final = {
-    "identity": "upright",
-    "mirror": "natural",
-    "flips": "dihedral",
-    "dihedral": "dihedral",
-}
-"""Name of the augmentation that suits a set of symmetries."""
 
 SMALL: Final = 64
 """Images of a shorter side below this many pixels are small: they are kept at their own size."""
@@ -63,9 +56,6 @@ SMALL_BATCH: Final = 64
 """Small images that are computed together."""
 
 _OPTIONS: Final = ("size", "symmetry", "framing", "enlargeable")
-
-_WHOLE_CROP: Final = (0.7, 1.0)
-"""Share of a whole image that augmentation shows: what matters may lie at its edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +185,7 @@ class ImageInputs(Inputs[Tensor]):
     @property
     def is_photo(self) -> bool:
         """Whether the images are 8-bit RGB."""
-        return (self.channels, self.dtype) == PHOTO
+        return self._format.is_photo
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -224,16 +214,9 @@ class ImageInputs(Inputs[Tensor]):
 
     def details(self) -> Mapping[str, str]:
         """Channels and values of the images, how arrays are read, the framing and what it shows."""
-        low, high = self.value_range
-        channels = "8-bit RGB" if self.is_photo else f"{self.dtype} in {self.channels} channels"
-        whites = [
-            f"{scale:g} of {what} is white"
-            for scale, what in zip(self.scales, ("whole numbers", "floats"), strict=True)
-            if scale
-        ]
         axes = [f"axes of arrays {' x '.join(self.axes)}"] if self.axes else []
         return {
-            "values": ", ".join([f"{channels} from {low:g} to {high:g}", *whites, *axes]),
+            "values": ", ".join([*self._format.as_text(), *axes]),
             "framing": self.framing,
             "pixels seen": self.shapes.seen(self.framing),
         }
@@ -245,8 +228,8 @@ class ImageInputs(Inputs[Tensor]):
             UnreadableItem: It has another number of channels, or 8-bit values where the model takes
                 others, or the other way around.
         """
-        self._check(reading.array)  # before the work of resizing
-        pixels = self._values(resize_shorter(reading.array, self.size))
+        self._format.check(reading.array)  # before the work of resizing
+        pixels = self._format.values(resize_shorter(reading.array, self.size))
         return replace(reading, array=self._framed(pixels).numpy())
 
     def inputs(self, readings: Sequence[Reading]) -> Shaped[Tensor, "n c h w"]:
@@ -257,18 +240,20 @@ class ImageInputs(Inputs[Tensor]):
         """
         if (stack := self._stacked(readings)) is not None:
             return stack
-        return torch.stack([self._framed(self._values(reading.array)) for reading in readings])
+        values = self._format.values
+        return torch.stack([self._framed(values(reading.array)) for reading in readings])
 
     def augmented(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c h w"]:
         """Random variants, of the type of `inputs`; colours are changed of photos alone."""
         stack = self._stacked(readings)
-        pixels = [self._values(r.array) for r in readings] if stack is None else stack
+        values = self._format.values
+        pixels = [values(reading.array) for reading in readings] if stack is None else stack
         return augment(pixels, draws, self._policy, self.space, self._fill)
 
     def copy_of(self, readings: Sequence[Reading], draws: Draws) -> Shaped[Tensor, "n c h w"]:
         """A variant with its own crop and colours; the copies go through the symmetries in turn."""
         policy = replace(self._policy, dihedral=False, horizontal_flip=False, vertical_flip=False)
-        pixels = [self._values(reading.array) for reading in readings]
+        pixels = [self._format.values(reading.array) for reading in readings]
         numbers = SYMMETRIES[self.symmetry]
         varied = augment(pixels, draws, policy, self.space, self._fill)
         return apply_symmetry(varied, numbers[draws.epoch % len(numbers)])
@@ -335,7 +320,7 @@ class ImageInputs(Inputs[Tensor]):
     @property
     def exported(self) -> ExportedInput:
         """Pixels of what is seen of an image."""
-        dtype = torch.uint8 if self.dtype == "uint8" else torch.float32
+        dtype = self._format.computed
         seen = f"the image's shorter side resized to {self.size}, the middle square"
         details: dict[str, Any] = {"framing": self.framing}
         if self.framing != CROP:
@@ -399,23 +384,24 @@ class ImageInputs(Inputs[Tensor]):
             small=document.get("small", cls.small),
         )
 
+    @cached_property
+    def _format(self) -> ValueFormat:
+        return ValueFormat(
+            channels=self.channels,
+            dtype=self.dtype,
+            value_range=self.value_range,
+            scales=self.scales,
+        )
+
     @property
     def _policy(self) -> AugmentPolicy:
-        policy = POLICIES[_POLICIES[self.symmetry]]
-        if self.small:
-            policy = replace(
-                POLICIES["small"],
-                dihedral=policy.dihedral,
-                horizontal_flip=self.symmetry == "mirror",
-            )
-        if self.framing != CROP and policy.crop_scale is not None:
-            policy = replace(policy, crop_scale=_WHOLE_CROP)
-        if policy.dihedral and not self.is_square:
-            policy = replace(policy, dihedral=False, horizontal_flip=True, vertical_flip=True)
-        if self.is_photo:
-            return policy
-        # What is a change of light in a photo would be another measurement here.
-        return replace(policy, brightness=0.0, contrast=0.0, saturation=0.0)
+        return policy_for(
+            self.symmetry,
+            small=self.small,
+            whole=self.framing != CROP,
+            square=self.is_square,
+            photo=self.is_photo,
+        )
 
     @property
     def _mean_colour(self) -> tuple[float, ...]:
@@ -431,8 +417,7 @@ class ImageInputs(Inputs[Tensor]):
         """What is beside a whole image, as its values are computed with; None for a crop."""
         if self.framing == CROP:
             return None
-        dtype = torch.uint8 if self.dtype == "uint8" else torch.float32
-        return fill_of(self._mean_colour, dtype)
+        return fill_of(self._mean_colour, self._format.computed)
 
     def _stacked(self, readings: Sequence[Reading]) -> Shaped[Tensor, "n c h w"] | None:
         """What is seen of images that lie in one array, no image by itself; None of others."""
@@ -452,28 +437,3 @@ class ImageInputs(Inputs[Tensor]):
     def _preprocessing(self) -> Preprocessing:
         prepared = Preprocessing(mean=self.mean, std=self.std, size=self.size)
         return prepared if self.is_photo else replace(prepared, full_scale=1.0)
-
-    def _check(self, array: NDArray[Any]) -> None:
-        """Refuse an image of another format; raises UnreadableItem."""
-        if self.is_photo and is_deep_grey(array):
-            return
-        if len(array) != self.channels:
-            raise UnreadableItem(f"{len(array)} channels, and the model takes {self.channels}")
-        if (array.dtype == np.uint8) != (self.dtype == "uint8"):
-            raise UnreadableItem(f"{array.dtype} values, and the model takes {self.dtype}")
-        low, high = self.value_range
-        whole = self.dtype not in ("uint8", "float32") and low >= 0 and high > 255
-        if whole and array.dtype.kind == "f" and array.min() >= 0 and 0 < array.max() <= 1:
-            raise UnreadableItem(
-                f"values from 0 to 1, and the model takes {self.dtype} from {low:g} to {high:g}"
-            )
-
-    def _values(self, array: NDArray[Any]) -> Shaped[Tensor, "c h w"]:
-        """An image of any height and width as its values are computed with."""
-        self._check(array)
-        if self.dtype != "uint8":
-            return torch.from_numpy(array.astype(np.float32))
-        if array.dtype != np.uint8:
-            white = full_scale(array.dtype, *self.scales)
-            array = np.repeat(to_eight_bit(array, white), self.channels, axis=0)
-        return torch.from_numpy(np.require(array, requirements="W"))  # what is read-only is copied

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError
+from striate.geometry import symmetric_padding
 from striate.models.catalog import find, register
 from striate.models.create import configure
 from striate.models.network import GridConfig, GridNetwork, Network, require_counts
@@ -94,7 +95,7 @@ class PatchFeatures(nn.Module):
         self.taken = tuple(name in chosen for name, _ in blocks[: last + 1])
         # As in the paper, zeros around the map count: what is at the border stands out less.
         self.average = layers(network.config.rank).avg_pool(
-            NEIGHBOURS, stride=1, padding=NEIGHBOURS // 2
+            NEIGHBOURS, stride=1, padding=symmetric_padding(NEIGHBOURS)
         )
 
     def forward(self, x: Float[Tensor, "n in *space"]) -> Float[Tensor, "n c *grid"]:

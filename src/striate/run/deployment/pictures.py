@@ -145,7 +145,7 @@ def parity_of(run: Run, path: Path) -> Parity:
             if expected.reason is not None:
                 continue
             found = picture_reader.predict(picture, session, card)
-            wanted, got = _numbers(expected), _values(found["answer"])
+            wanted, got = expected.numbers(), _values(found["answer"])
             apart = float(np.abs(wanted - got).max()) / max(1.0, float(np.abs(wanted).max()))
             alike = not run.classes or int(np.argmax(got)) == int(np.argmax(wanted))
             counts[what] = counts.get(what, 0) + 1
@@ -157,13 +157,6 @@ def parity_of(run: Run, path: Path) -> Parity:
     return Parity(
         files=counts, same=same, largest=largest, worst=worst, beside=_beside(run, answers, told)
     )
-
-
-def _numbers(prediction: Prediction) -> NDArray[np.float64]:
-    """The probabilities, the number, or how odd the item is."""
-    known = prediction.probabilities
-    number = prediction.value if prediction.score is None else prediction.score
-    return np.array([number] if known is None else known, np.float64)
 
 
 def _values(answer: dict[str, float] | float) -> NDArray[np.float64]:

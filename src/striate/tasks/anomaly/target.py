@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.dataset import Dataset
-from striate.data.folder_walk import few
 from striate.data.names import in_order
 from striate.data.source import Item, Note
 from striate.data.target import Target
-from striate.errors import ArgumentError, DataError, one_line
+from striate.errors import one_line
 from striate.report import EvaluatedItems, RunFacts
+from striate.tasks.anomaly.good_items import good_class, several_classes
 from striate.tasks.anomaly.metrics import THRESHOLD, alarm_threshold
 from striate.tasks.anomaly.report import AnomalyReport, build_report
 from striate.tasks.anomaly.scoring import AnomalyCalibration, is_odd
 from striate.tasks.objective import Indices, Objective
 from striate.tasks.prediction import Calibration
-from striate.train.losses import Loss
-from striate.transfer.probe import LinearProbe, ProbeConfig
-
-
-def good_class(items: Sequence[Item]) -> str | None:
-    """The only class of the training items; None where there are several, or none."""
-    labels = {item.label for item in items if item.split in (None, "train")} - {None}
-    return labels.pop() if len(labels) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +84,6 @@ class AnomalyTarget(Target):
         return tuple(notes)
 
 
-def several_classes(items: Sequence[Item], name: str) -> DataError:
-    """That it is not known which class is the good one."""
-    labels = in_order({item.label for item in items if item.label is not None})
-    return DataError(
-        f"{name}: it is not known which of {len(labels)} classes is the good one",
-        why=f"the training items are of {few(labels)}",
-        fix="name it with `good=`",
-    )
-
-
 class AnomalyObjective(Objective):
     """Whether an item is like the good ones; odd items are tested with and never learnt from."""
 
@@ -118,48 +99,6 @@ class AnomalyObjective(Objective):
     def learnt_from(self, indices: Indices) -> Indices:
         """The good ones."""
         return np.asarray(indices[~self.values[indices]], np.int64)
-
-    def can_learn(self, indices: Indices) -> bool:
-        """Never: there is nothing for a probe to tell apart."""
-        return False
-
-    def training_targets(self, indices: Indices) -> Tensor:
-        """(items, 1) 1 for an odd item, else 0."""
-        return torch.from_numpy(self.values[indices]).float()[:, None]
-
-    def loss(self) -> Loss:
-        """Nothing: a memory bank is not trained by gradients.
-
-        Raises:
-            ArgumentError: Always.
-        """
-        _no_probe()
-
-    def probe_config(self, seed: int) -> ProbeConfig:
-        """What a probe would be fitted with."""
-        return ProbeConfig(seed=seed)
-
-    def fit_probe(self, features: Tensor, indices: Indices, config: ProbeConfig) -> LinearProbe:
-        """Nothing.
-
-        Raises:
-            ArgumentError: Always.
-        """
-        _no_probe()
-
-    def cross_outputs(
-        self,
-        features: Tensor,
-        indices: Indices,
-        config: ProbeConfig,
-        judged: Tensor | None = None,
-    ) -> tuple[Tensor, Indices]:
-        """Nothing.
-
-        Raises:
-            ArgumentError: Always.
-        """
-        _no_probe()
 
     def item_losses(
         self, outputs: Tensor, calibration: Calibration, indices: Indices
@@ -208,11 +147,3 @@ class AnomalyObjective(Objective):
         target = self.dataset.target
         labels = [target.text(number[one]) for one in items.ids]
         return build_report(facts, items, labels, seed=seed)
-
-
-def _no_probe() -> NoReturn:
-    raise ArgumentError(
-        "good items alone",
-        why="there is nothing that a probe or a loss could tell apart",
-        fix="choose the method oneclass",
-    )

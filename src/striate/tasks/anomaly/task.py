@@ -10,12 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from striate.data.dataset import Dataset
-from striate.data.source import Item
+from striate.data.source import Item, Source
 from striate.data.target import Target
 from striate.errors import DataError, OptionError
 from striate.metrics.paired import PairedComparison
+from striate.tasks.anomaly.good_items import good_alone, good_class, several_classes
 from striate.tasks.anomaly.metrics import evaluate
 from striate.tasks.anomaly.page import page_context
+from striate.tasks.anomaly.prediction import AnomalyPrediction
 from striate.tasks.anomaly.report import AnomalyReport
 from striate.tasks.anomaly.scoring import (
     ODD,
@@ -24,12 +26,7 @@ from striate.tasks.anomaly.scoring import (
     is_odd,
     verdict_of,
 )
-from striate.tasks.anomaly.target import (
-    AnomalyObjective,
-    AnomalyTarget,
-    good_class,
-    several_classes,
-)
+from striate.tasks.anomaly.target import AnomalyObjective, AnomalyTarget
 from striate.tasks.prediction import Judged, Prediction
 from striate.tasks.task import TASKS, Classes, Items, Metrics, Rows, Task
 
@@ -43,7 +40,14 @@ class Anomaly(Task):
     template = Path(__file__).with_name("page.html")
     first_metrics = ("roc_auc", "recall", "false_alarms")
     text_columns = ("prediction",)
+    prediction_type = AnomalyPrediction
     own_methods: ClassVar[tuple[str, ...]] = ("oneclass",)
+    instead = "give the items of several classes"
+
+    def arranged(self, source: Source, options: Mapping[str, Any]) -> Source:
+        """Items of other classes than the one that is named as good are for the test."""
+        good = options["good"]
+        return good_alone(source, good) if good else source
 
     def claims(self, items: Items) -> bool:
         """Whether all items have a class, and those of training one alone."""
@@ -82,7 +86,8 @@ class Anomaly(Task):
         scores = calibration.answers(outputs.numpy())
         rows = zip(ids, scores.tolist(), is_odd(scores).tolist(), strict=True)
         return [
-            Prediction(item=item, label=verdict_of(odd), score=score) for item, score, odd in rows
+            AnomalyPrediction(item=item, label=verdict_of(odd), score=score)
+            for item, score, odd in rows
         ]
 
     def truth(self, target: Target, index: int) -> str:
@@ -95,9 +100,9 @@ class Anomaly(Task):
 
     def cells(self, prediction: Prediction) -> list[str | float]:
         """Nine significant digits."""
-        if prediction.score is None:
+        if prediction.label is None:
             return ["", ""]
-        return [prediction.label or "", float(f"{prediction.score:.9g}")]
+        return [prediction.label, float(f"{prediction.numbers()[0]:.9g}")]
 
     def judged(self, row: Mapping[str, str]) -> Judged:
         """The verdict; wrong by 1 where it should be the other."""

@@ -30,16 +30,9 @@ from striate.tasks.classification.scoring import ClassCalibration
 from striate.tasks.objective import Indices, Objective
 from striate.tasks.prediction import Calibration
 from striate.train.losses import CrossEntropy, balanced_weights
-from striate.transfer.probe import (
-    LinearProbe,
-    ProbeConfig,
-    class_folds,
-    cross_outputs,
-    fit_probe,
-    fit_ridge_probe,
-    ridge_cross_outputs,
-    wanted_logits,
-)
+from striate.transfer.logistic_probe import class_folds, cross_outputs, fit_probe
+from striate.transfer.probe import LinearProbe, ProbeConfig
+from striate.transfer.ridge_probe import fit_ridge_probe, ridge_cross_outputs, wanted_logits
 
 LABEL_SMOOTHING: Final = 0.05
 """Share of each target that is spread evenly over the classes while a network is trained."""

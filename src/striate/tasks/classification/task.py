@@ -145,8 +145,11 @@ class Classification(Task):
         """Make sure that the run knows every class.
 
         Raises:
-            DataError: It does not.
+            DataError: It does not, or there are no items.
         """
+        if not items:
+            fix = "put the items of each class in a folder of its own, or add a column label"
+            raise DataError(f"{name}: no item has a label", fix=fix)
         unknown = in_order({item.label or "" for item in items} - set(classes))
         if unknown:
             meant = {label: nearest(label, classes)[:1] for label in unknown}

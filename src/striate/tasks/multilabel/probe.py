@@ -12,16 +12,9 @@ from torch import Tensor
 
 from striate.data.splits.iterative import iterative_parts
 from striate.tasks.multilabel.scoring import cross_entropies
-from striate.transfer.probe import (
-    FOLDS,
-    LinearProbe,
-    ProbeConfig,
-    fit_ridge_probe,
-    fit_threads,
-    logistic_path,
-    ridge_cross_outputs,
-    wanted_logits,
-)
+from striate.transfer.logistic_probe import logistic_path
+from striate.transfer.probe import FOLDS, LinearProbe, ProbeConfig, fit_threads
+from striate.transfer.ridge_probe import fit_ridge_probe, ridge_cross_outputs, wanted_logits
 
 
 def fit_label_probes(

@@ -23,14 +23,8 @@ from striate.tasks.prediction import Calibration
 from striate.tasks.regression.report import RegressionReport, build_report
 from striate.tasks.regression.scoring import NumberCalibration
 from striate.train.losses import SquaredError
-from striate.transfer.probe import (
-    RIDGE_CS,
-    LinearProbe,
-    ProbeConfig,
-    fit_ridge_probe,
-    group_folds,
-    ridge_cross_outputs,
-)
+from striate.transfer.probe import LinearProbe, ProbeConfig
+from striate.transfer.ridge_probe import RIDGE_CS, fit_ridge_probe, group_folds, ridge_cross_outputs
 
 UNIT: Final = "unit"
 """The further column of a manifest that names the unit of the targets."""

@@ -1,16 +1,34 @@
-"""A split in which one class alone is learnt from."""
+"""Which items are the good ones, which alone are learnt from."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
+from striate.data.folder_walk import few
 from striate.data.names import in_order
-from striate.data.source import Source
+from striate.data.source import Item, Source
 from striate.errors import DataError, UnknownNameError
 
 
-def learnt_from(source: Source, label: str) -> Source:
+def good_class(items: Sequence[Item]) -> str | None:
+    """The only class of the training items; None where there are several, or none."""
+    labels = {item.label for item in items if item.split in (None, "train")} - {None}
+    return labels.pop() if len(labels) == 1 else None
+
+
+def several_classes(items: Sequence[Item], name: str) -> DataError:
+    """That it is not known which class is the good one."""
+    labels = in_order({item.label for item in items if item.label is not None})
+    return DataError(
+        f"{name}: it is not known which of {len(labels)} classes is the good one",
+        why=f"the training items are of {few(labels)}",
+        fix="name it with `good=`",
+    )
+
+
+def good_alone(source: Source, label: str) -> Source:
     """The source with the items of all classes but one in the test part.
 
     Args:
