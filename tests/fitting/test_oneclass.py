@@ -53,6 +53,9 @@ def test_a_run_is_measured_on_new_data_and_explained(run, parts):
     assert figures["roc_auc"].value > 0.95 and figures["false_alarms"].value < 0.3
     (shown,) = run.explain(parts / "spot" / "01.png")
     assert shown.target == "odd" and shown.prediction.label == "odd"
+    assert shown.method == "patch-distance"
+    (blanked,) = run.explain(parts / "spot" / "01.png", method="occlusion")
+    assert blanked.method == "occlusion"
     assert run.explain(parts / "spot" / "01.png", target="odd")[0].target == "odd"
     with pytest.raises(ArgumentError, match="what is odd, and nothing else"):
         run.explain(parts / "spot" / "01.png", target="fine")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.explain.gradient import gradients, target_logits
-from striate.explain.method import EXPLANATIONS, GraphExplainable, GridExplainable, Method
+from striate.explain.method import EXPLANATIONS, GRADCAM, GraphExplainable, GridExplainable, Method
 from striate.ops.graph_batch import GraphBatch
 
 
@@ -140,4 +140,4 @@ def _graph(network: GraphExplainable, graph: GraphBatch, target: int) -> Float[T
     return (slopes * kept[0].detach()).sum(1).relu()
 
 
-EXPLANATIONS.add("gradcam", Method(grid=_grid, graph=_graph))
+EXPLANATIONS.add(GRADCAM, Method(grid=_grid, graph=_graph))

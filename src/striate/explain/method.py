@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -82,6 +82,22 @@ class Method:
 
 
 EXPLANATIONS: Registry[Method] = Registry("explanation method")
+
+GRADCAM: Final = "gradcam"
+"""The method for which a network may give a map of its own."""
+
+
+def told_as(method: str, network: object) -> str:
+    """What the evidence by a method is called for a network.
+
+    A network whose own map for `gradcam` is none of evidence for an output says what it shows, by
+    `activation_map_shows`.
+
+    Args:
+        method: Name of a method in `EXPLANATIONS`.
+        network: The network that is explained.
+    """
+    return str(getattr(network, "activation_map_shows", method)) if method == GRADCAM else method
 
 
 @dataclass(frozen=True, kw_only=True)

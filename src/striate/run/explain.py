@@ -18,7 +18,7 @@ from striate.data.dataset import Dataset
 from striate.data.source import Reading, Skip
 from striate.data.unlabelled import Input, several
 from striate.errors import ArgumentError, DataError, one_line
-from striate.explain import EXPLANATIONS
+from striate.explain import EXPLANATIONS, told_as
 from striate.explain.drawing import image_card, svg_card
 from striate.explain.fidelity import NUM_STEPS
 from striate.files import (
@@ -67,7 +67,7 @@ class Explained:
         prediction: What the network predicts for it.
         target: The class whose evidence is shown; None where a number is predicted, and the
             evidence is for a higher one.
-        method: Name of the method of explanation.
+        method: What the evidence is: the name of the method, or what the network's own map shows.
         check: What blanking what is marked has shown, as a clause; empty where it was not tried.
         image: The explanation image: pixels, or the text of an SVG document.
         path: The file it was written to; None where it was not.
@@ -217,6 +217,7 @@ class PictureMaker:
         self._picture = partial(
             kind.picture, predictor.network, predictor.inputs, device=predictor.device
         )
+        self._network = predictor.network
         self._steps, self._num_checked, self._choosy = steps, num_checked, choosy
         self._left = list(methods)
         self._failures: list[tuple[str, str]] = []
@@ -244,7 +245,7 @@ class PictureMaker:
                 self._failures.append((method, why))
                 self._left.remove(method)
                 continue
-            found.append(replace(picture, method=method))
+            found.append(replace(picture, method=told_as(method, self._network)))
             if not self._choosy or (picture.found and picture.faithful is not False):
                 return found[-1]
         return max(found, key=lambda picture: picture.found, default=None)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError
-from striate.explain import explain
+from striate.explain import explain, told_as
 from striate.explain.fidelity import checked
 from striate.explorer.numbers import packed
 from striate.models import Network
@@ -88,5 +88,5 @@ def marked(network: Network, x: torch.Tensor, target: int) -> Marks:
             continue
         heat: NDArray[np.float32] = found.heat[0].numpy()
         if heat.any() or method == METHODS[-1]:
-            return Marks(target=target, method=method, heat=heat)
+            return Marks(target=target, method=told_as(method, network), heat=heat)
     raise ArgumentError("the evidence of this network", why=why)

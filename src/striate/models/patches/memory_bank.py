@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from jaxtyping import Float, Int
@@ -159,6 +159,9 @@ class MemoryBank(GridNetwork):
     The pooled features are the mean of the patches and the distance of the oddest one, which the
     head of a bank with one output passes on.
     """
+
+    activation_map_shows: ClassVar[str] = "patch-distance"
+    """What a picture of `activation_map` is called: it is no evidence for a class."""
 
     config: MemoryBankConfig
     stem: PatchFeatures
