@@ -2,13 +2,16 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from striate.cli.main import run as command_line
 from striate.errors import MachineError, OptionError, RunError, StoppedError
 from striate.run import bulk, tables
 from striate.run.bulk import predict_to_file
@@ -181,6 +184,40 @@ def test_several_processes_write_one_file(probe_run, many, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"whole.csv", "a.csv"}
 
 
+def test_a_process_may_end_after_the_file_is_finished(probe_run, many, tmp_path, monkeypatch):
+    out, write = tmp_path / "a.csv", bulk._Parts.write
+    first = threading.Thread(
+        target=predict_to_file,
+        args=(probe_run, many, out),
+        kwargs={"part_rows": ROWS, "num_processes": 2},
+    )
+
+    def late(parts, number, content, predictions):
+        part = write(parts, number, content, predictions)
+        if number == 3:  # the last of the second process
+            first.join()
+            assert out.exists() and not parts.folder.exists()
+        return part
+
+    monkeypatch.setattr(bulk._Parts, "write", late)
+    first.start()
+    written = predict_to_file(probe_run, many, out, part_rows=ROWS, process=1, num_processes=2)
+    assert written.num_items == 72
+
+
+@pytest.mark.parametrize(("rank", "code"), [("0", 2), ("1", 0)])
+def test_the_first_of_several_processes_tells_what_cannot_be_read(
+    rank, code, probe_run, tmp_path, monkeypatch, capsys
+):
+    written = bulk.Written(path=tmp_path / "a.csv", num_items=9, num_unreadable=1)
+    monkeypatch.setattr(bulk, "predict_to_file", lambda *_, **__: written)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    path = str(probe_run.folder.path)
+    assert command_line(["predict", path, str(tmp_path), "--out", str(written.path)]) == code
+    assert bool(capsys.readouterr().out) == (rank == "0")
+
+
 def test_another_process_that_has_ended_is_missed(probe_run, many, tmp_path, monkeypatch):
     monkeypatch.setattr(bulk, "_PATIENCE", 0.3)
     with pytest.raises(MachineError, match=r"another process that writes .* has ended"):
@@ -257,3 +294,37 @@ def test_fault_59_killed_ten_times_by_the_system(probe_run, many, tmp_path):
     assert done.stdout.split() == ["-9"] * 10, done.stderr
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"whole.csv", "a.csv"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # of a busy machine
+def test_two_processes_of_torchrun_write_one_file_though_one_was_killed(probe_run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (3200, 64, 64, 3), dtype=np.uint8)
+    new = str(tmp_path / "new.npy")
+    np.save(new, images)
+    probe_run.predict_to_file(new, tmp_path / "whole.parquet")
+    command = [sys.executable, "-c", "from striate.cli.main import main; main()"]
+    arguments = ["predict", probe_run.folder.path, new, "--out", "a.parquet", "--resume"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
+    process = subprocess.Popen(
+        [*launcher, "--nproc-per-node", "2", *command, *map(str, arguments)],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    parts = tmp_path / ".a.parquet.parts"
+    second = parts / "process-1.lock-owner"
+    while not (second.exists() and second.read_text() and list(parts.glob("*-*-*"))):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(int(second.read_text()), signal.SIGKILL)
+    assert process.wait(120) != 0 and not (tmp_path / "a.parquet").exists()
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", *command, *map(str, arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "3200 predictions written to a.parquet"
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert not parts.exists()

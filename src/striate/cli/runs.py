@@ -83,8 +83,9 @@ def _predict_to(
         process=int(os.environ.get("RANK", "0")),
         num_processes=int(os.environ.get("WORLD_SIZE", "1")),
     )
-    if is_first():
-        print_result(written, json)
+    if not is_first():
+        return 0  # torchrun would end the first process, which still joins the parts, for a failure
+    print_result(written, json)
     return 2 if written.num_unreadable else 0
 
 

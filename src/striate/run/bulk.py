@@ -63,7 +63,8 @@ class Written:
     Attributes:
         path: The file.
         num_items: Number of its rows: one for each item, in order.
-        num_unreadable: Those of them that hold a reason and no prediction.
+        num_unreadable: Those of them that hold a reason and no prediction; a process that is not the
+            first tells of those that it knows of.
     """
 
     path: Path
@@ -134,14 +135,13 @@ def predict_to_file(
             todo = [number for number in mine if number not in done]
             if len(todo) < len(mine):
                 told.say(f"{len(mine) - len(todo)} of {len(mine)} parts are there already")
-            work.write(todo, parts, told)
+            known = done | work.write(todo, parts, told)
             if process == 0:
                 parts.wait(work.num_parts)
+                known = parts.done()
                 parts.join(work.num_parts, table)
-            found = parts.done().values()
-        written = Written(
-            path=out, num_items=work.num_rows, num_unreadable=sum(part.unreadable for part in found)
-        )
+        num_unreadable = sum(part.unreadable for part in known.values())
+        written = Written(path=out, num_items=work.num_rows, num_unreadable=num_unreadable)
         if process == 0:
             parts.remove()
     except KeyboardInterrupt:
@@ -199,12 +199,12 @@ class _Work:
             "rows": self.rows,
         }
 
-    def write(self, numbers: Sequence[int], parts: _Parts, progress: Progress) -> None:
-        """Compute some parts, reading ahead from one to the next."""
+    def write(self, numbers: Sequence[int], parts: _Parts, progress: Progress) -> dict[int, _Part]:
+        """Compute some parts, reading ahead from one to the next; what was written, by number."""
         items = chain.from_iterable(map(self.items, numbers))
         stream = self.run.read(self.source, items)
         total = sum(len(self.items(number)) for number in numbers)
-        told = _Told(progress)
+        told, written = _Told(progress), {}
         with progress.track("predicting", total) as tracker:
             for number in numbers:
                 left_out = self.source.listing.skipped if number == 0 else ()
@@ -213,8 +213,10 @@ class _Work:
                 found = [unread(item=skip.id, reason=skip.reason) for skip in left_out]
                 found += self._answered(reading, tracker)
                 told.unreadable(found)
-                parts.write(number, self.table.part([self._row(p) for p in found]), found)
+                content = self.table.part([self._row(p) for p in found])
+                written[number] = parts.write(number, content, found)
         told.end()
+        return written
 
     def _answered(
         self, read: Iterator[tuple[Item, Reading | Skip]], tracker: Tracker
@@ -344,10 +346,13 @@ class _Parts:
     def _match(self, path: Path) -> re.Match[str] | None:
         return self._NAME.fullmatch(path.name)
 
-    def write(self, number: int, content: bytes, predictions: Sequence[Prediction]) -> None:
+    def write(self, number: int, content: bytes, predictions: Sequence[Prediction]) -> _Part:
         """Write a part, whole or not at all."""
         unreadable = sum(prediction.reason is not None for prediction in predictions)
-        write_atomic(self.folder / f"{number:07}-{unreadable}-{sha256(content)}", content)
+        digest = sha256(content)
+        path = self.folder / f"{number:07}-{unreadable}-{digest}"
+        write_atomic(path, content)
+        return _Part(path=path, unreadable=unreadable, sha256=digest)
 
     def wait(self, count: int) -> None:
         """Wait until every part is there.
