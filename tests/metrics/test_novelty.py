@@ -1,4 +1,4 @@
-"""Novelty: distances by brute force, false alarms as promised, foreign items found, small files."""
+"""Novelty: measures by brute force, false alarms as promised, foreign items found, small files."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,8 @@ from sklearn.metrics import roc_auc_score
 from striate.metrics.novelty import (
     MAX_BYTES,
     MAX_COLUMNS,
+    MEASURES,
+    NEARLY,
     FeaturedItems,
     KnownItems,
     NoveltyDetector,
@@ -34,23 +36,53 @@ def detector():
     return fit_novelty(made(400))
 
 
-def test_both_distances_are_those_of_brute_force():
+def test_the_measures_are_those_of_brute_force():
     items, new = made(60), made(7, seed=1)
     known = KnownItems.of(items.features, items.strata)
 
     def unit(rows):
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
-    found = known.distances(new.features)
+    found = known.measures(new.features)
     along, reference = (
-        unit((x - known.shift) * known.scale @ known.axes * known.stretch)
+        (x - known.shift) * known.scale @ known.axes * known.stretch
         for x in (new.features, items.features)
     )
+    middles = np.stack([reference[items.strata == k].mean(0) for k in range(4)])
     for row, direct, turned in zip(found, unit(new.features), along, strict=True):
         nearest = np.sort(np.linalg.norm(direct - unit(items.features), axis=1))[0]
-        third = np.sort(np.linalg.norm(turned - reference, axis=1))[2]
+        beside = np.sort(np.linalg.norm(unit(turned) - unit(reference), axis=1))[0]
+        angle = 1 - max(unit(turned) @ unit(middle) for middle in middles)
+        first, second = np.sort(np.square(turned - middles).sum(1) + NEARLY)[:2]
         # A byte for a feature and float16 along the axes.
-        np.testing.assert_allclose(row, [nearest, third], atol=0.01)
+        np.testing.assert_allclose(row, [nearest, beside, angle, np.log(first / second)], atol=0.01)
+
+
+def test_of_items_without_classes_two_measures_count():
+    items = made(200)
+    found = fit_novelty(
+        FeaturedItems(features=items.features, groups=items.groups, strata=np.zeros(200, int))
+    )
+    assert np.isfinite(found.std[:2]).all() and np.isinf(found.std[2:]).all()
+    assert np.isfinite(found.novelty(made(20, seed=1).features)).all()
+
+
+def test_an_item_between_two_classes_is_found_by_the_middles():
+    """It has the features of either class by half: no neighbour is far, no middle is near."""
+    rng = np.random.default_rng(0)
+    middles = np.eye(6, 12) * 5
+
+    def drawn(rows):
+        features = rows + rng.normal(size=rows.shape)
+        return features.astype(np.float32)
+
+    labels = np.arange(300) % 6
+    detector = fit_novelty(
+        FeaturedItems(features=drawn(middles[labels]), groups=np.arange(300), strata=labels)
+    )
+    known = detector.novelty(drawn(middles[labels]))
+    between = detector.novelty(drawn((middles[labels] + middles[(labels + 1) % 6]) / 2))
+    assert roc_auc_score(np.repeat([0, 1], 300), np.r_[known, between]) > 0.9
 
 
 def test_within_classes_no_two_axes_vary_together_and_none_by_more_than_one():
@@ -108,7 +140,7 @@ def test_features_of_any_size_are_compared_alike(detector):
     tiny = FeaturedItems(features=items.features * sizes, groups=items.groups, strata=items.strata)
     known, plain = (KnownItems.of(each.features, each.strata) for each in (tiny, items))
     assert all(np.isfinite(array).all() for array in vars(known).values())
-    along, expected = known.distances(new * sizes)[:, 1], plain.distances(new)[:, 1]
+    along, expected = known.measures(new * sizes)[:, 1], plain.measures(new)[:, 1]
     # Only the smallest features feel the 1e-6 that keeps a constant one from being divided by 0.
     np.testing.assert_allclose(along, expected, atol=0.1)
     assert np.corrcoef(along, expected)[0, 1] > 0.95
@@ -136,7 +168,12 @@ def test_many_features_of_many_items_take_little_room():
     known = KnownItems.of(kept.features, kept.strata)
     assert known.reference.size <= MAX_BYTES and len(known.columns) == MAX_COLUMNS
     detector = NoveltyDetector(
-        known=known, mean=np.zeros(2), std=np.ones(2), threshold=0.0, false_alarms=0.05, num_items=9
+        known=known,
+        mean=np.zeros(MEASURES),
+        std=np.ones(MEASURES),
+        threshold=0.0,
+        false_alarms=0.05,
+        num_items=9,
     )
     assert sum(array.nbytes for array in detector.tensors().values()) < 2_000_000
 

@@ -1,12 +1,15 @@
 """'None of these': how unlike all that a model knows an item is, by the network's features.
 
 A classifier answers everything with one of its classes, and a foreign item often with confidence.
-The features tell more: what is unlike all known items lies far from them. Two distances are added.
-One is that from the nearest known item, in the direction of the features. The other is taken along
-the axes in which known items differ most, after each has been scaled by how much it varies within
-the classes. Which distances are taken was chosen by measurement (docs/trust.md).
+The features tell more: what is unlike all known items lies far from them. Four measures are added.
+The first is the distance from the nearest known item, in the direction of the features. The others
+are taken along the axes in which known items differ most, after each has been scaled by how much it
+varies within the classes: the distance from the nearest known item in direction, how far the
+direction is from that of the nearest class's middle, and how little the nearest class's middle is
+nearer than the next: a foreign item often lies between classes. Which measures are taken was chosen
+by measurement (docs/trust.md).
 
-Axes: n items, r known items, f features, m features that are compared, a axes.
+Axes: n items, r known items, f features, m features that are compared, a axes, c classes (strata).
 """
 
 from __future__ import annotations
@@ -34,12 +37,17 @@ MAX_BYTES: Final = 1_250_000
 MAX_JUDGED: Final = 2000
 """Items that the threshold is taken from, at most."""
 
-NUM_AXES: Final = 64
-NEIGHBOURS: Final = 3
-"""Along the axes the distance is that from the third nearest known item; in the features as they
-are it is that from the nearest."""
+NUM_AXES: Final = 128
+
+MEASURES: Final = 4
+"""Numbers that say how unlike the known items an item is; see `KnownItems.measures`."""
+
+NEARLY: Final = 1.0
+"""Is added to squared distances from the middles of classes, along axes whose variance is 1, before
+they are compared: an item at a middle is not endlessly nearer to it than to the next."""
 
 _FOLDS: Final = 5
+_CONSTANT: Final = 1e-6
 _CHUNK: Final = 256
 
 
@@ -56,6 +64,7 @@ class KnownItems:
         axes: The axes in standardized features, in float16, each with 1 as its largest number.
         stretch: Makes each axis vary by 1 within the classes.
         whitened: Directions of the known items along the axes, of length 1.
+        middles: The mean of each class along the axes.
     """
 
     columns: Int[np.ndarray, " m"]
@@ -66,6 +75,7 @@ class KnownItems:
     axes: Float[np.ndarray, "m a"]
     stretch: Float[np.ndarray, " a"]
     whitened: Float[np.ndarray, "r a"]
+    middles: Float[np.ndarray, "c a"]
 
     @classmethod
     def of(
@@ -79,7 +89,7 @@ class KnownItems:
         Args:
             features: Features of the items.
             strata: Of what each is, such as its class.
-            learnt: Which of them the axes are made of; all where None.
+            learnt: Which of them the axes and the middles are made of; all where None.
         """
         width = features.shape[1]
         spread = np.linspace(0, width - 1, min(width, MAX_COLUMNS)).round()
@@ -89,9 +99,10 @@ class KnownItems:
         shift = exact[chosen].mean(0)
         scale = 1 / (exact[chosen].std(0) + 1e-6)
         standardized = (exact - shift) * scale
-        axes = _within_class_axes(standardized[chosen], _stratum_numbers(strata[chosen]))
+        numbers = _stratum_numbers(strata[chosen])
+        axes = _within_class_axes(standardized[chosen], numbers)
         stretch = np.maximum(np.abs(axes).max(0, initial=0.0), np.finfo(np.float32).tiny)
-        direct = unit_length(exact)
+        direct, along = unit_length(exact), standardized @ axes
         step = np.maximum(np.abs(direct).max(0) / 127, np.finfo(np.float32).tiny)
         return cls(
             columns=columns,
@@ -101,15 +112,16 @@ class KnownItems:
             scale=scale.astype(np.float32),
             axes=(axes / stretch).astype(np.float16),
             stretch=stretch.astype(np.float32),
-            whitened=unit_length(standardized @ axes).astype(np.float16),
+            whitened=unit_length(along).astype(np.float16),
+            middles=_means(along[chosen], numbers).astype(np.float16),
         )
 
-    def distances(
+    def measures(
         self,
         features: Float[np.ndarray, "n f"],
         apart: Bool[np.ndarray, "n r"] | None = None,
-    ) -> Float[np.ndarray, "n 2"]:
-        """Both distances of items: in the features as they are, and along the axes.
+    ) -> Float[np.ndarray, "n 4"]:
+        """How unlike the known ones items are, by each measure; of one class the last two tell nothing.
 
         Args:
             features: Features of the items.
@@ -119,17 +131,24 @@ class KnownItems:
         nearest neighbors", ICML 2022; the scaling by the variation within classes, Lee, Lee, Lee,
         Shin, "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018.
         """
-        found = [np.empty((0, 2))]
+        found = [np.empty((0, MEASURES))]
         for start in range(0, len(features), _CHUNK):
             rows = slice(start, start + _CHUNK)
             part = features[rows, self.columns].astype(np.float32)
             left_out = None if apart is None else apart[rows]
-            along = unit_length((part - self.shift) * self.scale @ self._axes * self.stretch)
-            pair = (
-                _distance(unit_length(part), *self._reference, 1, left_out),
-                _distance(along, *self._whitened, NEIGHBOURS, left_out),
+            along = (part - self.shift) * self.scale @ self._axes * self.stretch
+            directions = unit_length(along)
+            found.append(
+                np.stack(
+                    [
+                        _distance(unit_length(part), *self._reference, left_out),
+                        _distance(directions, *self._whitened, left_out),
+                        1 - (directions @ unit_length(self._middles[0]).T).max(1),
+                        _between(along, *self._middles),
+                    ],
+                    1,
+                ).astype(np.float64)
             )
-            found.append(np.stack(pair, 1))
         return np.concatenate(found)
 
     @cached_property
@@ -144,6 +163,10 @@ class KnownItems:
     def _whitened(self) -> tuple[Float[np.ndarray, "r a"], Float[np.ndarray, " r"]]:
         return _with_squares(self.whitened.astype(np.float32))
 
+    @cached_property
+    def _middles(self) -> tuple[Float[np.ndarray, "c a"], Float[np.ndarray, " c"]]:
+        return _with_squares(self.middles.astype(np.float32))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NoveltyDetector:
@@ -151,17 +174,18 @@ class NoveltyDetector:
 
     Attributes:
         known: What items are compared with.
-        mean: Mean of either distance over items that were held out.
-        std: Standard deviation of either distance over them.
-        threshold: Sum of the standardized distances that a share `false_alarms` of known items
+        mean: Mean of each measure over items that were held out.
+        std: Standard deviation of each measure over them; infinite where it does not vary, so that
+            it counts for nothing.
+        threshold: Sum of the standardized measures that a share `false_alarms` of known items
             exceeds.
         false_alarms: That share.
         num_items: Number of held-out items that the threshold was taken from.
     """
 
     known: KnownItems
-    mean: Float[np.ndarray, " 2"]
-    std: Float[np.ndarray, " 2"]
+    mean: Float[np.ndarray, " 4"]
+    std: Float[np.ndarray, " 4"]
     threshold: float
     false_alarms: float
     num_items: int
@@ -174,7 +198,7 @@ class NoveltyDetector:
         Args:
             features: Features of the items, as the network's head takes them.
         """
-        found = [np.empty((0, 2)), *map(self.known.distances, features[:, None])]
+        found = [np.empty((0, MEASURES)), *map(self.known.measures, features[:, None])]
         standardized = (np.concatenate(found) - self.mean) / self.std
         return np.asarray(standardized.sum(1) - self.threshold)
 
@@ -253,11 +277,12 @@ def fit_novelty(
     kept = items.to_compare()
     known = KnownItems.of(kept.features, kept.strata)
     crossed = held_out is None
-    distances = _cross_distances(items, kept) if crossed else known.distances(judged.features)
-    mean, std = distances.mean(0), distances.std(0)
-    if not (std > 0).all():
+    measures = _cross_measures(items, kept) if crossed else known.measures(judged.features)
+    mean, std = measures.mean(0), measures.std(0)
+    if not (std[:2] > 0).all():
         return None
-    sums = ((distances - mean) / std).sum(1)
+    std = np.where(std > _CONSTANT, std, np.inf)
+    sums = ((measures - mean) / std).sum(1)
     threshold = conformal_quantile(sums, 1 - false_alarms)
     assert threshold is not None, "there are enough items"
     return NoveltyDetector(
@@ -270,16 +295,16 @@ def fit_novelty(
     )
 
 
-def _cross_distances(items: FeaturedItems, kept: FeaturedItems) -> Float[np.ndarray, "n 2"]:
-    """Distances of items from those that are kept and not of their group.
+def _cross_measures(items: FeaturedItems, kept: FeaturedItems) -> Float[np.ndarray, "n 4"]:
+    """Measures of items by those that are kept and not of their group.
 
-    The axes come from the kept items of the other folds, for they depend on labels; of too few
-    groups there are no folds, and every distance is 0.
+    The axes and the middles come from the kept items of the other folds, for they depend on labels;
+    of too few groups there are no folds, and every measure is 0.
     """
     items = items.part(evenly(items.strata, MAX_JUDGED))
     names = np.unique(np.concatenate([items.groups, kept.groups]))
-    found = np.zeros((len(items.groups), 2))
-    if len(names) <= max(_FOLDS, NEIGHBOURS + 1):
+    found = np.zeros((len(items.groups), MEASURES))
+    if len(names) <= _FOLDS:
         return found
     fold_of = np.random.default_rng(0).permutation(len(names)) % _FOLDS
     own, others = (fold_of[np.searchsorted(names, each.groups)] for each in (items, kept))
@@ -287,7 +312,7 @@ def _cross_distances(items: FeaturedItems, kept: FeaturedItems) -> Float[np.ndar
         held = own == fold
         known = KnownItems.of(kept.features, kept.strata, learnt=others != fold)
         same = items.groups[held][:, None] == kept.groups
-        found[held] = known.distances(items.features[held], same)
+        found[held] = known.measures(items.features[held], same)
     return found
 
 
@@ -301,12 +326,17 @@ def _within_class_axes(
     if not axes.shape[1]:
         return axes
     along = standardized @ axes
-    sums = np.zeros((strata.max() + 1, along.shape[1]))
-    np.add.at(sums, strata, along)
-    within = along - (sums / np.bincount(strata)[:, None])[strata]
+    within = along - _means(along, strata)[strata]
     variances, rotation = np.linalg.eigh(ledoit_wolf(within, assume_centered=True)[0])
     whitening = rotation / np.sqrt(np.maximum(variances, 1e-12))
     return np.asarray(axes @ whitening)
+
+
+def _means(rows: Float[np.ndarray, "r k"], numbers: Int[np.ndarray, " r"]) -> NDArray[np.float64]:
+    """(c, k) The mean of the rows of each number."""
+    sums = np.zeros((numbers.max() + 1, rows.shape[1]))
+    np.add.at(sums, numbers, rows)
+    return np.asarray(sums / np.bincount(numbers)[:, None])
 
 
 def _principal_axes(standardized: Float[np.ndarray, "r m"]) -> Float[np.ndarray, "m a"]:
@@ -339,20 +369,41 @@ def _with_squares(
     return rows, np.square(rows).sum(1)
 
 
+def _squared(
+    items: Float[np.ndarray, "n k"],
+    known: Float[np.ndarray, "r k"],
+    squares: Float[np.ndarray, " r"],
+) -> Float[np.ndarray, "n r"]:
+    """Squared distances of items from known ones."""
+    return np.square(items).sum(1)[:, None] + squares - 2 * items @ known.T
+
+
 def _distance(
     items: Float[np.ndarray, "n k"],
     known: Float[np.ndarray, "r k"],
     squares: Float[np.ndarray, " r"],
-    neighbour: int,
     left_out: Bool[np.ndarray, "n r"] | None,
 ) -> Float[np.ndarray, " n"]:
-    """Euclidean distance of each item from the nearest known one, or the second or third."""
-    squared = np.square(items).sum(1)[:, None] + squares - 2 * items @ known.T
+    """Euclidean distance of each item from the nearest known one."""
+    squared = _squared(items, known, squares)
     if left_out is not None:
         squared[left_out] = squared.max()
-    place = min(neighbour, squared.shape[1]) - 1
-    nearest = np.partition(squared, place, axis=1)[:, place]
-    return np.sqrt(np.maximum(nearest.astype(np.float64), 0.0))
+    return np.sqrt(np.maximum(squared.min(1).astype(np.float64), 0.0))
+
+
+def _between(
+    along: Float[np.ndarray, "n a"],
+    middles: Float[np.ndarray, "c a"],
+    squares: Float[np.ndarray, " c"],
+) -> Float[np.ndarray, " n"]:
+    """How little nearer each item is to one middle than to the next: 0 at most, half-way; of a
+    single middle 0.
+    """
+    squared = np.maximum(_squared(along, middles, squares), 0) + NEARLY
+    if squared.shape[1] < 2:
+        return np.zeros(len(along))
+    nearest = np.partition(squared, 1, axis=1)[:, :2].astype(np.float64)
+    return np.log(nearest[:, 0] / nearest[:, 1])
 
 
 def evenly(strata: Shaped[np.ndarray, "n ..."], count: int) -> NDArray[np.int64]:

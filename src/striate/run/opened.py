@@ -147,7 +147,8 @@ class OpenedRun:
 
         if not (self.folder.path / NOVELTY).is_file():
             return None
-        return NoveltyDetector.from_tensors(self.folder.read_arrays(NOVELTY))
+        tensors = self.folder.read_arrays(NOVELTY)
+        return NoveltyDetector.from_tensors(tensors) if "middles" in tensors else None
 
     @cached_property
     def held_out(self) -> HeldOutItems | None:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate.metrics.novelty import NEIGHBOURS, NoveltyDetector
+from striate.metrics.novelty import NEARLY, NoveltyDetector, unit_length
 
 OUTPUT: Final = "novelty"
 """Name of the output."""
@@ -32,7 +32,7 @@ class Novelty(nn.Module):
     scale: Tensor
     axes: Tensor
     mean: Tensor
-    std: Tensor
+    weight: Tensor
     threshold: Tensor
 
     def __init__(self, detector: NoveltyDetector) -> None:
@@ -44,44 +44,70 @@ class Novelty(nn.Module):
             ("scale", known.scale),
             ("axes", axes),
             ("mean", detector.mean),
-            ("std", detector.std),
+            ("weight", 1 / detector.std),
             ("threshold", np.array(detector.threshold)),
         ):
             self.register_buffer(name, _tensor(values))
         self.register_buffer("columns", torch.from_numpy(known.columns.astype(np.int64)))
-        self.direct = _Distance(known.reference.astype(np.float32) * known.step, 1)
-        self.along = _Distance(known.whitened.astype(np.float32), NEIGHBOURS)
+        self.direct = _Distance(known.reference.astype(np.float32) * known.step)
+        self.along = _Distance(known.whitened.astype(np.float32))
+        self.middles = _Middles(known.middles.astype(np.float32))
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, " n"]:
         """Above 0 an item is unlike all that the run learnt from."""
         part = features.index_select(1, self.columns)
         along = ((part - self.shift) * self.scale) @ self.axes
-        distances = torch.stack([self.direct(_unit(part)), self.along(_unit(along))], 1)
-        return ((distances - self.mean) / self.std).sum(1) - self.threshold
+        directions = _unit(along)
+        turned, between = self.middles(along, directions)
+        found = [self.direct(_unit(part)), self.along(directions), turned, between]
+        return ((torch.stack(found, 1) - self.mean) * self.weight).sum(1) - self.threshold
 
 
 class _Distance(nn.Module):
-    """Distance of items from the nearest known one, or from the second or third nearest."""
+    """Distance of items from the nearest known one."""
 
     known: Tensor
     squares: Tensor
     middle: Tensor
 
-    def __init__(self, known: NDArray[np.float32], neighbour: int) -> None:
+    def __init__(self, known: NDArray[np.float32]) -> None:
         super().__init__()
         middle = known.mean(0)
         apart = known - middle
         self.register_buffer("middle", _tensor(middle))
         self.register_buffer("known", _tensor(apart.T))
         self.register_buffer("squares", _tensor(np.square(apart).sum(1)))
-        self._count = min(neighbour, len(known))
 
-    def forward(self, items: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    def squared(self, items: Float[Tensor, "n k"]) -> Float[Tensor, "n r"]:
+        """Squared distances from every known one."""
         apart = items - self.middle
         own = apart.square().sum(1, keepdim=True)
-        squared = own + self.squares - 2 * (apart @ self.known)
-        nearest = squared.topk(self._count, dim=1, largest=False).values[:, -1]
-        return nearest.clamp_min(0).sqrt()
+        return (own + self.squares - 2 * (apart @ self.known)).clamp_min(0)
+
+    def forward(self, items: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+        return self.squared(items).amin(1).sqrt()
+
+
+class _Middles(nn.Module):
+    """How far items are turned from the nearest class's middle, and how much between two they are."""
+
+    turned: Tensor
+
+    def __init__(self, middles: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.distance = _Distance(middles)
+        self.register_buffer("turned", _tensor(unit_length(middles).T))
+        self._alone = len(middles) < 2
+
+    def forward(
+        self, along: Float[Tensor, "n a"], directions: Float[Tensor, "n a"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        turned = 1 - (directions @ self.turned).amax(1)
+        if self._alone:
+            return turned, torch.zeros_like(turned)
+        squared = self.distance.squared(along) + NEARLY
+        nearest = squared.topk(2, dim=1, largest=False).values
+        return turned, (nearest[:, 0] / nearest[:, 1]).log()
 
 
 def _unit(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
