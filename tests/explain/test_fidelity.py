@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.explain.fidelity import NUM_ORDERS, _cells, fidelity
+from striate.explain.fidelity import NUM_ORDERS, _cells, beats_random, fidelity
 from striate.models import create_model
 
 
@@ -45,6 +45,24 @@ def test_heat_on_the_shape_beats_random_and_noise_does_not(rank, trained):
         true += fidelity(network, item[None], int(label), heat).beats_random
         false += fidelity(network, item[None], int(label), noise.random(heat.shape)).beats_random
     assert true >= 6 and false <= 2, (true, false)
+
+
+def test_the_verdict_alone_is_the_same_and_stops_when_it_is_certain(trained):
+    network, inputs, labels, inside = trained(2)
+    noise = np.random.default_rng(0)
+    calls = []
+    hook = network.linear.register_forward_hook(lambda _, given, __: calls.append(len(given[0])))
+    passes = {True: set(), False: set()}
+    for item, label, place in zip(inputs, labels, inside, strict=False):
+        heat = place.float().numpy()
+        for one in (heat, 1 - heat, noise.random(heat.shape)):
+            expected = fidelity(network, item[None], int(label), one, steps=4).beats_random
+            calls.clear()
+            assert beats_random(network, item[None], int(label), one, steps=4) == expected
+            passes[expected].add(sum(calls))
+    hook.remove()
+    assert passes[True] == {8 * (NUM_ORDERS + 1)}
+    assert min(passes[False]) == 8 and passes[False] <= {8 * n for n in range(1, NUM_ORDERS + 2)}
 
 
 def test_cells_are_few_and_cover_the_grid():

@@ -61,9 +61,8 @@ class ModelSubject(Subject):
         self.classes = (
             _imagenet_names() if self.trained and _answers(name) == _IMAGENET_CLASSES else ()
         )
-        for path in files:
-            self._read(existing_path(path))
-        self._given: list[Input | None] = [*files, None]
+        # As the network takes them they are small; a process to decode one takes long to start.
+        self._raw = [*(self._read(existing_path(path)) for path in files), sample(self.shape)]
         names = [*(path.name for path in files), NAMES[len(self.shape) - 1]]
         self.entries = [Entry(name=name) for name in names]
         self.notes = (
@@ -71,14 +70,12 @@ class ModelSubject(Subject):
         )
 
     def open(self, number: int) -> Opened:
-        """Read a file, or draw the sample."""
-        given = self._given[number]
-        return self._prepared(sample(self.shape) if given is None else self._read(given))
+        """One of the files, or the sample."""
+        return self._prepared(self._raw[number])
 
     def add(self, name: str, content: bytes) -> None:
         """Take the content of a file as one more item."""
-        self._read(content)
-        self._given.append(content)
+        self._raw.append(self._read(content))
         self.entries.append(Entry(name=name))
 
     def _prepared(self, raw: NDArray[Any]) -> Opened:

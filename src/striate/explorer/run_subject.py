@@ -52,6 +52,7 @@ class RunSubject(Subject):
         self.notes: list[str] = []
         self._items: list[tuple[Source, Item] | None] = []
         self.entries: list[Entry] = []
+        self._last: tuple[int, Reading] | None = None
         if files:
             source = self.run.open([str(file) for file in files])
             for item in source.listing.items:
@@ -100,14 +101,13 @@ class RunSubject(Subject):
         if found is None:
             raw = sample(inputs.input_shape)
             return Opened(x=torch.from_numpy(standardized(raw))[None], raw=raw)
-        source, item = found
-        return self._opened(item, self._read(source, item))
+        return self._opened(found[1], self._kept(number, found))
 
     def add(self, name: str, content: bytes) -> None:
         """Take the content of a file as one more item."""
         source = self.run.open([content])
         item = source.listing.items[0]
-        self._read(source, item)
+        self._last = len(self._items), self._read(source, item)
         self._items.append((source, item))
         self.entries.append(Entry(name=name))
 
@@ -118,7 +118,14 @@ class RunSubject(Subject):
             DataError: It cannot be read; the message says why.
         """
         found = self._items[number]
-        return None if found is None else (found[1], self._read(*found))
+        return None if found is None else (found[1], self._kept(number, found))
+
+    def _kept(self, number: int, found: tuple[Source, Item]) -> Reading:
+        """What is read of an item; of the last one it is kept, for a process to decode starts slowly."""
+        last = self._last
+        if last is None or last[0] != number:
+            last = self._last = number, self._read(*found)
+        return last[1]
 
     def _read(self, source: Source, item: Item) -> Reading:
         ((_, reading),) = self.run.read(source, [item])

@@ -27,6 +27,19 @@ from striate.run.predictor import Predictor
 from striate.tasks.prediction import Calibration
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptFeatures:
+    """Features that were kept of items, as the head of a model on frozen features takes them.
+
+    Attributes:
+        indices: Positions in the data set of the items whose features are known.
+        features: (items, features) Of all items; the rows of the others mean nothing.
+    """
+
+    indices: NDArray[np.int64]
+    features: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A model that can be the result.
@@ -40,6 +53,7 @@ class Candidate:
         weights: What the network started from, for the report.
         details: Further facts for the report.
         featured: Items whose labels and gradients did not make the network's features, with these.
+        kept: The frozen features that it was fitted to; None of a network that made its own.
     """
 
     method: str
@@ -50,6 +64,7 @@ class Candidate:
     weights: str
     details: Mapping[str, str] = field(default_factory=dict)
     featured: FeaturedItems | None = None
+    kept: KeptFeatures | None = None
 
     @cached_property
     def novelty_detector(self) -> NoveltyDetector | None:
@@ -233,6 +248,7 @@ def on_features(
     outputs: Tensor | None,
     calibration: Calibration,
     featured: FeaturedItems | None = None,
+    kept: KeptFeatures | None = None,
     details: Mapping[str, str] | None = None,
 ) -> Candidate:
     """A model on frozen features.
@@ -246,6 +262,7 @@ def on_features(
         outputs: Uncalibrated outputs of the validation items; None where it learnt from them too.
         calibration: Makes answers of its outputs.
         featured: Items with their features, by which strange ones are told; None without that.
+        kept: The frozen features; None where they are not to be had.
         details: Further facts for the report.
     """
     inputs = context.inputs.for_network(network)
@@ -258,6 +275,7 @@ def on_features(
         weights=weights,
         details=details or {},
         featured=featured,
+        kept=kept,
     )
 
 
@@ -271,6 +289,7 @@ def refitted(
     held_out: HeldOut,
     details: Mapping[str, str],
     featured: FeaturedItems | None = None,
+    kept: KeptFeatures | None = None,
 ) -> Candidate:
     """A model on frozen features that was fitted again, to the validation items too.
 
@@ -286,6 +305,7 @@ def refitted(
         held_out: Outputs of a cross-validation, and the positions of their items.
         details: Further facts for the report.
         featured: Items with their features, by which strange ones are told; None without that.
+        kept: The frozen features; None where they are not to be had.
     """
     why = "a model on frozen features needs them for nothing else"
     context.tell(Choice(topic="validation items", choice="learnt from in the end", why=why))
@@ -298,5 +318,6 @@ def refitted(
         outputs=None,
         calibration=context.objective.calibrate(*held_out)[0],
         featured=featured,
+        kept=kept,
         details=details,
     )

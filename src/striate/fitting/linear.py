@@ -9,6 +9,7 @@ import numpy as np
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import (
     Candidate,
+    KeptFeatures,
     Proposal,
     featured_items,
     on_features,
@@ -33,6 +34,9 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
     train = baseline.known(context.dataset.indices("train"))
     learnt = baseline.known(np.flatnonzero(context.dataset.splits != "test"))
 
+    everything = baseline.known(np.arange(len(context.dataset.items)))
+    kept = KeptFeatures(indices=everything, features=baseline.pooled)
+
     def featured() -> FeaturedItems:
         return featured_items(context, learnt, baseline.pooled[learnt])
 
@@ -46,6 +50,7 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
             weights=baseline.weights,
             held_out=baseline.cross_outputs(learnt, probe.C),
             featured=featured(),
+            kept=kept,
             details={},
         )
 
@@ -66,6 +71,7 @@ def probe_proposal(context: FitContext, baseline: Baseline, *, method: str, name
             outputs=outputs,
             calibration=calibration,
             featured=featured(),
+            kept=kept,
         ),
         refit=refit,
         refit_seconds=seconds_to_refit(baseline.probe_seconds, len(train), len(learnt)),

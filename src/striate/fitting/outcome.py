@@ -24,6 +24,7 @@ from striate.files import sha256_file, write_atomic
 from striate.fitting.baseline import FEATURED, Baseline
 from striate.fitting.candidate import Candidate, predicted
 from striate.fitting.check.in_fit import Found
+from striate.fitting.check.nearest import with_nearest
 from striate.fitting.context import FitContext
 from striate.fitting.held_out import held_out_items
 from striate.fitting.method import load_methods
@@ -144,6 +145,7 @@ def write_outcome(
     report = context.objective.report(
         _facts(context, candidate, tested, found), tested.items, seed=context.options.seed
     )
+    report = with_nearest(context, candidate, report)
     if tested.folds is not None:
         report = with_wider_intervals(report, tested.folds.widening)
     pictures, choices = mistake_pictures(

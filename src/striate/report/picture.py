@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from PIL import Image
+
+SMALL: Final = 128
+"""The longer side of a small picture, in pixels."""
 
 _SQUARE = (320, 320)
 _PAGE = (960, 720)
@@ -30,6 +33,8 @@ class Picture:
         found: Whether there is any evidence to see.
         faithful: Whether blanking what is marked changes the answer more than blanking at random;
             None where that was not tried.
+        nearest: Small pictures of the training items nearest to it, in their order; None for an item
+            of which there is none.
     """
 
     image: Drawing
@@ -37,6 +42,7 @@ class Picture:
     method: str = ""
     found: bool = True
     faithful: bool | None = None
+    nearest: tuple[Drawing | None, ...] = ()
 
     @property
     def wide(self) -> bool:
@@ -52,6 +58,15 @@ class Picture:
         if self.faithful:
             return "checked: blanking what is marked counts more than blanking at random"
         return "checked: no better than marks at random, do not rely on it"
+
+
+def small(drawing: Drawing) -> Drawing:
+    """The picture with at most `SMALL` pixels along a side; a drawing has none and stays as it is."""
+    if isinstance(drawing, str):
+        return drawing
+    reduced = drawing.convert("RGB")
+    reduced.thumbnail((SMALL, SMALL))
+    return reduced
 
 
 def svg_document(drawing: str) -> str:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from striate.report.charts import Line, interval_bar, line_chart
 from striate.report.outlook import learning_part, slice_rows
 from striate.report.page import NBSP, interval_text, percent
 from striate.report.picture import Picture, data_url
-from striate.report.schema import RunReport
+from striate.report.schema import Mistake, RunReport
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -120,6 +121,7 @@ def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[s
         picture = by_id.get(mistake.id)
         row: dict[str, object] = {
             "of": mistake, "image": None, "overlay": None, "wide": False, "method": "", "check": "",
+            "nearest": _nearest(report, mistake, picture), "among": _among(report),
         }  # fmt: skip
         if picture is not None:
             row |= {"image": data_url(picture.image), "wide": picture.wide}
@@ -127,6 +129,30 @@ def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[s
             row["overlay"] = picture.overlay and data_url(picture.overlay)
         rows.append(row)
     return rows
+
+
+def _nearest(
+    report: RunReport, mistake: Mistake, picture: Picture | None
+) -> list[dict[str, str | None]]:
+    """The training items nearest to a mistake, each with its answer as text and its picture."""
+    behind = f"{NBSP}{report.unit}" if report.unit else ""
+    drawn = () if picture is None else picture.nearest
+    return [
+        {
+            "id": near.id,
+            "label": near.label
+            if isinstance(near.label, str)
+            else number_text(near.label) + behind,
+            "image": drawing and data_url(drawing),
+        }
+        for near, drawing in zip_longest(mistake.nearest, drawn)
+    ]
+
+
+def _among(report: RunReport) -> str:
+    """Of how many training items the nearest are, where not of all."""
+    among, every = report.nearest_among, report.split_sizes.get("train", 0)
+    return f" (of {among:,} that were compared)" if among < every else ""
 
 
 def history_lines(report: RunReport) -> dict[str, list[Line]]:

@@ -208,10 +208,31 @@ class SliceReport(Record):
     found: tuple[SliceFigures, ...] = ()
 
 
-class Mistake(Record):
-    """A test item that was predicted badly."""
+class NearItem(Record):
+    """A training item that a model takes for like another.
+
+    Attributes:
+        id: Its name.
+        label: Its true answer.
+        similarity: Cosine between the standardized features of both, 1 where they point the same way.
+    """
 
     id: Text
+    label: Text | float
+    similarity: float
+
+
+class Mistake(Record):
+    """A test item that was predicted badly.
+
+    Attributes:
+        id: Its name.
+        nearest: The training items that are most like it, the most similar first; none where
+            that was not looked for.
+    """
+
+    id: Text
+    nearest: tuple[NearItem, ...] = ()
 
 
 class RunReport(Record):
@@ -248,6 +269,7 @@ class RunReport(Record):
         unit: Unit of what is predicted; empty where it has none that is known.
         test: The metrics on the test items.
         worst_mistakes: The worst first.
+        nearest_among: Number of training items that the nearest of each mistake were looked for in.
     """
 
     format: int = FORMAT
@@ -282,6 +304,7 @@ class RunReport(Record):
     unit: Text = ""
     test: Record
     worst_mistakes: tuple[Mistake, ...]
+    nearest_among: int = 0
 
 
 def with_wider_intervals(report: R, factor: float) -> R:

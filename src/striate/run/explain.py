@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
-from itertools import chain, count, islice
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,7 @@ from striate.files import (
 from striate.kinds.kind import Kind
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.report import Drawing, Picture, RunReport
+from striate.report.picture import small
 from striate.report.schema import Choice
 from striate.run.predictor import Predictor
 from striate.run.run import Run
@@ -159,7 +160,7 @@ def explain_inputs(
 def mistake_pictures(
     kind: Kind, task: Task, report: RunReport, predictor: Predictor, dataset: Dataset
 ) -> tuple[dict[str, Picture], list[Choice]]:
-    """The worst mistakes of a report, each with the evidence for its prediction.
+    """The worst mistakes of a report, each with the evidence for its prediction and what is like it.
 
     Args:
         kind: Kind of the items.
@@ -174,6 +175,7 @@ def mistake_pictures(
     """
     # The report shows an odd name in another form than the data have it.
     position = {one_line(item.id): index for index, item in enumerate(dataset.items)}
+    nearest = {one.id: [near.id for near in one.nearest] for one in report.worst_mistakes}
     pictures: dict[str, Picture] = {}
     draw = PictureMaker(
         kind,
@@ -187,9 +189,19 @@ def mistake_pictures(
             reading, name = dataset.store[position[item]], dataset.items[position[item]].id
             picture = draw(reading, target, name)
             if picture is not None:
+                near = (dataset.store[position[other]] for other in nearest[item])
+                drawn = tuple(map(small_drawing, repeat(kind), near))
                 marked = picture.overlay is None
-                pictures[item] = replace(picture, image=_on_card(picture)) if marked else picture
+                pictures[item] = replace(
+                    picture, image=_on_card(picture) if marked else picture.image, nearest=drawn
+                )
     return pictures, draw.choices()
+
+
+def small_drawing(kind: Kind, reading: Reading) -> Drawing | None:
+    """A small picture of an item as it is; None where its kind has none."""
+    drawing = kind.thumbnail(reading)
+    return None if drawing is None else small(drawing)
 
 
 class PictureMaker:

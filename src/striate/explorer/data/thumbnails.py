@@ -7,16 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Final
 
-from PIL import Image
-
 from striate.data.sandbox import DecoderPool, read_item
 from striate.data.source import Reading, UnreadableItem
 from striate.errors import StriateError
 from striate.explorer.data.features import DataOfRun
-from striate.report.picture import data_url
-
-SIDE: Final = 128
-"""The longer side of a small picture, in pixels."""
+from striate.report.picture import SMALL, data_url
+from striate.run.explain import small_drawing
 
 KEPT: Final = 2000
 """Pictures that are kept; one takes some kilobytes."""
@@ -58,7 +54,7 @@ class Thumbnails:
             item = items.get(self._data.items[number].id)
             if item is None:
                 return None
-            return small_picture(self._data, read_item(source, item, SIDE, self._decoders()))
+            return small_picture(self._data, read_item(source, item, SMALL, self._decoders()))
         except (UnreadableItem, StriateError):
             return None
 
@@ -70,10 +66,5 @@ class Thumbnails:
 
 def small_picture(data: DataOfRun, reading: Reading) -> str | None:
     """The picture of an item that was read; None where its kind has none."""
-    drawing = data.run.kind.thumbnail(reading)
-    if drawing is None:
-        return None
-    if isinstance(drawing, Image.Image):
-        drawing = drawing.convert("RGB")
-        drawing.thumbnail((SIDE, SIDE))
-    return data_url(drawing)
+    drawing = small_drawing(data.run.kind, reading)
+    return None if drawing is None else data_url(drawing)

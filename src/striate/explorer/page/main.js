@@ -167,6 +167,8 @@ function looks(node) {
 
 async function changeItem(item) {
   chosen.item = item;
+  // What is looked at comes first: the rest of the page waits for the same processor.
+  const seen = byId("evidence").hidden ? null : attempt(() => evidenceView.changeItem(item));
   byId("item").value = String(item);
   byId("before").disabled = item === 0;
   byId("after").disabled = item === network().items.length - 1;
@@ -176,7 +178,7 @@ async function changeItem(item) {
   ]);
   lookAt(chosen.position);
   await fieldsView.changeItem?.(item);
-  await Promise.all([learnView.changeItem(item), evidenceView.changeItem(item)]);
+  await Promise.all([learnView.changeItem(item), seen ?? evidenceView.changeItem(item)]);
   attempt(() => whatItSaw(item));
 }
 

@@ -17,6 +17,7 @@ from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import (
     Candidate,
     HeldOut,
+    KeptFeatures,
     Proposal,
     featured_items,
     on_features,
@@ -136,6 +137,9 @@ class Kernel(Method):
             "kernel machine", f"{fitted.head.kernel} kernel of frozen features", outputs
         )
 
+        everything = baseline.known(np.arange(len(context.dataset.items)))
+        kept = KeptFeatures(indices=everything, features=baseline.features)
+
         def featured() -> FeaturedItems:
             return featured_items(context, learnt, baseline.features[learnt])
 
@@ -149,6 +153,7 @@ class Kernel(Method):
                 weights=baseline.weights,
                 held_out=kernel_cross_outputs(context, features, learnt, fitted),
                 featured=featured(),
+                kept=kept,
                 details={"backbone": baseline.model},
             )
 
@@ -168,6 +173,7 @@ class Kernel(Method):
                 outputs=outputs,
                 calibration=calibration,
                 featured=featured(),
+                kept=kept,
                 details={"backbone": baseline.model},
             ),
             refit=refit,
