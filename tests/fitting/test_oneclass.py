@@ -68,6 +68,12 @@ def test_the_page_and_the_card_say_what_is_promised(run):
     assert "held-out good images" in run.model_card()
 
 
+def test_new_data_are_compared_with_known_ones_and_suggested(run, parts):
+    found = run.drift(parts / "fine")
+    assert {check["name"] for check in found.as_json()["checks"]} >= {"predictions"}
+    assert len(run.suggest(parts, 3).items) == 3
+
+
 @pytest.mark.slow
 def test_an_exported_bank_gives_the_same_scores(run):
     pytest.importorskip("onnxruntime")

@@ -59,7 +59,7 @@ class _FastDepthwise(nn.Module):
     bias: Tensor | None
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
-    padding: tuple[int, ...]
+    padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
     pads_by_size: bool
 

@@ -99,7 +99,7 @@ class Baseline:
     def _stored(self) -> dict[str, Tensor]:
         context = self.context
         stored = context.steps.timed(
-            "features", lambda: context.steps.tensors(f"{self.prefix}features", self._taken)
+            "features", lambda: context.steps.tensors(f"{self.prefix}features", self._extracted)
         )
         num_known, num_items = int(stored["known"].sum()), len(stored["known"])
         context.steps.step(self.prefix + FEATURED, lambda: num_known)
@@ -214,12 +214,16 @@ class Baseline:
         config = self.context.objective.probe_config(self.context.options.seed)
         return replace(config, Cs=RIDGE_CS, squared=True) if self.squared else config
 
+    def _extracted(self) -> dict[str, Tensor]:
+        """The features, those of validation items first, then of training at random.
+
+        What is known by then can be judged early. Of several processes each computes its share.
+        """
+        return self._pass.taken(self._early_probe())
+
     @property
     def _pass(self) -> FeaturePass:
         return FeaturePass(context=self.context, network=self.network, most_items=self.most_items)
-
-    def _taken(self) -> dict[str, Tensor]:
-        return self._pass.taken(self._early_probe())
 
     def _early_probe(self) -> Callable[[Tensor, NDArray[np.int64]], None]:
         """Tells once how a probe of middling regularization does on the items so far."""

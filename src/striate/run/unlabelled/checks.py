@@ -152,8 +152,7 @@ def answers_p_value(known: Sequence[Prediction], new: Sequence[Prediction], seed
 
 
 def _shares(prediction: Prediction) -> NDArray[np.float64]:
-    assert prediction.probabilities is not None, "what has no number has probabilities"
-    return np.asarray(prediction.probabilities, np.float64)
+    return np.asarray(prediction.numbers(), np.float64)
 
 
 def differences(
