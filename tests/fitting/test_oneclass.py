@@ -68,10 +68,13 @@ def test_the_page_and_the_card_say_what_is_promised(run):
     assert "held-out good images" in run.model_card()
 
 
-def test_new_data_are_compared_with_known_ones_and_suggested(run, parts):
-    found = run.drift(parts / "fine")
+def test_new_data_are_compared_with_known_ones_and_suggested(run, tmp_path):
+    rng = np.random.default_rng(1)
+    for number in range(12):
+        striped(rng, odd=False).save(tmp_path / f"{number}.png")
+    found = run.drift(tmp_path)
     assert {check["name"] for check in found.as_json()["checks"]} >= {"predictions"}
-    assert len(run.suggest(parts, 3).items) == 3
+    assert len(run.suggest(tmp_path, 3).items) == 3
 
 
 @pytest.mark.slow
