@@ -83,15 +83,9 @@ def fit_probe(
     with fit_threads(X.size * num_classes):
         if len(config.Cs) > 1:
             scores = _cross_validation_losses(X, y, num_classes, config, groups)
-            middle = config.Cs[len(config.Cs) // 2]
-            C = min(scores, key=lambda C: (scores[C], C)) if scores else middle
+            C = _best(scores, config)
         (weight, bias), *_ = logistic_path(X, y, num_classes, (C,), config)
-    return LinearProbe(
-        weight=torch.from_numpy(weight).float(),
-        bias=torch.from_numpy(bias).float(),
-        C=C,
-        scores=scores,
-    )
+    return LinearProbe.of(weight, bias, C, scores)
 
 
 def cross_outputs(
@@ -160,16 +154,10 @@ def _quick_probe(
             config = replace(config, Cs=config.Cs[1::2])
         if len(config.Cs) > 1:
             scores = _quick_losses(space, y, num_classes, config, groups)
-            middle = config.Cs[len(config.Cs) // 2]
-            C = min(scores, key=lambda C: (scores[C], C)) if scores else middle
+            C = _best(scores, config)
         ((weight, bias),) = _quick_path(space, np.arange(len(y)), y, num_classes, (C,))
         weight, bias = space.layer(weight, bias)
-    return LinearProbe(
-        weight=torch.from_numpy(weight).float(),
-        bias=torch.from_numpy(bias).float(),
-        C=C,
-        scores=scores,
-    )
+    return LinearProbe.of(weight, bias, C, scores)
 
 
 def _quick_losses(
@@ -210,6 +198,12 @@ def _quick_path(
         all_biases = np.full(num_classes, _ABSENT_BIAS)
         all_weights[there], all_biases[there] = weight, bias
         yield all_weights, all_biases
+
+
+def _best(scores: dict[float, float], config: ProbeConfig) -> float:
+    """The C of least loss, the smaller of equals; the middle one where no fold could be made."""
+    middle = config.Cs[len(config.Cs) // 2]
+    return min(scores, key=lambda C: (scores[C], C)) if scores else middle
 
 
 def _negative_log_likelihoods(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -67,6 +67,18 @@ class LinearProbe:
     bias: Float[Tensor, " outputs"]
     C: float
     scores: Mapping[float, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        weight: Float[np.ndarray, "outputs features"],
+        bias: Float[np.ndarray, " outputs"],
+        C: float,
+        scores: Mapping[float, float],
+    ) -> Self:
+        """A probe in float32 of what was fitted in float64."""
+        weights, biases = (torch.from_numpy(array).float() for array in (weight, bias))
+        return cls(weight=weights, bias=biases, C=C, scores=scores)
 
     def logits(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n outputs"]:
         """The layer's outputs, computed in float64 as the features' scales may lie far apart."""

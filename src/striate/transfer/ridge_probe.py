@@ -44,12 +44,9 @@ def fit_ridge_probe(
         model.fit((X - mean) * scale, Y)
     weight = model.coef_.reshape(Y.shape[1], -1) * scale
     errors = model.cv_results_.reshape(-1, len(config.Cs)).mean(axis=0)
-    return LinearProbe(
-        weight=torch.from_numpy(weight).float(),
-        bias=torch.from_numpy(np.atleast_1d(model.intercept_ - weight @ mean)).float(),
-        C=1 / float(model.alpha_),
-        scores=dict(zip(config.Cs, errors.tolist(), strict=True)),
-    )
+    bias = np.atleast_1d(model.intercept_ - weight @ mean)
+    scores = dict(zip(config.Cs, errors.tolist(), strict=True))
+    return LinearProbe.of(weight, bias, 1 / float(model.alpha_), scores)
 
 
 def ridge_cross_outputs(

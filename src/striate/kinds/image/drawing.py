@@ -26,8 +26,7 @@ def as_rgb(array: Shaped[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "3 h w"]:
 
 def thumbnail(reading: Reading) -> Image.Image:
     """A picture to look at, as it is."""
-    pixels = as_rgb(reading.array)
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return _drawn(as_rgb(reading.array))
 
 
 def picture(
@@ -62,8 +61,12 @@ def picture(
     found, faithful = checked(network, x, target, heat, steps)
     pixels = as_rgb(square.array)
     return Picture(
-        image=Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))),
+        image=_drawn(pixels),
         overlay=overlay(pixels, heat),
         found=found,
         faithful=faithful,
     )
+
+
+def _drawn(pixels: UInt8[np.ndarray, "3 h w"]) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))

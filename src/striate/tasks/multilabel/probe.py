@@ -41,12 +41,7 @@ def fit_label_probes(
             scores = _cross_validation_losses(X, members, groups, config)
             C = min(scores, key=lambda C: (scores[C], C))
         (layer,) = _layers(X, members, (C,), config)
-    return LinearProbe(
-        weight=torch.from_numpy(layer[0]).float(),
-        bias=torch.from_numpy(layer[1]).float(),
-        C=C,
-        scores=scores,
-    )
+    return LinearProbe.of(*layer, C, scores)
 
 
 def label_cross_outputs(
