@@ -7,7 +7,7 @@ import pytest
 
 from striate.errors import ArgumentError
 from striate.metrics.classification import METRICS, metric_values
-from striate.metrics.paired import compare, mcnemar
+from striate.metrics.paired import PairedComparison, compare, mcnemar
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,35 @@ def test_other_items_are_refused(sample):
     probabilities, labels = sample(3, 20, 2)
     with pytest.raises(ArgumentError, match="same items"):
         compare(probabilities, probabilities[:19], labels)
+
+
+def test_who_is_clearly_better_is_said_and_equals_are_not(sample):
+    first, labels = sample(1, 500, 2, signal=0.5)
+    logits = np.log(first)
+    logits[np.arange(500), labels] += 0.5
+    second = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    told = compare(first, second, labels)
+    assert told.clearly_better == told.as_json()["clearly_better"] == "second"
+    assert told.as_lines("a", "b")[-1] == "clearly better: b (at p = 0.01)"
+    assert compare(second, first, labels).clearly_better == "first"
+    same = compare(first, first, labels)
+    assert same.clearly_better is None
+    assert same.as_lines("a", "b")[-1] == "neither is clearly better (at p = 0.01)"
+
+
+@pytest.mark.parametrize(
+    ("difference", "least", "most"), [(0.03, 280, 300), (0.0, 0, 9)], ids=["3 points", "none"]
+)
+def test_a_difference_of_3_points_on_2000_items_is_found_and_none_is_not(difference, least, most):
+    """In 300 trials with one alone right on 8 % of the items; 98 % and at most 1 % are expected."""
+    rng = np.random.default_rng(0)
+    shares = [0.04 - difference / 2, 0.04 + difference / 2, 0.92]
+    counts = rng.multinomial(2000, shares, size=300)
+    found = sum(
+        PairedComparison(
+            differences={}, better="", first_better=a, second_better=b, test="",
+            p_value=mcnemar(a, b),
+        ).clearly_better is not None
+        for a, b, _ in counts.tolist()
+    )  # fmt: skip
+    assert least <= found <= most

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,12 @@ from striate.errors import ArgumentError
 from striate.metrics.classification import metric_values
 from striate.metrics.intervals import Draws, Estimate, Numbers, Weights, bootstrap, estimate_lines
 from striate.metrics.regression import IN_UNIT, Values, regression_values
+
+CLEAR: Final = 0.01
+"""P-value at which one model is called clearly better.
+
+Two runs of one recipe that differ in their seeds alone are truly a little apart, so that at 5 % they
+would be told apart too often (see docs/trust.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +47,17 @@ class PairedComparison:
     digits: int | None = None
     in_unit: tuple[str, ...] = ()
 
+    @property
+    def clearly_better(self) -> Literal["first", "second"] | None:
+        """The one that does better on more items, where chance does not explain it; else None."""
+        if self.p_value > CLEAR or self.first_better == self.second_better:
+            return None
+        return "first" if self.first_better > self.second_better else "second"
+
     def as_json(self) -> dict[str, Any]:
         """What `striate compare --json` says of the result."""
         return {
+            "clearly_better": self.clearly_better,
             "first_better": self.first_better,
             "second_better": self.second_better,
             "test": self.test,
@@ -60,8 +74,10 @@ class PairedComparison:
             f"{self.better} in {first}: {self.first_better}, in {second}: {self.second_better} "
             f"({self.test}: p = {self.p_value:.3g})"
         )
+        better = {"first": first, "second": second, None: None}[self.clearly_better]
+        verdict = f"clearly better: {better}" if better else "neither is clearly better"
         lines = estimate_lines(self.differences, self.digits, unit, self.in_unit, signed=True)
-        return [head, *lines]
+        return [head, *lines, f"{verdict} (at p = {CLEAR:g})"]
 
 
 def compare(

@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 import striate
 from striate.errors import DataError, RunError, UnknownNameError
 from striate.run.folder import HELD_OUT, RunFolder
+from striate.run.unlabelled.checks import differences
 from striate.run.unlabelled.page import drift_page
 
 NUM = 48
@@ -132,6 +133,13 @@ def test_the_held_out_items_are_the_test_items_first(probe_run):
 def test_of_a_trained_network_only_items_that_it_has_not_learnt_from(tuned_run):
     splits = tuned_run.report.split_sizes
     assert len(tuned_run.held_out.features) == splits["test"] + splits["val"]
+
+
+def test_a_figure_without_an_exact_p_value_is_compared_without_a_warning():
+    """Of 60 and 60 values SciPy has none for this difference."""
+    known = np.r_[0, 0, np.arange(1, 59)] / 60
+    found, p_value = differences({"length": known}, {"length": np.arange(1, 61) / 60})
+    assert not found and p_value == pytest.approx(1)
 
 
 def encoded(draw, number, change):

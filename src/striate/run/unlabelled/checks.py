@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -142,13 +143,24 @@ def answers_p_value(known: Sequence[Prediction], new: Sequence[Prediction], seed
         new: What is predicted for new items.
         seed: Seed of the permutations.
     """
-    from scipy.stats import ks_2samp
-
     values = [np.array([p.value for p in each], np.float64) for each in (known, new)]
     if not np.isnan(values[1]).any():
-        return float(ks_2samp(*values).pvalue)
+        return _kolmogorov_smirnov(*values)[1]
     first, second = (np.stack([_shares(p) for p in each]) for each in (known, new))
     return classifier_test(first, second, seed=seed).p_value
+
+
+def _kolmogorov_smirnov(
+    known: NDArray[np.float64], new: NDArray[np.float64]
+) -> tuple[float, float]:
+    """The largest difference of two distributions, and how often chance gives one as large."""
+    from scipy.stats import ks_2samp
+
+    with warnings.catch_warnings():
+        # For some sizes SciPy has no exact p-value, warns, and takes the asymptotic one.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = ks_2samp(known, new)
+    return float(found.statistic), float(found.pvalue)
 
 
 def _shares(prediction: Prediction) -> NDArray[np.float64]:
@@ -164,17 +176,15 @@ def differences(
         known: Figures of test items by name, NaN where one has none.
         new: Figures of new items.
     """
-    from scipy.stats import ks_2samp
-
     pairs = {name: (_finite(known[name]), _finite(new[name])) for name in known if name in new}
     pairs = {name: pair for name, pair in pairs.items() if all(map(len, pair))}
     if not pairs:
         return [], 1.0
-    tests = [ks_2samp(*pair) for pair in pairs.values()]
-    p_values = holm(np.array([test.pvalue for test in tests]))
+    tests = [_kolmogorov_smirnov(*pair) for pair in pairs.values()]
+    p_values = holm(np.array([p for _, p in tests]))
     clear = [
-        (float(test.statistic), _difference(name, *pairs[name]))
-        for name, test, p in zip(pairs, tests, p_values, strict=True)
+        (apart, _difference(name, *pairs[name]))
+        for name, (apart, _), p in zip(pairs, tests, p_values, strict=True)
         if p <= LEVEL
     ]
     clear.sort(key=lambda row: (row[1].trait not in _PLAINEST, -row[0]))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from striate.data.source import Item, Reading
@@ -191,19 +191,31 @@ def drift(
 
     seen = look_at(run, source, answered=take, reading=measure, progress=as_progress(progress))
     new = held_out.rounded(held_out.as_stored(sample.features))
-    return _compared(run, held_out, seen, new, sample.positions, figures, times, seed)
+    return compared(run, held_out, seen, new, sample.positions, figures, times, seed)
 
 
-def _compared(
+def compared(
     run: Run,
     held_out: HeldOutItems,
     seen: Seen,
-    new: NDArray[np.float64],
-    sampled: NDArray[np.int64],
+    new: Float[np.ndarray, "k m"],
+    sampled: Int[np.ndarray, " k"],
     figures: Sequence[dict[str, float]],
-    times: Times | None,
-    seed: int,
+    times: Times | None = None,
+    seed: int = 0,
 ) -> Drift:
+    """Compare new items that a run has looked at with held-out ones.
+
+    Args:
+        run: The run.
+        held_out: Its held-out items.
+        seen: The new items with their predictions.
+        new: Features of some of them, as `HeldOutItems.rounded` gives them.
+        sampled: Positions of these among the new items.
+        figures: Plain figures of some new items, drawn at random.
+        times: When each item came to be; None where that is not known.
+        seed: Seed of the permutations.
+    """
     import torch
 
     known = held_out.values
