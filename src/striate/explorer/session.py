@@ -18,7 +18,7 @@ from striate.explorer.influence import Marks, effective, evidence, marked, verdi
 from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
-from striate.explorer.subject import Entry, Opened, Subject
+from striate.explorer.subjects.subject import Entry, Opened, Subject
 from striate.explorer.walked import Walked
 
 KEPT: Final = 3
