@@ -4,6 +4,7 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 
 
@@ -29,9 +30,33 @@ def test_a_page_is_saved(call, tmp_path):
     assert (folder / "index.html").read_text().startswith("<!doctype html>")
 
 
+def test_an_onnx_file_is_saved(call, refused, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper.make_node
+    nodes = [
+        make("Conv", ["x", "k"], ["a"]),
+        make("ReduceMean", ["a"], ["b"], axes=[2, 3], keepdims=0),
+        make("Softmax", ["b"], ["y"]),
+    ]
+    given = onnx.helper.make_tensor_value_info("x", 1, ["n", 3, "h", "w"])
+    kernel = onnx.numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "k")
+    graph = onnx.helper.make_graph(nodes, "g", [given], [onnx.ValueInfoProto(name="y")], [kernel])
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    folder = tmp_path / "page"
+    options = ("--input", "3,9,8", "--save", folder)
+    code, out, _ = call("explore", tmp_path / "m.onnx", *options)
+    assert (code, out.strip()) == (0, str(folder / "index.html"))
+    for wrong in (["--input", "1,9,9"], ["--with", "run"]):
+        assert refused("explore", str(tmp_path / "m.onnx"), *wrong)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["none.onnx"], "cannot read none.onnx: file not found"),
         (["lenet6"], "unknown model 'lenet6'; did you mean"),
         (["lenet5", "--input", "3"], "CHANNELS,SIZE"),
         (["lenet5", "--input", "3,4,4"], "the minimum along each axis is 16"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from striate.explorer.model_subject import ModelSubject
 from striate.explorer.session import Session
+from striate.explorer.subjects.model_subject import ModelSubject
 from striate.nn.ranks import BATCH_NORM_TYPES
 
 

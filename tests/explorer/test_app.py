@@ -14,7 +14,7 @@ from tests.explorer.conftest import session_of
 
 from striate.errors import ArgumentError
 from striate.explorer.app import make_app, page_files
-from striate.explorer.subject import Entry
+from striate.explorer.subjects.subject import Entry
 from striate.web.guard import Guard
 from striate.web.policy import policy_for
 

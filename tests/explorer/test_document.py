@@ -81,9 +81,9 @@ def test_a_long_series_keeps_its_peaks():
 def test_classes_of_imagenet_have_their_names():
     from timm.data import ImageNetInfo
 
-    from striate.explorer.model_subject import _imagenet_names
+    from striate.explorer.subjects.imagenet import imagenet_names
 
-    names, info = _imagenet_names(), ImageNetInfo()
+    names, info = imagenet_names(), ImageNetInfo()
     assert len(names) == 1000
     for number, name in enumerate(names):
         assert info.index_to_description(number).partition(",")[0] == name

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from striate.errors import ArgumentError, DataError, RunError
-from striate.explorer import run_subject
-from striate.explorer.model_subject import ModelSubject
 from striate.explorer.numbers import unpacked
-from striate.explorer.run_subject import RunSubject
 from striate.explorer.session import Session
+from striate.explorer.subjects import run_subject
+from striate.explorer.subjects.model_subject import ModelSubject
+from striate.explorer.subjects.run_subject import RunSubject
 
 
 @pytest.fixture(scope="module")

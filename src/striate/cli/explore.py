@@ -10,11 +10,16 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from striate.explorer.data.session import DataSession
     from striate.explorer.session import Session
+    from striate.explorer.subjects.subject import Subject
 
 
 def explore(
     model: Annotated[
-        str, Argument(help="A run folder, or the name of a network.", metavar="RUN|MODEL")
+        str,
+        Argument(
+            help="A run folder, the name of a network, or an ONNX file.",
+            metavar="RUN|MODEL|FILE.onnx",
+        ),
     ],
     item: Annotated[
         list[Path] | None,
@@ -23,7 +28,9 @@ def explore(
     input_shape: Annotated[
         str | None,
         Option(
-            "--input", help="CHANNELS,SIZE,... of an item for a network by name, as in 3,64,64."
+            "--input",
+            help="CHANNELS,SIZE,... of an item for a network by name, as in 3,64,64, or for a file "
+            "that leaves them open.",
         ),
     ] = None,
     port: Annotated[
@@ -58,24 +65,35 @@ def explore(
     return serve(session, port, data)
 
 
+def _network(model: str, shape: str | None, items: list[Path]) -> Subject:
+    """The network of that name or in that file."""
+    from striate.cli.inspect import parse_shape
+    from striate.explorer.onnx.file import SUFFIX
+
+    wanted = None if shape is None else parse_shape(shape)
+    if model.lower().endswith(SUFFIX):
+        from striate.explorer.subjects.onnx_subject import OnnxSubject
+
+        return OnnxSubject(Path(model), wanted, items)
+    from striate.explorer.subjects.model_subject import ModelSubject
+
+    return ModelSubject(model, wanted, items)
+
+
 def _opened(
     model: str, shape: str | None, items: list[Path], other: Path | None, patch_out: Path | None
 ) -> tuple[Session | None, DataSession | None]:
-    """The network and the data of a run, as far as it has them, or the network of that name."""
+    """The network and the data of a run, as far as it has them, or a network by name or file."""
     from striate.errors import ArgumentError, DataError, RunError
     from striate.explorer.session import Session
 
     if not Path(model).is_dir():
-        from striate.cli.inspect import parse_shape
-        from striate.explorer.model_subject import ModelSubject
-
         for option, given in (("--with", other), ("--patch-out", patch_out)):
             if given is not None:
                 raise ArgumentError(option, why=f"{model!r} is no run, and has no data")
-        network = ModelSubject(model, None if shape is None else parse_shape(shape), items)
-        return Session(network), None
+        return Session(_network(model, shape, items)), None
     from striate.explorer.data.session import DataSession
-    from striate.explorer.run_subject import NoGridError, RunSubject
+    from striate.explorer.subjects.run_subject import NoGridError, RunSubject
     from striate.run.run import load
 
     if shape is not None:

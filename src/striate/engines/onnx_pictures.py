@@ -8,6 +8,7 @@ levels after each axis, so that every runtime gives the pixels that Striate give
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,31 @@ def add_pictures(path: Path, out: Path, shape: PictureShape, pixels: str) -> Non
     del merged.metadata_props[:]
     merged.metadata_props.extend(model.metadata_props)
     onnx.save(merged, out)
+
+
+def seen_by_network(model: Any, card: Mapping[str, Any]) -> str | None:
+    """Name of the value that holds what the network sees of the pictures.
+
+    Args:
+        model: An ONNX file as onnx has it.
+        card: The card among its metadata.
+
+    Returns:
+        None where the file is none that `add_pictures` wrote.
+    """
+    given = card.get("input")
+    takes_frames = not isinstance(given, dict) or given.get("name") == INPUT
+    if takes_frames or [each.name for each in model.graph.input] != [INPUT]:
+        return None
+    before = {name for node in model.graph.node for name in node.output if _is_own(name)}
+    after = (node for node in model.graph.node if not any(map(_is_own, node.output)))
+    seen = {name for node in after for name in node.input if name in before}
+    return seen.pop() if len(seen) == 1 else None
+
+
+def _is_own(name: str) -> bool:
+    """Whether a value is one of those that resize pictures."""
+    return name.startswith(f"{INPUT}_")
 
 
 @dataclass

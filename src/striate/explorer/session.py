@@ -19,7 +19,7 @@ from striate.explorer.influence import Marks, effective, evidence, marked, verdi
 from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
-from striate.explorer.subject import Entry, Opened, Subject
+from striate.explorer.subjects.subject import Entry, Opened, Subject
 from striate.explorer.walked import Walked
 from striate.models import Network
 from striate.nn.layout import channels_last

@@ -15,6 +15,7 @@ from striate.analysis import Calculation, calculations
 from striate.errors import ArgumentError
 from striate.explorer.grid import MAX_AXES, Grid, grids_of, is_of_heads, values_of
 from striate.explorer.numbers import finite
+from striate.explorer.onnx.modules import WithConstant
 from striate.explorer.steps import mixing, pointwise, windows
 from striate.nn.attention import SelfAttention
 from striate.nn.blocks import ChannelNorm, StochasticDepth
@@ -108,7 +109,7 @@ class Walked:
     def _is_pointwise(self, number: int, before: int) -> bool:
         module = self.found[number].module
         known = module is not None and (
-            isinstance(module, (*BATCH_NORM_TYPES, nn.LayerNorm))
+            isinstance(module, (*BATCH_NORM_TYPES, nn.LayerNorm, WithConstant))
             or pointwise.activation(module) is not None
         )
         return known and self.grids[number].array.shape == self.grids[before].array.shape
@@ -217,6 +218,8 @@ class Walked:
             return windows.whole(calculation, operation, channel, position)
         if isinstance(module, _HANDED_ON):
             return pointwise.copied(calculation, place)
+        if isinstance(module, WithConstant):
+            return pointwise.with_constant(calculation, module, place)
         return _of_one_place(calculation, module, channel, place)
 
 

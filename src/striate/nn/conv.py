@@ -52,6 +52,16 @@ class _CausalPadding(_DynamicPadding):
         return tuple(causal_padding(*axis) for axis in axes)
 
 
+class _EachEndPadding(_DynamicPadding):
+    """Mixed in before torch's layer: pads both ends of each axis by numbers of their own."""
+
+    ends: tuple[tuple[int, int], ...]
+
+    def padding_for(self, space: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """Padding (low, high) of each axis, whatever its size."""
+        return self.ends
+
+
 class _FastDepthwise(nn.Module):
     """Mixed in before torch's layer: one filter a channel, by the fastest kernels there are."""
 
@@ -77,6 +87,7 @@ def _mixed(mixin: type[nn.Module], rank: int, **attributes: bool) -> type[Any]:
 
 _SAME: Final = {rank: _mixed(_DynamicPadding, rank) for rank in (1, 2, 3)}
 _CAUSAL: Final = {rank: _mixed(_CausalPadding, rank) for rank in (1, 2, 3)}
+_EACH_END: Final = {rank: _mixed(_EachEndPadding, rank) for rank in (1, 2, 3)}
 _DEPTHWISE: Final = {
     by_size: {rank: _mixed(_FastDepthwise, rank, pads_by_size=by_size) for rank in (1, 2, 3)}
     for by_size in (False, True)
@@ -122,6 +133,47 @@ def convolution(
         groups=groups,
         bias=bias,
     )
+    return made
+
+
+def unset_convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: tuple[int, ...],
+    *,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    padding: tuple[tuple[int, int], ...],
+) -> Conv:
+    """A convolution of any window, on the meta device: whoever makes it sets weight and bias.
+
+    Args:
+        in_channels: Number of channels of the input.
+        out_channels: Number of channels of the output.
+        kernel_size: Taps along each axis, which tell the rank.
+        stride: Positions from one output to the next along each axis.
+        dilation: Positions from one tap to the next along each axis.
+        groups: Groups of channels that do not mix.
+        padding: Positions of zeros (low, high) around each axis.
+
+    Raises:
+        ArgumentError: There are not 1, 2 or 3 axes.
+    """
+    rank = len(kernel_size)
+    even = all(low == high for low, high in padding)
+    made: Conv = (layers(rank).conv if even else _EACH_END[rank])(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=tuple(low for low, _ in padding) if even else 0,
+        dilation=dilation,
+        groups=groups,
+        device="meta",
+    )
+    if not even:
+        made.ends = padding
     return made
 
 

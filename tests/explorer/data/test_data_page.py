@@ -8,9 +8,9 @@ from tests.explorer.test_page import CHROMIUM, browser, opened, sync_api
 
 from striate.explorer.app import make_app
 from striate.explorer.data.session import DataSession
-from striate.explorer.run_subject import RunSubject
 from striate.explorer.save import save_pages
 from striate.explorer.session import Session
+from striate.explorer.subjects.run_subject import RunSubject
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,8 +12,8 @@ from tests.explorer.test_app import OWN
 
 from striate.explorer.app import make_app
 from striate.explorer.data.session import DataSession
-from striate.explorer.run_subject import RunSubject
 from striate.explorer.session import Session
+from striate.explorer.subjects.run_subject import RunSubject
 from striate.web.guard import Guard
 from striate.web.policy import policy_for
 

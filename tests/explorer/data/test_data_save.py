@@ -10,9 +10,9 @@ import pytest
 
 from striate.errors import OptionError
 from striate.explorer.data import save
-from striate.explorer.run_subject import RunSubject
 from striate.explorer.save import save_pages
 from striate.explorer.session import Session
+from striate.explorer.subjects.run_subject import RunSubject
 
 
 @pytest.fixture(scope="module")

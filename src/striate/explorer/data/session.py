@@ -23,7 +23,7 @@ from striate.explorer.data.items import Row, columns_of, made_rows, probabilitie
 from striate.explorer.data.plane import has_umap, principal_plane, umap_plane
 from striate.explorer.data.thumbnails import Thumbnails
 from striate.explorer.numbers import packed
-from striate.explorer.subject import Subject
+from striate.explorer.subjects.subject import Subject
 from striate.files import utf8_text
 from striate.kinds.kind import Kind
 from striate.metrics.neighbours import nearest_neighbours, standardization

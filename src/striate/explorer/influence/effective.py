@@ -11,15 +11,15 @@ from torch import Tensor
 from striate.analysis import effective_field
 from striate.errors import ArgumentError
 from striate.explorer.numbers import packed
+from striate.explorer.subjects.subject import Explored
 from striate.explorer.walked import Walked
-from striate.models import Network
 
 SHARE: Final = 0.95
 """How much of the influence lies in the size that is told."""
 
 
 def effective(
-    network: Network, walked: Walked, number: int, position: Sequence[int]
+    network: Explored, walked: Walked, number: int, position: Sequence[int]
 ) -> dict[str, Any]:
     """The influence of each place of the item on a unit, in all its channels together.
 

@@ -13,7 +13,7 @@ from striate.errors import ArgumentError
 from striate.explain import explain, told_as
 from striate.explain.fidelity import checked
 from striate.explorer.numbers import packed
-from striate.models import Network
+from striate.explorer.subjects.subject import Explored
 
 METHODS: Final = ("gradcam", "occlusion")
 """Methods of explanation, the first that suits the network and finds anything."""
@@ -53,7 +53,7 @@ def evidence(marks: Marks) -> dict[str, Any]:
     return {"method": marks.method, "heat": packed(levels), "found": bool(heat.any())}
 
 
-def verdict(network: Network, x: torch.Tensor, marks: Marks) -> dict[str, Any]:
+def verdict(network: Explored, x: torch.Tensor, marks: Marks) -> dict[str, Any]:
     """Whether blanking what is marked changes the output more than blanking at random does.
 
     Args:
@@ -68,7 +68,7 @@ def verdict(network: Network, x: torch.Tensor, marks: Marks) -> dict[str, Any]:
     return {"faithful": faithful}
 
 
-def marked(network: Network, x: torch.Tensor, target: int) -> Marks:
+def marked(network: Explored, x: torch.Tensor, target: int) -> Marks:
     """What the first method marks that suits the network and finds any evidence.
 
     Args:

@@ -63,7 +63,9 @@ export function titleOf(node) {
     GlobalMaxPool: "Global maximum", Linear: "Fully connected", LayerNorm: "Layer norm",
     ChannelNorm: "Layer norm", add: "Addition", mul: "Multiplication", matmul: "Matrix product", cat: "Concatenation",
     stack: "Stack", mean: "Mean", Dropout: "Dropout (off)", StochasticDepth: "Stochastic depth (off)",
-    Identity: "Identity",
+    Identity: "Identity", Pad: "Padding", AddConstant: "Addition of a constant",
+    SubtractConstant: "Subtraction of a constant", MultiplyConstant: "Multiplication by a constant",
+    DivideConstant: "Division by a constant", Hardtanh: "Clipping",
   };
   return names[node.kind] ?? node.kind;
 }

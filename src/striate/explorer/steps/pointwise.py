@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.analysis import Calculation
 from striate.explorer.grid import values_of
 from striate.explorer.numbers import packed
+from striate.explorer.onnx.modules import WithConstant
 from striate.models.lenet import ScaledTanh
 
 Function = Callable[[float], float]
@@ -55,6 +56,9 @@ def activation(module: nn.Module) -> tuple[str, Function] | None:
             f"x if x > 0, else {alpha:g} (exp(x) − 1)",
             lambda x: x if x > 0 else alpha * math.expm1(x),
         )
+    if type(module) is nn.Hardtanh:
+        low, high = float(module.min_val), float(module.max_val)
+        return f"min(max(x, {low:g}), {high:g})", lambda x: _clip(x, low, high)
     return FUNCTIONS.get(type(module))
 
 
@@ -111,17 +115,46 @@ def terms(calculation: Calculation, operation: str, place: Sequence[int]) -> dic
 
     Args:
         calculation: The call of the function.
-        operation: "add", "subtract" or "multiply".
+        operation: "add", "subtract", "multiply" or "divide".
         place: Index of the number in the output, without the batch.
     """
     found = [
         {"value": _broadcast(operand, place, calculation.output), "node": _only(sources)}
         for operand, sources in zip(calculation.operands, calculation.sources, strict=True)
     ]
+    return _of_terms(operation, found)
+
+
+def with_constant(
+    calculation: Calculation, module: WithConstant, place: Sequence[int]
+) -> dict[str, Any]:
+    """The number of the operand and the constant at its place, added, multiplied or divided.
+
+    Args:
+        calculation: The call of the layer.
+        module: The layer.
+        place: Index of the number in the output, without the batch.
+    """
+    found = [
+        {"value": _broadcast(tensor, place, calculation.output), "node": node}
+        for tensor, node in (
+            (calculation.operands[0], _only(calculation.sources[0])),
+            (module.constant, None),
+        )
+    ]
+    return _of_terms(module.operation, found[::-1] if module.comes_first else found)
+
+
+def _of_terms(operation: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     values = [term["value"] or 0.0 for term in found]
-    results = {"add": math.fsum, "subtract": _less, "multiply": math.prod}
+    results = {"add": math.fsum, "subtract": _less, "multiply": math.prod, "divide": _quotient}
     result = results[operation](values)
     return {"form": "terms", "operation": operation, "terms": found, "result": result}
+
+
+def _quotient(values: Sequence[float]) -> float:
+    """The first value over the second."""
+    return values[0] / values[1] if values[1] else math.nan
 
 
 def _less(values: Sequence[float]) -> float:

@@ -42,7 +42,7 @@ const SAID = {
   window: (cell) => `The ${cell.operation} of ${whole(cell.count)} values of its own channel.`,
   norm: (cell) => `Minus the mean, over the standard deviation, of ${cell.over}; then a scale and a shift that were learnt.`,
   function: () => "A function of the one number at this place.",
-  terms: (cell) => `The ${{ add: "sum", subtract: "difference", multiply: "product" }[cell.operation]} of the numbers at this place of ${cell.terms.length} tensors.`,
+  terms: (cell) => `The ${{ add: "sum", subtract: "difference", multiply: "product", divide: "quotient" }[cell.operation]} of the numbers at this place of ${cell.terms.length} tensors.`,
   copy: () => "The number is handed on as it is.",
   item: () => "A value of the item as the network takes it.",
   none: (cell) => `Not shown: ${cell.why}.`,
@@ -208,7 +208,7 @@ function opener(number, open) {
 }
 
 function terms(cell, _, open) {
-  const sign = { add: " + ", subtract: " − ", multiply: " × " }[cell.operation];
+  const sign = { add: " + ", subtract: " − ", multiply: " × ", divide: " ÷ " }[cell.operation];
   const parts = cell.terms.flatMap((each, i) => [i ? sign : "", term(each.value, `tensor ${i + 1}`)]);
   const sources = cell.terms.map((each, i) => element("li", {}, `tensor ${i + 1} comes from `, opener(each.node, open)));
   return [equation(...parts, " = ", term(cell.result, "result", true)), element("ul", { class: "sources" }, ...sources)];

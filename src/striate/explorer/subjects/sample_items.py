@@ -13,6 +13,9 @@ from PIL import Image
 NAMES: Final = {1: "a built-in series", 2: "a built-in picture", 3: "a built-in volume"}
 """What a sample is called, by its number of axes."""
 
+SIDES: Final = {1: 256, 2: 224, 3: 32}
+"""Sides of items by number of axes, where a network leaves them open."""
+
 SIDE: Final = 256
 
 

@@ -12,26 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from striate.data.folder_walk import existing_path
-from striate.data.sandbox import read_all
-from striate.data.source import Skip
-from striate.data.stores.pixels import resize_shorter, viewable
-from striate.data.unlabelled import Input, open_inputs
-from striate.errors import ArgumentError, DataError
-from striate.explorer.sample_items import NAMES, planes, sample
-from striate.explorer.subject import Entry, Opened, Subject
+from striate.errors import ArgumentError
+from striate.explorer.subjects.imagenet import NUM_CLASSES, imagenet_names
+from striate.explorer.subjects.own_items import read_item
+from striate.explorer.subjects.sample_items import NAMES, SIDES, sample
+from striate.explorer.subjects.subject import Entry, Opened, Subject
 from striate.models import Network, create_model
 from striate.models.catalog import find
 from striate.models.network import GridConfig
-from striate.typing import Kind
 from striate.weights.manifest import sources
-
-_SIDES: Final = {1: 256, 2: 224, 3: 32}
-"""Sides of items by number of axes, at most; a network for larger ones is walked at this."""
-
-_KINDS: Final[dict[int, Kind]] = {1: "signal", 2: "image", 3: "volume"}
-"""What items are, by their number of axes."""
-
-_IMAGENET_CLASSES: Final = 1000
 
 _TEXT_SIDE: Final = 64
 """Side for plain networks from a line of text, which are made for any."""
@@ -51,6 +40,8 @@ class ModelSubject(Subject):
         DataError: A file cannot be read.
     """
 
+    network: Network
+
     def __init__(
         self, name: str, shape: tuple[int, ...] | None = None, files: Sequence[Path] = ()
     ) -> None:
@@ -58,11 +49,12 @@ class ModelSubject(Subject):
         self.network, self.trained = _network(name, shape)
         self.network.eval()
         self.shape = shape or _usual_shape(name, self.network)
-        self.classes = (
-            _imagenet_names() if self.trained and _answers(name) == _IMAGENET_CLASSES else ()
-        )
+        self.classes = imagenet_names() if self.trained and _answers(name) == NUM_CLASSES else ()
         # As the network takes them they are small; a process to decode one takes long to start.
-        self._raw = [*(self._read(existing_path(path)) for path in files), sample(self.shape)]
+        self._raw = [
+            *(read_item(existing_path(path), self.shape) for path in files),
+            sample(self.shape),
+        ]
         names = [*(path.name for path in files), NAMES[len(self.shape) - 1]]
         self.entries = [Entry(name=name) for name in names]
         self.notes = (
@@ -75,7 +67,7 @@ class ModelSubject(Subject):
 
     def add(self, name: str, content: bytes) -> None:
         """Take the content of a file as one more item."""
-        self._raw.append(self._read(content))
+        self._raw.append(read_item(content, self.shape))
         self.entries.append(Entry(name=name))
 
     def _prepared(self, raw: NDArray[Any]) -> Opened:
@@ -84,24 +76,6 @@ class ModelSubject(Subject):
         else:
             x = torch.from_numpy(raw)[None]
         return Opened(x=x, raw=raw)
-
-    def _read(self, given: Input) -> NDArray[Any]:
-        """A file or its content, brought to the shape of the network's items."""
-        channels, *space = self.shape
-        kind = _KINDS[len(space)]
-        source = open_inputs([given], kind, channels)
-        ((item, reading),) = read_all(source, source.listing.items[:1], None, workers=1)
-        if isinstance(reading, Skip):
-            raise DataError(f"cannot read {item.id}", why=reading.reason)
-        array = reading.array
-        if len(space) == 2:
-            whole = resize_shorter(viewable(array), max(space))
-            return planes(_middle(whole, space), channels)
-        values = torch.from_numpy(np.array(array, np.float32))[None]
-        mode = "linear" if len(space) == 1 else "trilinear"
-        resized = torch.nn.functional.interpolate(values, tuple(space), mode=mode)[0]
-        spread = (resized - resized.mean()) / resized.std(correction=0).clamp(min=1e-6)
-        return planes(spread.numpy(), channels)
 
 
 def _network(name: str, shape: tuple[int, ...] | None) -> tuple[Network, bool]:
@@ -129,33 +103,9 @@ def _answers(name: str) -> int:
     return int(getattr(find(name).config, "num_classes", 0))
 
 
-def _imagenet_names() -> tuple[str, ...]:
-    """The names of ImageNet's 1000 classes, from timm's files where it is installed; else none.
-
-    Timm is not imported: that takes seconds.
-    """
-    spec = find_spec("timm")
-    if spec is None or spec.origin is None:
-        return ()
-    folder = Path(spec.origin).parent / "data" / "_info"
-    try:
-        synsets = (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()
-        lines = (folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ()
-    lemmas = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    names = tuple(lemmas[synset].partition(",")[0] for synset in synsets if synset in lemmas)
-    return names if len(names) == _IMAGENET_CLASSES else ()
-
-
 def _usual_shape(name: str, network: Network) -> tuple[int, ...]:
     config = network.config
     side = config.input_size
     if not getattr(config, "made_for_size", False):
-        side = max(min(side, _SIDES[config.rank]), network.min_size)
+        side = max(min(side, SIDES[config.rank]), network.min_size)
     return (config.in_channels, *(side,) * config.rank)
-
-
-def _middle(array: NDArray[Any], space: Sequence[int]) -> NDArray[Any]:
-    starts = [(n - side) // 2 for n, side in zip(array.shape[1:], space, strict=True)]
-    return array[:, starts[0] : starts[0] + space[0], starts[1] : starts[1] + space[1]]

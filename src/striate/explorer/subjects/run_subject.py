@@ -13,8 +13,9 @@ from striate.data.layouts.layout import open_source
 from striate.data.snapshot import from_json
 from striate.data.source import Item, Reading, Skip, Source
 from striate.errors import ArgumentError, DataError, StriateError
-from striate.explorer.sample_items import NAMES, sample, standardized
-from striate.explorer.subject import Entry, Opened, Subject
+from striate.explorer.subjects.sample_items import NAMES, sample, standardized
+from striate.explorer.subjects.subject import Entry, Opened, Subject
+from striate.models import Network
 from striate.run.folder import LOCK, PREDICTIONS
 from striate.run.run import load
 
@@ -38,6 +39,8 @@ class RunSubject(Subject):
         NoGridError: Its items are graphs.
         DataError: A file cannot be read.
     """
+
+    network: Network
 
     def __init__(self, path: Path, files: Sequence[Path] = ()) -> None:
         self.run = load(path, device="cpu")

@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.source import Item, Reading
+from striate.explorer.onnx.network import OnnxNetwork
 from striate.models import Network
+
+Explored: TypeAlias = Network | OnnxNetwork
+"""Networks that the page can show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,7 @@ class Subject(ABC):
     """
 
     name: str
-    network: Network
+    network: Explored
     classes: Sequence[str]
     entries: list[Entry]
     notes: Sequence[str]

@@ -1,0 +1,1 @@
+"""What is explored, by where it comes from: a network by name, a finished run, an ONNX file."""
