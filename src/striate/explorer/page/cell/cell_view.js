@@ -183,11 +183,14 @@ function windowed(cell) {
   const shown = values.length <= 400
     ? table(Array.from(values), taps, { outside, picked, caption: "window" })
     : element("p", {}, `All ${whole(values.length)} values of the channel.`);
-  const sum = cell.operation === "maximum"
-    ? equation("the greatest is ", term(cell.result, "result", true))
-    : equation(term(cell.sum, "sum"), ` / ${whole(cell.count)} = `, term(cell.result, "mean", true));
-  return [shown, sum];
+  return [shown, CONCLUSIONS[cell.operation](cell)];
 }
+
+const CONCLUSIONS = {
+  maximum: (cell) => equation("the greatest is ", term(cell.result, "result", true)),
+  mean: (cell) => equation(term(cell.sum, "sum"), ` / ${whole(cell.count)} = `, term(cell.result, "mean", true)),
+  variance: (cell) => equation("the squared distances from ", term(cell.mean, "mean"), " add up to ", term(cell.sum, "sum"), ` / ${whole(cell.count)} = `, term(cell.result, "variance", true)),
+};
 
 function norm(cell) {
   return [equation(
