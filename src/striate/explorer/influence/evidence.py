@@ -21,8 +21,8 @@ METHODS: Final = ("gradcam", "occlusion")
 STEPS: Final = 2
 """Points of the curves by which the evidence is checked: at most 20 passes of the network.
 
-They tell as much as more: of 240 maps that mark what counts, half of series and half of pictures, 4
-points confirm 237 and 2 points 239, and of 120 maps of noise 6 and 4."""
+They tell as much as more: of 360 maps that mark what counts, in one to three dimensions, 4 points
+confirm 356 and 2 points 357, and of 180 maps of noise 8 and 7 (networks of tests/explain)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
