@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.explain.fidelity import NUM_ORDERS, _cells, beats_random, fidelity
+from striate.explain.fidelity import NUM_ORDERS, NUM_STEPS, _cells, beats_random, fidelity
 from striate.models import create_model
 
 
@@ -35,15 +35,17 @@ def test_a_reversed_map_has_the_opposite_gain():
     assert right.beats_random and not wrong.beats_random
 
 
+@pytest.mark.parametrize("steps", [NUM_STEPS, 2])
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_heat_on_the_shape_beats_random_and_noise_does_not(rank, trained):
+def test_heat_on_the_shape_beats_random_and_noise_does_not(rank, steps, trained):
     network, inputs, labels, inside = trained(rank)
     noise = np.random.default_rng(0)
     true = false = 0
     for item, label, place in zip(inputs[:8], labels, inside, strict=False):
         heat = place.float().numpy()
-        true += fidelity(network, item[None], int(label), heat).beats_random
-        false += fidelity(network, item[None], int(label), noise.random(heat.shape)).beats_random
+        true += beats_random(network, item[None], int(label), heat, steps=steps)
+        unknowing = noise.random(heat.shape)
+        false += beats_random(network, item[None], int(label), unknowing, steps=steps)
     assert true >= 6 and false <= 2, (true, false)
 
 

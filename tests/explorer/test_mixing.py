@@ -117,6 +117,18 @@ def test_a_logit_of_a_kernel_machine_is_what_landmarks_add(machine):
     )
 
 
+def test_the_spread_of_a_map_is_that_of_its_values():
+    session = session_of("kernel_machine", (3, 64, 64))
+    nodes = session.network["nodes"]
+    number = next(n for n, node in enumerate(nodes) if node["kind"] == "var_mean")
+    given = session.walked(0).found[number].operands[0][0, 3].double()
+    cell = session.cell(0, number, 3, [])
+    assert cell["operation"] == "variance" and cell["count"] == given.numel()
+    assert cell["mean"] == pytest.approx(given.mean().item(), abs=TOLERANCE)
+    expected = given.var(correction=0).item()
+    assert [cell["value"], cell["result"]] == pytest.approx([expected] * 2, abs=TOLERANCE)
+
+
 def test_the_way_to_a_kernel_is_shown_number_by_number(machine):
     network, _, walked = machine
     forms = {

@@ -13,6 +13,7 @@ from striate.explorer.save import save_page
 from striate.geometry import Window
 
 sync_api = pytest.importorskip("playwright.sync_api")
+sync_api.expect.set_options(timeout=60_000)  # a machine may be busy
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
@@ -60,12 +61,13 @@ def opened(browser):
 
     def visit(url, **settings):
         page = browser.new_page(**settings)
+        page.set_default_timeout(120_000)
         pages.append(page)
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(url)
-        page.wait_for_selector("body[data-ready]", timeout=30_000)
+        page.wait_for_selector("body[data-ready]")
         return page
 
     yield visit

@@ -33,7 +33,7 @@ _RANKS: Final = tuple(layers(rank) for rank in (1, 2, 3))
 _RESIZES: Final = tuple(each.adaptive_avg_pool for each in _RANKS)
 _HANDED_ON: Final = (nn.Identity, nn.Dropout, nn.Flatten, StochasticDepth)
 _OPERATIONS: Final = {"add": "add", "sub": "subtract", "mul": "multiply"}
-_WHOLE: Final = {"mean": "mean", "amax": "maximum"}
+_WHOLE: Final = {"mean": "mean", "amax": "maximum", "var_mean": "variance"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from tests.explorer.conftest import hooked, session_of
 
-from striate.explorer.learn.exercises import EXERCISES, PLAYGROUND
+from striate.explorer.learn.exercises import EXERCISES, PLAYGROUND, _nth
 from striate.explorer.numbers import unpacked
 
 NETWORKS = {
@@ -177,3 +177,17 @@ def test_the_ends_of_the_sliders_are_those_of_the_page():
             for line in page_files()["playground.js"].replace("], [", "],\n[").splitlines()
             for line in [line.strip()]
         ), name
+
+
+def test_places_are_counted_in_english():
+    said = [_nth(number) for number in (2, 3, 4, 11, 12, 21, 32, 112)]
+    assert said == ["second", "3rd", "4th", "11th", "12th", "21st", "32nd", "112th"]
+
+
+def test_each_step_of_a_field_is_an_equation(session):
+    exercise = asked(session, FIELD, 0)
+    steps = exercise["because"].partition(":")[0].split("; ")
+    for step in steps:
+        left, right = step.replace("·", "*").split(" = ")
+        assert eval(left) == int(right)
+    assert steps[-1].endswith(f"= {exercise['answer']}")

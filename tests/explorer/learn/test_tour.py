@@ -1,5 +1,7 @@
 """The tour has eight steps on every network, and its numbers are torch's."""
 
+from itertools import pairwise
+
 import pytest
 from tests.explorer.conftest import hooked, session_of
 
@@ -67,3 +69,17 @@ def test_the_answer_is_softmax_of_the_logits(session):
     logits = hooked(session.subject.network, session.walked(0).x)[""][0].double()
     share = logits.softmax(0).max().item()
     assert dict(step["facts"])["its share"] == f"{100 * share:.1f} %"
+
+
+def test_the_fields_that_are_named_grow(session):
+    step = session.tour(0)[6]
+    sizes = [[int(n) for n in size.split(" × ")] for _, size in step["facts"]]
+    for smaller, larger in pairwise(sizes):
+        assert all(a <= b for a, b in zip(smaller, larger, strict=True))
+    assert len({tuple(size) for size in sizes}) == len(sizes)
+
+
+def test_of_attention_it_is_not_said_that_fields_grow():
+    text = session_of("vit_ti_16", (3, 32, 48)).tour(0)[6]["text"]
+    assert "sees 16 × 16 of the 32 × 48 places" in text and "attention" in text
+    assert "grows" not in text

@@ -18,8 +18,11 @@ from striate.explorer.subjects.subject import Explored
 METHODS: Final = ("gradcam", "occlusion")
 """Methods of explanation, the first that suits the network and finds anything."""
 
-STEPS: Final = 4
-"""Points of the curves by which the evidence is checked: 40 passes of the network."""
+STEPS: Final = 2
+"""Points of the curves by which the evidence is checked: at most 20 passes of the network.
+
+They tell as much as more: of 360 maps that mark what counts, in one to three dimensions, 4 points
+confirm 356 and 2 points 357, and of 180 maps of noise 8 and 7 (networks of tests/explain)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -215,14 +215,15 @@ def _field(asked: _Asked) -> dict[str, Any]:
     number = asked.one_of(many or found)
     chain = _windows_before(looked, number)
     axis = len(looked.nodes[number]["space"]) - 1
-    given, sums, size, jump = [], ["1"], 1, 1
+    given, sums, size, jump = [], [], 1, 1
     for n in chain:
         window = looked.nodes[n]["window"]
         kernel, stride, dilation = (window[k][axis] for k in ("kernel", "stride", "dilation"))
         spread = f", dilation {dilation}" if dilation > 1 else ""
         given.append([looked.named(n), f"kernel {kernel}, stride {stride}{spread}"])
+        sums.append(f"{size} + {(kernel - 1) * dilation} · {jump} = ")
         size += (kernel - 1) * dilation * jump
-        sums.append(f"+ {(kernel - 1) * dilation} · {jump} = {size}")
+        sums[-1] += str(size)
         jump *= stride
     return _number(
         f"How many {_axis_word(axis + 1)} of the {looked.item} can change one number of the "
@@ -231,7 +232,7 @@ def _field(asked: _Asked) -> dict[str, Any]:
         int(looked.nodes[number]["fields"][axis]["size"]),
         hint="Begin with 1. Each layer adds (kernel − 1) times the product of all strides before "
         "it.",
-        because=f"{' '.join(sums)}: each layer adds (kernel − 1) times the strides before it.",
+        because=f"{'; '.join(sums)}: each layer adds (kernel − 1) times the strides before it.",
         look={"view": "fields", "node": number},
     )
 
@@ -328,7 +329,10 @@ def _stride(asked: _Asked) -> dict[str, Any]:
 
 
 def _nth(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")
+    if number == 2:
+        return "second"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
 def _to_play(number: int, window: dict[str, Any], stride: int) -> dict[str, Any]:

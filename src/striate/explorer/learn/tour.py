@@ -194,7 +194,7 @@ def _map(followed: _Followed) -> dict[str, Any]:
         f"The same kernel is laid over every place, and each result is one cell of a map of "
         f"{times(node['space'])}. There are {counted(node['channels'], 'kernel')}, so there are as "
         f"many maps. All of them together have {counted(node['parameters'], 'weight')}.{fewer} Along "
-        "each axis there are as many cells as the window has places: ⌊(size + padding − kernel) / "
+        "each axis there are as many cells as the window makes stops: ⌊(size + padding − kernel) / "
         "stride⌋ + 1."
     )
     facts = [
@@ -247,15 +247,23 @@ def _field(followed: _Followed) -> dict[str, Any]:
             "of it can change any number."
         )
         return _step(heading, text, [], {"view": "fields"})
-    picked = sorted({0, len(known) // 2, len(known) - 1})
-    facts = []
-    for n, node in (known[i] for i in picked):
-        sizes = [int(field["size"]) for field in node["fields"]]
-        facts.append((f"{title(node)} ({looked.nodes[n]['name']})", times(sizes)))
-    larger = any(field["size"] > n for field, n in zip(known[-1][1]["fields"], item, strict=True))
+    # Branches lie beside each other, so that a later layer may see less than one before it.
+    by_size = {tuple(int(field["size"]) for field in node["fields"]): n for n, node in known[::-1]}
+    sizes = sorted(by_size, key=prod)
+    picked = [sizes[i] for i in sorted({0, len(sizes) // 2, len(sizes) - 1})]
+    facts = [(looked.named(by_size[size]), times(size)) for size in picked]
+    if len(picked) == 1:
+        text = (
+            f"A unit of the {looked.named(by_size[picked[0]])} sees {times(picked[0])} of the "
+            f"{times(item)} places of the {looked.item}. No later layer looks through a wider window: "
+            f"what follows may take from the whole {looked.item} at once, as attention does, where "
+            "every token takes from all others."
+        )
+        return _step(heading, text, facts, {"view": "fields"})
+    larger = any(size > n for size, n in zip(sizes[-1], item, strict=True))
     beyond = " A field may be larger than that; it then reaches into the padding." if larger else ""
     text = (
-        f"A unit of the first layer sees a few places of the {looked.item}. A unit of the next "
+        f"A unit of an early layer sees a few places of the {looked.item}. A unit of the next "
         "one sees several of those units, and so more of the item; layer by layer this receptive "
         f"field grows. The {looked.item} has {times(item)} places.{beyond}"
     )

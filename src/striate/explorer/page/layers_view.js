@@ -108,11 +108,9 @@ export class LayersView {
     button?.setAttribute("aria-current", "true");
     const list = byId("layers");
     if (button && list.scrollHeight > list.clientHeight) {
-      const top = button.offsetTop - list.offsetTop;
-      const row = button.parentElement;
-      const place = row.parentElement.offsetTop + row.offsetTop - row.parentElement.offsetTop;
+      const place = list.scrollTop + button.getBoundingClientRect().top - list.getBoundingClientRect().top;
       if (place < list.scrollTop || place > list.scrollTop + list.clientHeight - ROW) {
-        list.scrollTop = Math.max(0, (top > 0 ? place : 0) - list.clientHeight / 3);
+        list.scrollTop = Math.max(0, place - list.clientHeight / 3);
       }
     }
     for (const each of byId("strip").querySelectorAll("button")) {

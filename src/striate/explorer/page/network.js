@@ -62,7 +62,7 @@ export function titleOf(node) {
     AdaptiveAvgPool3d: "Average to a fixed size", GlobalAveragePool: "Global average",
     GlobalMaxPool: "Global maximum", Linear: "Fully connected", LayerNorm: "Layer norm",
     ChannelNorm: "Layer norm", add: "Addition", mul: "Multiplication", matmul: "Matrix product", cat: "Concatenation",
-    stack: "Stack", mean: "Mean", Dropout: "Dropout (off)", StochasticDepth: "Stochastic depth (off)",
+    stack: "Stack", mean: "Mean", amax: "Maximum", var_mean: "Variance", Dropout: "Dropout (off)", StochasticDepth: "Stochastic depth (off)",
     Identity: "Identity", Pad: "Padding", AddConstant: "Addition of a constant",
     SubtractConstant: "Subtraction of a constant", MultiplyConstant: "Multiplication by a constant",
     DivideConstant: "Division by a constant", Hardtanh: "Clipping",

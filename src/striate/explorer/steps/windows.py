@@ -154,7 +154,7 @@ def resizing(
 def whole(
     calculation: Calculation, operation: str, channel: int, position: Sequence[int]
 ) -> dict[str, Any]:
-    """The mean or the maximum of all of one channel."""
+    """The mean, the maximum or the variance of all of one channel."""
     array = values_of(calculation.operands[0])
     start, size = (0,) * (array.ndim - 1), array.shape[1:]
     return _pooled(array, channel, start, size, (1,) * len(size), operation)
@@ -172,7 +172,8 @@ def _pooled(
     window, inside = taken(array[channel : channel + 1], start, size, steps)
     values = window[0][inside].astype(np.float64)
     count = divisor or int(inside.sum())
-    total = float(values.sum())
+    mean = float(values.mean()) if operation == "variance" else None
+    total = float(values.sum() if mean is None else np.square(values - mean).sum())
     return {
         "form": "window",
         "operation": operation,
@@ -183,5 +184,6 @@ def _pooled(
         "channels": [channel, 1],
         "sum": total,
         "count": count,
+        "mean": mean,
         "result": float(values.max()) if operation == "maximum" else total / count,
     }

@@ -2,7 +2,7 @@
 
 import { element, product, scrollBox, text, times, unpack, unravel, whole } from "../dom.js";
 import { colourOf } from "../draw.js";
-import { INPUT, nodeOf, placeText, titleOf } from "../network.js";
+import { INPUT, network, nodeOf, placeText, titleOf } from "../network.js";
 import { equation, greatest, term } from "./equation.js";
 import { attention, dot, kernel, saidOfAll } from "./mixing_view.js";
 
@@ -14,7 +14,7 @@ export function cellView(cell, { open, outputs, slide }) {
   const node = nodeOf(cell.node);
   const box = document.createDocumentFragment();
   box.append(
-    element("h2", {}, `${titleOf(node)}: ${placeText(cell.channel, cell.position)}`),
+    element("h2", {}, `${titleOf(node)}: ${placeText(cell.channel, cell.position)}${classOf(cell)}`),
     element("p", { class: "quiet" }, SAID[cell.form](cell, node)),
     ...step(cell, node, open),
     slide ?? "",
@@ -27,6 +27,13 @@ export function cellView(cell, { open, outputs, slide }) {
   }
   if (outputs) box.append(outputs);
   return box;
+}
+
+// Of the last layer the class that a value is the output of.
+function classOf(cell) {
+  const { classes, nodes } = network();
+  const name = cell.node === nodes.length - 1 && !cell.position.length ? classes[cell.channel] : undefined;
+  return name === undefined ? "" : `, “${name}”`;
 }
 
 const SAID = {
@@ -183,11 +190,14 @@ function windowed(cell) {
   const shown = values.length <= 400
     ? table(Array.from(values), taps, { outside, picked, caption: "window" })
     : element("p", {}, `All ${whole(values.length)} values of the channel.`);
-  const sum = cell.operation === "maximum"
-    ? equation("the greatest is ", term(cell.result, "result", true))
-    : equation(term(cell.sum, "sum"), ` / ${whole(cell.count)} = `, term(cell.result, "mean", true));
-  return [shown, sum];
+  return [shown, CONCLUSIONS[cell.operation](cell)];
 }
+
+const CONCLUSIONS = {
+  maximum: (cell) => equation("the greatest is ", term(cell.result, "result", true)),
+  mean: (cell) => equation(term(cell.sum, "sum"), ` / ${whole(cell.count)} = `, term(cell.result, "mean", true)),
+  variance: (cell) => equation("the squared distances from ", term(cell.mean, "mean"), " add up to ", term(cell.sum, "sum"), ` / ${whole(cell.count)} = `, term(cell.result, "variance", true)),
+};
 
 function norm(cell) {
   return [equation(

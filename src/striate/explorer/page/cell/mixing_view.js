@@ -4,7 +4,12 @@ import { element, text, unpack, whole } from "../dom.js";
 import { equation, greatest, term } from "./equation.js";
 
 export const saidOfAll = {
-  dot: (cell) => `A row times a column, number by number: ${whole(cell.window.shape[0])} products added up${cell.divisor === 1 ? "" : ", over the root of how many they are, so that long rows give no larger scores"}.`,
+  dot: (cell) => {
+    const sum = `${whole(cell.window.shape[0])} products added up${cell.divisor === 1 ? "" : ", over the root of how many they are, so that long rows give no larger scores"}.`;
+    if (cell.names[0] !== "query") return `A row times a column, number by number: ${sum}`;
+    const [asks, asked] = cell.position;
+    return `How well what token ${asks} asks for (its query) suits what token ${asked} offers (its key), in head ${cell.channel}: ${sum}`;
+  },
   attention: (cell) => `Token ${cell.token} takes from each of ${whole(cell.scores.shape[0])} tokens: softmax makes weights of its scores, and each token's value counts by its weight.`,
   kernel: (cell) => `${cell.features} features of the item are compared with those of ${whole(cell.differences.shape[0])} training items. The nearer one is, the more its weight counts: exp(−γ · difference), γ = ${text(cell.gamma, 5)}, of ${cell.kernel_name === "gaussian" ? "the mean squared" : "the mean absolute"} difference.`,
 };
