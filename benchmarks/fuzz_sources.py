@@ -376,9 +376,11 @@ def read_one_by_one(paths: Sequence[Path] | Sequence[str], kind: str, begun: Pat
     reasons: Counter[str] = Counter(_kind_of_reason(skip.reason) for skip in source.listing.skipped)
     pool = DecoderPool()
     for number, item in enumerate(source.listing.items):
-        if number == 0:  # starts a decoder and imports what it needs, whatever that takes
+        decoder = getattr(pool._own, "decoder", None)
+        if number == 0 or (decoder is not None and not decoder.alive()):
+            # Starts a decoder and imports what it needs, whatever that takes.
             with contextlib.suppress(UnreadableItem):
-                read_item(source, item, None, pool)
+                read_item(source, source.listing.items[0], None, pool)
         begun.write_text(item.id)
         before, began = _memory(peak=False), time.monotonic()
         try:
@@ -487,7 +489,9 @@ def main() -> None:
                 print(f"  {name} {item}: {why}")
                 if options.keep and (folder / item).exists():
                     options.keep.mkdir(parents=True, exist_ok=True)
-                    (options.keep / f"{name}-{item}").write_bytes((folder / item).read_bytes())
+                    (options.keep / f"{name}-{Path(item).name}").write_bytes(
+                        (folder / item).read_bytes()
+                    )
             if written or code:
                 print(f"  exit code {code}; written:\n{written[:2000]}")
             if options.reasons:

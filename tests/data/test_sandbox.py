@@ -1,10 +1,12 @@
 """Reading through child processes: order, cleanliness, and calls from anywhere."""
 
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from PIL import Image
 from striate.data import sandbox
 from striate.data.layouts import ArraySource
 from striate.data.readers.image import decode_image
-from striate.data.sandbox import DecoderPool, read_all, read_item
+from striate.data.sandbox import DecoderPool, ProcessorUse, processor_use, read_all, read_item
 from striate.data.source import Decoding, Item, Listing, MemorySource, Reading, Skip, UnreadableItem
 from striate.data.unlabelled import open_inputs
 from striate.errors import MachineError, MissingExtraError
@@ -93,8 +95,6 @@ def test_a_child_that_cannot_start_is_the_machines_fault(
 
 
 def test_a_stopped_decoder_is_replaced(tmp_path: Path) -> None:
-    import signal
-
     from striate.data.source import UnreadableItem
 
     (path,) = images(tmp_path, 1)
@@ -107,6 +107,42 @@ def test_a_stopped_decoder_is_replaced(tmp_path: Path) -> None:
         assert pool.decode(Decoding(decode_image, path)).array.shape == (3, 8, 8)
     finally:
         pool.close()
+
+
+def test_on_a_busy_machine_a_decoder_has_more_time(tmp_path: Path, monkeypatch) -> None:
+    """It is stopped for twice its time, as one that other work leaves no processor."""
+    (path,) = images(tmp_path, 1)
+    pool = DecoderPool(seconds=0.5)
+    try:
+        pool.decode(Decoding(decode_image, path))
+        decoder = pool._own.decoder
+        monkeypatch.setattr(decoder, "_use", lambda: ProcessorUse(True, 0.0))
+        os.kill(decoder._process.pid, signal.SIGSTOP)
+        threading.Timer(1.0, os.kill, (decoder._process.pid, signal.SIGCONT)).start()
+        assert pool.decode(Decoding(decode_image, path)).array.shape == (3, 8, 8)
+    finally:
+        pool.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
+def test_the_processor_time_of_a_process_that_wants_it() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "while True: pass"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        end = time.monotonic() + 60
+        while processor_use(process.pid).seconds < 0.1 and time.monotonic() < end:
+            time.sleep(0.01)
+        first, second = processor_use(process.pid), processor_use(process.pid)
+        assert first.wanted and second.seconds >= first.seconds >= 0.1
+        os.kill(process.pid, signal.SIGSTOP)
+        while processor_use(process.pid).wanted and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not processor_use(process.pid).wanted
+    finally:
+        process.kill()
+        process.communicate()
+    assert processor_use(process.pid) == (False, 0.0)
 
 
 SCRIPT = """

@@ -155,3 +155,18 @@ def test_fault_72_where_a_process_is_killed_the_others_leave_and_the_run_goes_on
         assert left["error"].startswith("another process of this fit has ended; go on from the")
     assert list(Path(kept).glob("*.safetensors"))
     assert_close(alone, train("resumed", 2 if count == 4 else 1, checkpoints=kept)[0], 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0, 1, 5, 6, 11, 17])
+def test_fault_72_killed_at_any_step_it_goes_on_with_another_number(train, tmp_path, step):
+    """The first and the last step, both sides of the end of an epoch, and others."""
+    (alone,) = train("alone", 1)
+    kept, killed = str(tmp_path / "kept"), step % 3
+    together = Together(tmp_path / "killed", 3, kill=(killed, step), checkpoints=kept)
+    codes = together.codes(60)
+    assert codes.pop(killed) == -signal.SIGKILL
+    assert codes == [0, 0]
+    resumed = train("resumed", 1 + step % 2, checkpoints=kept)
+    assert_close(alone, resumed[0], 1e-6)
+    assert resumed[0]["losses"] == pytest.approx(alone["losses"], rel=1e-6)

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import unicodedata
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,16 +57,20 @@ def display_name(name: str) -> str:
     >>> display_name("e\u0301") == "\u00e9", display_name("caf\udce9")
     (True, 'caf\\xe9')
     """
+    if name.isascii():
+        return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", text)
 
 
 def unique_ids(names: Iterable[str]) -> list[str]:
     """An id for each relative path, in order; two that look the same get a number."""
+    shown_names = [display_name(name) for name in names]
+    if len(set(shown_names)) == len(shown_names):
+        return shown_names
     seen: Counter[str] = Counter()
     ids = []
-    for name in names:
-        shown = display_name(name)
+    for shown in shown_names:
         seen[shown] += 1
         ids.append(shown if seen[shown] == 1 else f"{shown} ({seen[shown]})")
     return ids
@@ -100,6 +105,25 @@ def _names_in(folder: Path) -> list[str]:
         return [entry.name for entry in os.scandir(folder)]
     except OSError:
         return []
+
+
+class FilesBelow:
+    """The files of items by their ids, each path made when it is asked for: there may be millions.
+
+    Args:
+        root: The folder around the files.
+        ids: The items' ids.
+        names: The path of each item's file, relative to the folder.
+    """
+
+    def __init__(self, root: Path, ids: Iterable[str], names: Iterable[str]) -> None:
+        self._root = root
+        pairs = zip(ids, names, strict=True)
+        self._others = {item_id: name for item_id, name in pairs if item_id != name}
+
+    def __getitem__(self, item_id: str) -> Path:
+        """The file of an item."""
+        return self._root / self._others.get(item_id, item_id)
 
 
 def folders_above(names: Iterable[str]) -> set[str]:
@@ -149,13 +173,18 @@ def walk(root: Path, suffixes: Collection[str]) -> Found:
 
 @dataclass
 class _Walk:
-    """The state of one walk; every path is relative to `root`."""
+    """The state of one walk; every path is relative to `root`.
+
+    The inodes of files, of which there may be millions, are plain numbers, by their device, until
+    a link asks whether one was met.
+    """
 
     root: str
     suffixes: tuple[str, ...]
     found: Found = field(default_factory=Found)
     links: list[str] = field(default_factory=list)
-    inodes: set[tuple[int, int]] = field(default_factory=set)
+    met: set[tuple[int, int]] = field(default_factory=set)
+    files: defaultdict[int, array[int]] = field(default_factory=lambda: defaultdict(_numbers))
 
     def run(self) -> None:
         self._first_visit(Path(self.root).stat())
@@ -198,7 +227,7 @@ class _Walk:
             self._skip(path, os_reason(error))
             return
         if not stat.S_ISDIR(status.st_mode):
-            self._first_visit(status)
+            self.files[status.st_dev].append(status.st_ino)
             self._file(path, status.st_mode)
         elif holds_output(Path(self.root, path)):
             self.found.made.append(path)
@@ -217,6 +246,7 @@ class _Walk:
         root, target = Path(self.root).resolve(), full.resolve()
         outside = not target.is_relative_to(root)
         if not stat.S_ISDIR(status.st_mode):
+            self._recall_files()
             if outside or self._first_visit(status):
                 self._file(path, status.st_mode)
         elif root.is_relative_to(target) or not self._first_visit(status):
@@ -233,9 +263,14 @@ class _Walk:
 
     def _first_visit(self, status: os.stat_result) -> bool:
         key = (status.st_dev, status.st_ino)
-        new = key not in self.inodes
-        self.inodes.add(key)
+        new = key not in self.met
+        self.met.add(key)
         return new
+
+    def _recall_files(self) -> None:
+        for device, inodes in self.files.items():
+            self.met.update((device, inode) for inode in inodes)
+        self.files.clear()
 
     def _wanted(self, path: str) -> bool:
         return path.lower().endswith(self.suffixes)
@@ -250,6 +285,10 @@ class _Walk:
 
     def _skip(self, path: str, reason: str) -> None:
         self.found.skipped.append(Skip(id=display_name(path), reason=reason))
+
+
+def _numbers() -> array[int]:
+    return array("Q")
 
 
 def _suffix(path: str) -> str:
@@ -279,13 +318,13 @@ def walk_notes(found: Found, what: str) -> list[Note]:
     return notes
 
 
-def class_notes(items: Sequence[Item]) -> list[Note]:
+def class_notes(labels: Iterable[str | None]) -> list[Note]:
     """Remark on doubtful labels; whether a classifier can learn from them its task says.
 
     Args:
-        items: Labelled items.
+        labels: The label of each item; None where it has none.
     """
-    classes = in_order({item.label for item in items if item.label is not None})
+    classes = in_order({label for label in labels if label is not None})
     alike = defaultdict(list)
     for name in classes:
         alike[name.casefold().strip()].append(name)

@@ -99,10 +99,11 @@ def known_labels(values: Iterable[Any]) -> list[str | None]:
         value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values
     ]
     labels = [None if is_missing(text) else str(text).strip() for text in texts]
-    whole = [_WHOLE.fullmatch(label) for label in labels if label is not None]
-    if not all(whole):
+    distinct = {label for label in labels if label is not None}
+    if not all(map(_WHOLE.fullmatch, distinct)):
         return labels
-    return [label and label.partition(".")[0] for label in labels]
+    whole = {label: label.partition(".")[0] for label in distinct}
+    return [None if label is None else whole[label] for label in labels]
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

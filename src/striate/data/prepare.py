@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.dataset import Dataset
-from striate.data.duplicates import duplicate_notes, first_appearance, join
+from striate.data.duplicates import duplicate_notes, join, text_numbers
 from striate.data.folder_walk import check_losses, few
 from striate.data.source import Item, Note, Source
 from striate.data.splits import FRACTIONS, MAX_HELD_OUT, check_fractions, complete_splits
@@ -108,7 +108,7 @@ def join_groups(copies: NDArray[np.int64], items: Sequence[Item]) -> NDArray[np.
     named = np.array([i for i, item in enumerate(items) if item.group is not None], np.int64)
     if not len(named):
         return copies
-    users = first_appearance(np.array([items[i].group for i in named]))
+    users = text_numbers([str(items[i].group) for i in named])
     first_of_user = named[np.unique(users, return_index=True)[1]]
     first_copy = np.unique(copies, return_index=True)[1]
     pairs = [

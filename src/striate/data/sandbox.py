@@ -4,7 +4,8 @@ A `Decoder` is a child process that decodes one file at a time. It is an ordinar
 over its standard input and output, not a `multiprocessing` worker: nothing of the parent is
 forked (torch's threads would not survive it) or imported (a script without a `__main__` guard
 works), and no object is pickled: the parent names a function of a module, which the child
-imports. A process that is over its time is killed; the next file gets a new one.
+imports. A process that is over its time is killed, unless a busy machine has left it no time to
+work; the next file gets a new one.
 
 On the wire, little-endian:
 
@@ -31,11 +32,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,11 @@ DECODE_SECONDS: Final = 10.0
 """The time in which a child process must decode one file."""
 
 _LENGTHS: Final = struct.Struct("<IQ")
+_STARVED: Final = 6
+"""A process that gets little time on a processor, for others are busy, has so many times as long."""
+
+_WANTING: Final = "RD"
+_USER_TIME: Final = 10
 _READY: Final = b"+"
 _START_SECONDS: Final = 60.0
 _PIPE_BYTES: Final = 2**20
@@ -78,7 +84,7 @@ def read_all(
     size: int | None,
     workers: int | None = None,
     seconds: float = DECODE_SECONDS,
-) -> Iterator[tuple[Item, Reading | Skip]]:
+) -> Generator[tuple[Item, Reading | Skip], None, None]:
     """Read items in their order, skipping those that cannot be read.
 
     Files whose reader says so are decoded in child processes, so that one that hangs or crashes a
@@ -208,6 +214,8 @@ class _Decoder:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._deadline: float | None = None
+        self._watched: float | None = None
+        self._spent_before = 0.0
         self._late = False
         # -S: the parent's search path is handed over, so looking for packages is not repeated.
         self._process = subprocess.Popen(
@@ -262,9 +270,22 @@ class _Decoder:
 
     def stop_if_late(self) -> None:
         with self._lock:
-            if self._deadline is not None and time.monotonic() > self._deadline:
+            if self._deadline is None:
+                return
+            if self._deadline != self._watched:
+                self._watched, self._spent_before = self._deadline, self._use().seconds
+            late = time.monotonic() - self._deadline
+            if late > 0 and not (late < (_STARVED - 1) * self._seconds and self._starves()):
                 self._late = True
                 self._process.kill()
+
+    def _starves(self) -> bool:
+        """Whether it would go on, but other work leaves it little time on a processor."""
+        use = self._use()
+        return use.wanted and use.seconds - self._spent_before < self._seconds / 2
+
+    def _use(self) -> ProcessorUse:
+        return processor_use(self._process.pid)
 
     def end(self) -> None:
         self._process.kill()
@@ -299,6 +320,29 @@ class _Decoder:
         if self._answers.readinto(buffer.data) != length:  # type: ignore[attr-defined]  # a buffered pipe
             raise EOFError
         return buffer
+
+
+class ProcessorUse(NamedTuple):
+    """How a process uses the processor.
+
+    Attributes:
+        wanted: Whether it wants to go on, on a processor or the disk, and waits for nothing else.
+        seconds: Seconds on a processor so far.
+    """
+
+    wanted: bool
+    seconds: float
+
+
+def processor_use(process: int) -> ProcessorUse:
+    """How a process uses the processor; not at all where the system does not tell."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return ProcessorUse(False, 0.0)
+    state, *numbers = stat.rpartition(")")[2].split()
+    user, system = map(int, numbers[_USER_TIME : _USER_TIME + 2])
+    return ProcessorUse(state in _WANTING, (user + system) / os.sysconf("SC_CLK_TCK"))
 
 
 def _search_path() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,9 @@ Cause: TypeAlias = Literal["damaged", "foreign", "large"]
 
 _MAX_REASON: Final = 200
 """Characters of another library's message that are kept."""
+
+_NOTHING: Final[Mapping[str, str]] = {}
+"""The further columns of items that have none: one object, for there may be millions of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +49,7 @@ class Item:
     target: float | None = None
     split: SplitName | None = None
     group: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,9 +167,15 @@ UNREADABLE: Final[Mapping[Cause, type[UnreadableItem]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What was found in the data before any item was read."""
+    """What was found in the data before any item was read.
 
-    items: tuple[Item, ...]
+    Attributes:
+        items: The items; those of a table are made whenever they are asked for.
+        skipped: What was left out, and why.
+        notes: What a user should know.
+    """
+
+    items: Sequence[Item]
     skipped: tuple[Skip, ...] = ()
     notes: tuple[Note, ...] = ()
 

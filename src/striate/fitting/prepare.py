@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from striate.data.prepare import join_groups, prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Note, Source
 from striate.data.splits import MAX_HELD_OUT, SPLITS, learning_splits
+from striate.data.splits.part import part_of, seconds_of_one
 from striate.errors import ArgumentError, DataError, OptionError, Problems, RunError, UserError
 from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
@@ -27,7 +29,7 @@ from striate.fitting.method import Method, load_methods
 from striate.fitting.options import AUTO, FitOptions
 from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind, kind_named
-from striate.progress import Progress, counted
+from striate.progress import Progress, counted, duration
 from striate.report.schema import Choice
 from striate.run.folder import CHECKPOINTS, LOCK
 from striate.tasks.task import Task
@@ -38,6 +40,12 @@ JUDGED_PER_SECOND: Final = (10, 20)
 
 LEAST_LIMIT: Final = (500, 1_000)
 """Validation and test items that are allowed however little time there is."""
+
+READ_SHARE: Final = 1 / 3
+"""Largest share of the time that reading the items may take."""
+
+FEWEST_TIMED: Final = 4_096
+"""Items from which on the time that reading them takes is measured before."""
 
 _OF_SPLITS: Final = {
     "class-not-in-split",
@@ -89,6 +97,7 @@ def read_data(context: FitContext) -> None:
     for choice in decided["choices"]:
         context.tell(Choice(**choice))
     context.input_options = decided["options"]
+    read_in_time(context)
     val, test = context.steps.step(
         "held out at most", lambda: most_held_out(context.options.seconds)
     )
@@ -112,6 +121,45 @@ def read_data(context: FitContext) -> None:
     _tell(context)
     _same_as_before(context)
     choose_scale(context)
+
+
+def read_in_time(context: FitContext) -> None:
+    """Leave as many items as can be read in a part of the time; the user is told of it.
+
+    Where there are few, where they were read before, or where the number of epochs is given, which
+    no time limits, all are read.
+
+    Args:
+        context: The fit, with the options of its inputs.
+    """
+    num_items = len(context.source.listing.items)
+    kept = context.steps.step("items read", lambda: _share_in_time(context))
+    if kept["share"] < 1:
+        context.source = part_of(context.source, kept["share"], seed=context.options.seed)
+        many = len(context.source.listing.items)
+        why = (
+            f"to read all would take about {duration(kept['seconds'])}, and a third of the time is "
+        )
+        why += "for that; more `time` reads more"
+        choice = f"{many} of {num_items}, drawn at random"
+        context.tell(Choice(topic="items read", choice=choice, why=why))
+
+
+def _share_in_time(context: FitContext) -> dict[str, float]:
+    """The share of the items to read, a power of one half, and the seconds for all of them."""
+    items, options = context.source.listing.items, context.input_options
+    everything = {"share": 1.0, "seconds": 0.0}
+    if len(items) < FEWEST_TIMED or context.options.epochs is not None:
+        return everything
+    size = context.kind.read_size(options)
+    expected = len(items) * seconds_of_one(context.source, size, seed=context.options.seed)
+    given = max(READ_SHARE * context.seconds_left(), 1.0)
+    if expected <= given:
+        return everything
+    answered = [item for item in items if context.task.is_answered(item)]
+    if context.kind.is_kept(context.source, answered, options=options):
+        return everything
+    return {"share": 2.0 ** math.floor(math.log2(given / expected)), "seconds": expected}
 
 
 def resplit(context: FitContext, splits: NDArray[np.str_]) -> None:

@@ -157,6 +157,24 @@ class Kind(ABC):
         """
         return ReadingStore.build(source, items, folder, progress)
 
+    def read_size(self, options: Mapping[str, Any]) -> int | None:
+        """The size in which items are read for a store (see `Source.read`); None where it is all.
+
+        Args:
+            options: What `choose` gave.
+        """
+        return None
+
+    def is_kept(self, source: Source, items: Sequence[Item], *, options: Mapping[str, Any]) -> bool:
+        """Whether an earlier fit has kept what was read of these items, so that it takes no time.
+
+        Args:
+            source: What the items belong to.
+            items: The items.
+            options: What `choose` gave.
+        """
+        return False
+
     @abstractmethod
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
         """Networks and settings that suit the inputs."""

@@ -1,6 +1,6 @@
 """Copies and near copies of an item, found so that they stay on one side of a split."""
 
-from striate.data.duplicates.components import first_appearance, join
+from striate.data.duplicates.components import first_appearance, join, text_numbers
 from striate.data.duplicates.groups import (
     duplicate_groups,
     duplicate_notes,
@@ -17,4 +17,5 @@ __all__ = [
     "join",
     "leaked",
     "near_pairs",
+    "text_numbers",
 ]

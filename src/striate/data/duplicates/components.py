@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,3 +22,10 @@ def first_appearance(values: NDArray[np.generic]) -> NDArray[np.int64]:
     """A number for each value, equal ones sharing one, counted up in the order of appearance."""
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
+
+
+def text_numbers(texts: Sequence[str]) -> NDArray[np.int64]:
+    """The same of texts, of which no array is made: it would hold four bytes for each character."""
+    numbers: dict[str, int] = {}
+    found = (numbers.setdefault(text, len(numbers)) for text in texts)
+    return np.fromiter(found, np.int64, len(texts))

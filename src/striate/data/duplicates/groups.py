@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.duplicates.components import join
+from striate.data.duplicates.components import join, text_numbers
 from striate.data.duplicates.near import Look, near_pairs
 from striate.data.source import Item, Note
 
@@ -28,11 +28,11 @@ def duplicate_groups(
         look: Gives larger ones.
         labels: What the items show, where that is known (see `near_pairs`).
     """
-    _, first, exact = np.unique(np.array(sha256s), return_index=True, return_inverse=True)
-    ones = np.sort(first)
+    exact = text_numbers(sha256s)
+    ones = np.unique(exact, return_index=True)[1]
     shown = None if labels is None else [labels[place] for place in ones]
     near = near_pairs(thumbnails[ones], lambda positions: look(ones[positions]), shown)
-    pairs = [np.stack([np.arange(len(exact)), first[exact]], 1), ones[near]]
+    pairs = [np.stack([np.arange(len(exact)), ones[exact]], 1), ones[near]]
     return join(len(sha256s), np.concatenate(pairs))
 
 

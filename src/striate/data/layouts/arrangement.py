@@ -77,9 +77,9 @@ class Arrangement:
         Raises:
             DataError: They do.
         """
-        places = [place for name in names if (place := self.place(name))]
+        labels = (place.label for name in names if (place := self.place(name)))
         paths = filter(self.is_class_folder, folders)
-        classes = {*(place.label for place in places), *(path.split("/")[-1] for path in paths)}
+        classes = {*labels, *(path.split("/")[-1] for path in paths)}
         answers = sorted(filter(holds_answers, classes))
         others = sorted(classes.difference(answers))
         if not answers or not all(map(holds_anything, others)):
@@ -94,8 +94,13 @@ class Arrangement:
 
     def items(self, names: Sequence[str]) -> tuple[Item, ...]:
         """Items of relative paths that have a place, each labelled by its class folder."""
+        shown: dict[str, str] = {}  # items of a class share one text
         return tuple(
-            Item(id=item_id, label=display_name(place.label), split=place.split)
+            Item(
+                id=item_id,
+                label=shown.setdefault(place.label, display_name(place.label)),
+                split=place.split,
+            )
             for item_id, name in zip(unique_ids(names), names, strict=True)
             if (place := self.place(name)) is not None
         )
@@ -194,9 +199,8 @@ def _check_classes_are_no_parts(
 ) -> None:
     """Refuse folders that would be classes and look like splits or folds of one data set."""
     found = Arrangement()
-    places = [place for name in names if (place := found.place(name))]
-    tops = sorted({place.label for place in places})
-    shared = _shared_subfolders(places)
+    tops = sorted({place.label for name in names if (place := found.place(name))})
+    shared = _shared_subfolders(place for name in names if (place := found.place(name)))
     parts = all(map(_PART.fullmatch, tops)) or any(map(split_named, tops))
     if len(tops) > 1 and (all(map(_FOLD.fullmatch, tops)) or (len(shared) > 1 and parts)):
         below = f", and {few(shared)} in them like classes" if shared else ""

@@ -72,7 +72,7 @@ class ArraySource(Source):
             Item(id=str(number), **{what: column[number] for what, column in given.items()})
             for number in range(count)
         )
-        remarks = [] if labels is None else class_notes(items)
+        remarks = [] if labels is None else class_notes(item.label for item in items)
         self.listing = Listing(items=items, notes=(*_index_note(arrays), *remarks))
 
     def read(self, item: Item, size: int | None = None) -> Reading:

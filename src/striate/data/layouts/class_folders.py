@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from striate.data.folder_walk import (
+    FilesBelow,
     Found,
     class_notes,
     data_folders,
@@ -64,13 +65,13 @@ def open_folder(root: str | Path, kind: Kind | None = None) -> Source:
         *subfolder_notes(arrangement, placed),
         *walk_notes(found, kind),
         *_unplaced_note(found, placed, kind),
-        *class_notes(items),
+        *class_notes(item.label for item in items),
     ]
     return FileSource(
         kind,
         name=str(root),
         listing=Listing(items=items, skipped=tuple(found.skipped), notes=tuple(notes)),
-        contents={item.id: root / name for item, name in zip(items, placed, strict=True)},
+        contents=FilesBelow(root, (item.id for item in items), placed),
         named=named,
     )
 
@@ -94,9 +95,10 @@ def _of_one_kind(root: Path, kind: Kind | None) -> tuple[Kind, Found]:
     if kind is not None:
         return kind, walk(root, suffixes_of(kind))
     found = walk(root, suffixes_of())
-    kind = kind_of_files(root / name for name in found.files if "/" in name)
+    kind = kind_of_files(f"{root}/{name}" for name in found.files if "/" in name)
     wanted = suffixes_of(kind)
-    if all(name.lower().endswith(tuple(wanted)) for name in found.files):
+    ends = tuple(wanted)
+    if all(name.lower().endswith(ends) for name in found.files):
         return kind, found
     return kind, walk(root, wanted)
 

@@ -91,7 +91,7 @@ def _node_features(
     nodes: Table, columns: Sequence[str], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], tuple[Note, ...]]:
     """The features, (features, nodes); without any, one a node or, of a large graph, its degree."""
-    count = len(nodes.rows)
+    count = nodes.num_rows
     if columns:
         return np.array([nodes.numbers(column) for column in columns], np.float32), ()
     if count > MAX_IDENTITIES:

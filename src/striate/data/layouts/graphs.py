@@ -30,7 +30,7 @@ def graphs_source(
         DataError: There are fewer than two classes.
     """
     labelled = any(item.label is not None for item in items)
-    of_classes = class_notes(items) if labelled else []
+    of_classes = class_notes(item.label for item in items) if labelled else []
     by_id = {item.id: reading for item, reading in zip(items, readings, strict=True)}
     listing = Listing(items=tuple(items), notes=(*notes, *of_classes))
     return MemorySource("graph", name, listing, lambda item: by_id[item.id])
@@ -123,7 +123,7 @@ class NodeSource(Source):
             for node, item_id in enumerate(ids)
             if (labels and labels[node]) or (targets and targets[node] == targets[node])
         ]
-        of_classes = class_notes(items) if labels else []
+        of_classes = class_notes(item.label for item in items) if labels else []
         alone = len(ids) - len(items)
         message = f"{alone} nodes without a label take part in the graph, and are no items"
         unlabelled = (Note(code="unlabelled", message=message, severity="info"),) if alone else ()

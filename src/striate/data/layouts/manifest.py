@@ -8,17 +8,22 @@ to read. The columns split and group need not be there.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, compress
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from striate.data.folder_walk import class_notes, display_name, is_folder, unique_ids
 from striate.data.layouts.layout import LAYOUTS, Layout
 from striate.data.names import is_missing, split_named
 from striate.data.readers.reader import FileSource, kind_of_files
 from striate.data.readers.tables import ANSWERS, Table, header_of, read_table
-from striate.data.source import Item, Listing, Note, Source
+from striate.data.readers.tables.columns import Column
+from striate.data.readers.tables.items import TableItems
+from striate.data.source import Listing, Note, Source
 from striate.typing import Kind
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
@@ -58,25 +63,30 @@ def open_manifest(path: str | Path, kind: Kind | None = None) -> Source:
     path = Path(path)
     table = understood(read_table(path))
     items, names = _items(table)
-    classified = any(item.label is not None for item in items)
-    notes = [*table.notes, *(class_notes(items) if classified else [])]
+    labels = items.labels
+    classified = any(label is not None for label in labels)
+    notes = [*table.notes, *(class_notes(labels) if classified else [])]
     if classified and any(table.column("target") or []):
         message = "there is a column label, so the column target was left alone"
         notes.append(Note(code="target-and-label", message=message, severity="info"))
-    if classified or any(item.target is not None for item in items):
+    if classified or any(target is not None for target in items.targets):
         notes += table.unused()
-    if len(items) < len(table.rows):
-        message = f"{len(table.rows) - len(items)} rows repeat an earlier one"
+    if len(items) < table.num_rows:
+        message = f"{table.num_rows - len(items)} rows repeat an earlier one"
         notes.append(Note(code="repeated-row", message=message, severity="info"))
-    files = [_file(name, path.parent) for name in names]
-    notes += _found_otherwise_note(names, files, path.parent)
-    elsewhere = sum(not file.is_relative_to(path.parent) for file in files)
+    otherwise = _otherwise(names, path.parent)
+    absolute = ((row, name) for row, name in enumerate(names) if name[:1] == "/")
+    outside = (Path(name) for row, name in absolute if row not in otherwise)
+    elsewhere = sum(
+        not file.is_relative_to(path.parent) for file in chain(otherwise.values(), outside)
+    )
+    notes += _found_otherwise_note(names, otherwise, path.parent)
     if elsewhere and path.parent != Path():
         message = f"{elsewhere} paths lead to files outside the folder of {path.name}"
         notes.append(Note(code="path-outside", message=message, severity="info"))
-    contents = {item.id: file for item, file in zip(items, files, strict=True)}
+    contents = _Files(path.parent, items.ids, names, otherwise)
     return FileSource(
-        kind or kind_of_files(contents.values()),
+        kind or kind_of_files(contents.paths()),
         name=str(path),
         listing=Listing(items=items, notes=tuple(notes)),
         contents=contents,
@@ -88,8 +98,7 @@ def is_manifest(path: Path) -> bool:
     """Whether a file is a table with a column of paths."""
     if path.suffix.lower() not in SUFFIXES:
         return False
-    parquet = path.suffix.lower() == ".parquet"
-    columns = set(read_table(path).columns if parquet else header_of(path))
+    columns = set(header_of(path))
     return "path" in columns or len(columns & OTHER_NAMES["path"]) == 1
 
 
@@ -131,7 +140,7 @@ def understood(table: Table) -> Table:
     return replace(table, header=header, notes=(*table.notes, note))
 
 
-def _items(table: Table) -> tuple[tuple[Item, ...], list[str]]:
+def _items(table: Table) -> tuple[TableItems, Sequence[str]]:
     """The items of the rows and their files; a row that repeats an earlier one counts once.
 
     Raises:
@@ -140,18 +149,87 @@ def _items(table: Table) -> tuple[tuple[Item, ...], list[str]]:
     table.check_answered("path")
     paths = table.column("path", strip=False) or []  # a file's name may begin with a space
     table.refuse_empty("path", paths)
-    groups = table.column("group") or [""] * len(paths)
-    columns = (paths, *table.answers(), table.splits(), groups)
-    first: dict[object, Item] = {}
-    for path, label, target, extra, split, group in zip(*columns, strict=True):
-        answer = tuple(extra.items()) if label is None and target is None else (label, target)
-        item = Item(
-            id=path, label=label, target=target, split=split, group=group or None, extra=extra
-        )
-        first.setdefault((path, answer, split), item)
-    files = [item.id for item in first.values()]
-    named = zip(first.values(), unique_ids(files), strict=True)
-    return tuple(replace(item, id=item_id) for item, item_id in named), files
+    labels, targets, extras = table.answers()
+    splits, groups = table.splits(), table.column("group") or [""] * len(paths)
+    alike = _with_the_path_of_another(paths)
+    seen: set[object] = set()
+    repeated = []
+    for row in alike:
+        answer = (labels[row], targets[row])
+        known = tuple(extras[row].items()) if answer == (None, None) else answer
+        facts = (paths[row], known, splits[row])
+        if facts in seen:
+            repeated.append(row)
+        seen.add(facts)
+    if repeated:
+        kept = np.ones(len(paths), bool)
+        kept[repeated] = False
+        paths, groups = (Column(compress(column, kept)) for column in (paths, groups))
+        labels, targets = list(compress(labels, kept)), list(compress(targets, kept))
+        splits, extras = list(compress(splits, kept)), list(compress(extras, kept))
+    plain = not alike and all(map(str.isascii, paths))
+    items = TableItems(
+        ids=paths if plain else Column(unique_ids(paths)),
+        labels=labels,
+        targets=targets,
+        splits=splits,
+        groups=groups,
+        extras=extras,
+    )
+    return items, paths
+
+
+def _with_the_path_of_another(paths: Sequence[str]) -> list[int]:
+    """The rows whose path other rows may have too, in their order; those of all others are their own."""
+    numbers = np.fromiter(map(hash, paths), np.int64, len(paths))
+    ordered = np.sort(numbers)
+    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return np.flatnonzero(np.isin(numbers, several)).tolist() if len(several) else []
+
+
+class _Files:
+    """The files of a manifest by the items' ids, each path made when it is asked for.
+
+    Args:
+        folder: The manifest's folder.
+        ids: The items' ids.
+        names: Their files as the manifest names them.
+        otherwise: The files that lie elsewhere than in the folder under that name, by the row.
+    """
+
+    def __init__(
+        self, folder: Path, ids: Sequence[str], names: Sequence[str], otherwise: dict[int, Path]
+    ) -> None:
+        self._folder, self._names, self._otherwise = folder, names, otherwise
+        self._others: dict[str, Path] = {ids[row]: file for row, file in otherwise.items()}
+        if ids is not names:
+            for row, (item_id, name) in enumerate(zip(ids, names, strict=True)):
+                if item_id != name and row not in otherwise:
+                    self._others[item_id] = folder / name
+
+    def __getitem__(self, item_id: str) -> Path:
+        """The file of an item."""
+        return self._others.get(item_id) or self._folder / item_id
+
+    def paths(self) -> Iterator[str]:
+        """The files, in the order of the rows."""
+        for row, name in enumerate(self._names):
+            file = self._otherwise.get(row)
+            yield os.path.join(self._folder, name) if file is None else str(file)  # noqa: PTH118
+
+
+def _otherwise(names: Sequence[str], folder: Path) -> dict[int, Path]:
+    """The files that are read otherwise than the rows name them, by the row."""
+    found = {}
+    for row, name in enumerate(names):
+        here = os.path.join(folder, name)  # noqa: PTH118 - there may be millions
+        plain = name == name.strip() and "\\" not in name
+        if os.path.exists(here) or (plain and not os.path.exists(name)):  # noqa: PTH110 - the same
+            continue
+        file = _file(name, folder)
+        if file != folder / name:
+            found[row] = file
+    return found
 
 
 def _file(name: str, folder: Path) -> Path:
@@ -164,15 +242,16 @@ def _file(name: str, folder: Path) -> Path:
     return folder / plain
 
 
-def _found_otherwise_note(names: list[str], files: list[Path], folder: Path) -> list[Note]:
+def _found_otherwise_note(
+    names: Sequence[str], otherwise: Mapping[int, Path], folder: Path
+) -> list[Note]:
     """A remark on paths that were read otherwise than they are written."""
-    pairs = zip(names, files, strict=True)
-    otherwise = [(name, file) for name, file in pairs if file != folder / name and file.exists()]
-    if not otherwise:
+    rows = [row for row, file in otherwise.items() if file != folder / names[row] and file.exists()]
+    if not rows:
         return []
-    name, file = otherwise[0]
+    name, file = names[rows[0]], otherwise[rows[0]]
     message = (
-        f"{len(otherwise)} paths lead nowhere from the table's folder (file not found) and were "
+        f"{len(rows)} paths lead nowhere from the table's folder (file not found) and were "
         f"read otherwise: {display_name(name)} as {display_name(str(file))}"
     )
     return [Note(code="path-otherwise", message=message, severity="info")]

@@ -18,7 +18,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import IGNORED_NAMES, class_notes, few, is_folder, walk, walk_notes
+from striate.data.folder_walk import (
+    IGNORED_NAMES,
+    FilesBelow,
+    class_notes,
+    few,
+    is_folder,
+    walk,
+    walk_notes,
+)
 from striate.data.layouts.arrangement import arrangement_of
 from striate.data.layouts.class_folders import data_folder
 from striate.data.layouts.layout import LAYOUTS, Layout
@@ -106,12 +114,16 @@ def open_slices(data: str | Path) -> Source:
         why = "each volume is a folder of its own in its class's folder" if shallow else ""
         raise DataError(f"{root}: {what}", why=why, fix=f"the layout is {LAYOUT}")
     items = arrangement.items(folders)
-    notes = [*arrangement.notes(), *walk_notes(found, "slice"), *class_notes(items)]
+    notes = [
+        *arrangement.notes(),
+        *walk_notes(found, "slice"),
+        *class_notes(item.label for item in items),
+    ]
     return FileSource(
         "volume",
         name=str(data),
         listing=Listing(items=items, skipped=tuple(found.skipped), notes=tuple(notes)),
-        contents={item.id: root / folder for item, folder in zip(items, folders, strict=True)},
+        contents=FilesBelow(root, (item.id for item in items), folders),
     )
 
 
@@ -136,12 +148,16 @@ def open_dicom(data: str | Path) -> Source:
     others = Counter(PurePosixPath(name).suffix.lower() for name in set(found.files) - set(names))
     found.other_suffixes.update({suffix or "no suffix": n for suffix, n in others.items()})
     kind: Kind = "volume" if has_frames(root / names[0]) else "image"
-    notes = [*arrangement.notes(), *walk_notes(found, kind), *class_notes(items)]
+    notes = [
+        *arrangement.notes(),
+        *walk_notes(found, kind),
+        *class_notes(item.label for item in items),
+    ]
     return FileSource(
         kind,
         name=str(data),
         listing=Listing(items=items, skipped=tuple(found.skipped), notes=tuple(notes)),
-        contents={item.id: root / name for item, name in zip(items, names, strict=True)},
+        contents=FilesBelow(root, (item.id for item in items), names),
     )
 
 

@@ -104,7 +104,7 @@ def molecules(
                 extra=extras[place] if extras else {},
             )
         )
-    found = [*notes, *(class_notes(items) if any(labels or ()) else [])]
+    found = [*notes, *(class_notes(item.label for item in items) if any(labels or ()) else [])]
     if groups is None and not any(splits or ()):
         count = len({item.group for item in items if item.group})
         message = f"split by scaffold: {count} ring systems, each on one side"

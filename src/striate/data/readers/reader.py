@@ -8,11 +8,12 @@ written rather than stored (a molecule's SMILES) is one `TEXTS.add(...)`.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,28 +217,39 @@ def suffixes_of(kind: Kind | None = None) -> frozenset[str]:
     )
 
 
-def kind_of_files(paths: Iterable[Path]) -> Kind:
+def kind_of_files(paths: Iterable[str | Path]) -> Kind:
     """What most of the files hold; where no reader knows any, what files of any name may hold.
 
     Of files with one and the same suffix the first decides for all, so that few are opened.
     """
     suffixes = sorted(suffixes_of(), key=lambda suffix: (-len(suffix), suffix))
+    plain = set(suffixes) - {
+        _last_part(suffix) for suffix in suffixes if _last_part(suffix) != suffix
+    }
     counts: Counter[str] = Counter()
-    first: dict[str, Path] = {}
-    for path in paths:
-        name = path.name.lower()
-        suffix = next((s for s in suffixes if name.endswith(s)), "")
-        suffix = suffix or (FOLDER if is_folder(path) else path.suffix.lower())
+    first: dict[str, str] = {}
+    for given in paths:
+        path = os.fspath(given)
+        name = os.path.basename(path).lower()  # noqa: PTH119 - there may be millions
+        suffix = _last_part(name)
+        if suffix not in plain:
+            known = next((s for s in suffixes if name.endswith(s)), "")
+            suffix = known or (FOLDER if is_folder(path) else suffix)
         counts[suffix] += 1
         first.setdefault(suffix, path)
     kinds: Counter[Kind] = Counter()
     for suffix, count in counts.items():
-        reader = reader_named(first[suffix])
+        reader = reader_named(Path(first[suffix]))
         if reader is not None:
             kinds[reader.kind] += count
     if not kinds:
         return next(reader.kind for reader in _readers() if reader.any_name)
     return min(kinds, key=lambda kind: (-kinds[kind], kind))
+
+
+def _last_part(name: str) -> str:
+    """The end of a name from its last dot on; empty without one."""
+    return name[name.rfind(".") :] if "." in name else ""
 
 
 def is_item_folder(path: Path, kind: Kind) -> bool:
@@ -246,6 +258,12 @@ def is_item_folder(path: Path, kind: Kind) -> bool:
         reader.kind == kind and FOLDER in reader.suffixes and reader.claims(path)
         for reader in _readers()
     )
+
+
+class Contents(Protocol):
+    """What items are read from, by their ids: a dictionary, or what makes paths when asked."""
+
+    def __getitem__(self, item_id: str, /) -> object: ...
 
 
 class FileSource(Source):
@@ -268,7 +286,7 @@ class FileSource(Source):
         kind: Kind,
         name: str,
         listing: Listing,
-        contents: Mapping[str, object],
+        contents: Contents,
         *,
         named: bool = False,
     ) -> None:

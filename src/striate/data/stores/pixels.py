@@ -98,12 +98,12 @@ class PixelStore(Store):
         self.shapes = index.shapes
         self.dtypes = tuple(map(np.dtype, index.dtypes))
         self._index = index
-        self._places: list[slice] = []
+        self._bounds: NDArray[np.int64] = np.empty((len(self.shapes), 2), np.int64)
         total = 0
-        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+        for place, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
             start = total + _padding(total, dtype)
             total = start + math.prod(shape) * dtype.itemsize
-            self._places.append(slice(start, total))
+            self._bounds[place] = start, total
         self._flat: NDArray[np.uint8] = (
             np.memmap(path, np.uint8, "r", shape=(total,)) if total else np.empty(0, np.uint8)
         )
@@ -147,7 +147,7 @@ class PixelStore(Store):
         """
         if size < 1:
             raise ArgumentError(f"size={size}", why="the shorter side has at least one pixel")
-        folder = user_cache_folder() / "pixels" if folder is None else Path(folder)
+        folder = _cache_folder(folder)
         progress = progress or Progress(quiet=True)
         key = _file_key(source, items, size)
         if key and (path := _cache_path(folder, key)).exists():
@@ -156,6 +156,14 @@ class PixelStore(Store):
             except DamagedCacheError as error:
                 progress.say(f"{error}; building it again")
         return cls(_write(source, items, size, folder, key, progress, workers))._built(items)
+
+    @staticmethod
+    def is_built(
+        source: Source, items: Sequence[Item], size: int, folder: Path | None = None
+    ) -> bool:
+        """Whether there is a cache for items, known by their files; the arguments are as in `build`."""
+        key = _file_key(source, items, size)
+        return key is not None and _cache_path(_cache_folder(folder), key).exists()
 
     def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
         kept, labels = set(self.ids), {item.id: item.label for item in items}
@@ -189,7 +197,11 @@ class PixelStore(Store):
 
     def view(self, index: int) -> UInt8[Tensor, "c h w"]:
         """The uint8 pixels of an item as a tensor on the mapped file, which must not be written."""
-        return self._tensor[self._places[index]].view(self.shapes[index])
+        return self._tensor[self._place(index)].view(self.shapes[index])
+
+    def _place(self, index: int) -> slice:
+        """Where the pixels of an item lie in the file."""
+        return slice(*self._bounds[index].tolist())
 
     def _viewable(self, index: int) -> UInt8[Tensor, "c h w"]:
         if self.dtypes[index] == np.uint8:
@@ -198,7 +210,7 @@ class PixelStore(Store):
 
     def __getitem__(self, index: int) -> Reading:
         """The reading of an item; its pixels are a view of the mapped file."""
-        stored = self._flat[self._places[index]].view(self.dtypes[index])
+        stored = self._flat[self._place(index)].view(self.dtypes[index])
         pixels = stored.reshape(self.shapes[index])
         return Reading(array=pixels, sha256=self._index.sha256s[index])
 
@@ -286,25 +298,38 @@ def _file_key(source: Source, items: Sequence[Item], size: int) -> str | None:
     The time of the last change of the inode counts too: archives restore old modification
     times, and a file replaced by one of the same size would go unseen.
     """
-    identities: list[tuple[str | int, ...]] = []
-    for item in items:
-        path = source.path(item)
-        if path is None:
-            return None
-        try:
-            status = path.stat()
-        except OSError:
-            identities.append((item.id, os.fspath(path)))
-            continue
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        identities.append((item.id, os.fspath(path.absolute()), status.st_size, *times))
-    return _key(identities, size)
+    paths = map(source.path, items)
+    try:
+        return _key((_identity(*pair) for pair in zip(items, paths, strict=True)), size)
+    except _NoFileError:
+        return None
+
+
+class _NoFileError(Exception):
+    """An item has no file of its own."""
+
+
+def _identity(item: Item, path: Path | None) -> tuple[str | int, ...]:
+    """What tells whether an item's file is the same as before."""
+    if path is None:
+        raise _NoFileError
+    try:
+        status = path.stat()
+    except OSError:
+        return item.id, os.fspath(path)
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return item.id, os.fspath(path.absolute()), status.st_size, *times
 
 
 def _key(identities: Iterable[object], size: int) -> str:
+    """The hash of a JSON document with all of this, made a part at a time: items may be millions."""
     versions = (DECODER_VERSION, PIL.__version__, torch.__version__, *_versions())
-    text = json.dumps([versions, size, list(identities)])
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+    digest = hashlib.sha256(json.dumps([versions, size]).removesuffix("]").encode("ascii"))
+    digest.update(b", [")
+    for number, identity in enumerate(identities):
+        digest.update(f"{', ' if number else ''}{json.dumps(identity)}".encode("ascii"))
+    digest.update(b"]]")
+    return digest.hexdigest()[:32]
 
 
 def _versions() -> list[str]:
@@ -319,6 +344,10 @@ def _versions() -> list[str]:
 def _padding(length: int, dtype: np.dtype[Any]) -> int:
     """Bytes after `length` so that values of this type are aligned."""
     return -length % dtype.itemsize
+
+
+def _cache_folder(folder: Path | None) -> Path:
+    return user_cache_folder() / "pixels" if folder is None else Path(folder)
 
 
 def _cache_path(folder: Path, key: str) -> Path:
@@ -382,7 +411,12 @@ def _write_items(file: BinaryIO, taken: ReadingPass, size: int) -> _Index:
         skipped=tuple(taken.skipped),
         notes=taken.notes(),
     )
-    data = json.dumps(asdict(index), separators=(",", ":")).encode("ascii")
+    document = {
+        **vars(index),
+        "skipped": [asdict(skip) for skip in index.skipped],
+        "notes": [asdict(note) for note in index.notes],
+    }
+    data = json.dumps(document, separators=(",", ":")).encode("ascii")
     file.write(data)
     file.write(_FOOTER.pack(length, len(data), checksum, zlib.crc32(data), _MAGIC))
     return index

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Generic, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.duplicates import first_appearance
+from striate.data.duplicates import first_appearance, text_numbers
 from striate.data.sandbox import read_all
 from striate.data.source import Item, Note, Reading, Skip, Source
 from striate.files import storage_error
@@ -240,7 +240,7 @@ class ReadingStore(Store):
             skipped=tuple(taken.skipped),
             notes=taken.notes(),
             sha256s=tuple(taken.sha256s),
-            duplicate_groups=first_appearance(np.array(taken.sha256s, np.str_)),
+            duplicate_groups=text_numbers(taken.sha256s),
         )
 
     def only(self, indices: Sequence[int]) -> ReadingStore:

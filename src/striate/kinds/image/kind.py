@@ -92,6 +92,14 @@ class ImageKind(Kind):
         common_format(Counter((shape[0], str(dtype)) for shape, dtype in formats), source.name)
         return built
 
+    def read_size(self, options: Mapping[str, Any]) -> int | None:
+        """The shorter side that is kept."""
+        return int(options["size"])
+
+    def is_kept(self, source: Source, items: Sequence[Item], *, options: Mapping[str, Any]) -> bool:
+        """Whether they lie in the user's cache."""
+        return PixelStore.is_built(source, items, int(options["size"]))
+
     def defaults(self, inputs: Inputs[Any]) -> Defaults:
         """EfficientNet-Lite0, whose ImageNet weights come with Striate, so it works offline.
 

@@ -60,7 +60,7 @@ def times_of(given: object, num_items: int, time: str) -> Times | None:
         names = [f"item {number + 1}" for number in range(num_items)]
         return Times(order=numbers, names=names, column="the order of the items")
     table = _table(given)
-    if table is None or len(table.rows) != num_items:
+    if table is None or table.num_rows != num_items:
         if time == AUTO:
             return None
         raise DataError(

@@ -10,6 +10,8 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +29,16 @@ ATTEMPTS: Final = 6
 FIRST_PAUSE: Final = 0.1
 """Seconds before the second attempt; each further pause is twice as long."""
 
+AHEAD: Final = 2
+"""Blocks that are fetched ahead while items are read in their order."""
+
 CACHE_GIGABYTES: Final = "STRIATE_SHARD_CACHE_GB"
 """The variable that holds the limit of the cache, in gigabytes."""
 
 _DEFAULT_GIGABYTES: Final = "20"
+
+_LEAST_BLOCKS: Final = 2 * AHEAD + 4
+"""Blocks that the cache must have room for, so that none is dropped before it is read."""
 
 
 def is_url(data: str) -> bool:
@@ -83,6 +91,10 @@ class Shelf(ABC):
         """Whether there are more bytes than were packed, as far as that is seen."""
         return False
 
+    def in_order(self, shards: Sequence[Shard]) -> None:
+        """Take note of the order in which shards are read, where that helps."""
+        return
+
 
 class Folder(Shelf):
     """A folder of this machine."""
@@ -114,7 +126,8 @@ class Remote(Shelf):
     """A folder behind an address, of any kind that fsspec knows.
 
     What is fetched is kept in the cache folder, in blocks, so that a shard is gone on with where it
-    was left. Once all of a shard is there its SHA-256 is compared.
+    was left. While blocks are asked for in their order, the next ones are fetched by threads. Once
+    all of a shard is there its SHA-256 is compared.
 
     Args:
         name: The address.
@@ -139,6 +152,23 @@ class Remote(Shelf):
             raise DataError(f"cannot read {name}", why=str(error)) from None
         self._cache = BlockCache(cache or user_cache_folder() / "shards", limit)
         self._locks: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
+        self._order: list[tuple[Shard, int]] = []
+        self._positions: dict[tuple[str, int], int] = {}
+        self._asked: set[int] = set()
+        self._ahead: dict[int, Future[None]] = {}
+        self._came: set[tuple[str, int]] = set()
+        self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="striate-shards")
+
+    def in_order(self, shards: Sequence[Shard]) -> None:
+        """Take note of the order in which shards are read."""
+        self._order = [(shard, number) for shard in shards for number in range(num_blocks(shard))]
+        self._positions = {
+            (shard.sha256, number): place for place, (shard, number) in enumerate(self._order)
+        }
+
+    def settle(self) -> None:
+        """Wait for what is being fetched ahead; what failed is asked for again when it is read."""
+        wait(self._ahead.values())
 
     def whole(self, file: str) -> bytes:
         """All bytes of a file."""
@@ -146,9 +176,11 @@ class Remote(Shelf):
 
     def part(self, shard: Shard, start: int, stop: int) -> bytes:
         """Some bytes of a shard, from the cache where they are there."""
-        first, last = start // BLOCK, (max(stop, start + 1) - 1) // BLOCK
-        blocks = b"".join(self._block(shard, number) for number in range(first, last + 1))
-        return blocks[start - first * BLOCK : stop - first * BLOCK]
+        parts = []
+        for number in range(start // BLOCK, (max(stop, start + 1) - 1) // BLOCK + 1):
+            first = number * BLOCK
+            parts.append(self._part(shard, number, max(0, start - first), stop - first))
+        return b"".join(parts)
 
     def forget(self, shard: Shard, start: int, stop: int) -> bool:
         """Drop the blocks that hold some bytes."""
@@ -156,7 +188,34 @@ class Remote(Shelf):
             self._cache.remove(shard, number)
         return True
 
+    def _part(self, shard: Shard, number: int, start: int, stop: int) -> bytes:
+        """Some bytes of a block."""
+        self._look_ahead(self._positions.get((shard.sha256, number)))
+        kept = self._cache.read(shard, number, start, stop)
+        part = self._block(shard, number)[start:stop] if kept is None else kept
+        if (shard.sha256, number) in self._came:
+            self._came.discard((shard.sha256, number))
+            self._compare(shard)
+        return part
+
+    def _look_ahead(self, place: int | None) -> None:
+        """Have the next blocks fetched where a block and the one before it are asked for."""
+        if place is None or place in self._asked:
+            return
+        self._asked.add(place)
+        if place - 1 in self._asked and self._cache.limit >= _LEAST_BLOCKS * BLOCK:
+            for following in range(place + 1, min(place + 1 + AHEAD, len(self._order))):
+                if following not in self._asked and following not in self._ahead:
+                    block = self._order[following]
+                    self._ahead[following] = self._threads.submit(self._bring, *block)
+
+    def _bring(self, shard: Shard, number: int) -> None:
+        """Have a block in the cache."""
+        if not self._cache.has(shard, number):
+            self._block(shard, number)
+
     def _block(self, shard: Shard, number: int) -> bytes:
+        """A block, from the server unless another thread was faster."""
         # Threads that read neighbours wait for one fetch of what they share.
         with self._locks[shard.sha256, number]:
             kept = self._cache.read(shard, number)
@@ -165,8 +224,8 @@ class Remote(Shelf):
             start, stop = number * BLOCK, min((number + 1) * BLOCK, shard.size)
             block = self._fetched(shard.name, start, stop)
             self._cache.write(shard, number, block)
-        self._compare(shard)
-        return block
+            self._came.add((shard.sha256, number))
+            return block
 
     def _compare(self, shard: Shard) -> None:
         """Compare the SHA-256 of a shard once the last of its blocks has come."""
@@ -213,20 +272,27 @@ class BlockCache:
         folder: Where they lie.
         limit: The bytes of all together; None for what the user's environment says.
 
+    Attributes:
+        limit: The bytes of all together.
+
     Raises:
         ArgumentError: The environment names no number.
     """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self._folder = folder
-        self._limit = _limit() if limit is None else limit
+        self.limit = _limit() if limit is None else limit
         self._lock = threading.Lock()
         self._size = sum(size for _, size, _ in self._blocks())
 
-    def read(self, shard: Shard, number: int) -> bytes | None:
-        """A block; None where it is not there."""
+    def read(
+        self, shard: Shard, number: int, start: int = 0, stop: int | None = None
+    ) -> bytes | None:
+        """A block, or some bytes of it; None where it is not there."""
         try:
-            return self._path(shard, number).read_bytes()
+            with self._path(shard, number).open("rb") as file:
+                file.seek(start)
+                return file.read() if stop is None else file.read(max(0, stop - start))
         except OSError:
             return None
 
@@ -244,7 +310,7 @@ class BlockCache:
             return
         with self._lock:
             self._size += len(block)
-            if self._size > self._limit:
+            if self._size > self.limit:
                 self._shrink(keep=path)
 
     def remove(self, shard: Shard, number: int) -> None:
@@ -252,9 +318,13 @@ class BlockCache:
         with contextlib.suppress(OSError):
             self._path(shard, number).unlink()
 
+    def has(self, shard: Shard, number: int) -> bool:
+        """Whether a block is there."""
+        return self._path(shard, number).exists()
+
     def holds(self, shard: Shard) -> bool:
         """Whether all of a shard is there."""
-        return all(self._path(shard, number).exists() for number in range(num_blocks(shard)))
+        return all(self.has(shard, number) for number in range(num_blocks(shard)))
 
     def digest(self, shard: Shard) -> str | None:
         """The SHA-256 of a shard; None where not all of it is there."""
@@ -283,7 +353,7 @@ class BlockCache:
         blocks = sorted(self._blocks())
         self._size = sum(size for _, size, _ in blocks)
         for _, size, path in blocks:
-            if self._size <= 0.9 * self._limit:
+            if self._size <= 0.9 * self.limit:
                 break
             if path != keep:
                 with contextlib.suppress(OSError):

@@ -47,6 +47,7 @@ class ShardSource(Source):
         index = Index.read(shelf.whole(INDEX), shelf.where(INDEX))
         self.kind, self.name, self.index = index.kind, shelf.name, index
         self.nouns, self.conventions = index.nouns, index.conventions
+        shelf.in_order(index.shards)
         self._places: dict[str, Place] = {}
         items = []
         for item, place in chain.from_iterable(map(self._table, range(len(index.shards)))):

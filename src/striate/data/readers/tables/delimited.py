@@ -21,10 +21,10 @@ DELIMITERS: Final = ("\t", ";", ",")
 
 COMMENT: Final = "#"
 
-_SAMPLED: Final = 50
+NUM_SAMPLED: Final = 50
 """The lines that are looked at to tell the delimiter."""
 
-_SEP_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+SEP_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -55,16 +55,16 @@ def rows_of(text: str) -> Rows:
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
     skipped, delimiter = 0, ""
-    if found := _SEP_LINE.fullmatch(lines[0]):
+    if found := SEP_LINE.fullmatch(lines[0]):
         skipped, delimiter = 1, found[1]
     while skipped < len(lines) and _is_comment(lines[skipped]):
         skipped += 1
-    delimiter = delimiter or delimiter_of(lines[skipped : skipped + _SAMPLED])
+    delimiter = delimiter or delimiter_of(lines[skipped : skipped + NUM_SAMPLED])
     remark = lines[skipped - 1].strip().lstrip(COMMENT + " ") if skipped else ""
     fields: list[list[str]] = []
     places: list[str] = []
     for place, row in _parsed(lines[skipped:], delimiter, skipped):
-        if any(map(str.strip, row)) and not _is_remark(row, fields):
+        if any(map(str.strip, row)) and not is_remark(row, fields):
             fields.append(row)
             places.append(place)
     width = max((_filled(row) for row in fields), default=0)
@@ -118,7 +118,7 @@ def _filled(row: Sequence[str]) -> int:
 def _parsed(lines: Sequence[str], delimiter: str, skipped: int) -> list[tuple[str, list[str]]]:
     if delimiter == " ":
         return [(f"line {n}", line.split()) for n, line in enumerate(lines, skipped + 1)]
-    spaced = any(re.search(rf'{re.escape(delimiter)}[ \t]+"', line) for line in lines)
+    spaced = any(is_spaced(line, delimiter) for line in lines)
     reader = csv.reader(
         (f"{line}\n" for line in lines), delimiter=delimiter, strict=True, skipinitialspace=spaced
     )
@@ -128,11 +128,16 @@ def _parsed(lines: Sequence[str], delimiter: str, skipped: int) -> list[tuple[st
         raise UnreadableItem(f"line {skipped + reader.line_num}: {error}") from None
 
 
+def is_spaced(text: str, delimiter: str) -> bool:
+    """Whether there are blanks between a delimiter and a quoted field."""
+    return re.search(rf'{re.escape(delimiter)}[ \t]+"', text) is not None
+
+
 def _is_comment(line: str) -> bool:
     return line.startswith(COMMENT) or not line.strip()
 
 
-def _is_remark(row: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+def is_remark(row: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether a row below the first is a comment: a file's name may begin like one."""
     if not rows or not row[0].lstrip().startswith(COMMENT):
         return False

@@ -77,7 +77,7 @@ def is_index(name: str, fields: Sequence[str]) -> bool:
     """
     if len(fields) < 2 or not all(field.strip().isdecimal() for field in fields):
         return False
-    return numbers_rows(name, np.array(fields, np.float64))
+    return numbers_rows(name, np.fromiter(map(float, fields), np.float64, len(fields)))
 
 
 def numbers_rows(name: str, values: NDArray[np.float64]) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from striate.data.folder_walk import existing_path, few
 from striate.data.names import MISSING, SPLIT_WORDS, is_missing, known_labels, split_named
-from striate.data.packages import imported
 from striate.data.readers.content import head_of, refusing, text_of
+from striate.data.readers.tables.columns import Column, Places
 from striate.data.readers.tables.delimited import Rows, are_numbers, rows_of
 from striate.data.readers.tables.index_columns import is_index, is_time, is_unnamed
+from striate.data.readers.tables.parquet import PARQUET, parquet_header, read_parquet
+from striate.data.readers.tables.regular import regular_table
 from striate.data.source import Note, UnreadableItem
 from striate.errors import DataError, nearest
 from striate.typing import SplitName
@@ -48,7 +51,7 @@ class Table:
     Attributes:
         path: The table's file.
         header: The names of the columns as written, trimmed.
-        rows: The fields of each row as written, as many as columns.
+        fields: The fields of each column as written, as many as rows.
         places: Where each row stands ("line 3").
         decimal_comma: Whether a comma in a number is a decimal point.
         notes: What a user should know of the columns.
@@ -56,8 +59,8 @@ class Table:
 
     path: Path
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    places: tuple[str, ...]
+    fields: tuple[Sequence[str], ...]
+    places: Sequence[str]
     decimal_comma: bool = False
     notes: tuple[Note, ...] = ()
 
@@ -66,14 +69,19 @@ class Table:
         """The names of the columns in lower case."""
         return tuple(name.lower() for name in self.header)
 
-    def column(self, name: str, *, strip: bool = True) -> list[str] | None:
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return len(self.places)
+
+    def column(self, name: str, *, strip: bool = True) -> Sequence[str] | None:
         """The fields of a column, trimmed; None where there is no such column."""
         if name not in self.columns:
             return None
-        place = self.columns.index(name)
-        return [row[place].strip() if strip else row[place] for row in self.rows]
+        fields = self.fields[self.columns.index(name)]
+        return Column(map(str.strip, fields)) if strip else fields
 
-    def required(self, name: str) -> list[str]:
+    def required(self, name: str) -> Sequence[str]:
         """The fields of a column that must be there.
 
         Raises:
@@ -82,21 +90,21 @@ class Table:
         self.check_columns([name])
         return self.column(name) or []
 
-    def numbers(self, name: str, *, optional: bool = False) -> list[float]:
+    def numbers(self, name: str, *, optional: bool = False) -> Sequence[float]:
         """The fields of a column as finite numbers; NaN for a missing one where that may be.
 
         Raises:
             DataError: There is no such column, or a field is no finite number.
         """
-        values, bad = [], []
-        for place, text in zip(self.places, self.required(name), strict=True):
+        values, bad = array("d"), []
+        for row, text in enumerate(self.required(name)):
             try:
                 value = float(text.replace(",", ".") if self.decimal_comma else text)
             except ValueError:
                 value = math.nan
             values.append(value)
             if not math.isfinite(value) and not (optional and text in MISSING):
-                bad.append(f"{place}: {text!r} in column {name} is not a finite number")
+                bad.append(f"{self.places[row]}: {text!r} in column {name} is not a finite number")
         self.refuse(bad, "write a number, or leave out the row")
         return values
 
@@ -106,17 +114,23 @@ class Table:
         Raises:
             DataError: A name is that of no split.
         """
-        names = self.column("split") or [""] * len(self.rows)
-        splits = [None if is_missing(name) else split_named(name) for name in names]
+        names = self.column("split")
+        if names is None:
+            return [None] * self.num_rows
+        meant = {name: None if is_missing(name) else split_named(name) for name in set(names)}
+        wrong = {name for name, split in meant.items() if split is None and not is_missing(name)}
+        splits = [meant[name] for name in names]
         bad = [
-            f"{place} has the split {name!r}"
-            for place, name, split in zip(self.places, names, splits, strict=True)
-            if split is None and not is_missing(name)
+            f"{self.places[row]} has the split {name!r}"
+            for row, name in enumerate(names if wrong else ())
+            if name in wrong
         ]
         self.refuse(bad, f"a split is one of {SPLIT_WORDS}, or empty")
         return splits
 
-    def answers(self) -> tuple[list[str | None], list[float | None], list[dict[str, str]]]:
+    def answers(
+        self,
+    ) -> tuple[Sequence[str | None], Sequence[float | None], Sequence[dict[str, str]]]:
         """What each row says that a task may be to predict.
 
         A column `label` in which a field names several labels is read as the column `labels`, and
@@ -137,9 +151,9 @@ class Table:
             for place, name in enumerate(self.columns)
             if name not in KNOWN_COLUMNS
         }
-        extra = [{name: row[place].strip() for name, place in further.items()} for row in self.rows]
+        extra = self._further(further)
         labels, targets = self.column("label"), self.column("target")
-        nothing = [None] * len(self.rows)
+        nothing = [None] * self.num_rows
         if LABELS in further:
             labels = None
         if labels is not None and (not all(map(is_missing, labels)) or targets is None):
@@ -148,20 +162,23 @@ class Table:
                     "label", labels, f"where a row has none of the labels, name the column {LABELS}"
                 )
                 pairs = zip(extra, labels, strict=True)
-                return (
-                    [*nothing],
-                    [*nothing],
-                    _known([{**row, LABELS: text} for row, text in pairs]),
-                )
+                return nothing, nothing, _known([{**row, LABELS: text} for row, text in pairs])
             known = known_labels(labels)
             self._refuse_unanswered("label", known)
-            return known, [*nothing], _only_of(known, extra)
+            return known, nothing, _only_of(known, extra)
         if targets is None:
-            return [*nothing], [*nothing], _known(extra)
+            return nothing, nothing, _known(extra)
         values = self.numbers("target", optional=True)
         numbers = [None if math.isnan(value) else value for value in values]
         self._refuse_unanswered("target", numbers)
-        return [*nothing], numbers, _only_of(numbers, extra)
+        return nothing, numbers, _only_of(numbers, extra)
+
+    def _further(self, places: Mapping[str, int]) -> list[dict[str, str]]:
+        """The trimmed fields of some columns of each row, by the names that are given."""
+        if not places:
+            return [{}] * self.num_rows  # one for all
+        columns = zip(*(self.fields[place] for place in places.values()), strict=True)
+        return [dict(zip(places, map(str.strip, row), strict=True)) for row in columns]
 
     def unused(self) -> list[Note]:
         """A note of the columns that are not used where there are labels or targets, if any."""
@@ -204,8 +221,8 @@ class Table:
         Raises:
             DataError: There is an empty field.
         """
-        rows = zip(self.places, fields, strict=True)
-        bad = [f"{place} has no {name}" for place, field in rows if not field.strip()]
+        empty = [row for row, field in enumerate(fields) if not field.strip()]
+        bad = [f"{self.places[row]} has no {name}" for row in empty]
         self.refuse(bad, fix or "fill it in, or take the rows out")
 
     def check_columns(self, names: Sequence[str], fix: str = "") -> None:
@@ -233,7 +250,7 @@ class Table:
         """
         if bad:
             raise DataError(
-                f"{len(bad)} of {len(self.rows)} rows of {self.path} cannot be used",
+                f"{len(bad)} of {self.num_rows} rows of {self.path} cannot be used",
                 why=few(bad),
                 fix=fix,
             )
@@ -259,7 +276,14 @@ def _is_unknown(row: dict[str, str]) -> bool:
 
 
 def header_of(path: Path) -> tuple[str, ...]:
-    """The column names of a text table in lower case; none where it cannot be read as one."""
+    """The column names of a table in lower case; none where it cannot be read as one of text.
+
+    Raises:
+        DataError: A Parquet file cannot be read.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    if path.suffix.lower() == PARQUET:
+        return tuple(name.lower() for name in parquet_header(path))
     head = head_of(path, _HEAD)
     ends = max(head.rfind(b"\n"), head.rfind(b"\r"))
     try:
@@ -285,32 +309,36 @@ def read_table(path: Path, *, whole: bool = False) -> Table:
         MissingExtraError: Parquet without pyarrow.
     """
     existing_path(path)
-    table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    if path.suffix.lower() == PARQUET:
+        header, fields = read_parquet(path)
+        places = Places("row", range(1, len(fields[0]) + 1 if fields else 1))
+        table = Table(path=path, header=header, fields=fields, places=places)
+    else:
+        table = _read_csv(path)
     repeated = sorted({name for name in table.columns if name and table.columns.count(name) > 1})
     if repeated:
         raise DataError(f"{path} has two columns {repeated[0]}", fix="rename one of them")
-    if table.header and not table.rows:
+    if table.header and not table.num_rows:
         raise DataError(f"{path} lists no items", fix="add a line for each")
     return table if whole else _without_indices(table)
 
 
 def _without_indices(table: Table) -> Table:
     """The table without the columns that say nothing of an item but where its row stands."""
-    columns = list(zip(*table.rows, strict=True)) or [() for _ in table.header]
     reasons = {
         place: reason
-        for place, (name, fields) in enumerate(zip(table.header, columns, strict=True))
+        for place, (name, fields) in enumerate(zip(table.header, table.fields, strict=True))
         if (reason := _no_content(name, fields)) is not None
     }
     kept = [place for place in range(len(table.header)) if place not in reasons]
     said = [f"{table.header[place] or 'one without a name'} ({reason})"
-            for place, reason in reasons.items() if any(map(str.strip, columns[place]))]  # fmt: skip
+            for place, reason in reasons.items() if any(map(str.strip, table.fields[place]))]  # fmt: skip
     message = f"columns of {table.path.name} were left out: {few(said)}"
     notes = (Note(code="index-column", message=message, severity="info"),) if said else ()
     return replace(
         table,
         header=tuple(table.header[place] for place in kept),
-        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+        fields=tuple(table.fields[place] for place in kept),
         notes=notes,
     )
 
@@ -329,6 +357,14 @@ def _no_content(name: str, fields: Sequence[str]) -> str | None:
 def _read_csv(path: Path) -> Table:
     with refusing(path, fix="save it as UTF-8"):
         text = text_of(path.read_bytes())
+    if (regular := regular_table(text)) is not None:
+        return Table(
+            path=path,
+            header=regular.header,
+            fields=regular.columns,
+            places=regular.places,
+            decimal_comma=regular.delimiter != ",",
+        )
     with refusing(path):
         rows = rows_of(text)
     header, fields = _headed(rows)
@@ -345,7 +381,11 @@ def _read_csv(path: Path) -> Table:
             fix="put fields that hold the delimiter in double quotes",
         )
     return Table(
-        path=path, header=header, rows=fields, places=places, decimal_comma=rows.delimiter != ","
+        path=path,
+        header=header,
+        fields=Column.of_rows(fields, len(header)),
+        places=places,
+        decimal_comma=rows.delimiter != ",",
     )
 
 
@@ -384,34 +424,3 @@ def _last_named(header: Sequence[str]) -> int:
 def _cut(row: tuple[str, ...], width: int) -> tuple[str, ...]:
     """A row without empty fields behind the last named column."""
     return row if any(map(str.strip, row[width:])) else row[:width]
-
-
-def _read_parquet(path: Path) -> Table:
-    """The columns that can be text: not those of bytes, of structures or of lists of fractions."""
-    pa, pq = imported("pyarrow", "parquet"), imported("pyarrow.parquet", "parquet")
-
-    def is_text(kind: Any) -> bool:
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            return is_text(kind.value_type) and not pa.types.is_floating(kind.value_type)
-        binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-        return not (binary or pa.types.is_nested(kind))
-
-    try:
-        names = [field.name for field in pq.read_schema(path) if is_text(field.type)]
-        table = pq.read_table(path, columns=names)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot read {path}", why=str(error)) from error
-    columns = [table.column(name).to_pylist() for name in names]
-    return Table(
-        path=path,
-        header=tuple(name.strip() for name in names),
-        rows=tuple(tuple(map(_as_text, row)) for row in zip(*columns, strict=True)),
-        places=tuple(f"row {number}" for number in range(1, table.num_rows + 1)),
-    )
-
-
-def _as_text(value: object) -> str:
-    """A value of a Parquet file; the members of a list stand between semicolons."""
-    if isinstance(value, list):
-        return ";".join(map(_as_text, value))
-    return "" if value is None else str(value)

@@ -1,0 +1,83 @@
+"""How much faster two processes train on two cores than one process on one.
+
+    python benchmarks/processes.py [--processes 1 2] [--turns 3] [--epochs 6]
+
+A network is trained from scratch on made pictures by `striate fit --nproc N`, each process with one
+thread, in turns. Told are the training items in a second (`samples_per_second` of `history.csv`, which
+is of the training steps; the first epoch of each fit is left out) and their ratio to those of one
+process. Wanted: 2 processes on 2 cores at least 1.6 times as fast as one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+COMMAND: Final = [sys.executable, "-c", "from striate.cli.main import main; main()"]
+
+
+def make(folder: Path, count: int) -> None:
+    """Pictures of two classes."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(0, 120, (64, 64, 3)).astype(np.uint8)
+        pixels[16:48, 16:48, number % 2] += 100
+        place = folder / f"class-{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{number:05}.png")
+
+
+def rate(data: Path, out: Path, processes: int, epochs: int, model: str) -> float:
+    """Training items in a second."""
+    command = [*COMMAND, "fit", str(data), "--out", str(out)]
+    command += ["--method", "scratch", "--model", model, "--epochs", str(epochs), "--device", "cpu"]
+    command += ["--image-size", "64", "--nproc", str(processes)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    with (out / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return median(float(row["samples_per_second"]) for row in rows[1:])
+
+
+def main() -> None:
+    """Fit in turns, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--items", type=int, default=700)
+    parser.add_argument("--model", default="resnet18")
+    options = parser.parse_args()
+    rates: dict[int, list[float]] = {count: [] for count in options.processes}
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        os.environ["STRIATE_CACHE"] = str(folder / "cache")
+        make(folder / "data", options.items)
+        for turn in range(options.turns):
+            for count in options.processes:
+                out = folder / f"run-{count}-{turn}"
+                found = rate(folder / "data", out, count, options.epochs, options.model)
+                rates[count].append(found)
+                print(f"turn {turn + 1}: {count} processes, {found:.1f} items/s", flush=True)
+    print("| processes | items/s, median | to one process |")
+    print("|---|---|---|")
+    one = median(rates[options.processes[0]])
+    for count, found in rates.items():
+        print(f"| {count} | {median(found):.1f} | {median(found) / one:.2f} |")
+    print(f"load: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
