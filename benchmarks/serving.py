@@ -1,14 +1,19 @@
-"""`striate serve` beside a plain server of the same run, and at four times its capacity.
+"""`striate serve` beside a plain FastAPI server of the same file, and at four times its capacity.
 
-    python benchmarks/serving.py RUN FILE... [--seconds 10] [--device cpu] [--json FILE]
+    python benchmarks/serving.py RUN FILE... [--seconds 10] [--rounds 2] [--engine onnx]
+        [--device cpu] [--json FILE]
 
-Both servers are processes of their own on this machine, and so is this client, which takes a share
-of its cores. The plain server is Starlette's with one function: it decodes a file in a process
-that goes on living, and computes it by itself in a thread, of which there is one for each core;
-that is Striate's own reading and network without queue and batches. At 1, 8 and 32 clients, each of which asks again
-once it is answered, requests a second and the median and 99th percentile of their milliseconds are
-told. Then requests arrive at four times the rate of the 32 clients whether or not others are
-answered: goodput is what is answered 200 a second.
+RUN predicts for pictures. It is exported, and the plain server is what one writes around the export:
+FastAPI with one function, which reads a picture and runs the file by the `predict.py` beside it, in
+FastAPI's own threads. `striate serve` answers by the same engine. The engine alone computes filled
+batches of items that were read before, in a process of its own.
+
+All three take turns. Both servers are processes of their own on this machine, and so is this client,
+which takes a share of its cores. With 32 clients, each of which asks again once it is answered,
+requests a second and the median and 99th percentile of their milliseconds are told; after the rounds
+with 1 and 8 clients too. Then requests arrive at four times the rate of the 32 clients whether or not
+others are answered: goodput is what is answered 200 a second. The last lines compare with what is
+wanted. With the defaults it takes three minutes, and means something on a quiet machine only.
 """
 
 from __future__ import annotations
@@ -20,52 +25,69 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 
-CLIENTS = (1, 8, 32)
+FEW_CLIENTS = (1, 8)
+CLIENTS = 32
 OVERLOAD = 4
 
 PLAIN = """
-import asyncio
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
 import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-import striate
-from striate.data.sandbox import DecoderPool, available_cores
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 
-threads = ThreadPoolExecutor(available_cores())
-run, pool = striate.load(sys.argv[1], device=sys.argv[3]), DecoderPool()
-run.predictor, run.calibration
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+from predict import load, predict
 
-def answer(content):
-    source = run.open([content])
-    item = source.listing.items[0]
-    return run.predicted([item], [run.read_one(source, item, pool)])[0].to_json()
+opened, app = load(folder / "pictures.onnx"), FastAPI()
 
-async def predict(request):
-    content = await request.body()
-    found = await asyncio.get_running_loop().run_in_executor(threads, answer, content)
-    return JSONResponse({"predictions": [found]})
+@app.post("/predict")
+async def answer(request: Request):
+    return await run_in_threadpool(predict, BytesIO(await request.body()), *opened)
 
-async def ready(request):
-    return JSONResponse({})
+@app.get("/v2/health/ready")
+def ready():
+    return {}
 
-routes = [Route("/predict", predict, methods=["POST"]), Route("/v2/health/ready", ready)]
-uvicorn.run(Starlette(routes=routes), port=int(sys.argv[2]), log_level="error", access_log=False)
+uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 """
 
 STRIATE = "from striate.cli.main import main; main()"
+
+ENGINE = """
+import sys, time
+from itertools import cycle, islice
+from pathlib import Path
+import striate
+
+run = striate.load(sys.argv[1], device=sys.argv[2], engine=sys.argv[3])
+seconds, size = float(sys.argv[4]), run.predictor.inputs.batch_size
+source = run.open([Path(name).read_bytes() for name in sys.argv[5:]])
+read = cycle(list(run.read(source, source.listing.items)))
+batches = [list(zip(*islice(read, size))) for _ in range(8)]
+run.predicted(*batches[0], together=True)
+count, start = 0, time.perf_counter()
+for items, readings in cycle(batches):
+    run.predicted(items, readings, together=True)
+    count += size
+    if time.perf_counter() - start > seconds:
+        break
+print(count / (time.perf_counter() - start))
+"""
 
 
 @dataclass(frozen=True)
@@ -92,13 +114,11 @@ class Overload:
 
 
 @contextmanager
-def server(kind: str, run: str, port: int, device: str) -> Iterator[tuple[str, int]]:
+def started(program: str, arguments: Sequence[str], port: int) -> Iterator[tuple[str, int]]:
     """A server as a process; its address and the process's number once it is ready."""
-    arguments = {
-        "striate": [STRIATE, "serve", run, "--port", str(port), "--device", device],
-        "plain": [PLAIN, run, str(port), device],
-    }[kind]
-    process = subprocess.Popen([sys.executable, "-c", *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(1200):
@@ -112,6 +132,12 @@ def server(kind: str, run: str, port: int, device: str) -> Iterator[tuple[str, i
     finally:
         process.terminate()
         process.wait()
+
+
+def striate_server(run: str, port: int, device: str, engine: str = "auto") -> Any:
+    """`striate serve` as a process; see `started`."""
+    options = ["--port", str(port), "--device", device, "--engine", engine]
+    return started(STRIATE, ["serve", run, *options], port)
 
 
 async def ask(client: httpx.AsyncClient, content: bytes) -> tuple[int, float]:
@@ -174,35 +200,102 @@ async def open_loop(url: str, contents: Sequence[bytes], rate: float, seconds: f
     )
 
 
+def engine_alone(options: argparse.Namespace) -> float:
+    """Items a second that the engine computes in filled batches, in a process of its own."""
+    asked = [options.run, options.device, options.engine, str(options.seconds)]
+    command = [sys.executable, "-c", ENGINE, *asked, *map(str, options.files)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def verdicts(found: dict[str, Any]) -> list[str]:
+    """What is wanted, what was measured, and whether that is as wanted, a line each."""
+    rates = {
+        kind: [load["requests_per_second"] for load in found[kind] if load["clients"] == CLIENTS]
+        for kind in ("plain", "striate")
+    }
+    mean = {kind: float(np.mean(rate)) for kind, rate in rates.items()}
+    ratios = [own / other for own, other in zip(rates["striate"], rates["plain"], strict=True)]
+    p99 = float(np.mean([e["p99_ms"] for e in found["striate"] if e["clients"] == CLIENTS]))
+    peak = max(load["requests_per_second"] for load in found["striate"])
+    over = found["overload"]
+    engine = mean["striate"] / float(np.mean(found["engine_items_per_second"]))
+    late = over["accepted_p99_ms"] / p99
+    goodput = over["goodput_per_second"] / peak
+    rows = [
+        (f"requests/s at {CLIENTS} clients, of the plain server's", min(ratios), 1.8, True),
+        ("requests/s, of the engine's items/s in filled batches", engine, 0.85, True),
+        (f"at {OVERLOAD} times the rate: p99 of the accepted, of that before", late, 2.0, False),
+        (
+            f"at {OVERLOAD} times the rate: p99 of rejections, ms",
+            over["rejected_p99_ms"],
+            50,
+            False,
+        ),
+        (f"at {OVERLOAD} times the rate: goodput, of the peak before", goodput, 0.9, True),
+        (f"at {OVERLOAD} times the rate: neither 200, 429 nor 503", over["other"], 0, False),
+    ]
+    return [
+        f"{'ok    ' if (value >= limit if least else value <= limit) else 'MISSED'} {what}: "
+        f"{value:.3g} (at {'least' if least else 'most'} {limit:g})"
+        for what, value, limit, least in rows
+    ]
+
+
+def measured(urls: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
+    """The engine alone and both servers in turns, then the overload."""
+    contents = [path.read_bytes() for path in options.files]
+    found: dict[str, Any] = {"engine_items_per_second": [], "plain": [], "striate": []}
+
+    def ask_all(kind: str, clients: int, seconds: float) -> None:
+        load = asyncio.run(closed_loop(urls[kind], contents, clients, seconds))
+        found[kind].append(asdict(load))
+        row = f"{load.requests_per_second:10.1f} {load.p50_ms:8.1f} {load.p99_ms:8.1f}"
+        print(f"{kind:8} {clients:7} {row}", flush=True)
+
+    print(f"{'server':8} {'clients':>7} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
+    for _ in range(options.rounds):
+        alone = engine_alone(options)
+        found["engine_items_per_second"].append(alone)
+        print(f"{'engine':8} {'':7} {alone:10.1f}", flush=True)
+        for kind in ("plain", "striate"):
+            ask_all(kind, CLIENTS, options.seconds)
+    for clients in FEW_CLIENTS:
+        for kind in ("plain", "striate"):
+            ask_all(kind, clients, options.seconds / 2)
+    rate = OVERLOAD * float(
+        np.mean([e["requests_per_second"] for e in found["striate"] if e["clients"] == CLIENTS])
+    )
+    over = asyncio.run(open_loop(urls["striate"], contents, rate, options.seconds))
+    found["overload"] = asdict(over)
+    print(f"at {OVERLOAD} times the rate: {over}")
+    return found
+
+
 def main() -> None:
+    from striate.run.export import export
+    from striate.run.run import Run
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--engine", default="onnx")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--port", type=int, default=8765)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    contents = [path.read_bytes() for path in options.files]
-    found: dict[str, object] = {"python": platform.python_version(), "cores": os.cpu_count()}
-    print(f"{'server':8} {'clients':>7} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
-    for kind in ("plain", "striate"):
-        with server(kind, options.run, options.port, options.device) as (url, _):
-            loads = [
-                asyncio.run(closed_loop(url, contents, clients, options.seconds))
-                for clients in CLIENTS
-            ]
-            for load in loads:
-                row = f"{load.requests_per_second:10.1f} {load.p50_ms:8.1f} {load.p99_ms:8.1f}"
-                print(f"{kind:8} {load.clients:7} {row}", flush=True)
-            found[kind] = [asdict(load) for load in loads]
-            if kind == "striate":
-                rate = OVERLOAD * loads[-1].requests_per_second
-                over = asyncio.run(open_loop(url, contents, rate, options.seconds))
-                found["overload"] = asdict(over)
-                print(f"at {OVERLOAD} times the rate: {over}")
+    about = {"python": platform.python_version(), "cores": os.cpu_count(), "load": os.getloadavg()}
+    with tempfile.TemporaryDirectory() as folder:
+        export(Run(options.run, device="cpu"), "onnx", out=Path(folder) / "model.onnx")
+        own = striate_server(options.run, options.port, options.device, options.engine)
+        plain = started(PLAIN, [folder, str(options.port + 1)], options.port + 1)
+        with own as (own_url, _), plain as (plain_url, _):
+            found = measured({"striate": own_url, "plain": plain_url}, options)
+    print("\n".join(verdicts(found)))
     if options.json:
-        options.json.write_text(json.dumps(found, indent=2))
+        options.json.write_text(json.dumps({**about, **found}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,25 @@
 """`striate serve` under hostile uploads, and for long: crashes, wrong answers, memory.
 
-    python benchmarks/serving_soak.py RUN FILE... [--uploads 10000] [--seconds 1800]
-        [--clients 32] [--explain 0.02] [--device cpu] [--json FILE]
+    python benchmarks/serving_soak.py RUN FILE... [--uploads 10000] [--minutes 30]
+        [--warm-up 120] [--clients 32] [--explain 0.02] [--device cpu] [--json FILE]
+
+`--uploads 0` and `--minutes 0` leave a part out.
 
 First `--uploads` requests are sent that no honest client sends: files that are cut off, changed,
 empty, or something else; pictures whose head promises more pixels than any has, and such that expand
 a thousandfold; odd names, wrong types, broken forms and documents. Each is to be refused or answered,
 never with a 5xx, and a good file is to be answered as before.
 
-Then `--clients` clients ask for `--seconds` seconds, each again once it is answered, of which a
-share of `--explain` asks for an explanation too, and every tenth request is hostile. Every answer to a good file is compared with `striate.load(RUN).predict`: the same label, set and verdict, probabilities to 1e-5.
+Then `--clients` clients ask for `--minutes` minutes, each again once it is answered, of which a
+share of `--explain` asks for an explanation too, and every tenth request is hostile. Every answer to
+a good file is compared with `striate.load(RUN).predict`: the same label, set and verdict,
+probabilities to 1e-5.
 
-The memory is that of the server's process, and of it with the processes that decode, resident, read
-every second from /proc; its growth is the highest value after the first tenth of the time, less the highest within it.
+The memory is what the server's process has allocated and is resident, and that of it with the
+processes that decode, read every second from /proc. Its growth is that of the median from the first tenth of the load to the
+last, and that between two rests, before and after; the larger counts. Both begin after a warm-up (a
+tenth of the uploads; `--warm-up` seconds), in which threads, decoding processes and the network's
+copy for explanations come into being, and each thread meets its first large items.
 """
 
 from __future__ import annotations
@@ -29,21 +36,30 @@ import struct
 import time
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from PIL import Image
+from resident_memory import Memory
 
 import striate
-from serving import connected, server
+from serving import connected, striate_server
 from striate.tasks.prediction import Prediction
 
 SHIFT = 1e-5
 """What a probability may differ by: items under load are computed together."""
+
+UPLOADERS = 8
+"""Clients that upload what is hostile."""
+
+HOSTILE = 0.1
+"""The share of hostile requests in the soak."""
+
+UPLOADS_MB, SOAK_MB = 50, 20
+"""By how much the server's memory may grow, during the uploads and during the soak."""
 
 NAMES = (
     "a.png", "../../etc/passwd", "..\\..\\boot.ini", "C:\\a.png", "/dev/zero", "a\x00.png", "a\nb.png",
@@ -161,78 +177,9 @@ class Hostile:
         )
 
 
-@dataclass
-class Memory:
-    """The resident memory of a process, and of it with its children, in MB, second by second."""
-
-    pid: int
-    start: float = field(default_factory=time.monotonic)
-    seen: list[tuple[float, float, float]] = field(default_factory=list)
-
-    def look(self) -> None:
-        """Note what it is now."""
-        own, *children = map(_resident_mb, _family(self.pid))
-        self.seen.append((time.monotonic() - self.start, own, own + sum(children)))
-
-    def growth(self) -> dict[str, float]:
-        """The highest of the first tenth of the time, that of the rest, and the difference."""
-        tenth = self.seen[-1][0] / 10
-        found = {}
-        for place, name in ((1, "server"), (2, "with_decoders")):
-            first = max(look[place] for look in self.seen if look[0] <= tenth)
-            rest = max((look[place] for look in self.seen if look[0] > tenth), default=first)
-            found[f"{name}_mb_first_tenth"] = round(first, 1)
-            found[f"{name}_mb_growth"] = round(rest - first, 1)
-        return found
-
-
 def unexpected(statuses: Iterable[int]) -> int:
     """Number of 5xx but for those that say that there is no room (503) or no time (504)."""
     return sum(status >= 500 and status not in (503, 504) for status in statuses)
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        others = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:
-        return
-    for thread in others:
-        if thread != pid:
-            try:
-                children += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
-            except OSError:
-                continue
-    for child in children:
-        yield from _family(int(child))
-
-
-def _resident_mb(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-@contextmanager
-def watched(memory: Memory) -> Iterator[None]:
-    """Look at the memory every second while the block runs, from the loop of this thread."""
-
-    async def looking() -> None:
-        while True:
-            memory.look()
-            await asyncio.sleep(1)
-
-    memory.start = time.monotonic()
-    memory.look()
-    task = asyncio.ensure_future(looking())
-    try:
-        yield
-    finally:
-        task.cancel()
-        memory.look()
 
 
 async def repeated(work: Callable[[], Awaitable[bool]], clients: int) -> None:
@@ -246,16 +193,16 @@ async def repeated(work: Callable[[], Awaitable[bool]], clients: int) -> None:
 
 
 async def uploads(url: str, pid: int, good: Sequence[bytes], count: int) -> dict[str, Any]:
-    """What came of hostile uploads."""
+    """What came of hostile uploads; a tenth as many come before, which are not counted."""
     hostile, statuses, memory = Hostile(good, random.Random(0)), Counter[int](), Memory(pid)
-    broken, sent = 0, 0
-    async with connected(url, 8) as client:
+    left, broken = 0, 0
+    async with connected(url, UPLOADERS) as client:
 
         async def one() -> bool:
-            nonlocal broken, sent
-            if sent >= count:
+            nonlocal broken, left
+            if not left:
                 return False
-            sent += 1
+            left -= 1
             try:
                 answer = await client.post("/predict", **hostile.request())
                 statuses[answer.status_code] += 1
@@ -263,15 +210,21 @@ async def uploads(url: str, pid: int, good: Sequence[bytes], count: int) -> dict
                 broken += 1
             return True
 
-        with watched(memory):
-            await repeated(one, 8)
+        left = count // 10
+        await repeated(one, UPLOADERS)
+        statuses.clear()
+        left, start = count, time.monotonic()
+        async with memory.watched(statuses.total):
+            await repeated(one, UPLOADERS)
+        taken = time.monotonic() - start
         alive = (await client.get("/v2/health/ready")).status_code
         after = await client.post("/predict", files={"file": good[0]})
     return {
-        "uploads": count, "statuses": dict(sorted(statuses.items())), "broken_connections": broken,
+        "uploads": count, "seconds": round(taken),
+        "statuses": dict(sorted(statuses.items())), "broken_connections": broken,
         "unexpected_5xx": unexpected(statuses.elements()),
         "ready_after": alive, "good_file_after": after.status_code,
-        **memory.growth(),
+        **memory.figures(),
     }  # fmt: skip
 
 
@@ -284,56 +237,103 @@ def differs(found: dict[str, Any], expected: Prediction) -> bool:
     return max(apart, default=0.0) > SHIFT or any(found.get(f) != known.get(f) for f in fields)
 
 
+@dataclass
+class Met:
+    """What clients met.
+
+    Attributes:
+        statuses: Answers by what was asked and the status.
+        wrong: Answers to good files that are not those of `predict`.
+        explained: Explanations that came, and those that were not ready.
+        broken: Connections that broke.
+        seconds: Of the good files that were answered without an explanation.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    wrong: int = 0
+    explained: Counter[str] = field(default_factory=Counter)
+    broken: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+async def ask_honestly(
+    client: httpx.AsyncClient, content: bytes, expected: Prediction, explain: bool, met: Met
+) -> None:
+    """Ask for a good file, and compare the answer with that of `predict`."""
+    start = time.perf_counter()
+    asked = {"explain": "1"} if explain else {}
+    answer = await client.post("/predict", files={"file": content}, params=asked)
+    met.statuses[f"{'explained' if explain else 'good'} {answer.status_code}"] += 1
+    if answer.status_code != 200:
+        return
+    found = answer.json()["predictions"][0]
+    met.wrong += differs(found, expected)
+    if explain:
+        met.explained["ready" if "base64" in found["explanation"] else "not ready"] += 1
+    else:
+        met.seconds.append(time.perf_counter() - start)
+
+
 async def soak(
     url: str,
     pid: int,
     files: Sequence[tuple[bytes, Prediction]],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What many clients met for long."""
-    draw, statuses, memory = random.Random(1), Counter[str](), Memory(pid)
+    """What many clients met for long, after a warm-up that is not counted."""
+    draw, met, memory = random.Random(1), Met(), Memory(pid)
     hostile = Hostile([content for content, _ in files], draw)
-    wrong, explained, unexplained, seconds = 0, 0, 0, []
-    end = time.monotonic() + options.seconds
     async with connected(url, options.clients) as client:
 
         async def one() -> bool:
-            nonlocal wrong, explained, unexplained
             if time.monotonic() > end:
                 return False
-            if draw.random() < 0.1:
-                answer = await client.post("/predict", **hostile.request())
-                statuses[f"hostile {answer.status_code}"] += 1
-                return True
-            content, expected = draw.choice(files)
-            explain = draw.random() < options.explain
-            start = time.perf_counter()
-            answer = await client.post(
-                "/predict", files={"file": content}, params={"explain": "1"} if explain else {}
-            )
-            statuses[f"{'explained' if explain else 'good'} {answer.status_code}"] += 1
-            if answer.status_code == 200:
-                found = answer.json()["predictions"][0]
-                wrong += differs(found, expected)
-                if explain:
-                    explained += "base64" in found["explanation"]
-                    unexplained += "reason" in found["explanation"]
+            try:
+                if draw.random() < HOSTILE:
+                    answer = await client.post("/predict", **hostile.request())
+                    met.statuses[f"hostile {answer.status_code}"] += 1
                 else:
-                    seconds.append(time.perf_counter() - start)
+                    explain = draw.random() < options.explain
+                    await ask_honestly(client, *draw.choice(files), explain, met)
+            except httpx.TransportError:
+                met.broken += 1
             return True
 
-        with watched(memory):
+        end = time.monotonic() + options.warm_up
+        await repeated(one, options.clients)
+        met = Met()
+        async with memory.watched(lambda: met.statuses.total()):
+            end = time.monotonic() + 60 * options.minutes
             await repeated(one, options.clients)
-    seconds.sort()
+    met.seconds.sort()
     return {
-        "seconds": options.seconds, "clients": options.clients, "answered": len(seconds),
-        "statuses": dict(sorted(statuses.items())), "wrong_answers": wrong,
-        "unexpected_5xx": unexpected(int(name.split()[-1]) for name in statuses.elements()),
-        "explained": explained, "explanations_not_ready": unexplained,
-        "p50_ms": round(1e3 * seconds[len(seconds) // 2], 1),
-        "p99_ms": round(1e3 * seconds[99 * len(seconds) // 100], 1),
-        **memory.growth(),
+        "minutes": options.minutes, "warm_up_seconds": options.warm_up,
+        "clients": options.clients, "answered": met.statuses.total(),
+        "statuses": dict(sorted(met.statuses.items())), "wrong_answers": met.wrong,
+        "unexpected_5xx": unexpected(int(name.split()[-1]) for name in met.statuses.elements()),
+        "broken_connections": met.broken, "explanations": dict(met.explained),
+        "p50_ms": round(1e3 * met.seconds[len(met.seconds) // 2], 1),
+        "p99_ms": round(1e3 * met.seconds[99 * len(met.seconds) // 100], 1),
+        **memory.figures(),
     }  # fmt: skip
+
+
+def verdicts(found: dict[str, Any]) -> list[str]:
+    """What was wanted of each part, what came, and whether that is as wanted, a line each."""
+    rows = []
+    for name, most in (("hostile", UPLOADS_MB), ("soak", SOAK_MB)):
+        if part := found.get(name):
+            server = part["server_mb"]
+            growth = max(server["growth_first_to_last_tenth"], server["growth_at_rest"])
+            faults = (
+                part["unexpected_5xx"] + part["broken_connections"] + part.get("wrong_answers", 0)
+            )
+            rows.append((f"{name}: unexpected 5xx, broken connections, wrong answers", faults, 0))
+            rows.append((f"{name}: growth of the server in MB, the larger of two", growth, most))
+    return [
+        f"{'ok    ' if value <= most else 'MISSED'} {what}: {value:g} (at most {most})"
+        for what, value, most in rows
+    ]
 
 
 def main() -> None:
@@ -341,7 +341,8 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--uploads", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--warm-up", type=float, default=120.0)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--explain", type=float, default=0.02)
     parser.add_argument("--device", default="auto")
@@ -353,13 +354,14 @@ def main() -> None:
     files = [(content, run.predict([content])[0]) for content in contents]
     found: dict[str, Any] = {"python": platform.python_version(), "cores": os.cpu_count()}
     if options.uploads:
-        with server("striate", options.run, options.port, options.device) as (url, pid):
+        with striate_server(options.run, options.port, options.device) as (url, pid):
             found["hostile"] = asyncio.run(uploads(url, pid, contents, options.uploads))
-            print(json.dumps(found["hostile"], indent=2), flush=True)
-    if options.seconds:
-        with server("striate", options.run, options.port, options.device) as (url, pid):
+            print(json.dumps(found["hostile"]), flush=True)
+    if options.minutes:
+        with striate_server(options.run, options.port, options.device) as (url, pid):
             found["soak"] = asyncio.run(soak(url, pid, files, options))
-            print(json.dumps(found["soak"], indent=2), flush=True)
+            print(json.dumps(found["soak"]), flush=True)
+    print("\n".join(verdicts(found)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
 

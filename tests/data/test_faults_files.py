@@ -18,7 +18,7 @@ from striate.data.readers import image as image_reader
 from striate.data.readers.image import decode_image
 from striate.data.readers.image_formats import FORMATS, NOT_PICTURES
 from striate.data.sandbox import DecoderPool, read_all
-from striate.data.source import Decoding, Reading, Skip, UnreadableItem
+from striate.data.source import Decoding, Reading, Skip, TooLargeItem, UnreadableItem
 from striate.data.unlabelled import open_inputs
 
 SEED = 20
@@ -405,6 +405,16 @@ def test_fault_16_decompression_bomb() -> None:
     content = png(20000, 20000, rows=20000)
     assert len(content) < 60_000
     assert reason(content) == "over the pixel limit"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_fault_16_a_tiff_file_is_no_way_around_it(mode: str, monkeypatch) -> None:
+    """Beyond Pillow's own limit it was decoded by tifffile, in full."""
+    out = io.BytesIO()
+    Image.new(mode, (64, 64)).save(out, "TIFF", compression="tiff_deflate")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(TooLargeItem, match="over the pixel limit"):
+        image_reader.read_image(out.getvalue())
 
 
 def test_fault_17_png_text_bomb() -> None:

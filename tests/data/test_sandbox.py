@@ -1,5 +1,6 @@
 """Reading through child processes: order, cleanliness, and calls from anywhere."""
 
+import io
 import os
 import signal
 import struct
@@ -18,7 +19,16 @@ from striate.data import sandbox
 from striate.data.layouts import ArraySource
 from striate.data.readers.image import decode_image
 from striate.data.sandbox import DecoderPool, ProcessorUse, processor_use, read_all, read_item
-from striate.data.source import Decoding, Item, Listing, MemorySource, Reading, Skip, UnreadableItem
+from striate.data.source import (
+    Decoding,
+    Item,
+    Listing,
+    MemorySource,
+    Reading,
+    Skip,
+    TooLargeItem,
+    UnreadableItem,
+)
 from striate.data.unlabelled import open_inputs
 from striate.errors import MachineError, MissingExtraError
 
@@ -237,6 +247,29 @@ def test_the_cause_of_an_unreadable_item_passes_from_the_child(content, cause):
     finally:
         pool.close()
     assert refused.value.cause == cause
+
+
+def test_what_is_larger_than_is_taken_is_not_received_and_the_next_item_is(monkeypatch):
+    contents = []
+    for side in (64, 16):
+        out = io.BytesIO()
+        Image.new("RGB", (side, side)).save(out, "PNG")
+        contents.append(out.getvalue())
+    source = open_inputs(contents)
+    large, small = source.listing.items
+    pool = DecoderPool(max_bytes=3 * 16 * 16)
+    received = []
+    receive = sandbox._Decoder._receive
+    monkeypatch.setattr(
+        sandbox._Decoder, "_receive", lambda self, n: received.append(n) or receive(self, n)
+    )
+    try:
+        with pytest.raises(TooLargeItem, match="expands to 12288 bytes, over the limit of 768"):
+            read_item(source, large, None, pool)
+        assert max(received) < 12288
+        assert read_item(source, small, None, pool).array.nbytes == 768
+    finally:
+        pool.close()
 
 
 def _png_of(width, height):

@@ -106,6 +106,16 @@ def served_with(hosts, local_with):
 @pytest.fixture
 def local_with():
     """A function: a server of some runs."""
+    yield from _locals()
+
+
+@pytest.fixture(scope="module")
+def make_local():
+    """A function: a server of some runs that lives as long as the tests of a file."""
+    yield from _locals()
+
+
+def _locals():
     made = []
 
     def make(hosts, **settings):

@@ -13,6 +13,7 @@ import pytest
 
 from striate.errors import RunError
 from striate.run.folder import MODEL
+from striate.serving import batching, hosted
 from striate.serving.hosted import Hosts, Settings, loaded
 from striate.web.policy import Limits
 
@@ -299,6 +300,33 @@ def test_a_reload_takes_what_the_folder_holds_now(copied_run):
     before = hosts.named("run")
     assert hosts.reload() == []
     assert hosts.named("run") is not before and hosts.named("run").version == before.version
+
+
+def test_a_reload_that_fails_for_any_reason_keeps_the_old_one(copied_run, monkeypatch):
+    hosts = Hosts({"run": copied_run}, CPU)
+    hosts.load()
+    before = hosts.named("run")
+
+    def full(*_):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(hosted, "loaded", full)
+    (error,) = hosts.reload()
+    assert isinstance(error, RunError) and "OSError: no memory" in str(error)
+    assert hosts.named("run") is before
+
+
+def test_what_was_freed_goes_back_once_it_is_quiet(served_with, pictures, monkeypatch):
+    given = threading.Event()
+    monkeypatch.setattr(batching, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(batching, "give_back_freed_memory", given.set)
+    local = served_with()
+    assert local.post(pictures[0]).status_code == 200
+    assert given.wait(10)
+    given.clear()
+    assert not given.wait(0.3)  # once, not again and again
+    assert local.post(b"no picture").status_code == 415
+    assert given.wait(10)  # what was only read counts too
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path):

@@ -49,6 +49,7 @@ from striate.data.source import (
     Reading,
     Skip,
     Source,
+    TooLargeItem,
     UnreadableItem,
 )
 from striate.errors import DataError, MachineError, MissingExtraError
@@ -167,10 +168,11 @@ class DecoderPool:
 
     Args:
         seconds: The time in which each must decode one file.
+        max_bytes: The most bytes of an item that it gives; any number by default.
     """
 
-    def __init__(self, seconds: float = DECODE_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float = DECODE_SECONDS, max_bytes: int | None = None) -> None:
+        self._seconds, self._max_bytes = seconds, max_bytes
         self._own = threading.local()
         self._all: list[_Decoder] = []
         self._closed = threading.Event()
@@ -180,13 +182,14 @@ class DecoderPool:
         """What the decoding of a file gives, computed in a child process.
 
         Raises:
-            UnreadableItem: The decoding raises anything, crashes, or is over its time.
+            UnreadableItem: The decoding raises anything, crashes, is over its time, or gives more
+                bytes than are taken.
             MissingExtraError: The decoding needs a package that is not installed.
             MachineError: No child process can be started.
         """
         decoder: _Decoder | None = getattr(self._own, "decoder", None)
         if decoder is None or not decoder.alive():
-            decoder = self._own.decoder = _Decoder(self._seconds)
+            decoder = self._own.decoder = _Decoder(self._seconds, self._max_bytes)
             self._all.append(decoder)
         try:
             return decoder.decode(decoding)
@@ -210,8 +213,8 @@ class DecoderPool:
 class _Decoder:
     """One child process; used by one thread at a time."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, max_bytes: int | None) -> None:
+        self._seconds, self._max_bytes = seconds, max_bytes
         self._lock = threading.Lock()
         self._deadline: float | None = None
         self._watched: float | None = None
@@ -246,6 +249,12 @@ class _Decoder:
                 _send(self._requests, request, content)
                 head_length, length = _LENGTHS.unpack(self._receive(_LENGTHS.size).tobytes())
                 head = json.loads(self._receive(head_length).tobytes())
+                if self._max_bytes is not None and length > self._max_bytes:
+                    self._process.kill()  # what it sends cannot be skipped
+                    self._process.wait()
+                    raise TooLargeItem(
+                        f"it expands to {length} bytes, over the limit of {self._max_bytes}"
+                    )
                 values = self._receive(length)
         except (OSError, EOFError):
             self._process.wait()

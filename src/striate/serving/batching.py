@@ -22,11 +22,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from striate.data.source import Item, Reading
+from striate.device import give_back_freed_memory
 from striate.serving.failure import Failure
 from striate.serving.hosted import Hosted, is_finite
 from striate.tasks.prediction import Prediction
 
 LOG: Final = logging.getLogger("striate.serving")
+
+QUIET_SECONDS: Final = 5.0
+"""After so long without an item at work the memory that was freed goes back to the system."""
 
 _MAX_RETRY_SECONDS: Final = 60
 _MEMORY: Final = 0.9
@@ -67,11 +71,12 @@ class Places:
     Attributes:
         capacity: The number of places.
         held: Places that are taken.
+        num_taken: Places that were ever taken.
     """
 
     def __init__(self, capacity: int, what: str, retry_seconds: Callable[[], int]) -> None:
         self.capacity = capacity
-        self.held = 0
+        self.held = self.num_taken = 0
         self._what, self._retry_seconds = what, retry_seconds
         self._changed = threading.Lock()
 
@@ -90,6 +95,7 @@ class Places:
         self.check_room(count)
         with self._changed:
             self.held += count
+            self.num_taken += count
         try:
             yield
         finally:
@@ -124,6 +130,7 @@ class Batcher:
         self._on_batch = on_batch
         self._item_seconds = 0.0
         self._jobs: deque[Job] = deque()
+        self._num_tidied = 0
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="striate-model", daemon=True)
@@ -150,7 +157,10 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        while batch := self._next():
+        while (batch := self._next()) is not None:
+            if not batch:
+                give_back_freed_memory()
+                continue
             try:
                 self._compute(batch)
             except Exception:
@@ -158,18 +168,30 @@ class Batcher:
                 for job in batch:
                     _fail(job, Failure(500, "the model failed"))
 
-    def _next(self) -> list[Job]:
-        """The next items to compute, which belong to one run; none at the end."""
+    def _next(self) -> list[Job] | None:
+        """The next items to compute, which belong to one run.
+
+        Empty once it has become quiet after items were at work, read only or computed; None at the
+        end.
+        """
         with self._changed:
             while True:
                 while not self._jobs and not self._closing:
-                    self._changed.wait()
+                    if not self._changed.wait(QUIET_SECONDS) and self._is_untidy():
+                        return []
                 if self._closing:
                     for job in self._jobs:
                         _fail(job, Failure(503, "the server has ended"))
-                    return []
+                    return None
                 if batch := self._taken():
                     return batch
+
+    def _is_untidy(self) -> bool:
+        """Whether items were at work since the last time, and none is any more."""
+        if self.places.held or self._num_tidied == self.places.num_taken:
+            return False
+        self._num_tidied = self.places.num_taken
+        return True
 
     def _taken(self) -> list[Job]:
         """Take out the oldest item, with others of its run where that takes less time."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from striate.device import share_freed_memory
 from striate.errors import OptionError
 from striate.run.folder import RunFolder
 from striate.serving.app import OPEN_PATHS, Server
@@ -63,6 +64,7 @@ def run(options: Options, announce: Callable[[str], None]) -> int:
         ArgumentError: Two runs have one name.
         RunError: A run is missing, damaged, or cannot be served.
     """
+    share_freed_memory()
     folders = named_folders(options.runs)
     for folder in folders.values():
         RunFolder.open(folder).record()

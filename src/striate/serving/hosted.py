@@ -210,6 +210,9 @@ class Hosts:
                     self._hosted[hosted.name] = reloaded(hosted, self._settings)
                 except StriateError as error:
                     errors.append(error)
+                except Exception as error:  # a bug, no memory: the old one goes on all the same
+                    what = f"cannot load {hosted.name!r} anew"
+                    errors.append(RunError(what, why=f"{type(error).__name__}: {error}"))
         return errors
 
     def named(self, name: str | None) -> Hosted | None:

@@ -25,7 +25,7 @@ EXPLAIN_SECONDS: Final = 10.0
 """The time in which an explanation is drawn, unless another is chosen."""
 
 MAX_ITEM_BYTES: Final = 256 * 2**20
-"""The largest array of one item that waits for the network."""
+"""The largest array of one item, as it is decoded and as it waits for the network."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ class Service:
         self.explainer = Explainer(explain_seconds)
         self.batcher = Batcher(capacity, metrics.on_batch)
         self._metrics = metrics
-        self._decoders = DecoderPool()
+        self._decoders = DecoderPool(max_bytes=MAX_ITEM_BYTES)
         self._readers = ThreadPoolExecutor(available_cores(), thread_name_prefix="striate-reader")
 
     async def predict(

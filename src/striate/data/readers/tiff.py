@@ -35,13 +35,18 @@ _STACKS: Final = ("ImageJ=", "<OME ", "<?xml", '{"shape"')
 
 
 def needs_tifffile(content: bytes) -> bool:
-    """Whether a TIFF file holds what Pillow would refuse or flatten: bands, pages of more bits."""
+    """Whether a TIFF file holds what Pillow would refuse or flatten: bands, pages of more bits.
+
+    One of more pixels than Pillow opens at all is left to it, which says so.
+    """
     if content[:4] not in HEADS:
         return False
     try:
         image = Image.open(io.BytesIO(content), formats=["TIFF"])
         tags: Any = getattr(image, "tag_v2", {})
         pages = getattr(image, "n_frames", 1)
+    except Image.DecompressionBombError:
+        return False
     except Exception:  # Pillow's plugins raise nearly every built-in exception
         return True
     samples = int(tags.get(_SAMPLES, 1))
