@@ -155,7 +155,7 @@ def test_every_option_is_declared_once():
     assert set(inspect.signature(command).parameters) == {"data", "nproc", *names}
     for estimator in (striate.Classifier, striate.Regressor):
         taken = set(inspect.signature(estimator.__init__).parameters) - {"self"}
-        assert taken == {"kind", *names} - {"resume"}
+        assert taken == {"kind", *names} - {"resume", "good"}
 
 
 def test_the_documentation_lists_every_option():
