@@ -155,7 +155,7 @@ def test_every_option_is_declared_once():
     assert set(inspect.signature(command).parameters) == {"data", "nproc", *names}
     for estimator in (striate.Classifier, striate.Regressor):
         taken = set(inspect.signature(estimator.__init__).parameters) - {"self"}
-        assert taken == {"kind", *names} - {"resume"}
+        assert taken == {"kind", *names} - {"resume", "good"}
 
 
 def test_the_documentation_lists_every_option():
@@ -168,6 +168,7 @@ def test_the_documentation_lists_every_option():
 def test_help_of_fit_answers_every_question():
     text = striate.fit.__doc__
     assert "likewise" not in text and "{options}" not in text
+    assert max(map(len, text.splitlines())) <= 100
     for declared in declared_options():
         assert declared.metadata["text"].endswith(".")
     assert FitOptions().method in text

@@ -11,11 +11,12 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from itertools import chain, count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -28,14 +29,17 @@ from striate.data.folder_walk import few
 from striate.data.layouts.arrays import ArraySource, axes_of_items, kind_of_array
 from striate.data.names import is_missing
 from striate.data.unlabelled import Batch
-from striate.errors import DataError
+from striate.errors import DataError, UnknownNameError
 from striate.fitting.fit import fit
-from striate.fitting.options import AUTO, with_options
+from striate.fitting.options import AUTO, OF_CLASSES, with_options
 from striate.run.folder import RUN
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
+from striate.tasks.task import task_of
 
-_NOT_TAKEN = ("resume",)
+_NOT_TAKEN = ("resume", "good")
+"""Options of `fit` that an estimator has no use for: it is fitted as a whole, and tells classes or
+numbers apart, which a detector of odd items does not."""
 
 C = TypeVar("C", bound="type[_Estimator]")
 
@@ -78,13 +82,32 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untype
         tags.input_tags.three_d_array = 2 in axes
         return tags
 
-    def _fit(self, items: NDArray[Any], labels: Sequence[str] | None, targets: Any) -> Self:
+    def _fit(
+        self,
+        items: NDArray[Any],
+        labels: Sequence[str] | None,
+        targets: Any,
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Fit to items; `names` are those of the classes in `labels`, by what the user calls them."""
         chosen = {name: getattr(self, name) for name in _defaults()}
+        for option in OF_CLASSES:
+            if names and chosen[option]:
+                chosen[option] = {
+                    _named(str(label), names): value for label, value in chosen[option].items()
+                }
         empty = {name for name, default in _defaults().items() if default is None}
         options = {n: v for n, v in chosen.items() if v is not None or n not in empty}
         options["out"] = self._own_folder() if self.out is None else _unused(Path(self.out))
         kind = kind_of_array(items) if self.kind == AUTO else self.kind
-        self.run_ = fit(ArraySource(items, labels, targets, kind=kind), progress=False, **options)
+        source = ArraySource(items, labels, targets, kind=kind)
+        if task_of(source.listing.items, options["method"]).own_methods:
+            raise DataError(
+                "y has one class, or the method learns from one alone",
+                why=f"a {type(self).__name__} tells answers apart",
+                fix="give items of other classes too; striate.fit learns from good items alone",
+            )
+        self.run_ = fit(source, progress=False, **options)
         # The estimator outlives its folder, which a tidy system or a user may remove.
         files = filter(Path.is_file, self.run_.folder.path.iterdir())
         self._run_files = {path.name: path.read_bytes() for path in files}
@@ -203,7 +226,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-l
     `out` holds something already, as in a second fit or a grid search, the run is written to
     `out-2`, `out-3` and so on. The estimator keeps what it needs of the run, so that it predicts
     when the folder is gone. None, the default here of options that are dictionaries, is the same
-    as `{}`.
+    as `{}`. Options that name classes name them as y does.
 
     Attributes:
         classes_: (classes,) the labels, sorted.
@@ -244,7 +267,9 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-l
         self.classes_, numbers = np.unique(answers, return_inverse=True)
         # Class names sort as their numbers do, so that columns keep scikit-learn's order.
         width = len(str(len(self.classes_)))
-        return self._fit(items, [f"{number:0{width}d}" for number in numbers], None)
+        names = [f"{number:0{width}d}" for number in range(len(self.classes_))]
+        own = dict(zip(map(str, self.classes_.tolist()), names, strict=True))
+        return self._fit(items, [names[number] for number in numbers], None, own)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """(n, classes) calibrated probabilities, columns in the order of `classes_`.
@@ -339,6 +364,13 @@ def _defaults() -> dict[str, Any]:
     """The options that an estimator takes as they are, with their defaults."""
     declared = signature(_described).parameters.values()
     return {option.name: option.default for option in declared}
+
+
+def _named(label: str, names: Mapping[str, str]) -> str:
+    """What the run calls a class; raises UnknownNameError where there is no such class."""
+    if label not in names:
+        raise UnknownNameError("class", label, names)
+    return names[label]
 
 
 def _unused(out: Path) -> Path:

@@ -56,6 +56,12 @@ def test_every_command_has_its_help(command, option, capsys):
     assert "Options:" in out
 
 
+def test_the_help_spells_options_as_the_command_line_does(capsys):
+    assert run(["fit", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "`--error-costs`" in out and "`error_costs`" not in out
+
+
 def test_python_dash_m_is_the_command(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["striate", "--version"])
     with pytest.raises(SystemExit) as left:

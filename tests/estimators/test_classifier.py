@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from striate import Classifier
-from striate.errors import DataError
+from striate.errors import DataError, UnknownNameError
 
 OPTIONS = {"method": "probe", "image_size": 32, "device": "cpu"}
 
@@ -79,6 +79,31 @@ def test_more_than_ten_classes_keep_their_order(fitted, monkeypatch):
     monkeypatch.setattr("striate.estimators.fit", fit)
     classifier = Classifier().fit(np.zeros((24, 8, 8), np.uint8), np.arange(24) % 12)
     assert classifier.classes_.tolist() == list(range(12))
+
+
+def test_options_name_classes_as_the_user_does(fitted, images, names, monkeypatch):
+    seen = {}
+
+    def fit(source, **options):
+        seen.update(options)
+        return fitted.run_
+
+    monkeypatch.setattr("striate.estimators.fit", fit)
+    Classifier(error_costs={"solid": 10}, cost_unknown=0.5).fit(images, names)
+    assert seen["error_costs"] == {"1": 10} and seen["cost_unknown"] == 0.5
+    Classifier(target_recall={7: 0.9}).fit(images, np.arange(32) % 2 + 6)
+    assert seen["target_recall"] == {"1": 0.9}
+    with pytest.raises(UnknownNameError, match=r"class 'sold'; did you mean 'solid'"):
+        Classifier(error_costs={"sold": 10}).fit(images, names)
+
+
+def test_good_items_alone_are_not_for_a_classifier(images, names):
+    with pytest.raises(DataError, match="one class"):
+        Classifier().fit(images, names[:1].repeat(32))
+    with pytest.raises(DataError, match="one class"):
+        Classifier(method="oneclass").fit(images, names)
+    with pytest.raises(TypeError, match="unexpected option 'good'"):
+        Classifier(good="solid")
 
 
 def test_clone_and_parameters(fitted):

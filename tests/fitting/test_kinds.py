@@ -186,7 +186,8 @@ def test_numbers_of_images(draw, tmp_path):
         ({"symmetry": "flips"}, "`symmetry='flips'`: it is of no use for a signal"),
         (
             {"method": "kernel"},
-            "`method='kernel'`: no features of every scale are known for a signal",
+            "`method='kernel'`: no features of every scale are known for a signal; "
+            "choose probe or wide or scratch",
         ),
         ({"method": "finetune"}, "no pretrained weights for a signal"),
     ],

@@ -311,7 +311,7 @@ def methods_to_try(context: FitContext) -> list[Method]:
         found = [method for method in found if only or not method.needs_baseline]
     for method in found:
         if reasons := method.reasons(context):
-            others = " or ".join(set(suited) - {method.name})
+            others = " or ".join(name for name in suited if name != method.name)
             fix = f"choose {others}" if others else context.task.instead
             raise OptionError("method", method.name, why=reasons[0], fix=fix)
     uses = frozenset().union(*(method.uses for method in found))

@@ -58,6 +58,9 @@ AUTO: Final = "auto"
 
 SYMMETRIES: Final = ("auto", "identity", "mirror", "flips", "dihedral", "cube")
 
+OF_CLASSES: Final = ("target_recall", "error_costs")
+"""Options that hold a number by the name of a class."""
+
 FRAMINGS: Final = ("auto", "crop", "pad", "rectangle")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -261,7 +264,7 @@ class FitOptions:
         if seconds < 1:
             raise OptionError("time", self.time, why="it must be at least 1")
         object.__setattr__(self, "time", seconds)
-        for name in ("target_recall", "error_costs"):
+        for name in OF_CLASSES:
             object.__setattr__(self, name, numbers_of(name, getattr(self, name)))
         _ = self.aim  # its values are checked
 

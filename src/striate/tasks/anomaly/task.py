@@ -46,7 +46,7 @@ class Anomaly(Task):
 
     def arranged(self, source: Source, options: Mapping[str, Any]) -> Source:
         """Items of other classes than the one that is named as good are for the test."""
-        good = options["good"]
+        good = options.get("good")
         return good_alone(source, good) if good else source
 
     def claims(self, items: Items) -> bool:
