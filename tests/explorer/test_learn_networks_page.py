@@ -14,8 +14,8 @@ from tests.explorer.test_page import (  # noqa: F401 - fixtures
 from tests.fitting.test_kinds import blobs, waves, write_pair
 
 import striate
-from striate.explorer.run_subject import RunSubject
 from striate.explorer.session import Session
+from striate.explorer.subjects.run_subject import RunSubject
 
 NETWORKS = {
     "lenet": ("lenet5", (3, 32, 32)),
