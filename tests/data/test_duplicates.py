@@ -18,7 +18,7 @@ from striate.data.duplicates import (
 )
 from striate.data.duplicates.alignment import aligned, overlap, unmoved
 from striate.data.duplicates.candidates import FLIPS, candidates
-from striate.data.duplicates.detail import agreement_of_colours, agreement_of_pieces
+from striate.data.duplicates.detail import agreement_of_pieces, difference_of_colours
 from striate.data.source import Item
 from striate.data.stores.pixels import colour_squares, grey_squares
 
@@ -158,9 +158,9 @@ def test_colours_are_compared_up_to_one_brightness():
     colours = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     grey = colours.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     maps = unmoved(4)
-    assert (agreement_of_colours(colours, colours * 0.7 + 20, maps) > 0.999).all()
-    assert (agreement_of_colours(colours, colours.roll(1, 1), maps) < 0.5).all()
-    assert (agreement_of_colours(colours, grey, maps) == 1).all()
+    assert (difference_of_colours(colours, colours * 0.7 + 20, maps) < 0.01).all()
+    assert (difference_of_colours(colours, colours.roll(1, 1), maps) > 0.6).all()
+    assert (difference_of_colours(colours, grey, maps) == 0).all()
 
 
 def test_plain_pictures_say_nothing_in_their_pieces():

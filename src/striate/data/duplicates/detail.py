@@ -16,11 +16,14 @@ from torch.nn import functional as F
 
 from striate.data.duplicates.alignment import moved, smooth
 
-_PIECE: Final = 16
+_PIECE: Final = 8
 _MIN_SEEN: Final = 0.95
 _MIN_CONTRAST: Final = 2.5
-_WORST: Final = 0.1
+_WORST: Final = 0.05
 _MIN_COLOUR: Final = 2.0
+_SQUARE: Final = 4
+_MOST: Final = 0.95
+_LEAST_STRENGTH: Final = 5.0
 _TINY: Final = 1e-6
 
 
@@ -29,9 +32,9 @@ def agreement_of_pieces(
     second: Float[Tensor, "pairs side side"],
     maps: Float[Tensor, "pairs 4"],
 ) -> Float[Tensor, " pairs"]:
-    """The correlation that all but the worst tenth of the pieces of two pictures reach.
+    """The correlation that all but the worst twentieth of the pieces of two pictures reach.
 
-    Pieces are squares of a quarter of the side. Those without contrast say nothing; 1 where all do.
+    Pieces are squares of an eighth of the side. Those without contrast say nothing; 1 where all do.
 
     Args:
         first: Pictures in grey, from 0 to 255.
@@ -52,12 +55,16 @@ def agreement_of_pieces(
     return correlations.nanquantile(_WORST, dim=1).nan_to_num(1.0)
 
 
-def agreement_of_colours(
+def difference_of_colours(
     first: Float[Tensor, "pairs 3 side side"],
     second: Float[Tensor, "pairs 3 side side"],
     maps: Float[Tensor, "pairs 4"],
 ) -> Float[Tensor, " pairs"]:
-    """The correlation of red, green and blue together; 1 where one of two is in grey.
+    """How much the colours of two pictures differ, as a share of how strong they are.
+
+    A colour is what red, green and blue are beyond their mean, in squares of a few pixels, once the
+    contrast of both pictures is the same. Compared is what 95 % of the squares do not exceed. 0 where
+    one of the two is in grey.
 
     Args:
         first: Pictures in colour, from 0 to 255.
@@ -65,11 +72,24 @@ def agreement_of_colours(
         maps: See `alignment.aligned`.
     """
     laid, seen = moved(second, maps)
-    seen = seen[:, None]
-    sides, coloured = [], []
-    for picture in (first, laid):
-        colours = (picture - picture.mean(1, keepdim=True)) * seen
-        coloured.append(colours.square().mean((1, 2, 3)).sqrt() > _MIN_COLOUR)
-        mean = (picture * seen).sum((1, 2, 3), keepdim=True) / (3 * seen.sum((1, 2, 3), keepdim=True)).clamp(min=1)  # fmt: skip
-        sides.append(((picture - mean) * seen).flatten(1))
-    return torch.where(coloured[0] & coloured[1], F.cosine_similarity(sides[0], sides[1]), 1.0)
+    greys = first.mean(1), laid.mean(1)
+    gain = _spread(greys[0], seen) / _spread(greys[1], seen).clamp(min=_TINY)
+    one = (first - greys[0][:, None]) * seen[:, None]
+    other = (laid - greys[1][:, None]) * (gain * seen)[:, None]
+    coloured = [side.square().mean((1, 2, 3)).sqrt() > _MIN_COLOUR for side in (one, other)]
+    strength = torch.maximum(one.norm(dim=1), other.norm(dim=1))
+    difference = F.avg_pool2d(one - other, _SQUARE).norm(dim=1)
+    most = [
+        of_squares.flatten(1).quantile(_MOST, dim=1)
+        for of_squares in (difference, F.avg_pool2d(strength, _SQUARE))
+    ]
+    share = most[0] / most[1].clamp(min=_LEAST_STRENGTH)
+    return torch.where(coloured[0] & coloured[1], share, 0.0)
+
+
+def _spread(
+    pictures: Float[Tensor, "pairs side side"], seen: Float[Tensor, "pairs side side"]
+) -> Float[Tensor, "pairs 1 1"]:
+    """The standard deviation of pictures where they are seen, times the root of their pixels."""
+    mean = (pictures * seen).sum((1, 2), keepdim=True) / seen.sum((1, 2), keepdim=True).clamp(min=1)
+    return ((pictures - mean) * seen).square().sum((1, 2), keepdim=True).sqrt()

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from striate.data.duplicates.alignment import aligned, inverse, overlap, smooth, unmoved
 from striate.data.duplicates.candidates import FLIPS, candidates
 from striate.data.duplicates.components import join
-from striate.data.duplicates.detail import agreement_of_colours, agreement_of_pieces
+from striate.data.duplicates.detail import agreement_of_pieces, difference_of_colours
 
 THUMBNAIL: Final = 32
 """The side of the grey thumbnails among which copies are looked for, in pixels."""
@@ -45,10 +45,10 @@ MIN_PARTICULAR_SCALED: Final = 0.85
 """The same of two that agree only where one is scaled: things that merely look alike seldom do."""
 
 MIN_PIECES: Final = 0.85
-"""The least correlation of a tenth of the pieces of two near copies (see `agreement_of_pieces`)."""
+"""The least `agreement_of_pieces` of two near copies."""
 
-MIN_COLOURS: Final = 0.95
-"""The least correlation of the colours of two near copies."""
+MAX_COLOURS: Final = 0.55
+"""The largest `difference_of_colours` of two near copies."""
 
 LEAST_SHOWN: Final = 0.88
 """The least share of a picture's width and height that a near copy shows."""
@@ -168,7 +168,8 @@ class _Verification:
         same = self._usual_close.particular(first, second, maps) >= least
         maps = aligned(first, second, maps, _STEPS)
         same &= agreement_of_pieces(first, second, maps) >= MIN_PIECES
-        same &= agreement_of_colours(colours[0][alike], colours[1][alike], maps) >= MIN_COLOURS
+        colours = [side[alike] for side in colours]
+        same &= difference_of_colours(colours[0], colours[1], maps) <= MAX_COLOURS
         copies: NDArray[np.int64] = kept[same.numpy()]
         return copies
 

@@ -23,7 +23,7 @@ _SIDE: Final = 128
 _BLANK: Final = 0.02
 _DARK: Final = 0.3
 _BRIGHT: Final = 0.85
-_FEW_BITS: Final = 3.0
+_FEW_BITS: Final = 2.0
 _GREY_SHARE: Final = 0.2
 _SHAPE: Final = 2.5
 _SIZE: Final = 4.0
@@ -135,7 +135,7 @@ def faults(traits: Traits) -> list[Fault]:
               "leave them out, unless such pictures will be predicted too",
               ~blank & far_below(traits["sharpness"], 4) & (traits["sharpness"] < usual(traits["sharpness"]) - 0.35)),
         fault("little-content", "with much less in them than the others", look,
-              ~blank & (traits["bits"] < min(_FEW_BITS, 0.6 * usual(traits["bits"]))) & (contrast > _BLANK)),
+              ~blank & (traits["bits"] < min(_FEW_BITS, 0.5 * usual(traits["bits"]))) & (contrast > _BLANK)),
         fault("odd-shape", "of other proportions than the others",
               "look whether each is a whole picture; replace or leave out strips and parts",
               np.abs(shape - usual(shape)) > np.log(_SHAPE), why=sizes),
