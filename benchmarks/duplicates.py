@@ -71,6 +71,12 @@ def parts(rng: np.random.Generator) -> Iterator[Image.Image]:
         yield cut[number]
 
 
+def draws_letters(path: str) -> bool:
+    """Whether a font has letters of its own, where others draw one box for all of them."""
+    font = ImageFont.truetype(path, 40)
+    return len({bytes(font.getmask(glyph)) for glyph in "ABab2"}) == 5
+
+
 def letters(rng: np.random.Generator) -> Iterator[Image.Image]:
     """Letters and digits, turned and placed at random, in two colours."""
     import matplotlib
@@ -78,6 +84,7 @@ def letters(rng: np.random.Generator) -> Iterator[Image.Image]:
     folders = (Path("/usr/share/fonts"), Path(matplotlib.get_data_path()) / "fonts" / "ttf")
     fonts = [str(path) for folder in folders for path in sorted(folder.rglob("*.ttf"))]
     fonts = [f for f in fonts if not any(w in f for w in ("Display", "NonUni", "SizF", "cmex", "cmsy", "cmmi", "SizOne", "SizTwo", "SizThree", "SizFour", "SizFive"))]  # fmt: skip
+    fonts = [path for path in fonts if draws_letters(path)]
     pairs = list(itertools.product(fonts, GLYPHS))
     for number in rng.permutation(len(pairs))[:NUM_PICTURES]:
         path, glyph = pairs[number]

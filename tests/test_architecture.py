@@ -172,3 +172,18 @@ def test_help_of_fit_answers_every_question():
     for declared in declared_options():
         assert declared.metadata["text"].endswith(".")
     assert FitOptions().method in text
+
+
+def test_every_warning_says_what_to_do_about_it():
+    silent, seen = [], 0
+    for path in FILES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            made = isinstance(call, ast.Call) and ast.unparse(call.func) == "Note"
+            if not made or None in {one.arg for one in call.keywords}:  # read from JSON
+                continue
+            given = {one.arg: ast.unparse(one.value) for one in call.keywords}
+            seen += 1
+            if given.get("severity") != "'info'" and given.get("advice", "''") == "''":
+                silent.append(f"{name_of(path)}:{call.lineno}")
+    assert seen > 50
+    assert silent == []

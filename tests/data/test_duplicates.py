@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from striate.data.duplicates import (
     CLOSE,
@@ -17,8 +18,9 @@ from striate.data.duplicates import (
 )
 from striate.data.duplicates.alignment import aligned, overlap, unmoved
 from striate.data.duplicates.candidates import FLIPS, candidates
+from striate.data.duplicates.detail import agreement_of_pieces, difference_of_colours
 from striate.data.source import Item
-from striate.data.stores.pixels import grey_squares
+from striate.data.stores.pixels import colour_squares, grey_squares
 
 
 def squares(pictures, side):
@@ -26,9 +28,14 @@ def squares(pictures, side):
     return torch.cat([grey_squares(torch.tensor(p)[None], side) for p in pictures])
 
 
+def look_at(pictures):
+    """Gives those at some positions, close and in colour."""
+    close = torch.cat([colour_squares(torch.tensor(p)[None], CLOSE) for p in pictures])
+    return lambda positions: close[torch.from_numpy(positions)]
+
+
 def pairs_among(pictures):
-    close = squares(pictures, CLOSE)
-    return near_pairs(squares(pictures, THUMBNAIL), lambda positions: close[positions])
+    return near_pairs(squares(pictures, THUMBNAIL), look_at(pictures))
 
 
 def compressed(picture, quality):
@@ -73,10 +80,8 @@ def test_neighbouring_parts_of_one_picture_are_no_copies(photographs):
 
 def test_many_copies_of_one_picture_are_found(pictures):
     again = [compressed(pictures[0], quality) for quality in range(40, 96, 2)]
-    close = squares(pictures + again, CLOSE)
-    groups = duplicate_groups(
-        [str(n) for n in range(68)], squares(pictures + again, THUMBNAIL), lambda at: close[at]
-    )
+    thumbnails = squares(pictures + again, THUMBNAIL)
+    groups = duplicate_groups([str(n) for n in range(68)], thumbnails, look_at(pictures + again))
     assert (groups[40:] == groups[0]).all()
     assert len(set(groups)) == 40
 
@@ -124,6 +129,45 @@ def test_things_of_one_design_are_not_taken_for_copies():
     assert pairs_among(pictures + copies).tolist() == [[n, 60 + n] for n in range(3)]
 
 
+def test_what_agrees_in_all_but_its_colours_is_no_copy(pictures):
+    # Channels change their places, so that both are the same in grey.
+    again = [np.ascontiguousarray(p[[1, 2, 0]]) for p in pictures[:6]]
+    assert pairs_among(pictures + again).tolist() == []
+    brighter = [(p * 0.8).astype(np.uint8) for p in pictures[:6]]
+    assert pairs_among(pictures + brighter).tolist() == [[n, 40 + n] for n in range(6)]
+
+
+def test_pictures_with_one_strong_edge_must_agree_in_the_rest_too():
+    # A dark corner, and faint veins in the bright part that differ.
+    rng = np.random.default_rng(0)
+    across, down = np.meshgrid(np.arange(96), np.arange(96))
+    veins = [gaussian_filter(rng.normal(0, 1, (96, 96)), 4) for _ in range(30)]
+    eyes = [np.where(across + down < 90, 5, 150 + 12 * v / v.std()) for v in veins]
+    pictures = [np.stack([e.clip(0, 255).astype(np.uint8)] * 3) for e in eyes]
+    maps = unmoved(1)
+    one, other = (squares([p], CLOSE).float() for p in pictures[:2])
+    assert overlap(one, other, maps).correlations() > 0.97
+    assert agreement_of_pieces(one, other, maps) < 0.5
+    copy = squares([compressed(pictures[0], 60)], CLOSE).float()
+    assert agreement_of_pieces(one, copy, maps) > 0.95
+    again = [compressed(p, 60) for p in pictures[:3]]
+    assert pairs_among(pictures + again).tolist() == [[n, 30 + n] for n in range(3)]
+
+
+def test_colours_are_compared_up_to_one_brightness():
+    colours = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
+    grey = colours.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    maps = unmoved(4)
+    assert (difference_of_colours(colours, colours * 0.7 + 20, maps) < 0.01).all()
+    assert (difference_of_colours(colours, colours.roll(1, 1), maps) > 0.6).all()
+    assert (difference_of_colours(colours, grey, maps) == 0).all()
+
+
+def test_plain_pictures_say_nothing_in_their_pieces():
+    plain = torch.full((2, 64, 64), 90.0)
+    assert (agreement_of_pieces(plain, plain + 40, unmoved(2)) == 1).all()
+
+
 def test_plain_pictures_are_not_taken_for_copies():
     plain = torch.arange(100, 120, dtype=torch.uint8)[:, None, None].expand(20, 32, 32)
     assert len(near_pairs(plain, lambda at: plain[at])) == 0
@@ -133,9 +177,8 @@ def test_plain_pictures_are_not_taken_for_copies():
 def test_mirror_images_with_two_labels_are_no_copies(pictures):
     again = [pictures[0][:, :, ::-1], pictures[1][:, :, ::-1], compressed(pictures[2], 60)]
     some = pictures + [np.ascontiguousarray(picture) for picture in again]
-    close = squares(some, CLOSE)
     labels = ["b"] * 40 + ["d", "b", "d"]
-    found = near_pairs(squares(some, THUMBNAIL), lambda positions: close[positions], labels)
+    found = near_pairs(squares(some, THUMBNAIL), look_at(some), labels)
     assert found.tolist() == [[1, 41], [2, 42]]
 
 

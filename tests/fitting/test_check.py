@@ -1,5 +1,8 @@
 """`check` of data before training: what it says, and that `fit` says the same."""
 
+import csv
+import html
+import re
 import shutil
 
 import numpy as np
@@ -153,8 +156,26 @@ def test_the_page_shows_what_was_found_and_needs_nothing_else(examined):
     for text in ("disc/stripes-7.png", "labelled disc, likely stripes", "square/mirrored.png"):
         assert text in page
     assert "data:image/jpeg;base64," in page
+    assert re.search(r"The table corrects \d+ labels? and leaves \d+ items? out\.", page)
+    assert re.search(r"Label conflict\.|Duplicates\..*What to do: ", page)
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in page
+
+
+def test_the_page_says_what_was_left_out_and_how_large_an_odd_one_is(photos, tmp_path, own_cache):
+    root = tmp_path / "photos"
+    shutil.copytree(photos, root)
+    (root / "disc" / "torn.png").write_bytes(b"\x89PNG")
+    Image.new("RGB", (300, 60), (200, 30, 30)).save(root / "disc" / "strip.png")
+    page = check_page(check(root, image_size=64, examined=True))
+    assert "<dt>disc/torn.png</dt>" in page
+    assert "disc, 300 x 60" in page
+
+
+def test_a_row_of_the_page_leaves_an_item_out(examined, troubled):
+    row = re.search(r"looks so:.*?</span>\n(.*)\n", check_page(examined)).group(1)
+    item, label, _, _ = next(csv.reader([html.unescape(row)]))
+    assert label == "" and (troubled / item).exists()
 
 
 def test_a_fit_takes_the_patch(examined, troubled, tmp_path):

@@ -331,8 +331,8 @@ def class_notes(labels: Iterable[str | None]) -> list[Note]:
     return [
         Note(
             code="similar-class-names",
-            message=f"classes {' and '.join(map(repr, names))} differ only in case or spaces; "
-            "if they are one class, give them one name",
+            message=f"classes {' and '.join(map(repr, names))} differ only in case or spaces",
+            advice="if they are one class, give them one name",
         )
         for names in alike.values()
         if len(names) > 1

@@ -100,7 +100,8 @@ def _unlabelled_note(ids: Sequence[str]) -> list[Note]:
     if not ids:
         return []
     message = f"{len(ids)} items have no label (empty, NaN, NA, None) and were left out: {few(ids)}"
-    return [Note(code="unlabelled", message=message, ids=tuple(ids))]
+    advice = "label them, if they should be learnt from"
+    return [Note(code="unlabelled", message=message, ids=tuple(ids), advice=advice)]
 
 
 def join_groups(copies: NDArray[np.int64], items: Sequence[Item]) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ class Fault:
         found: (items,) Which items have it.
         useless: Whether nothing at all can be learnt from such items, so that a patch leaves them
             out.
+        why: (items,) What of each item makes it so, for a person; None where its picture shows it.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Fault:
     advice: str
     found: NDArray[np.bool_]
     useless: bool = False
+    why: NDArray[np.str_] | None = None
 
 
 def far_below(values: NDArray[np.float64], deviations: float) -> NDArray[np.bool_]:

@@ -110,7 +110,12 @@ class RunFacts:
         for skip in self.skipped:
             reasons.setdefault(skip.reason, []).append(skip.id)
         skipped = [
-            Note(code="skipped", message=f"Left out: {reason}", ids=tuple(ids))
+            Note(
+                code="skipped",
+                message=f"Left out: {reason}",
+                ids=tuple(ids),
+                advice="replace what should be learnt from; the others may stay",
+            )
             for reason, ids in reasons.items()
         ]
         notes = sorted(self.notes, key=lambda note: note.severity != "warning")

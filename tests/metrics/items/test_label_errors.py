@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from striate.metrics.items.label_errors import doubtful_labels
+from striate.metrics.items.label_errors import doubtful_labels, label_doubts
 
 
 def test_each_item_in_doubt_is_so_by_the_definition():
@@ -25,8 +25,28 @@ def test_each_item_in_doubt_is_so_by_the_definition():
             expected[item] = likely
     found = doubtful_labels(probabilities, labels)
     assert {one.item: one.likely for one in found} == expected
-    doubts = [one.probability / one.own_probability for one in found]
+    doubts = label_doubts(probabilities, labels)[[one.item for one in found]].tolist()
     assert doubts == sorted(doubts, reverse=True)
+
+
+def test_a_label_is_compared_with_the_best_other_class_and_with_what_is_usual():
+    probabilities = np.array([[0.1, 0.9, 0.0], [0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.3, 0.6, 0.1]])
+    labels = np.array([0, 0, 2, 1])
+    usual = np.array([(0.1 + 0.9) / 2, 0.6, 0.6])
+    expected = [
+        np.sqrt(0.9 * usual[0]) / 0.1,
+        np.sqrt(0.1 * usual[0]) / 0.9,
+        np.sqrt(0.2 * usual[2]) / 0.6,
+        np.sqrt(0.3 * usual[1]) / 0.6,
+    ]
+    np.testing.assert_allclose(label_doubts(probabilities, labels), expected)
+
+
+def test_a_label_whose_probability_is_zero_is_most_doubtful():
+    probabilities = np.array([[0.0, 1.0], [0.9, 0.1], [0.2, 0.8]])
+    doubts = label_doubts(probabilities, np.array([0, 0, 1]))
+    assert np.isfinite(doubts).all()
+    assert doubts.argmax() == 0
 
 
 def test_a_class_without_items_is_nobodys_right_class():

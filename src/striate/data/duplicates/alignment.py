@@ -70,8 +70,8 @@ def aligned(
     stack = torch.stack([second, *_slopes(second)], 1)
     across, down = torch.meshgrid(_places(side), _places(side), indexing="xy")
     for _ in range(steps):
-        moved, seen = _moved(stack, maps)
-        picture, by_x, by_y = moved.unbind(1)
+        laid, seen = moved(stack, maps)
+        picture, by_x, by_y = laid.unbind(1)
         columns = [by_x * across, by_x, by_y * down, by_y, picture, torch.ones_like(picture)]
         system = (torch.stack(columns, 1) * seen[:, None]).flatten(2)
         normal = system @ system.mT
@@ -94,8 +94,28 @@ def overlap(
     maps: Float[Tensor, "pairs 4"],
 ) -> Overlap:
     """The pictures over each other by these maps, without brightness and contrast."""
-    moved, seen = _moved(second[:, None], maps)
-    return Overlap(_standard(first, seen), _standard(moved[:, 0], seen), seen)
+    laid, seen = moved(second[:, None], maps)
+    return Overlap(_standard(first, seen), _standard(laid[:, 0], seen), seen)
+
+
+def moved(
+    pictures: Float[Tensor, "n c side side"], maps: Float[Tensor, "n 4"]
+) -> tuple[Float[Tensor, "n c side side"], Float[Tensor, "n side side"]]:
+    """Pictures read at the mapped places, and 1 where these lie inside of them, elsewhere 0.
+
+    Args:
+        pictures: Pictures of any channels.
+        maps: See `aligned`.
+    """
+    side = pictures.shape[-1]
+    places = _places(side)
+    across = maps[:, :1] * places + maps[:, 1:2]
+    down = maps[:, 2:3] * places + maps[:, 3:]
+    shape = (len(maps), side, side)
+    grid = torch.stack([across[:, None].expand(shape), down[:, :, None].expand(shape)], 3)
+    limit = 1 - 1 / side + 1e-6
+    seen = ((across.abs() <= limit)[:, None] & (down.abs() <= limit)[:, :, None]).float()
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False), seen
 
 
 def smooth(pictures: Float[Tensor, "n side side"]) -> Float[Tensor, "n side side"]:
@@ -117,19 +137,6 @@ def _slopes(pictures: Tensor) -> tuple[Tensor, Tensor]:
 def _places(side: int) -> Tensor:
     """The middles of pixels in coordinates from -1 to 1."""
     return (2 * torch.arange(side) + 1) / side - 1
-
-
-def _moved(stack: Float[Tensor, "n c s s"], maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures read at the mapped places, and where these lie inside of them."""
-    side = stack.shape[-1]
-    places = _places(side)
-    across = maps[:, :1] * places + maps[:, 1:2]
-    down = maps[:, 2:3] * places + maps[:, 3:]
-    shape = (len(maps), side, side)
-    grid = torch.stack([across[:, None].expand(shape), down[:, :, None].expand(shape)], 3)
-    limit = 1 - 1 / side + 1e-6
-    seen = ((across.abs() <= limit)[:, None] & (down.abs() <= limit)[:, :, None]).float()
-    return F.grid_sample(stack, grid, padding_mode="border", align_corners=False), seen
 
 
 def _standard(pictures: Tensor, seen: Tensor) -> Tensor:

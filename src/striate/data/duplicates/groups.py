@@ -12,6 +12,7 @@ from torch import Tensor
 from striate.data.duplicates.components import join, text_numbers
 from striate.data.duplicates.near import Look, near_pairs
 from striate.data.source import Item, Note
+from striate.progress import counted
 
 
 def duplicate_groups(
@@ -25,7 +26,7 @@ def duplicate_groups(
     Args:
         sha256s: The SHA-256 of each item's stored bytes.
         thumbnails: The items' pictures in grey, as small squares.
-        look: Gives larger ones.
+        look: Gives larger ones in colour.
         labels: What the items show, where that is known (see `near_pairs`).
     """
     exact = text_numbers(sha256s)
@@ -63,7 +64,7 @@ def duplicate_notes(
         notes.append(_note("duplicates", message, items, members, advice, severity="info"))
     conflicts = [inside for inside in members if len(np.unique(labels[inside])) > 1]
     if conflicts:
-        message = f"{len(conflicts)} items with several labels, each in copies"
+        message = f"{counted(len(conflicts), 'group')} of copies with different labels"
         advice = "find out which label is right, and correct the others by --patch"
         notes.append(_note("label-conflict", message, items, conflicts, advice, listed=True))
     across = [inside for inside in members if len(np.unique(splits[inside])) > 1]

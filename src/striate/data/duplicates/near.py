@@ -4,7 +4,8 @@ A near copy is a picture scaled, compressed anew, mirrored, brighter or darker, 
 of it. Things that merely look alike are none, and in some data (textures, parts from one line) all
 look alike. So pairs that are near under some flip are laid over each other, at growing resolution,
 and must correlate; and so must what is particular to the two: what is left when the components in
-which pictures of this data set usually differ are taken away.
+which pictures of this data set usually differ are taken away. In the end they must agree piece by
+piece, and in their colours.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from striate.data.duplicates.alignment import aligned, inverse, overlap, smooth, unmoved
 from striate.data.duplicates.candidates import FLIPS, candidates
 from striate.data.duplicates.components import join
+from striate.data.duplicates.detail import agreement_of_pieces, difference_of_colours
 
 THUMBNAIL: Final = 32
 """The side of the grey thumbnails among which copies are looked for, in pixels."""
@@ -30,8 +32,8 @@ THUMBNAIL: Final = 32
 CLOSE: Final = 64
 """The side of the squares at which two pictures are compared in the end, in pixels."""
 
-Look: TypeAlias = Callable[[NDArray[np.int64]], UInt8[Tensor, "n 64 64"]]
-"""Gives the pictures at some positions in grey, as squares of side `CLOSE`."""
+Look: TypeAlias = Callable[[NDArray[np.int64]], UInt8[Tensor, "n 3 64 64"]]
+"""Gives the pictures at some positions in colour, as squares of side `CLOSE`."""
 
 MIN_CORRELATION: Final = 0.97
 """The least correlation of two near copies that are laid over each other."""
@@ -41,6 +43,12 @@ MIN_PARTICULAR: Final = 0.93
 
 MIN_PARTICULAR_SCALED: Final = 0.85
 """The same of two that agree only where one is scaled: things that merely look alike seldom do."""
+
+MIN_PIECES: Final = 0.85
+"""The least `agreement_of_pieces` of two near copies."""
+
+MAX_COLOURS: Final = 0.55
+"""The largest `difference_of_colours` of two near copies."""
 
 LEAST_SHOWN: Final = 0.88
 """The least share of a picture's width and height that a near copy shows."""
@@ -84,7 +92,7 @@ def near_pairs(
 
     Args:
         thumbnails: The pictures in grey, each squeezed to a small square.
-        look: Gives larger ones of those that are looked at more closely.
+        look: Gives larger ones in colour of those that are looked at more closely.
         labels: What each shows, where that is known: mirror images with two labels are no copies,
             for the side may be what tells them (b and d).
     """
@@ -140,15 +148,16 @@ class _Verification:
 
     @cached_property
     def _usual_close(self) -> _Usual:
-        return _Usual(self._look(self._sample))
+        return _Usual(_grey(self._look(self._sample)))
 
     def __call__(self, pairs: NDArray[np.int64], flips: NDArray[np.int64]) -> NDArray[np.int64]:
         """The numbers of the pairs that are copies."""
         kept, maps = self._coarsely_alike(pairs, flips)
         if not len(kept):
             return kept
-        first, second = (self._look(side).float() for side in pairs[kept].T)
-        second = _turned(second, flips[kept])
+        colours = [self._look(side).float() for side in pairs[kept].T]
+        colours[1] = _turned(colours[1], flips[kept])
+        first, second = map(_grey, colours)
         maps = aligned(first, second, maps, _STEPS)
         alike = overlap(first, second, maps).correlations() >= MIN_CORRELATION
         alike &= _one_shows_the_other(maps)
@@ -156,8 +165,12 @@ class _Verification:
             return kept[:0]
         kept, first, second, maps = kept[alike.numpy()], first[alike], second[alike], maps[alike]
         least = torch.where(_scaled(maps), MIN_PARTICULAR_SCALED, MIN_PARTICULAR)
-        particular = self._usual_close.particular(first, second, maps) >= least
-        copies: NDArray[np.int64] = kept[particular.numpy()]
+        same = self._usual_close.particular(first, second, maps) >= least
+        maps = aligned(first, second, maps, _STEPS)
+        same &= agreement_of_pieces(first, second, maps) >= MIN_PIECES
+        colours = [side[alike] for side in colours]
+        same &= difference_of_colours(colours[0], colours[1], maps) <= MAX_COLOURS
+        copies: NDArray[np.int64] = kept[same.numpy()]
         return copies
 
     def _coarsely_alike(
@@ -205,8 +218,13 @@ def _turned(pictures: Tensor, flips: NDArray[np.int64]) -> Tensor:
     for number, axes in enumerate(FLIPS):
         if axes:
             chosen = torch.from_numpy(flips == number)
-            turned[chosen] = pictures[chosen].flip(axes)
+            turned[chosen] = pictures[chosen].flip([axis - 3 for axis in axes])
     return turned
+
+
+def _grey(pictures: Tensor) -> Float[Tensor, "n side side"]:
+    """Pictures in colour, in grey."""
+    return pictures.float().mean(1)
 
 
 class _Usual:

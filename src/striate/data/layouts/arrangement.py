@@ -161,11 +161,9 @@ def subfolder_notes(arrangement: Arrangement, names: Sequence[str]) -> list[Note
     shared = _shared_subfolders(place for name in names if (place := arrangement.place(name)))
     if len(shared) < 2:
         return []
-    message = (
-        f"every class holds the same subfolders ({few(shared)}): if these are the classes, "
-        "put them at the top, or below train and test"
-    )
-    return [Note(code="same-subfolders", message=message)]
+    message = f"every class holds the same subfolders ({few(shared)})"
+    advice = "if these are the classes, put them at the top, or below train and test"
+    return [Note(code="same-subfolders", message=message, advice=advice)]
 
 
 def _start(names: Sequence[str], folders: Iterable[str]) -> str:

@@ -89,8 +89,9 @@ def _index_note(arrays: Arrays) -> list[Note]:
         return []
     if arrays.shape[1] < 2 or not counts_up(np.asarray(arrays[:, 0], np.float64)):
         return []
-    message = "the first number of each item only numbers the items: if it is a table's index, "
-    return [Note(code="index-column", message=f"{message}leave it out (`X[:, 1:]`)")]
+    message = "the first number of each item only numbers the items"
+    advice = "if it is a table's index, leave it out (`X[:, 1:]`)"
+    return [Note(code="index-column", message=message, advice=advice)]
 
 
 def arrays_source(

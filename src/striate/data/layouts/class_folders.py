@@ -137,7 +137,8 @@ def _unplaced_note(found: Found, placed: Sequence[str], kind: Kind) -> list[Note
     if not unplaced:
         return []
     message = f"{len(unplaced)} {kind}s lie in no class folder and were left out: {few(unplaced)}"
-    return [Note(code="no-class-folder", message=message, ids=tuple(unplaced))]
+    advice = "move each into the folder of its class, if it has one"
+    return [Note(code="no-class-folder", message=message, ids=tuple(unplaced), advice=advice)]
 
 
 def _no_items(root: Path, found: Found, kind: Kind) -> DataError:

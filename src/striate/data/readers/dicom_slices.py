@@ -78,10 +78,15 @@ def stacked(
     return turned, spacing if known else (), () if known else (_NO_SPACING,)
 
 
-_NO_SPACING: Final = Note(code="no-spacing", message="the files give no spacing of the pixels")
+_NO_SPACING: Final = Note(
+    code="no-spacing",
+    message="the files give no spacing of the pixels",
+    advice="export them anew with it, or see that all were taken with one spacing",
+)
 _NO_ORIENTATION: Final = Note(
     code="no-orientation",
     message="the files give no positions; slices are in the order of their numbers",
+    advice="look whether this is the order in which they lie",
 )
 
 

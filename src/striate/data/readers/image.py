@@ -43,6 +43,7 @@ from striate.data.readers.image_formats import (
 from striate.data.readers.image_values import MIN_SIDE, POLARITY, min_is_black, values_reading
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.readers.tiff import (
+    ONE_BY_ONE,
     bits_of,
     is_camera_raw,
     is_white_zero,
@@ -276,16 +277,19 @@ def _pillow_warnings(notes: list[Note]) -> Iterator[None]:
         if not issubclass(w.category, Image.DecompressionBombWarning)
     ]
     if messages and not any(note.code == _BROKEN for note in notes):
-        notes.append(Note(code=_BROKEN, message=f"broken metadata: {messages[0]}"))
+        advice = "look whether the picture is upright and whole; its pixels are used as they are"
+        notes.append(Note(code=_BROKEN, message=f"broken metadata: {messages[0]}", advice=advice))
 
 
 def _frame_notes(image: Image.Image) -> list[Note]:
     if image.format in ("MPO", "ICNS", "ICO", "PSD") or not getattr(image, "is_animated", False):
         return []  # the further frames of an MPO are previews and gain maps of the first
     if image.format == HEIF:
-        return [Note(code="first-frame", message="several pictures, the primary one is used")]
+        message = "several pictures, the primary one is used"
+        return [Note(code="first-frame", message=message, advice=ONE_BY_ONE)]
     if image.format == "TIFF":
-        return [Note(code="first-page", message="several pages, the first is used")]
+        message = "several pages, the first is used"
+        return [Note(code="first-page", message=message, advice=ONE_BY_ONE)]
     return [Note(code="first-frame", message="animated, the first frame is used", severity="info")]
 
 

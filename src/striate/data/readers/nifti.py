@@ -54,7 +54,9 @@ def read_nifti(data: FileContent) -> Reading:
     affine = np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         stored = array.transpose(2, 1, 0, *range(3, array.ndim))
-        note = Note(code="no-orientation", message="the header gives no orientation and no spacing")
+        message = "the header gives no orientation and no spacing"
+        advice = "convert the files anew with both, or see that all lie alike with one spacing"
+        note = Note(code="no-orientation", message=message, advice=advice)
         return volume_reading(_channels(stored), sha256_of(data), notes=(*notes, note))
     turned, steps = canonical(array, affine)
     factor = MILLIMETRES[_UNITS.get(int(header["xyzt_units"]) & 7, "unknown")]

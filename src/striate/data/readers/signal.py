@@ -254,7 +254,8 @@ def _evenly(
     if steps.min() == 0:  # times written more coarsely than they were taken
         rate = _round_rate((len(moments) - 1) / (moments[-1] - moments[0]))
         message = f"several rows have one time: they were taken to be even, {rate:g} a second"
-        return channels, rate, (Note(code="coarse-times", message=message),)
+        advice = "write the times with more digits, if the rate should be exact"
+        return channels, rate, (Note(code="coarse-times", message=message, advice=advice),)
     if steps.max() > MAX_GAP * step:
         raise UnreadableItem(
             f"the column of times does not rise in equal steps: {steps.max():g} s after "

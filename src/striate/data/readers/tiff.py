@@ -23,6 +23,9 @@ from striate.errors import one_line
 HEADS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF files begin, in both orders of bytes."""
 
+ONE_BY_ONE: Final = "store the others as files of their own, if they are to be learnt from too"
+"""What to do about a file of which one picture is used."""
+
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 258, 262, 270, 277
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _SUBFILE, _MAKE, _SUB_IFDS, _DNG_VERSION = 254, 271, 330, 50706
@@ -131,7 +134,7 @@ def _channels_first(array: NDArray[Any], axes: str) -> tuple[NDArray[Any], list[
             continue
         if array.shape[number] > 1:
             message = f"{array.shape[number]} places along the axis {name}, the first is used"
-            notes.append(Note(code="first-page", message=message))
+            notes.append(Note(code="first-page", message=message, advice=ONE_BY_ONE))
         array, axes = array.take(0, axis=number), axes[:number] + axes[number + 1 :]
     order = [axes.index(name) for name in "CSYX" if name in axes]
     array = array.transpose(order)

@@ -122,7 +122,8 @@ def _sampled(container: Any) -> tuple[list[NDArray[np.uint8]], tuple[Note, ...]]
         if total < NUM_FRAMES:
             raise
         message = f"cut off after {total} frames, which are used ({type(error).__name__})"
-        notes = (Note(code="cut-off", message=message),)
+        advice = "copy the file again, or leave it out if what matters comes later"
+        notes = (Note(code="cut-off", message=message, advice=advice),)
     if not decoded:
         raise UnreadableItem("no frames in the file")
     return [decoded[number] for number in frame_numbers(len(decoded))], notes

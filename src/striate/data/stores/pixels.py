@@ -20,7 +20,7 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -170,8 +170,8 @@ class PixelStore(Store):
         every = np.arange(len(self))
         groups = duplicate_groups(
             self._index.sha256s,
-            self._grey_squares(every, THUMBNAIL),
-            lambda indices: self._grey_squares(indices, CLOSE),
+            self._squares(every, THUMBNAIL, grey_squares),
+            lambda indices: self._squares(indices, CLOSE, colour_squares),
             [labels.get(name) for name in self.ids],
         )
         return Built(
@@ -183,17 +183,19 @@ class PixelStore(Store):
             duplicate_groups=groups,
         )
 
-    def _grey_squares(self, indices: NDArray[np.int64], side: int) -> UInt8[Tensor, "n side side"]:
-        """Items in grey, each squeezed to a square."""
-        squares = torch.empty(len(indices), side, side, dtype=torch.uint8)
+    def _squares(
+        self, indices: NDArray[np.int64], side: int, squeezed: Callable[[Tensor, int], Tensor]
+    ) -> UInt8[Tensor, "n ..."]:
+        """Items squeezed to squares, which `squeezed` makes of those of one shape."""
         if self._together is not None and self._together.dtype == np.uint8:
             stack = self._tensor.view(self._together.shape)
-            for places in torch.split(torch.arange(len(indices)), _PICTURES_AT_ONCE):
-                squares[places] = grey_squares(stack[torch.from_numpy(indices)[places]], side)
-            return squares
-        for place, index in enumerate(indices.tolist()):
-            squares[place] = grey_squares(self._viewable(index)[None], side)[0]
-        return squares
+            places = torch.split(torch.from_numpy(indices), _PICTURES_AT_ONCE)
+            parts = [squeezed(stack[some], side) for some in places]
+        else:
+            parts = [squeezed(self._viewable(index)[None], side) for index in indices.tolist()]
+        return torch.cat(
+            parts or [squeezed(torch.zeros(0, 3, side, side, dtype=torch.uint8), side)]
+        )
 
     def view(self, index: int) -> UInt8[Tensor, "c h w"]:
         """The uint8 pixels of an item as a tensor on the mapped file, which must not be written."""
@@ -224,6 +226,13 @@ class PixelStore(Store):
 
     def __len__(self) -> int:
         return len(self.shapes)
+
+
+def colour_squares(pictures: UInt8[Tensor, "n c h w"], side: int) -> UInt8[Tensor, "n 3 side side"]:
+    """Pictures of one shape squeezed to squares of red, green and blue, which are grey of others."""
+    if pictures.shape[1] != 3:
+        return grey_squares(pictures, side)[:, None].expand(-1, 3, -1, -1)
+    return F.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
 
 
 def grey_squares(pictures: UInt8[Tensor, "n c h w"], side: int) -> UInt8[Tensor, "n side side"]:

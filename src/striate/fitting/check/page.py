@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 
 from striate.data.dataset import Dataset
+from striate.data.source import Skip
 from striate.errors import one_line
+from striate.files import csv_text
 from striate.fitting.check.checked import Checked
 from striate.fitting.check.examine import AGAINST_GIVEAWAY, copies_of, telling
 from striate.kinds.kind import Kind, kind_named
@@ -45,6 +47,8 @@ def check_page(checked: Checked) -> str:
             "composition": _composition(checked),
             "summary": [{"id": part["id"], "text": part["summary"]} for part in parts],
             "parts": parts,
+            "left_out": _left_out(dataset.skipped),
+            "patch": _patch(checked),
             "splits": {part: len(dataset.indices(part)) for part in ("train", "val", "test")},
             "notes": sorted(
                 (*dataset.notes, *checked.notes), key=lambda note: note.severity != "warning"
@@ -109,7 +113,11 @@ def _parts(
         )  # fmt: skip
     for fault in found.faults:
         names = dataset.ids(np.flatnonzero(fault.found))
-        items = [draw(name, labels[name]) for name in names[:MAX_SHOWN]]
+        whys = [""] * len(names) if fault.why is None else fault.why[fault.found].tolist()
+        items = [
+            draw(name, ", ".join(filter(None, (labels[name], why))))
+            for name, why in zip(names[:MAX_SHOWN], whys, strict=False)
+        ]
         advice = _sentence(fault.advice) + "."
         yield _part(
             fault.code, fault.code.replace("-", " ").capitalize(),
@@ -122,6 +130,36 @@ def _parts(
             "The oddest first. Look whether they belong to the data; rare is not wrong.",
             [("", items)], len(found.outliers),
         )  # fmt: skip
+
+
+def _left_out(skipped: Sequence[Skip]) -> dict[str, Any]:
+    """The items that could not be used, the first of them with their reasons."""
+    more = len(skipped) - MAX_SHOWN
+    return {
+        "reasons": [
+            {"id": one_line(skip.id), "reason": one_line(skip.reason)}
+            for skip in skipped[:MAX_SHOWN]
+        ],
+        "more": f"{more} more in striate check --json" if more > 0 else "",
+    }
+
+
+def _patch(checked: Checked) -> dict[str, str]:
+    """What the table of corrections holds, and a row of it that leaves an item out."""
+    dataset = checked.dataset
+    rows = checked.findings.patch(dataset)
+    gone = sum(not label for _, label, _, _ in rows)
+    corrected, left_out = counted(len(rows) - gone, "label"), counted(gone, "item")
+    example = next((row for row in rows if not row[1]), None)
+    if example is None:
+        first = dataset.items[0]
+        example = (first.id, "", first.label or "", "your reason")
+    return {
+        "holds": f"The table corrects {corrected} and leaves {left_out} out."
+        if rows
+        else "The table is empty so far.",
+        "example": one_line(csv_text(example, ()).strip()),
+    }
 
 
 def _sentence(text: str) -> str:

@@ -23,7 +23,7 @@ _SIDE: Final = 128
 _BLANK: Final = 0.02
 _DARK: Final = 0.3
 _BRIGHT: Final = 0.85
-_FEW_BITS: Final = 3.0
+_FEW_BITS: Final = 2.0
 _GREY_SHARE: Final = 0.2
 _SHAPE: Final = 2.5
 _SIZE: Final = 4.0
@@ -37,27 +37,41 @@ def measured(reading: Reading, path: Path | None) -> dict[str, float]:
         path: Its file, whose head tells its own size and format; None where it has none.
     """
     pixels = viewable(reading.array)
-    grey = pixels.mean(0, dtype=np.float32) / 255
-    low, dark, middle, high = np.percentile(grey, (1, 5, 50, 99)).tolist()
-    counts = np.bincount((grey * 255).astype(np.uint8).ravel(), minlength=256)
+    grey = pixels.mean(0, dtype=np.float32)
+    counts = np.bincount(np.rint(grey).astype(np.uint8).ravel(), minlength=256)
+    lowest, low, dark, middle, high, highest = _levels(
+        counts, (0.001, 0.01, 0.05, 0.5, 0.99, 0.999)
+    )
     shares = counts[counts > 0] / counts.sum()
     border = np.concatenate([pixels[:, [0, -1]].reshape(len(pixels), -1), pixels[:, :, [0, -1]].reshape(len(pixels), -1)], 1)  # fmt: skip
     height, width = reading.array.shape[1:]
     figures = {
-        "brightness": float(grey.mean()),
+        "brightness": float(grey.mean()) / 255,
         "darkest": low,
         "dark": dark,
         "middle": middle,
         "brightest": high,
-        "contrast": high - low,
+        "contrast": highest - lowest,
         "bits": float(-(shares * np.log2(shares)).sum()),
-        "sharpness": _sharpness(grey),
+        "sharpness": _sharpness(grey / 255),
         "border": float(border.mean()) / 255,
-        "colour": float(np.ptp(pixels.astype(np.int16), axis=0).mean()) if len(pixels) == 3 else np.nan,
+        "colour": float((pixels.max(0) - pixels.min(0)).mean()) if len(pixels) == 3 else np.nan,
         "width": float(width),
         "height": float(height),
     }  # fmt: skip
     return figures | _of_file(path)
+
+
+def _levels(counts: NDArray[np.int64], shares: tuple[float, ...]) -> list[float]:
+    """The brightness, from 0 to 1, that each of some shares of the pixels does not exceed.
+
+    Args:
+        counts: (256,) The number of pixels of each grey level.
+        shares: From 0 to 1.
+    """
+    below = counts.cumsum()
+    levels: list[float] = (np.searchsorted(below, np.array(shares) * below[-1]) / 255).tolist()
+    return levels
 
 
 def _sharpness(grey: NDArray[np.float32]) -> float:
@@ -92,15 +106,23 @@ def faults(traits: Traits) -> list[Fault]:
     blank = traits["contrast"] < _BLANK
     contrast = usual(traits["contrast"])
     white = 1 - usual(traits["darkest"])
+    sizes = np.array(
+        [f"{w:.0f} x {h:.0f}" for w, h in zip(traits["width"], traits["height"], strict=True)]
+    )
     shape = np.log(traits["width"] / traits["height"])
     size = np.log(np.sqrt(traits["width"] * traits["height"]))
     coloured = traits["colour"] > 1
     grey_among = ~coloured & np.isfinite(traits["colour"]) & (coloured.mean() > 1 - _GREY_SHARE)
 
     def fault(
-        code: str, says: str, advice: str, found: NDArray[Any], useless: bool = False
+        code: str,
+        says: str,
+        advice: str,
+        found: NDArray[Any],
+        useless: bool = False,
+        why: NDArray[np.str_] | None = None,
     ) -> Fault:
-        return Fault(code=code, says=says, advice=advice, found=found, useless=useless)
+        return Fault(code=code, says=says, advice=advice, found=found, useless=useless, why=why)
 
     look = "look at them; leave out those in which nothing is to be seen"
     return [
@@ -113,13 +135,14 @@ def faults(traits: Traits) -> list[Fault]:
               "leave them out, unless such pictures will be predicted too",
               ~blank & far_below(traits["sharpness"], 4) & (traits["sharpness"] < usual(traits["sharpness"]) - 0.35)),
         fault("little-content", "with much less in them than the others", look,
-              ~blank & (traits["bits"] < min(_FEW_BITS, 0.6 * usual(traits["bits"]))) & (contrast > _BLANK)),
+              ~blank & (traits["bits"] < min(_FEW_BITS, 0.5 * usual(traits["bits"]))) & (contrast > _BLANK)),
         fault("odd-shape", "of other proportions than the others",
-              "look whether they are what they should be, such as parts of a picture",
-              np.abs(shape - usual(shape)) > np.log(_SHAPE)),
+              "look whether each is a whole picture; replace or leave out strips and parts",
+              np.abs(shape - usual(shape)) > np.log(_SHAPE), why=sizes),
         fault("odd-size", "much smaller or larger than the others",
-              "replace small ones by originals, if there are any",
-              np.abs(size - usual(size)) > np.log(_SIZE)),
+              "replace small ones by their originals, or leave them out; large ones do no harm where "
+              "they show as much of a thing as the others",
+              np.abs(size - usual(size)) > np.log(_SIZE), why=sizes),
         fault("grey", "in grey among pictures in colour",
               "fine where grey pictures will be predicted too; otherwise leave them out", grey_among),
     ]  # fmt: skip

@@ -100,13 +100,15 @@ class LabelTarget(Target):
         for number in np.flatnonzero(counts == 1).tolist():
             only = int(np.flatnonzero(self.values[:, number])[0])
             message = f"label {self.classes[number]!r} has one item: it is in {splits[only]}, nowhere else"
-            notes.append(Note(code="single-item-label", message=message, ids=(items[only].id,)))
+            ids, advice = (items[only].id,), "add items of it, or leave the label out"
+            notes.append(Note(code="single-item-label", message=message, ids=ids, advice=advice))
         for name in ("val", "test"):
             there = self.values[splits == name]
             absent = [self.classes[k] for k in np.flatnonzero((counts > 1) & ~there.any(0))]
             if absent and len(there):
                 message = f"no item of {few(absent)} in {name}: figures there leave them out"
-                notes.append(Note(code="label-not-in-split", message=message))
+                advice = "add items of it, or fit with --folds 5, which tests every item"
+                notes.append(Note(code="label-not-in-split", message=message, advice=advice))
         return tuple(notes)
 
 
