@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import striate
+from striate.data.layouts.arrays import ArraySource
 from striate.data.splits import fold_numbers, learning_splits
 from striate.errors import ArgumentError, DataError, StoppedError
 from striate.fitting import folds as folds_of
+from striate.fitting.baseline import Baseline
 from striate.metrics.classification import evaluate
 from striate.metrics.intervals import Estimate, fold_widening, widened
 
@@ -77,6 +79,27 @@ def test_the_final_model_has_learnt_from_all_items(run, copied):
     assert run.evaluate(copied).num_known == 64
     assert run.predict(copied / "disc" / "02.png")[0].label in run.classes
     assert not list((run.folder.path / "checkpoints").glob("fold-*"))
+
+
+def test_frozen_features_are_taken_once_for_all_folds(tmp_path, monkeypatch, draw):
+    """Of pictures of 64 pixels and one size nothing in them depends on the fold; the result is the same bit for bit."""
+    pictures = np.stack([draw(shape, k) for k in range(12) for shape in ("disc", "stripes")])
+    options, taken = {"folds": 3, "method": "probe", "image_size": 64, "device": "cpu"}, []
+    extracted = Baseline._extracted
+
+    def counted(baseline):
+        taken.append(baseline)
+        return extracted(baseline)
+
+    monkeypatch.setattr(Baseline, "_extracted", counted)
+    runs = []
+    for name in ("shared", "apart"):
+        source = ArraySource(pictures, ["disc", "stripes"] * 12, name="pictures")
+        runs.append(striate.fit(source, out=tmp_path / name, **options))
+        assert len(taken) == {"shared": 1, "apart": 5}[name]  # three folds and the final model
+        monkeypatch.setattr(Baseline, "_shared", counted)
+    first, second = (run.folder.read_csv("predictions.csv") for run in runs)
+    assert first == second
 
 
 def test_a_fit_that_was_stopped_goes_on_with_the_next_fold(copied, run, tmp_path, monkeypatch):

@@ -58,6 +58,7 @@ class FitContext:
         finishing: Whether the search was ended early and the best model so far is finished.
         is_fold: Whether it is a fold of a cross-validation, which has no report and whose best model
             so far is not kept to be used meanwhile.
+        shared: Features of all items that the folds of a cross-validation share, by what made them.
         energy: Counts the energy of the fit; None where it began in another process.
         strategy: The processes that fit together.
         began: Moment of the start (`time.monotonic`), less the time of earlier attempts.
@@ -88,6 +89,7 @@ class FitContext:
     began: float
     finishing: bool = False
     is_fold: bool = False
+    shared: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     energy: EnergyMeter | None = None
     choices: list[Choice] = field(default_factory=list)
     candidates: list[CandidateRow] = field(default_factory=list)

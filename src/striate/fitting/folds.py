@@ -271,6 +271,7 @@ def _context_of(
         began=time.monotonic() - steps.seconds("total"),
         first_baseline=0.0,
         is_fold=True,
+        shared=context.shared,
     )
     inner.input_options, inner.dataset = context.input_options, dataset
     groups = join_groups(dataset.duplicate_groups, dataset.items)

@@ -375,7 +375,7 @@ def _squared(
     squares: Float[np.ndarray, " r"],
 ) -> Float[np.ndarray, "n r"]:
     """Squared distances of items from known ones."""
-    return np.square(items).sum(1)[:, None] + squares - 2 * items @ known.T
+    return np.asarray(np.square(items).sum(1)[:, None] + squares - 2 * items @ known.T)
 
 
 def _distance(
@@ -388,7 +388,7 @@ def _distance(
     squared = _squared(items, known, squares)
     if left_out is not None:
         squared[left_out] = squared.max()
-    return np.sqrt(np.maximum(squared.min(1).astype(np.float64), 0.0))
+    return np.asarray(np.sqrt(np.maximum(squared.min(1).astype(np.float64), 0.0)))
 
 
 def _between(
@@ -403,7 +403,7 @@ def _between(
     if squared.shape[1] < 2:
         return np.zeros(len(along))
     nearest = np.partition(squared, 1, axis=1)[:, :2].astype(np.float64)
-    return np.log(nearest[:, 0] / nearest[:, 1])
+    return np.asarray(np.log(nearest[:, 0] / nearest[:, 1]))
 
 
 def evenly(strata: Shaped[np.ndarray, "n ..."], count: int) -> NDArray[np.int64]:

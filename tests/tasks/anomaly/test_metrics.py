@@ -7,7 +7,7 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from striate.tasks.anomaly.metrics import alarm_threshold, evaluate, metric_values
 
 
-@pytest.mark.parametrize("num_items", [10, 39, 200])
+@pytest.mark.parametrize("num_items", [10, 39, 80, 200])
 def test_a_threshold_keeps_its_promise_on_average_and_within_its_limits(num_items):
     rng = np.random.default_rng(0)
     rates, promise, held = [], None, 0

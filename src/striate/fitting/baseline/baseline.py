@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -99,7 +100,7 @@ class Baseline:
     def _stored(self) -> dict[str, Tensor]:
         context = self.context
         stored = context.steps.timed(
-            "features", lambda: context.steps.tensors(f"{self.prefix}features", self._extracted)
+            "features", lambda: context.steps.tensors(f"{self.prefix}features", self._shared)
         )
         num_known, num_items = int(stored["known"].sum()), len(stored["known"])
         context.steps.step(self.prefix + FEATURED, lambda: num_known)
@@ -213,6 +214,21 @@ class Baseline:
         """How the probes are fitted."""
         config = self.context.objective.probe_config(self.context.options.seed)
         return replace(config, Cs=RIDGE_CS, squared=True) if self.squared else config
+
+    def _shared(self) -> dict[str, Tensor]:
+        """The features; those of another fold where nothing in them depends on the training items."""
+        context, network = self.context, self.network
+        if context.options.folds is None or network.fits_features:
+            return self._extracted()
+        sees = context.inputs.for_network(network).to_json()
+        scales = context.defaults.all_scales
+        key = json.dumps([self.model, self.weights, self.most_items, scales, sees], sort_keys=True)
+        found = context.shared.get(key)
+        if found is None:
+            found = self._extracted()
+            if found["known"].all():
+                context.shared[key] = found
+        return found
 
     def _extracted(self) -> dict[str, Tensor]:
         """The features, those of validation items first, then of training at random.
