@@ -66,8 +66,13 @@ def total(cell):
         spread = math.sqrt(cell["variance"] + cell["epsilon"])
         return (cell["x"] - cell["mean"]) / spread * cell["scale"] + cell["shift"]
     if form == "terms":
-        values = [term["value"] for term in cell["terms"]]
-        return sum(values) if cell["operation"] == "add" else math.prod(values)
+        first, *others = (term["value"] for term in cell["terms"])
+        return {
+            "add": first + sum(others),
+            "subtract": first - sum(others),
+            "multiply": first * math.prod(others),
+            "divide": first / math.prod(others),
+        }[cell["operation"]]
     return cell["result"]
 
 

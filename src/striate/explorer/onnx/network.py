@@ -85,7 +85,8 @@ class OnnxNetwork(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """The last maps; of a network without any the outputs, as maps of one place."""
         if self.cut is None:
-            return self(x)[(..., *[None] * (x.ndim - 2))]
+            logits: Tensor = self(x)
+            return logits[(..., *[None] * (x.ndim - 2))]
         return self._each(x, 0, self.cut, self.given, self._last_map)
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ class OnnxNetwork(nn.Module):
 
     def _each(self, x: Tensor, first: int, end: int, given: str, made: str) -> Tensor:
         """Some of the steps, for each item of a batch by itself."""
-        found = [self._run(item, first, end, given, made) for item in x.split(1)]
+        found = [self._run(item[None], first, end, given, made) for item in x]
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _run(self, x: Tensor, first: int, end: int, given: str, made: str) -> Tensor:
