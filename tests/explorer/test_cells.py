@@ -67,12 +67,10 @@ def total(cell):
         return (cell["x"] - cell["mean"]) / spread * cell["scale"] + cell["shift"]
     if form == "terms":
         first, *others = (term["value"] for term in cell["terms"])
-        return {
-            "add": first + sum(others),
-            "subtract": first - sum(others),
-            "multiply": first * math.prod(others),
-            "divide": first / math.prod(others),
-        }[cell["operation"]]
+        if cell["operation"] in ("add", "subtract"):
+            return first + sum(others) if cell["operation"] == "add" else first - sum(others)
+        product = math.prod(others)
+        return first * product if cell["operation"] == "multiply" else first / product
     return cell["result"]
 
 
