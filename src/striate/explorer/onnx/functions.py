@@ -259,7 +259,7 @@ def _filled(call: Call) -> Step:
 @rule("Expand")
 def _expand(call: Call) -> Step:
     wanted = torch.empty(call.integers(1), device="meta")
-    sizes = torch.broadcast_tensors(call.tensor(0).to("meta"), wanted)[0].shape
+    sizes = (call.tensor(0).to("meta", torch.float32) + wanted).shape
     return Step(lambda x: x.expand(sizes))
 
 

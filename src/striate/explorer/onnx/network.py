@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
@@ -219,8 +219,9 @@ class _Reader:
 
     def _add(self, node: Node, step: Step, gives: tuple[str, ...]) -> None:
         takes = tuple(node.inputs[number] for number in step.takes)
-        is_layer = isinstance(step.compute, nn.Module)
-        compute = _place(self.network, self._path(node), step.compute) if is_layer else step.compute
+        compute: Callable[..., Any] | str = step.compute
+        if isinstance(compute, nn.Module):
+            compute = _place(self.network, self._path(node), compute)
         self.steps.append(_Placed(compute=compute, takes=takes, gives=gives))
 
     def _value(self, name: str) -> Tensor:
