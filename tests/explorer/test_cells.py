@@ -66,8 +66,11 @@ def total(cell):
         spread = math.sqrt(cell["variance"] + cell["epsilon"])
         return (cell["x"] - cell["mean"]) / spread * cell["scale"] + cell["shift"]
     if form == "terms":
-        values = [term["value"] for term in cell["terms"]]
-        return sum(values) if cell["operation"] == "add" else math.prod(values)
+        first, *others = (term["value"] for term in cell["terms"])
+        if cell["operation"] in ("add", "subtract"):
+            return first + sum(others) if cell["operation"] == "add" else first - sum(others)
+        product = math.prod(others)
+        return first * product if cell["operation"] == "multiply" else first / product
     return cell["result"]
 
 

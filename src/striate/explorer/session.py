@@ -19,9 +19,8 @@ from striate.explorer.influence import Marks, effective, evidence, marked, verdi
 from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
-from striate.explorer.subjects.subject import Entry, Opened, Subject
+from striate.explorer.subjects.subject import Entry, Explored, Opened, Subject
 from striate.explorer.walked import Walked
-from striate.models import Network
 from striate.nn.layout import channels_last
 from striate.transfer.features import prepare
 
@@ -172,10 +171,10 @@ class Session:
             return verdict(network, channels_last(visited.opened.x), marks)
 
     @cached_property
-    def _for_many_passes(self) -> Network:
+    def _for_many_passes(self) -> Explored:
         """A copy of the network that computes faster: batch norms folded, channels last."""
         network, x = self.subject.network, self._visit(self.first).opened.x
-        return cast("Network", prepare(network, x, torch.float32))
+        return cast("Explored", prepare(network, x, torch.float32))
 
     def _marks(self, visited: _Visited) -> Marks:
         """Where the evidence for the answer lies, found now or before."""

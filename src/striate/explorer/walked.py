@@ -32,7 +32,7 @@ TOLERANCE: Final = 1e-3
 _RANKS: Final = tuple(layers(rank) for rank in (1, 2, 3))
 _RESIZES: Final = tuple(each.adaptive_avg_pool for each in _RANKS)
 _HANDED_ON: Final = (nn.Identity, nn.Dropout, nn.Flatten, StochasticDepth)
-_OPERATIONS: Final = {"add": "add", "sub": "subtract", "mul": "multiply"}
+_OPERATIONS: Final = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide"}
 _WHOLE: Final = {"mean": "mean", "amax": "maximum", "var_mean": "variance"}
 
 

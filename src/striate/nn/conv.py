@@ -162,7 +162,8 @@ def unset_convolution(
     """
     rank = len(kernel_size)
     even = all(low == high for low, high in padding)
-    made: Conv = (layers(rank).conv if even else _EACH_END[rank])(
+    layer: type[Any] = layers(rank).conv if even else _EACH_END[rank]
+    made: Conv = layer(
         in_channels,
         out_channels,
         kernel_size,
@@ -172,7 +173,7 @@ def unset_convolution(
         groups=groups,
         device="meta",
     )
-    if not even:
+    if isinstance(made, _EachEndPadding):
         made.ends = padding
     return made
 

@@ -95,8 +95,10 @@ def test_every_number_is_the_files(looked):
             if cell["form"] == "none":
                 hidden.add(node["kind"])
                 continue
-            assert total(cell) == pytest.approx(cell["value"], rel=1e-4, abs=1e-4), node["name"]
-    assert hidden <= {"Softmax", "index", "where"}
+            # Sums of many large terms are rounded by float32 in proportion to the terms.
+            near = 1e-4 * max(1.0, float(np.abs(grid.array).max()))
+            assert total(cell) == pytest.approx(cell["value"], rel=1e-4, abs=near), node["name"]
+    assert hidden <= {"Softmax", "index", "where", "linalg_vector_norm"}
 
 
 def test_layers_have_the_names_and_the_numbers_of_torchs(looked):
@@ -180,7 +182,15 @@ def test_functions_constants_and_tied_layers(written):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["resnet50", "mobilenet_v2", "efficientnet_b0", "swin_t", "alexnet"]
+    "name",
+    [
+        "resnet50",
+        "mobilenet_v2",
+        "efficientnet_b0",
+        "squeezenet1_1",
+        "shufflenet_v2_x1_0",
+        "alexnet",
+    ],
 )
 def test_networks_of_torchvision(name, written):
     models = pytest.importorskip("torchvision").models

@@ -8,6 +8,7 @@ import torch
 from striate.explorer.onnx.file import read_onnx
 from striate.explorer.onnx.network import read_network
 from striate.explorer.onnx.runtime import in_onnx_runtime
+from striate.nn.fuse import fold_batch_norm
 
 RNG = np.random.default_rng(0)
 
@@ -141,6 +142,9 @@ CASES = {
     "gather one": ("Gather", MAP, [np.array(-2)], {"axis": 2}),
     "gather places": ("GatherND", MAP, [np.array([[[0, 2], [0, -1]], [[0, 0], [0, 3]]])], {}),
     "pad": ("Pad", MAP, [ints(0, 0, 1, 2, 0, 0, 3, 0), np.float32(0.5)], {}),
+    "pad channels": ("Pad", MAP, [ints(0, 1, 0, 0, 0, 2, 0, 3)], {}),
+    "pad nothing": ("Pad", MAP, [ints(0, 0, 0, 0, 0, 0, 0, 0)], {}),
+    "pad named axes": ("Pad", MAP, [ints(1, -2), np.float32(0), ints(-1)], {}),
     "pad reflected": ("Pad", MAP, [ints(0, 0, 1, 2, 0, 0, 3, 0)], {"mode": "reflect"}),
     "expand": ("Expand", (1, 4, 1), [ints(1, 1, 3)], {}),
     "tile": ("Tile", SERIES, [ints(1, 2, 1)], {}),
@@ -232,3 +236,19 @@ def test_what_only_looks_like_gelu_is_left(graph_file):
     x = normal(*VECTOR)
     got = network(torch.from_numpy(x)).numpy().reshape(-1)
     np.testing.assert_allclose(got, in_onnx_runtime(file, "x", "y", x), rtol=1e-4, atol=1e-6)
+
+
+def test_a_copy_has_layers_of_its_own(graph_file):
+    make = onnx.helper.make_node
+    norm = [normal(6), normal(6), normal(6), RNG.random(6).astype(np.float32) + 0.5]
+    names = ["scale", "shift", "mean", "variance"]
+    nodes = [
+        make("Conv", ["x", "kernel"], ["a"]),
+        make("BatchNormalization", ["a", *names], ["y"]),
+    ]
+    constants = {"kernel": KERNEL, **dict(zip(names, norm, strict=True))}
+    network = read_network(read_onnx(graph_file(nodes, MAP, constants)), "x", "y", MAP[1:])
+    x = torch.from_numpy(normal(*MAP))
+    folded = fold_batch_norm(network, x)
+    assert [type(layer).__name__ for layer in folded.children()] == ["Conv2d", "Identity"]
+    torch.testing.assert_close(folded(x), network(x), rtol=1e-4, atol=1e-5)

@@ -6,12 +6,19 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tests.explorer.conftest import lively
 
+from striate.engines import Deployment
+from striate.engines.onnx_file import write_onnx
 from striate.explorer.numbers import unpacked
 from striate.explorer.session import Session
 from striate.explorer.subjects.onnx_subject import OnnxSubject
 from striate.explorer.subjects.run_subject import RunSubject
+from striate.kinds.image.inputs import ImageInputs
+from striate.models import create_model
+from striate.run.deployment.answering import Answering
 from striate.run.export import export
+from striate.tasks.classification.scoring import ClassCalibration
 
 make = onnx.helper.make_node
 WEIGHTS = {"w": np.arange(12, dtype=np.float32).reshape(3, 4) / 7}
@@ -153,3 +160,32 @@ def test_a_card_that_does_not_fit_the_file(card, graph_file):
     session = Session(OnnxSubject(path))
     assert len(session.item(0)["outputs"]) == 4
     assert session.network["classes"] == []
+
+
+def test_of_averaged_copies_the_item_as_it_is_is_shown(tmp_path):
+    network = lively(create_model("conv6-bn-relu-gap-fc3", weights=None)).eval()
+    inputs = ImageInputs(size=20, averaged="mirror")
+    answering = Answering(network, inputs, ClassCalibration().module()).eval()
+    outputs = [{"name": "logits"}, {"name": "probabilities"}]
+    classes = ["a", "b", "c"]
+    card = {"input": {"name": "pixels"}, "outputs": outputs, "classes": classes}
+    example = torch.zeros(2, 3, 20, 20, dtype=torch.uint8)
+    write_onnx(
+        Deployment(
+            module=answering,
+            example=example,
+            input_name="pixels",
+            output_names=("logits", "probabilities"),
+            card=card,
+        ),
+        tmp_path / "m.onnx",
+    )
+    session = Session(OnnxSubject(tmp_path / "m.onnx"))
+    assert "averages the answers over 2 copies" in " ".join(session.network["notes"])
+    opened = session.subject.open(0)
+    with torch.no_grad():
+        expected = network(opened.x)[0].numpy()
+        averaged = answering(torch.from_numpy(opened.raw)[None])[1][0].tolist()
+    np.testing.assert_allclose(session.walked(0).logits, expected, rtol=1e-4, atol=1e-5)
+    assert opened.probabilities == pytest.approx(averaged, abs=1e-5)
+    assert sum(node["kind"] == "Conv2d" for node in session.network["nodes"]) == 1

@@ -176,8 +176,12 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 def pointwise(functions: Iterable[tuple[str, Callable[..., Any]]]) -> None:
     """Register functions that take all inputs of a node as they are."""
+
+    def made(function: Callable[..., Any]) -> Rule:
+        return lambda call: Step(function, call.given())
+
     for name, function in functions:
-        RULES.add(name, lambda call, function=function: Step(function, call.given()))
+        RULES.add(name, made(function))
 
 
 def value_of(tensor: Tensor) -> Step:

@@ -111,8 +111,9 @@ class OnnxFile:
         """The outputs that the card lists, in its order; none where it does not fit the file."""
         listed = self.card.get("outputs")
         named = listed if isinstance(listed, list) else []
-        names = [each.get("name") for each in named if isinstance(each, dict)]
-        return tuple(names) if all(name in self.outputs for name in names) else ()
+        names = [str(each.get("name")) for each in named if isinstance(each, dict)]
+        known = [name for name in names if name in self.outputs]
+        return tuple(known) if len(known) == len(names) else ()
 
     @cached_property
     def makers(self) -> Mapping[str, Node]:
@@ -169,7 +170,6 @@ def read_onnx(path: Path) -> OnnxFile:
 def _parsed(path: Path) -> Any:
     """The file as onnx has it."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     content = _content(existing_path(path))
     if not content:
@@ -177,7 +177,7 @@ def _parsed(path: Path) -> Any:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
-    except DecodeError:
+    except Exception:  # protobuf's own error; onnx brings protobuf, and does not name it
         raise _refused(path, "it is no ONNX file, or a damaged one") from None
     if not model.graph.node or not model.opset_import:
         raise _refused(path, "it is no ONNX file, or a damaged one")

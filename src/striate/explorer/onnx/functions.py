@@ -258,7 +258,8 @@ def _filled(call: Call) -> Step:
 
 @rule("Expand")
 def _expand(call: Call) -> Step:
-    sizes = torch.broadcast_shapes(tuple(call.tensor(0).shape), tuple(call.integers(1)))
+    wanted = torch.empty(call.integers(1), device="meta")
+    sizes = (call.tensor(0).to("meta", torch.float32) + wanted).shape
     return Step(lambda x: x.expand(sizes))
 
 
@@ -281,15 +282,15 @@ def _pad(call: Call) -> Step:
     x, mode = call.tensor(0), call.setting("mode", "constant")
     pads = list(call.setting("pads") or call.integers(1))
     value = float(call.setting("value", 0.0)) if call.opset < 11 else call.number(2, 0.0)
-    axes = call.integers(3) or list(range(len(pads) // 2))
-    ends = {a % x.ndim: (pads[i], pads[i + len(axes)]) for i, a in enumerate(axes)}
-    space = range(x.ndim - 1, 1 if x.ndim > 2 else -1, -1)
-    if any(any(pair) for axis, pair in ends.items() if axis not in space):
-        raise UncomputableError("it pads axes that are not of space")
     modes = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
     if mode not in modes:
         raise UncomputableError(f"its mode is {mode!r}")
-    torchs = tuple(end for axis in space for end in ends.get(axis, (0, 0)))
+    axes = call.integers(3) or list(range(len(pads) // 2))
+    ends = {a % x.ndim: (pads[i], pads[i + len(axes)]) for i, a in enumerate(axes)}
+    first = min((axis for axis, pair in ends.items() if any(pair)), default=x.ndim)
+    torchs = tuple(
+        end for axis in range(x.ndim - 1, first - 1, -1) for end in ends.get(axis, (0, 0))
+    )
     return Step(Pad(torchs, modes[mode], value))
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.explorer.onnx.call import RULES, Call, Step, UncomputableError, rule
+from striate.explorer.onnx.call import RULES, Call, Rule, Step, UncomputableError, rule
 from striate.explorer.onnx.modules import Pad
 from striate.nn.conv import unset_convolution
 from striate.nn.ranks import layers
 
-LINEAR = "striate.Linear"
+LINEAR: Final = "striate.Linear"
 """A product with a matrix of weights and the addition of a bias, joined by `joined`."""
 
 
@@ -164,7 +165,8 @@ def _max_pool(call: Call) -> Step:
 
 @rule("AveragePool")
 def _average_pool(call: Call) -> Step:
-    window, pool = call.window(call.setting("kernel_shape", ())), layers(call.rank()).avg_pool
+    window = call.window(call.setting("kernel_shape", ()))
+    pool: type[Any] = layers(call.rank()).avg_pool
     ceil, counted = (bool(call.setting(n, 0)) for n in ("ceil_mode", "count_include_pad"))
     if set(window.dilation) != {1}:
         raise UncomputableError("it is dilated")
@@ -247,7 +249,7 @@ def _elu(call: Call) -> Step:
     return Step(nn.ELU(float(call.setting("alpha", 1.0))))
 
 
-_PLAIN: dict[str, Callable[[], nn.Module]] = {
+_PLAIN: Final[dict[str, Callable[[], nn.Module]]] = {
     "Relu": nn.ReLU,
     "Sigmoid": nn.Sigmoid,
     "Tanh": nn.Tanh,
@@ -260,5 +262,10 @@ _PLAIN: dict[str, Callable[[], nn.Module]] = {
 }
 """Layers without settings; a dropout is off."""
 
+
+def _plain(layer: Callable[[], nn.Module]) -> Rule:
+    return lambda call: Step(layer())
+
+
 for _name, _layer in _PLAIN.items():
-    RULES.add(_name, lambda call, layer=_layer: Step(layer()))
+    RULES.add(_name, _plain(_layer))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
@@ -30,9 +30,13 @@ _QUANTIZED: Final = re.compile("QLinear|Quantize|Integer")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Placed:
-    """A step with the names of what it takes and gives."""
+    """A step with the names of what it takes and gives.
 
-    compute: Any
+    Its layer is known by its path, so that a copy of the network has its own, or another in its
+    place.
+    """
+
+    compute: Callable[..., Any] | str
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     over: tuple[str, ...] = ()
@@ -45,34 +49,33 @@ class OnnxNetwork(nn.Module):
     Items are computed one by one, as the sizes in a file may be those of a batch of one.
 
     Args:
-        steps: What is computed, in order.
         given: Name of the value that it takes.
         made: Name of the value that it gives.
         input_shape: Sizes of what it takes of one item, without the batch.
+
+    Attributes:
         output_shape: Sizes of what it gives for one item, the batch first.
         cut: Number of the steps up to the last maps; None where there are none that everything
             else is computed from.
     """
 
-    def __init__(
-        self,
-        steps: Sequence[_Placed],
-        given: str,
-        made: str,
-        input_shape: tuple[int, ...],
-        output_shape: tuple[int, ...],
-        cut: int | None,
-    ) -> None:
+    def __init__(self, given: str, made: str, input_shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.given, self.made, self.cut = given, made, cut
-        self.input_shape, self.output_shape = input_shape, output_shape
-        self._steps = tuple(steps)
+        self.given, self.made, self.input_shape = given, made, input_shape
+        self.output_shape: tuple[int, ...] = ()
+        self.cut: int | None = None
+        self._steps: tuple[_Placed, ...] = ()
         self._constants: dict[str, str] = {}
+
+    def complete(
+        self, steps: Sequence[_Placed], output_shape: tuple[int, ...], cut: int | None
+    ) -> None:
+        """Take the steps, in order, once all layers are in their places."""
+        self._steps, self.output_shape, self.cut = tuple(steps), output_shape, cut
 
     def keep_constant(self, name: str, tensor: Tensor, *, is_weight: bool) -> None:
         """Hold a constant that functions take, by its name in the file."""
-        own = f"constant_{len(self._constants)}"
-        self._constants[name] = own
+        own = self._constants[name] = f"constant_{len(self._constants)}"
         if is_weight:
             self.register_parameter(own, nn.Parameter(tensor))
         else:
@@ -85,7 +88,8 @@ class OnnxNetwork(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """The last maps; of a network without any the outputs, as maps of one place."""
         if self.cut is None:
-            return self(x)[(..., *[None] * (x.ndim - 2))]
+            logits: Tensor = self(x)
+            return logits[(..., *[None] * (x.ndim - 2))]
         return self._each(x, 0, self.cut, self.given, self._last_map)
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -106,8 +110,9 @@ class OnnxNetwork(nn.Module):
 
     def _each(self, x: Tensor, first: int, end: int, given: str, made: str) -> Tensor:
         """Some of the steps, for each item of a batch by itself."""
-        found = [self._run(item, first, end, given, made) for item in x.split(1)]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        if len(x) == 1:
+            return self._run(x, first, end, given, made)
+        return torch.cat([self._run(item[None], first, end, given, made) for item in x])
 
     def _run(self, x: Tensor, first: int, end: int, given: str, made: str) -> Tensor:
         values = {given: x}
@@ -116,9 +121,10 @@ class OnnxNetwork(nn.Module):
                 values[name] if name in values else getattr(self, self._constants[name])
                 for name in step.takes
             ]
-            outputs = step.compute(*taken)
-            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-            values.update(zip(step.gives, outputs, strict=False))
+            compute = step.compute
+            if isinstance(compute, str):
+                compute = self.get_submodule(compute)
+            values.update(zip(step.gives, _tuple(compute(*taken)), strict=False))
             for name in step.over:
                 values.pop(name, None)
         return values[made]
@@ -139,8 +145,7 @@ def read_network(file: OnnxFile, given: str, made: str, shape: Sequence[int]) ->
     Raises:
         DataError: An operator is not known or cannot be computed, or the part is too large.
     """
-    reader = _Reader(file, given, tuple(shape))
-    return reader.network(made)
+    return _Reader(file, OnnxNetwork(given, made, tuple(shape))).read()
 
 
 @dataclass(eq=False)
@@ -148,32 +153,28 @@ class _Reader:
     """Goes through the nodes of a graph and makes steps of them."""
 
     file: OnnxFile
-    given: str
-    shape: tuple[int, ...]
+    network: OnnxNetwork
     values: dict[str, Tensor] = field(default_factory=dict)
     steps: list[_Placed] = field(default_factory=list)
-    root: nn.Module = field(default_factory=nn.Module)
     _parameters: dict[str, nn.Parameter] = field(default_factory=dict)
     _numbers: int = 0
     _products: int = 0
 
-    def network(self, made: str) -> OnnxNetwork:
-        """The module that ends with a value."""
-        self.values = {self.given: torch.empty(1, *self.shape, device="meta")}
-        for node in _needed(joined(self.file), self.given, made):
+    def read(self) -> OnnxNetwork:
+        """The network with all its layers and steps."""
+        network, made = self.network, self.network.made
+        self.values = {network.given: torch.empty(1, *network.input_shape, device="meta")}
+        for node in _needed(joined(self.file), network.given, made):
             self._read(node)
         if made not in self.values or not self.values[made].is_meta:
             raise self._refused(f"its output {made!r} does not depend on its input")
-        shape = tuple(self.values[made].shape)
-        steps = _with_ends(self.steps, made)
-        network = OnnxNetwork(steps, self.given, made, self.shape, shape, self._cut(made))
-        for name, module in self.root.named_children():
-            _place(network, [name], module)
-        tracked = {self.given, *(name for step in self.steps for name in step.gives)}
-        for name in dict.fromkeys(n for step in self.steps for n in step.takes if n not in tracked):
+        for name in dict.fromkeys(name for step in self.steps for name in step.takes):
             value = self.values[name]
-            is_weight = value.is_floating_point() and name in self.file.constants
-            network.keep_constant(name, value, is_weight=is_weight)
+            if not value.is_meta:
+                is_weight = value.is_floating_point() and name in self.file.constants
+                network.keep_constant(name, value, is_weight=is_weight)
+        output_shape = tuple(self.values[made].shape)
+        network.complete(_with_ends(self.steps, made), output_shape, self._cut())
         return network.eval().requires_grad_(False)
 
     def _read(self, node: Node) -> None:
@@ -218,10 +219,10 @@ class _Reader:
 
     def _add(self, node: Node, step: Step, gives: tuple[str, ...]) -> None:
         takes = tuple(node.inputs[number] for number in step.takes)
-        if isinstance(step.compute, nn.Module):
-            step.compute.eval()
-            _place(self.root, self._path(node), step.compute)
-        self.steps.append(_Placed(compute=step.compute, takes=takes, gives=gives))
+        compute: Callable[..., Any] | str = step.compute
+        if isinstance(compute, nn.Module):
+            compute = _place(self.network, self._path(node), compute)
+        self.steps.append(_Placed(compute=compute, takes=takes, gives=gives))
 
     def _value(self, name: str) -> Tensor:
         found = self.values.get(name, self.file.constants.get(name))
@@ -249,30 +250,30 @@ class _Reader:
         elif node.operator in ("MatMul", "Gemm"):
             self._products += outputs[0].numel() * self._value(node.inputs[0]).shape[-1]
         if self._numbers > MAX_VALUES or self._products > MAX_MULTIPLY_ADDS:
-            sizes = " x ".join(map(str, self.shape))
+            sizes = " x ".join(map(str, self.network.input_shape))
             raise self._refused(
                 f"for an item of {sizes} it computes more than {MAX_VALUES:.0e} numbers or "
                 f"{MAX_MULTIPLY_ADDS:.0e} products"
             )
 
-    def _cut(self, made: str) -> int | None:
+    def _cut(self) -> int | None:
         """Number of the steps up to the last maps that everything after them is computed from.
 
         Of networks with attention there are none: their tokens have the axes of a map of a series.
         """
-        rank = len(self.shape) - 1
-        tracked = {self.given, *(name for step in self.steps for name in step.gives)}
         for step in self.steps:
-            if step.compute is torch.matmul and all(name in tracked for name in step.takes):
+            products = step.compute is torch.matmul
+            if products and all(self.values[name].is_meta for name in step.takes):
                 return None
-        later: set[str] = {made}
-        for number in range(len(self.steps) - 1, -1, -1):
-            step = self.steps[number]
+        later = {self.network.made}
+        for number in range(len(self.steps), 0, -1):
+            step = self.steps[number - 1]
             here = self.values[step.gives[0]]
-            is_map = here.ndim == rank + 2 and prod(here.shape[2:]) > 1
-            if is_map and later & tracked == {step.gives[0]}:
-                return number + 1
-            later = (later - set(step.gives)) | set(step.takes)
+            is_map = here.ndim == len(self.network.input_shape) + 1 and prod(here.shape[2:]) > 1
+            if is_map and later == {step.gives[0]}:
+                return number
+            later -= {*step.gives}
+            later |= {name for name in step.takes if self.values[name].is_meta}
         return None
 
     def _path(self, node: Node) -> list[str]:
@@ -355,16 +356,19 @@ def _with_ends(steps: Sequence[_Placed], made: str) -> list[_Placed]:
     return found[::-1]
 
 
-def _place(root: nn.Module, path: Sequence[str], module: nn.Module) -> None:
-    """Put a layer at a path of the network, under another name where that is taken."""
+def _place(network: nn.Module, path: Sequence[str], layer: nn.Module) -> str:
+    """Put a layer at a path of the network, under another name where that is taken; where it is."""
+    here, found = network, []
     *parents, last = path
     for name in parents:
-        while hasattr(root, name) and type(getattr(root, name)) is not nn.Module:
+        while hasattr(here, name) and type(getattr(here, name)) is not nn.Module:
             name += "_"
-        if not hasattr(root, name):
-            root.add_module(name, nn.Module())
-        root = root.get_submodule(name)
+        if not hasattr(here, name):
+            here.add_module(name, nn.Module())
+        here = here.get_submodule(name)
+        found.append(name)
     name, number = last, 2
-    while hasattr(root, name):
+    while hasattr(here, name):
         name, number = f"{last}_{number}", number + 1
-    root.add_module(name, module)
+    here.add_module(name, layer)
+    return ".".join([*found, name])
