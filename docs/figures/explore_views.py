@@ -110,8 +110,9 @@ def _evidence(page: Page) -> None:
 
 def _saw(page: Page) -> None:
     _evidence(page)
-    page.wait_for_selector("#saw .nearest img", timeout=PATIENCE)
+    page.wait_for_selector("#saw .nearest li", timeout=PATIENCE)
     page.evaluate("document.querySelector('#saw').scrollIntoView()")
+    page.wait_for_selector("#saw .nearest img", timeout=PATIENCE)
 
 
 def _map(page: Page) -> None:

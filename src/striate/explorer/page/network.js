@@ -61,7 +61,7 @@ export function titleOf(node) {
     AdaptiveAvgPool1d: "Average to a fixed size", AdaptiveAvgPool2d: "Average to a fixed size",
     AdaptiveAvgPool3d: "Average to a fixed size", GlobalAveragePool: "Global average",
     GlobalMaxPool: "Global maximum", Linear: "Fully connected", LayerNorm: "Layer norm",
-    ChannelNorm: "Layer norm", add: "Addition", mul: "Multiplication", matmul: "Matrix product", cat: "Concatenation",
+    ChannelNorm: "Layer norm", add: "Addition", sub: "Subtraction", mul: "Multiplication", matmul: "Matrix product", cat: "Concatenation",
     stack: "Stack", mean: "Mean", amax: "Maximum", var_mean: "Variance", Dropout: "Dropout (off)", StochasticDepth: "Stochastic depth (off)",
     Identity: "Identity", Pad: "Padding", AddConstant: "Addition of a constant",
     SubtractConstant: "Subtraction of a constant", MultiplyConstant: "Multiplication by a constant",
