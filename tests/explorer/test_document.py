@@ -87,3 +87,8 @@ def test_classes_of_imagenet_have_their_names():
     assert len(names) == 1000
     for number, name in enumerate(names):
         assert info.index_to_description(number).partition(",")[0] == name
+
+
+def test_what_follows_the_patches_of_a_vit_is_not_called_its_head_alone():
+    stages = session_of("vit_ti_16", (3, 32, 48)).network["stages"]
+    assert [stage["name"] for stage in stages] == ["2 × 3", "attention, head"]

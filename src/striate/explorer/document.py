@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from striate.analysis import Layer, Summary
+from striate.explorer.grid import is_of_heads
 from striate.explorer.steps.windows import sliding
 from striate.explorer.walked import Walked
 from striate.geometry import Field, Number
@@ -21,7 +22,7 @@ def network_document(summary: Summary, walked: Walked) -> dict[str, Any]:
         summary: The network as it was analyzed, without values.
         walked: Any item that went through it, for what comes from where.
     """
-    stages = _stages(summary)
+    stages = _stages(summary, walked)
     return {
         "network": summary.name,
         "input_shape": list(summary.input_shape),
@@ -100,7 +101,7 @@ def _number(number: Number) -> float:
     return whole.numerator if whole.denominator == 1 else float(whole)
 
 
-def _stages(summary: Summary) -> list[dict[str, Any]]:
+def _stages(summary: Summary, walked: Walked) -> list[dict[str, Any]]:
     """Runs of layers whose maps have the same size, and the head; every layer is in one.
 
     A layer whose positions cannot be told apart, such as the mean of a gate, goes with those
@@ -113,7 +114,8 @@ def _stages(summary: Summary) -> list[dict[str, Any]]:
     begins = [0, *firsts[1:]] if firsts else []
     head = lasts[-1] + 1 if lasts else 0
     if head < len(summary.layers):
-        begins, names, lasts = [*begins, head], [*names, "head"], [*lasts, len(summary.layers) - 1]
+        name = "attention, head" if any(map(is_of_heads, walked.found[head:])) else "head"
+        begins, names, lasts = [*begins, head], [*names, name], [*lasts, len(summary.layers) - 1]
     ends = [*begins[1:], len(summary.layers)]
     return [
         {"name": name, "first": first, "end": end, "shown": min(last, end - 1)}

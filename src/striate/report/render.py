@@ -143,7 +143,7 @@ def _nearest(
             "label": near.label
             if isinstance(near.label, str)
             else number_text(near.label) + behind,
-            "image": drawing and data_url(drawing),
+            "image": None if drawing is None else data_url(drawing),
         }
         for near, drawing in zip_longest(mistake.nearest, drawn)
     ]

@@ -41,12 +41,13 @@ def with_nearest(context: FitContext, candidate: Candidate, report: R) -> R:
     if not mistakes or len(train) == 0:
         return report
     known = _features(context, candidate, train)
-    if not known.shape[1]:
+    judged = _features(context, candidate, np.array(mistakes))
+    if not known.shape[1] or not (np.isfinite(known).all() and np.isfinite(judged).all()):
         return report
     mean, scale = standardization(known)
     place = {index: row for row, index in enumerate(train.tolist())}
     rows, similarities = nearest_neighbours(
-        (_features(context, candidate, np.array(mistakes)) - mean) * scale,
+        (judged - mean) * scale,
         np.asarray((known - mean) * scale, np.float32),
         NEIGHBOURS,
         # Of folds, whose test items the result has learnt from.
