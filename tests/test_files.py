@@ -1,11 +1,14 @@
 """Files written whole, locks, and the cache folder; also on a system without fcntl."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from striate.errors import StorageError
 from striate.files import FileInUseError, file_lock, os_reason, user_cache_folder, write_atomic
 
 HOLD = """
@@ -78,3 +81,18 @@ def test_a_lock_leaves_nothing_of_its_owner_where_work_fails(tmp_path):
         assert (tmp_path / ".lock-owner").read_text() == str(os.getpid())
         raise ValueError("work")
     assert not (tmp_path / ".lock-owner").exists()
+
+
+def test_fault_61_a_lock_on_a_full_disk_is_told_and_let_go(tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with (
+        pytest.raises(StorageError, match=r"no space for .*\.lock-owner"),
+        file_lock(tmp_path / ".lock"),
+    ):
+        pass
+    monkeypatch.undo()
+    with file_lock(tmp_path / ".lock"):
+        assert (tmp_path / ".lock-owner").read_text() == str(os.getpid())

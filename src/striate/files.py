@@ -199,6 +199,7 @@ def file_lock(path: Path) -> Iterator[None]:
 
     Raises:
         FileInUseError: Another process holds it.
+        StorageError: It cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -209,8 +210,13 @@ def file_lock(path: Path) -> Iterator[None]:
     except Timeout:
         held_by = owner.read_text().strip() if owner.is_file() else ""
         raise FileInUseError(held_by or "another program") from None
+    except OSError as error:
+        raise storage_error(path, None, error) from None
     try:
-        owner.write_text(str(os.getpid()))
+        try:
+            owner.write_text(str(os.getpid()))
+        except OSError as error:
+            raise storage_error(owner, None, error) from None
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,7 @@ def test_gone_on_with_in_the_middle_of_a_shard(server, packed, tmp_path, reading
     items = source.listing.items
     for item in items[:10]:
         source.stored(item)
+    source._shelf.settle()
     came = {entry for entry in server.requests if entry[0].endswith(".tar")}
     server.requests.clear()
     assert_same(readings(open_source(packed.folder)), readings(remote(server, tmp_path)))
@@ -124,6 +126,53 @@ def test_the_cache_keeps_its_limit(server, packed, tmp_path):
         source.stored(item)
         largest = max(largest, sum(p.stat().st_size for p in tmp_path.rglob("*-2000")))
     assert 4_000 < largest <= 9_000
+
+
+def test_room_is_made_before_a_block_is_written(server, packed, tmp_path, monkeypatch):
+    """At no moment, with what is being written, does more lie there than the limit says."""
+    sizes = []
+    replace = Path.replace
+
+    def watched(path, target):
+        sizes.append(sum(p.stat().st_size for p in tmp_path.rglob("*-2000*")))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    source = remote(server, tmp_path, limit=20_000)
+    for item in source.listing.items:
+        source.stored(item)
+    source._shelf.settle()
+    assert 10_000 < max(sizes) <= 20_000
+
+
+def test_the_next_ranges_are_fetched_ahead_while_items_are_read_in_order(server, packed, tmp_path):
+    def asked():
+        source._shelf.settle()
+        return sorted(entry for entry in server.requests if entry[0].endswith(".tar"))
+
+    source = remote(server, tmp_path / "in order")
+    shard, later = source.index.shards[:2]
+    blocks = [(shard.name, f"bytes={n * 2000}-{n * 2000 + 1999}") for n in range(4)]
+    source._shelf.part(shard, 0, 10)
+    assert asked() == blocks[:1]
+    source._shelf.part(shard, 2_000, 2_010)
+    assert asked() == blocks  # two more
+    server.requests.clear()
+    source._shelf.part(shard, shard.size - 1, shard.size)
+    source._shelf.part(later, 0, 1)  # the next shard follows
+    assert {name for name, _ in asked()} == {shard.name, later.name}
+    assert len(asked()) == len(set(asked())) >= 4
+    # Not where the cache has no room, and not for items here and there.
+    server.requests.clear()
+    source = remote(server, tmp_path / "little room", limit=9_000)
+    source._shelf.part(shard, 0, 2_010)
+    source = remote(server, tmp_path / "here and there")
+    source._shelf.part(shard, 4_000, 4_010)
+    assert [entry[1].partition("-")[0] for entry in asked()] == [
+        "bytes=0",
+        "bytes=2000",
+        "bytes=4000",
+    ]
 
 
 def test_many_threads_fetch_each_block_once(server, packed, tmp_path):
@@ -164,7 +213,8 @@ def test_a_whole_shard_is_compared(server, tmp_path):
     server.damaged = {shard.name: [8 * 20]}
     with pytest.warns(DataWarning, match=f"{shard.name} is damaged: its SHA-256"):
         source._shelf.part(shard, 0, shard.size)
-    assert not list(tmp_path.rglob("*-2000"))
+    source._shelf.settle()
+    assert not list((tmp_path / shard.sha256[:32]).glob("*-2000"))
     with pytest.warns(DataWarning):
         assert [shard.name in note.message for note in source.damage()] == [True]
 

@@ -37,6 +37,9 @@ CACHE_GIGABYTES: Final = "STRIATE_SHARD_CACHE_GB"
 
 _DEFAULT_GIGABYTES: Final = "20"
 
+_STALE_SECONDS: Final = 3600.0
+"""After so long a block that was never finished is of a process that was killed."""
+
 _LEAST_BLOCKS: Final = 2 * AHEAD + 4
 """Blocks that the cache must have room for, so that none is dropped before it is read."""
 
@@ -206,26 +209,29 @@ class Remote(Shelf):
         if place - 1 in self._asked and self._cache.limit >= _LEAST_BLOCKS * BLOCK:
             for following in range(place + 1, min(place + 1 + AHEAD, len(self._order))):
                 if following not in self._asked and following not in self._ahead:
-                    block = self._order[following]
-                    self._ahead[following] = self._threads.submit(self._bring, *block)
+                    self._ahead[following] = self._threads.submit(self._bring, following)
 
-    def _bring(self, shard: Shard, number: int) -> None:
-        """Have a block in the cache."""
-        if not self._cache.has(shard, number):
-            self._block(shard, number)
+    def _bring(self, place: int) -> None:
+        """Have a block in the cache, unless it was asked for meanwhile."""
+        shard, number = self._order[place]
+        with self._locks[shard.sha256, number]:
+            if place not in self._asked and not self._cache.has(shard, number):
+                self._fetch(shard, number)
 
     def _block(self, shard: Shard, number: int) -> bytes:
         """A block, from the server unless another thread was faster."""
         # Threads that read neighbours wait for one fetch of what they share.
         with self._locks[shard.sha256, number]:
             kept = self._cache.read(shard, number)
-            if kept is not None:
-                return kept
-            start, stop = number * BLOCK, min((number + 1) * BLOCK, shard.size)
-            block = self._fetched(shard.name, start, stop)
-            self._cache.write(shard, number, block)
-            self._came.add((shard.sha256, number))
-            return block
+            return self._fetch(shard, number) if kept is None else kept
+
+    def _fetch(self, shard: Shard, number: int) -> bytes:
+        """A block from the server, while its lock is held."""
+        start, stop = number * BLOCK, min((number + 1) * BLOCK, shard.size)
+        block = self._fetched(shard.name, start, stop)
+        self._cache.write(shard, number, block)
+        self._came.add((shard.sha256, number))
+        return block
 
     def _compare(self, shard: Shard) -> None:
         """Compare the SHA-256 of a shard once the last of its blocks has come."""
@@ -284,6 +290,7 @@ class BlockCache:
         self.limit = _limit() if limit is None else limit
         self._lock = threading.Lock()
         self._size = sum(size for _, size, _ in self._blocks())
+        self._coming = 0
 
     def read(
         self, shard: Shard, number: int, start: int = 0, stop: int | None = None
@@ -297,21 +304,26 @@ class BlockCache:
             return None
 
     def write(self, shard: Shard, number: int, block: bytes) -> None:
-        """Keep a block; where the disk takes none, it is only not kept."""
+        """Keep a block, for which room is made before; where the disk takes none, it is not kept."""
         path = self._path(shard, number)
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+        with self._lock:
+            self._coming += len(block)
+            if self._size + self._coming > self.limit:
+                self._shrink()
+        kept = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(block)
             temporary.replace(path)
+            kept = len(block)
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            return
-        with self._lock:
-            self._size += len(block)
-            if self._size > self.limit:
-                self._shrink(keep=path)
+        finally:
+            with self._lock:
+                self._coming -= len(block)
+                self._size += kept
 
     def remove(self, shard: Shard, number: int) -> None:
         """Drop a block."""
@@ -340,25 +352,25 @@ class BlockCache:
         return self._folder / shard.sha256[:32] / f"{number:06}-{BLOCK}"
 
     def _blocks(self) -> list[tuple[float, int, Path]]:
-        """When each block was written, its size, and where it lies."""
+        """When each block was written, its size, and where it lies; not those that are being written."""
         found = []
         for path in self._folder.glob("*/*-*"):
             with contextlib.suppress(OSError):
                 status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
+                if path.name[0] != "." or time.time() - status.st_mtime > _STALE_SECONDS:
+                    found.append((status.st_mtime, status.st_size, path))
         return found
 
-    def _shrink(self, keep: Path) -> None:
-        """Remove the oldest blocks until a tenth of the limit is free."""
+    def _shrink(self) -> None:
+        """Remove the oldest blocks until, with what is coming, a tenth of the limit is free."""
         blocks = sorted(self._blocks())
         self._size = sum(size for _, size, _ in blocks)
         for _, size, path in blocks:
-            if self._size <= 0.9 * self.limit:
+            if self._size + self._coming <= 0.9 * self.limit:
                 break
-            if path != keep:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-                    self._size -= size
+            with contextlib.suppress(OSError):
+                path.unlink()
+                self._size -= size
 
 
 def _limit() -> int:
