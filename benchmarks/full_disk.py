@@ -4,7 +4,7 @@
 
 Needs Linux and the right to mount a file system in memory: as root, or by `unshare -rm`. On a disk of
 that size lie the run and a file that leaves so many bytes free, in `--steps` even steps from none to
-as many as an undisturbed fit writes. After each fit the last checkpoint that was written must load,
+five times what an undisturbed fit leaves (checkpoints lie there while it trains). After each fit the last checkpoint that was written must load,
 and with the space given back the fit must go on to the same weights. Fits are of about 2 s.
 
 Expected: all do. tests/fitting/test_full_disk.py does the same at each write by its number.
@@ -89,7 +89,9 @@ def work(disk: Path, megabytes: int, steps: int) -> None:
             shutil.rmtree(disk / "whole")
             failed = 0
             for step in range(steps):
-                free = step * 2 * used // steps  # two checkpoints more lie there than at the end
+                free = (
+                    step * 5 * used // steps
+                )  # while it trains three checkpoints lie there as well
                 told = filled(data, disk, free, expected)
                 failed += bool(told)
                 print(

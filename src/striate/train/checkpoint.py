@@ -151,7 +151,8 @@ class CheckpointStore:
             raise StorageError(
                 f"the checkpoint {path} was not saved",
                 why=error.why if isinstance(error, StorageError) else str(error),
-                fix="the one before it is intact; mend the disk and use `resume=True`",
+                fix=("the one before it is intact; " if paths else "")
+                + "mend the disk and use `resume=True`",
             ) from error
         self._saved_at = self._clock()
         self._prune()
