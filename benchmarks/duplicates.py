@@ -240,7 +240,7 @@ def time_search(count: int) -> None:
     small = F.avg_pool2d(pictures, CLOSE // THUMBNAIL).to(torch.uint8)
     close = pictures.to(torch.uint8)
     began, cpu = time.monotonic(), time.process_time()
-    pairs = near_pairs(small, lambda positions: close[torch.from_numpy(positions)])
+    pairs = near_pairs(small, lambda at: close[torch.from_numpy(at)][:, None].expand(-1, 3, -1, -1))
     print(
         f"{count} thumbnails: {len(pairs)} pairs in {time.monotonic() - began:.1f} s, "
         f"{time.process_time() - cpu:.1f} s of processors"
