@@ -65,8 +65,8 @@ class Walked:
 
     @property
     def logits(self) -> Float[np.ndarray, " outputs"]:
-        """What the network says."""
-        return values_of(self.found[-1].output)
+        """What the network says; a last map has one place, as that of a mean without a flattening."""
+        return values_of(self.found[-1].output).reshape(-1)
 
     def grid(self, number: int) -> Grid:
         """The output of a layer, or the item.

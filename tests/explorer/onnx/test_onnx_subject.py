@@ -10,6 +10,7 @@ from tests.explorer.conftest import lively
 
 from striate.engines import Deployment
 from striate.engines.onnx_file import write_onnx
+from striate.errors import DataError
 from striate.explorer.numbers import unpacked
 from striate.explorer.session import Session
 from striate.explorer.subjects.onnx_subject import OnnxSubject
@@ -95,6 +96,22 @@ def test_the_logits_before_an_ending_are_shown(ending, graph_file):
         assert each["logit"] == pytest.approx(own, abs=1e-5)
         if ending == "Sigmoid":
             assert each["probability"] == pytest.approx(1 / (1 + np.exp(-own)), abs=1e-5)
+
+
+def test_logits_of_a_mean_without_a_layer_after_it(graph_file):
+    nodes = [make("Relu", ["x"], ["a"]), make("GlobalAveragePool", ["a"], ["b"])]
+    path = graph_file([*nodes, make("Identity", ["b"], ["y"])], (1, 3, 8, 10))
+    session = Session(OnnxSubject(path))
+    assert session.walked(0).logits.shape == (3,)
+    assert [each["number"] for each in session.item(0)["outputs"]] == list(
+        np.argsort(-session.walked(0).logits)
+    )
+
+
+def test_a_last_step_that_is_no_layer_is_refused_where_it_changes_the_logits(graph_file):
+    after = [make("Neg", ["logits"], ["y"])]
+    with pytest.raises(DataError, match="other numbers than ONNX Runtime"):
+        subject_of(graph_file, [make("Relu", ["x"], ["seen"])], after, output="y")
 
 
 def test_series_and_volumes(graph_file):
