@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+import striate
 from striate.data.stores.pixels import MAX_ASPECT, resize_shorter
 from striate.engines.onnx_pictures import INPUT, PictureShape, add_pictures
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, EngineError
 from striate.kinds.image.framing import cropped, fill_of, fitted
+from striate.run.deployment import picture_reader
 from striate.run.export import export
 
 SIZE = 48
@@ -98,7 +100,48 @@ def test_the_reader_answers_as_predict_without_striate_and_torch(exported, kerne
         np.testing.assert_allclose(
             list(answered["answer"].values()), prediction.probabilities, atol=1e-3, rtol=0
         )
-        assert max(answered["answer"], key=answered["answer"].get) == prediction.label
+        assert answered["label"] == prediction.label and "undecided" not in answered
+
+
+@pytest.mark.parametrize(
+    "aim",
+    [{"target_recall": {"disc": 0.9}}, {"error_costs": {"disc": 4}}, {"cost_unknown": 0.5}],
+    ids=lambda aim: next(iter(aim)),
+)
+def test_the_reader_decides_as_the_run_was_told(aim, photos, tmp_path):
+    layers = "[conv8-relu]x2 - gap - fc10"  # its answers are not all near 0 or 1
+    options = {"method": "scratch", "model": layers, "epochs": 1, "image_size": 64}
+    run = striate.fit(photos, out=tmp_path / "run", device="cpu", **options, **aim)
+    exported = export(run, "onnx", out=tmp_path / "model.onnx")
+    paths = sorted(str(path) for path in photos.rglob("*.*"))
+    command = [sys.executable, "-c", HIDDEN, str(tmp_path / "predict.py"), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    predicted = run.predict(paths)
+    assert [entry["label"] for entry in found] == [prediction.label for prediction in predicted]
+    assert [entry.get("undecided") for entry in found] == [one.undecided for one in predicted]
+    if "cost_unknown" in aim:
+        assert {one.undecided for one in predicted} == {True, False}
+    else:
+        assert any(one.label != one.top(1)[0][0] for one in predicted)
+    parity = json.loads((tmp_path / "parity.json").read_text())
+    (judged,) = (entry for entry in parity["beside"] if entry["name"] == "decision")
+    assert judged["same"] + judged["ties"] == judged["count"] == sum(parity["files"].values())
+    assert exported.card["outputs"][1]["cost_unknown"] == aim.get("cost_unknown")
+
+
+def test_a_file_that_decides_otherwise_is_refused(kernel_run, tmp_path, monkeypatch):
+    """A reader that answers the least probable class, though its probabilities are the run's."""
+    right = picture_reader.predict
+
+    def wrong(path, session, card):
+        told = right(path, session, card)
+        return {**told, "label": min(told["answer"], key=told["answer"].get)}
+
+    monkeypatch.setattr(picture_reader, "predict", wrong)
+    with pytest.raises(EngineError, match=r"decision the same for 0 of \d+ pictures"):
+        export(kernel_run, "onnx", out=tmp_path / "model.onnx")
+    assert not (tmp_path / "pictures.onnx").exists()
 
 
 def test_the_documented_lines_give_the_answer_of_predict(exported, kernel_run, photos, tmp_path):

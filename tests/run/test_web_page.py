@@ -14,15 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import striate
 from striate.cli.main import run as command
 from striate.errors import EngineError, MachineError, OptionError
 from striate.files import sha256_file
+from striate.metrics.deciding.decision import Decision
 from striate.progress import Progress
 from striate.run.deployment import onnx_web, web
 from striate.run.deployment.web import export_page
+from striate.tasks import task_named
+from striate.tasks.classification.scoring import ClassCalibration
+from striate.tasks.multilabel.scoring import LabelCalibration
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NODE = shutil.which("node")
@@ -141,6 +146,52 @@ def test_the_page_reduces_as_pillow_does(tmp_path):
     np.testing.assert_array_equal(np.reshape(values, (height, width, 3)), expected)
 
 
+@pytest.mark.skipif(NODE is None, reason="the script is run by node")
+def test_the_page_decides_by_cost_and_by_thresholds(tmp_path):
+    shares = [[0.2, 0.8, 0.0], [0.09, 0.91, 0.0], [0.3, 0.3, 0.4], [0.04, 0.0, 0.96]]
+    classes = ["10", "9", "café"]  # a browser puts keys that are numbers first
+    decision = Decision(weights=(9.0, 1.0, 1.0), of_class=0, cost_unknown=0.5)
+    calibrations = {
+        "plain": ClassCalibration(),
+        "costs": ClassCalibration(decision=decision),
+        "recall": ClassCalibration(decision=Decision(weights=(9.0, 1.0, 1.0), recall=0.9)),
+        "labels": LabelCalibration(scale=(1.0,) * 3, bias=(0.0,) * 3, thresholds=(0.25, 0.7, 0.35)),
+    }
+    cards = {
+        name: {"classes": classes, "outputs": calibration.outputs(classes)}
+        for name, calibration in calibrations.items()
+    }
+    program = f"""
+    import {{ decided, inWords }} from {json.dumps((PAGE / "decision.mjs").as_uri())};
+    const cards = {json.dumps(cards)}, shares = {shares};
+    const all = (f) => Object.fromEntries(
+      Object.entries(cards).map(([name, card]) => [name, shares.map((row) => f(card, row))]));
+    console.log(JSON.stringify([all(decided), all(inWords)]));
+    """
+    (tmp_path / "p.mjs").write_text(program)
+    done = subprocess.run([NODE, tmp_path / "p.mjs"], capture_output=True, text=True, check=True)
+    found, words = json.loads(done.stdout)
+    for name, calibration in calibrations.items():
+        task = task_named("multilabel" if name == "labels" else "classification")
+        outputs = torch.from_numpy(calibration.outputs_of(np.array(shares)))
+        said = task.predictions("abcd", outputs, calibration, tuple(classes))
+        known = (
+            {key: one.to_json().get(key) for key in row}
+            for row, one in zip(found[name], said, strict=True)
+        )
+        assert found[name] == list(known)
+        assert all(row for row in found[name])
+    assert words["plain"] == ["9", "9", "café", "café"]
+    assert words["costs"] == [
+        "I don't know (10?)",
+        "I don't know (9?)",
+        "I don't know (10?)",
+        "café",
+    ]
+    assert words["recall"] == ["10", "9", "10", "café"]
+    assert words["labels"] == ["9", "9", "10, café", "café"]
+
+
 def pictures(run, folder):
     """Test items, PNG and JPEG, and odd files made of one."""
     found = sorted(Path(run.record.data).rglob("*.*"))[::7]
@@ -221,4 +272,5 @@ def answer_of(page, path):
     )
     section = page.locator("section.answer").first
     assert section.get_attribute("data-error") is None
+    assert section.locator(".verdict").inner_text() in section.locator("table").inner_text()
     return json.loads(section.get_attribute("data-values"))

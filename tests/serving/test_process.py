@@ -1,5 +1,6 @@
 """`striate serve` as a process: what it prints, a reload by SIGHUP, and SIGTERM under load."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -94,6 +95,26 @@ def test_fault_86_sigterm_under_load_loses_nothing_accepted(process, pictures):
     assert statuses <= {200, 503} and 200 in statuses
     assert all("predictions" in found for status, found in answers if status == 200)
     assert process.popen.wait(35) == 143
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("schemathesis") is None, reason="needs pip install schemathesis"
+)
+def test_schemathesis_finds_no_5xx_and_nothing_that_the_document_does_not_tell(process, tmp_path):
+    process.wait_until_ready()
+    _, model = process.ask("/v2/models/run")
+    known = {"name": model["name"], "version": model["versions"][0]}
+    values = "\n".join(f'"path.{name}" = "{value}"' for name, value in known.items())
+    (tmp_path / "schemathesis.toml").write_text(f"[parameters]\n{values}\n")
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance"
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{process.url}/openapi.json"),
+        *("--checks", f"{checks},response_schema_conformance", "--request-timeout", "60"),
+        *("--max-examples", "25", "--seed", "1", "--phases", "examples,coverage,fuzzing"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert process.ask("/v2/health/ready")[0] == 200
 
 
 def test_a_run_that_cannot_be_loaded_ends_the_command_in_one_line(probe_run, tmp_path):

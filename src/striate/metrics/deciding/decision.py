@@ -21,8 +21,9 @@ from jaxtyping import Bool, Float, Int
 from striate.metrics.deciding.aim import Aim
 from striate.metrics.intervals import Estimate, Numbers, bootstrap, share_estimate
 
-_SLACK: Final = 1e-9
-"""By how much less than the threshold's own item is required, so that rounding keeps the item."""
+_SLACK: Final = 1e-4
+"""By how much less, in log odds, is required than the threshold's own item has, so that this item is
+found whatever engine answers and in whatever batch: both differ by the rounding of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -42,14 +42,18 @@ MOST_CHECKED: Final = 512
 """Test items that are answered by both, spread over all."""
 
 
+Decided: TypeAlias = "tuple[str | None, bool | None, list[str] | None]"
+"""The class that an item is taken for, whether that is too unsure, and its labels of several."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
     """How one output beside the answers compares with what the run says.
 
     Attributes:
         name: Of the output.
-        same: Items of which both say the same: the set of classes, the interval, or whether the
-            item is unknown.
+        same: Items of which both say the same: the class or labels that are decided on, the set of
+            classes, the interval, or whether the item is unknown.
         ties: Items of which they do not, by the rounding of the answers alone.
         count: All items.
         largest: Largest difference of a novelty, relative to its size or to 1; None of others.
@@ -179,6 +183,22 @@ def judged_promise(
     same = promise.same(promise.of(expected), given)
     tied = ~same & promise.follows(got, given)
     return Agreement(name=promise.name, same=int(same.sum()), ties=int(tied.sum()), count=len(same))
+
+
+def judged_decisions(
+    expected: Sequence[Decided], got: Sequence[Decided], asked: Sequence[Decided]
+) -> Agreement:
+    """How what a file decides compares with what the run decides.
+
+    Args:
+        expected: What the run decides.
+        got: What is decided by the file.
+        asked: What the run would decide of the file's answers.
+    """
+    rows = list(zip(expected, got, asked, strict=True))
+    same = sum(wanted == found for wanted, found, _ in rows)
+    ties = sum(wanted != found == own for wanted, found, own in rows)
+    return Agreement(name="decision", same=same, ties=ties, count=len(rows))
 
 
 def judged_novelty(

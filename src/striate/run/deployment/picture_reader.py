@@ -18,38 +18,39 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def read(path: Path | str, card: dict[str, Any]) -> np.ndarray:
     """A picture as uint8 (1, height, width, 3): large ones reduced, upright, on white, RGB."""
-    given = card["input"]["pictures"]
-    size, white = given["size"], given["scales"][0] or 65535
+    size, scales = (card["input"]["pictures"][key] for key in ("size", "scales"))
     image: Image.Image = Image.open(path)
     if image.format in ("JPEG", "MPO") and size >= 8:
         image.draft(image.mode, (size, size))
-    image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError(f"{path}: a picture of floats; make it one of 8 bits")
     if image.mode.startswith("I"):
-        grey = np.rint((np.asarray(image) * (255 / white)).clip(0, 255))
+        grey = np.rint((np.asarray(image) * (255 / (scales[0] or 65535))).clip(0, 255))
         image = Image.fromarray(grey.astype(np.uint8))
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("RGB")
-    if (factor := min(image.size) // size) > 1:
-        sides = [min(side, (side + factor // 2) // factor * factor) for side in image.size]
-        image = image.reduce(factor, box=(0, 0, *sides))
+    if (n := min(image.size) // size) > 1:
+        image = image.reduce(n, box=(0, 0, *(min(s, (s + n // 2) // n * n) for s in image.size)))
     return np.asarray(image)[None]
 
 
 def predict(path: Path | str, session: Any, card: dict[str, Any]) -> dict[str, Any]:
-    """The answer (probability of each class, or number) and what the file tells beside it."""
-    names = [output["name"] for output in card["outputs"][1:]]
-    found = session.run(names, {"images": read(path, card)})
-    told = dict(zip(["answer", *names[1:]], (values[0].tolist() for values in found), strict=True))
-    if classes := card["classes"]:
-        order = np.argsort(-np.array(told["answer"]), kind="stable")
-        told["answer"] = dict(zip(classes, told["answer"], strict=True))
-        if "set" in told:  # the most probable class first
-            told["set"] = [classes[k] for k in order if told["set"][k]]
+    """The answer (probability of each class, or number), what it means, what is told beside it."""
+    rule, classes, names = card["outputs"][1], card["classes"], [o["name"] for o in card["outputs"]]
+    _, answer, *rest = (o[0] for o in session.run(names, {"images": read(path, card)}))
+    shares: Any = dict(zip(classes, answer.tolist(), strict=True)) if classes else float(answer)
+    told: dict[str, Any] = {"answer": shares}
+    if "weights" in rule:  # the class of the largest product, unless not to know costs less
+        costs, limit = answer * rule["weights"], rule["cost_unknown"]
+        told["label"] = classes[costs.argmax()]
+        told |= {} if limit is None else {"undecided": bool(costs.sum() - costs.max() > limit)}
+    if "thresholds" in rule:
+        told["labels"] = [n for n in classes if shares[n] >= rule["thresholds"][n]]
+    told |= {name: value.tolist() for name, value in zip(names[2:], rest, strict=True)}
+    if "set" in told:  # the most probable class first
+        told["set"] = [classes[k] for k in np.argsort(-answer, kind="stable") if told["set"][k]]
     return told | ({"unknown": told["novelty"] > 0} if "novelty" in told else {})
 
 

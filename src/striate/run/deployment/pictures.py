@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -26,6 +27,8 @@ from striate.files import check_output, write_atomic
 from striate.run.deployment.check import (
     TOLERANCE,
     Agreement,
+    Decided,
+    judged_decisions,
     judged_novelty,
     judged_promise,
 )
@@ -55,12 +58,13 @@ class Parity:
 
     Attributes:
         files: Number of pictures that both answered, by what they are: "test items" and odd ones.
-        same: How many got the same class, or a number that differs by no more than is allowed.
+        same: How many got the same class or labels, or a number that differs by no more than is
+            allowed.
         largest: The largest difference of a probability, or of a number relative to the largest
             or to 1.
         worst: What the picture of that difference is.
-        beside: Of the outputs beside the answers: sets of classes or intervals, and whether an item
-            is unknown.
+        beside: Of what is told beside the answers: the class or labels that are decided on, sets of
+            classes or intervals, and whether an item is unknown.
     """
 
     files: dict[str, int]
@@ -147,7 +151,7 @@ def parity_of(run: Run, path: Path) -> Parity:
             found = picture_reader.predict(picture, session, card)
             wanted, got = expected.numbers(), _values(found["answer"])
             apart = float(np.abs(wanted - got).max()) / max(1.0, float(np.abs(wanted).max()))
-            alike = not run.classes or int(np.argmax(got)) == int(np.argmax(wanted))
+            alike = not run.classes or _decided(expected.to_json()) == _decided(found)
             counts[what] = counts.get(what, 0) + 1
             same += alike
             if apart >= largest:
@@ -157,6 +161,11 @@ def parity_of(run: Run, path: Path) -> Parity:
     return Parity(
         files=counts, same=same, largest=largest, worst=worst, beside=_beside(run, answers, told)
     )
+
+
+def _decided(told: dict[str, Any]) -> Decided:
+    """What is decided of a picture, by its prediction as JSON or by what the reader tells."""
+    return told.get("label"), told.get("undecided"), told.get("labels")
 
 
 def _values(answer: dict[str, float] | float) -> NDArray[np.float64]:
@@ -171,8 +180,19 @@ def _beside(
     """How what the file tells beside its answers compares with what the run says."""
     found = []
     promise = run.calibration.promise
+    wanted, got = (np.array(side) for side in zip(*answers, strict=True))
+    if run.classes:
+        outputs = torch.from_numpy(run.calibration.outputs_of(got))
+        names = [str(number) for number in range(len(got))]
+        asked = run.task.predictions(names, outputs, run.calibration, run.classes)
+        found.append(
+            judged_decisions(
+                [_decided(expected.to_json()) for expected, _ in told],
+                [_decided(entry) for _, entry in told],
+                [_decided(one.to_json()) for one in asked],
+            )
+        )
     if promise is not None:
-        wanted, got = (np.array(side) for side in zip(*answers, strict=True))
         given = [promise.read(entry[promise.name], run.classes) for _, entry in told]
         found.append(judged_promise(promise, wanted, got, np.array(given)))
     if OUTPUT in told[0][1]:

@@ -118,11 +118,23 @@ class ClassCalibration(TemperatureScaling, Calibration):
         return _Probabilities(1 / self.temperature, self.bias or (0.0,))
 
     def outputs(self, classes: Sequence[str]) -> list[dict[str, Any]]:
-        """Logits and probabilities."""
+        """Logits and probabilities, with how the answer follows from these."""
         shape = ["items", len(classes)]
+        decision = self.decision or Decision(weights=(1.0,) * len(classes))
+        means = (
+            "calibrated, by class; the class whose product with its weight is largest is answered"
+        )
+        if decision.cost_unknown is not None:
+            means += ", or none where the other products sum to more than cost_unknown"
         return [
             {"name": "logits", "shape": shape, "means": "before calibration"},
-            {"name": "probabilities", "shape": shape, "means": "calibrated, by class"},
+            {
+                "name": "probabilities",
+                "shape": shape,
+                "means": means,
+                "weights": list(decision.weights),
+                "cost_unknown": decision.cost_unknown,
+            },
         ]
 
     def to_json(self) -> dict[str, Any]:

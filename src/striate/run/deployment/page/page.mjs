@@ -1,6 +1,7 @@
 // The page: pictures that are chosen or dropped, the model's answers below them.
 
 import * as ort from "./onnxruntime/ort.wasm.min.mjs";
+import { inWords } from "./decision.mjs";
 import { readPicture } from "./picture.mjs";
 
 const MOST_CLASSES = 10;
@@ -35,8 +36,12 @@ async function show(file) {
   answers.prepend(section);
   try {
     const { card, values } = await predict(file);
-    section.dataset.values = JSON.stringify(values);
+    const verdict = document.createElement("p");
+    verdict.className = "verdict";
+    verdict.textContent = inWords(card, values);
+    if (verdict.textContent) section.append(verdict);
     section.append(table(card.classes, values));
+    section.dataset.values = JSON.stringify(values);
   } catch (error) {
     const line = document.createElement("p");
     line.textContent = `This file cannot be used: ${error.message}`;
