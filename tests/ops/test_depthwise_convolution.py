@@ -191,18 +191,25 @@ def test_required_torch_equals_torch():
     assert torch.equal(got, F.conv2d(x, weight, bias, padding=2, groups=6))
 
 
-@pytest.mark.parametrize("side", [32, 56])
-@pytest.mark.parametrize("dilation", [1, 2, (1, 4)])
-def test_the_gradient_of_bfloat16_weights_with_channels_innermost(side, dilation):
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize(
+    ("side", "options"),
+    [
+        (16, {}),
+        (32, {"dilation": 2}),
+        (20, {"dilation": 4}),
+        (1, {"stride": 2}),
+        (2, {}),
+    ],
+)
+def test_the_gradient_of_bfloat16_weights_with_channels_innermost(rank, side, options):
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, 16, side, side, generator=generator)
-    weight = torch.randn(16, 1, 3, 3, generator=generator)
+    x = torch.randn(4, 16, *[side] * rank, generator=generator)
+    weight = torch.randn(16, 1, *[3] * rank, generator=generator)
     expected = weight.clone().requires_grad_()
-    depthwise(x, expected, dilation=dilation).square().sum().backward()
+    depthwise(x, expected, **options).square().sum().backward()
     weight = weight.bfloat16().requires_grad_()
-    outputs = depthwise(
-        x.bfloat16().to(memory_format=torch.channels_last), weight, dilation=dilation
-    )
+    outputs = depthwise(x.bfloat16().to(memory_format=LAST[rank]), weight, **options)
     outputs.float().square().sum().backward()
     # Three roundings to 8 bits.
     assert (weight.grad.float() - expected.grad).norm() < 0.02 * expected.grad.norm()

@@ -35,19 +35,22 @@ def input_gradient(grad: Output, weight: Weight, problem: Problem) -> Input:
 def errs(problem: Problem) -> bool:
     """Whether torch's gradient of the weight is wrong with channels innermost.
 
-    So it is, with torch 2.14.1, for dilated convolutions of bfloat16 on processors with AVX512-BF16:
-    off by more than its own size, or not finite.
+    So it is, with torch 2.14.1, in bfloat16 on processors with AVX512-BF16, where the kernel is
+    dilated or larger than the map: off by more than its own size, or not finite.
     """
-    on_processor = problem.device_type == "cpu" and problem.channels_last and problem.rank == 2
-    return on_processor and problem.dtype == torch.bfloat16 and max(problem.dilation) > 1
+    narrow = problem.device_type == "cpu" and problem.dtype == torch.bfloat16
+    sizes = zip(problem.space, problem.kernel_size, strict=True)
+    odd = max(problem.dilation) > 1 or any(size < taps for size, taps in sizes)
+    return narrow and problem.channels_last and odd
 
 
 def weight_gradient(grad: Output, x: Input, problem: Problem) -> Weight:
-    """torch's gradient with respect to the weight."""
+    """torch's gradient with respect to the weight, in float32 where its own would be wrong."""
+    dtype = x.dtype
     if errs(problem):
-        grad, x = grad.contiguous(), x.contiguous()
+        grad, x = grad.float(), x.float()
     weight = x.new_empty(problem.weight_shape)
-    return _backward(grad, _padded(x, problem), weight, problem, wants_input=False)
+    return _backward(grad, _padded(x, problem), weight, problem, wants_input=False).to(dtype)
 
 
 def bias_gradient(grad: Output) -> Bias:

@@ -178,6 +178,11 @@ def unset_convolution(
     return made
 
 
+def has_own_kernels(conv: Conv) -> bool:
+    """Whether a convolution goes through `striate.ops.depthwise`, and not torch's own."""
+    return isinstance(conv, _FastDepthwise)
+
+
 def padding_of(conv: Conv, space: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     """Positions of padding (low, high) that a convolution puts around an input of these sizes.
 

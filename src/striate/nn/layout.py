@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from striate.nn.ranks import Conv, convolutions
 from striate.ops.inputs import Inputs
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-_VECTOR = 16
-"""Numbers in float32 that the widest vector register of a processor holds."""
 
 
 def channels_last(tensor: Tensor) -> Tensor:
@@ -39,30 +36,3 @@ def contiguous_module(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         parameter.data = parameter.data.contiguous()
     return module
-
-
-def trains_channels_last(module: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the gradients of all the module's convolutions are right with channels innermost.
-
-    On a processor, torch 2.14.1 gets the gradient of the weight wrong for two kinds of 2-D
-    convolution: dilated ones in bfloat16 (seen with AVX512-BF16: off by more than its own size, or
-    not finite), and strided ones of a single tap that read fewer channels than a vector register
-    holds (seen with AVX2 and AVX-512: off by half, without end, or a crash of the process;
-    oneDNN's issue 6035). In torch's default order both are right.
-
-    Args:
-        module: What is trained.
-        device: Where.
-        dtype: Precision of the forward and backward pass.
-    """
-    return device.type != "cpu" or not any(
-        _goes_wrong(layer, dtype) for layer in convolutions(module) if len(layer.kernel_size) == 2
-    )
-
-
-def _goes_wrong(layer: Conv, dtype: torch.dtype) -> bool:
-    dilated = max(layer.dilation) > 1
-    skips = max(layer.kernel_size) == 1 and max(layer.stride) > 1
-    return (dilated and dtype == torch.bfloat16) or (
-        skips and layer.in_channels // layer.groups < _VECTOR
-    )

@@ -16,13 +16,9 @@ from torch import Tensor, nn
 from striate.data.batches import Batches
 from striate.device import fast_dtype
 from striate.errors import DivergedError, UnknownNameError
-from striate.nn.layout import (
-    channels_last_module,
-    contiguous_module,
-    placed,
-    trains_channels_last,
-)
+from striate.nn.layout import channels_last_module, contiguous_module, placed
 from striate.nn.parameters import ParameterGroup, groups_of_copy
+from striate.nn.wrong_gradients import trains_channels_last, trains_in
 from striate.ops.inputs import Inputs
 from striate.progress import Progress, Tracker
 from striate.train.checkpoint import CheckpointStore, State, named
@@ -93,6 +89,7 @@ class Trainer:
         self._strategy = strategy = strategy or Strategy()
         self._device = groups[0].parameters[0].device
         self._last = trains_channels_last(network, self._device, fast_dtype(self._device.type))
+        self._dtypes: dict[torch.Size, torch.dtype] = {}
         self._given = (channels_last_module if self._last else contiguous_module)(network)
         self._network = strategy.sharded(network)
         self._wrapped = strategy.wrap(self._network)
@@ -228,13 +225,14 @@ class Trainer:
         rate = self._learning_rate(self._steps_done)
         for settings, group in zip(self._optimizer.param_groups, self._groups, strict=True):
             settings["lr"] = rate * group.rate_scale
+        inputs = placed(inputs, self._device, last=self._last)
         mean, position.micro_batch = gradient_within_memory(
             self._wrapped,
-            placed(inputs, self._device, last=self._last),
+            inputs,
             targets.to(self._device, non_blocking=True),
             self._loss,
             self._strategy,
-            dtype=fast_dtype(self._device.type),
+            dtype=self._dtype_for(inputs),
             micro_batch=position.micro_batch,
             seed=step_seed(plan.seed, self._steps_done),
         )
@@ -248,6 +246,17 @@ class Trainer:
         self._unchecked = self._steps_done, torch.stack([mean, norm])
         position.step += 1
         position.samples += len(inputs)
+
+    def _dtype_for(self, inputs: Inputs) -> torch.dtype:
+        """The fastest precision whose gradients are right; it depends on the size of the maps."""
+        fast = fast_dtype(self._device.type)
+        if not isinstance(inputs, Tensor):
+            return fast
+        size = inputs.shape[1:]
+        if size not in self._dtypes:
+            right = trains_in(self._network, inputs, fast)
+            self._dtypes[size] = fast if right else torch.float32
+        return self._dtypes[size]
 
     def _check_loss(self) -> None:
         """Look at the loss of the last step, which raises where it is a divergence."""

@@ -1,4 +1,4 @@
-"""Channels innermost where that is fast, and not where torch's gradients are wrong."""
+"""What torch computes wrong on processors is not trained that way."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from torch import nn
 
 import striate
 from striate.device import fast_dtype
-from striate.nn.layout import (
-    channels_last_module,
-    contiguous_module,
-    placed,
-    trains_channels_last,
-)
+from striate.nn.layout import channels_last_module, contiguous_module, placed
+from striate.nn.ranks import CONV_TYPES
+from striate.nn.wrong_gradients import trains_channels_last, trains_in
 
 CPU = torch.device("cpu")
 
@@ -41,6 +38,13 @@ def test_a_convolution_with_wrong_gradients_is_found_in_a_network(layer: nn.Modu
     assert not trains_channels_last(network, CPU, torch.bfloat16)
     assert trains_channels_last(network, CPU, torch.float32) == (max(layer.dilation) > 1)
     assert trains_channels_last(network, torch.device("cuda"), torch.bfloat16)
+
+
+def test_small_maps_do_not_slow_the_usual_networks_down() -> None:
+    inputs = torch.randn(1, 3, 32, 32)
+    for name in ("resnet18", "efficientnet_lite0", "convnextv2_atto"):
+        network = striate.create_model(name, num_classes=2)
+        assert trains_in(network, inputs, torch.bfloat16), name
 
 
 @pytest.mark.parametrize("layer", RIGHT, ids=repr)
@@ -70,3 +74,29 @@ def test_gradients_in_the_layout_and_precision_of_training(layer: nn.Conv2d, sid
     outputs.float().square().sum().backward()
     wanted = expected.weight.grad.float()
     assert (trained.weight.grad - wanted).norm() < 0.02 * wanted.norm()
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "kernel", "stride", "right"),
+    [(1, 1, 3, 2, False), (2, 1, 3, 2, False), (2, 2, 7, 1, False), (2, 2, 3, 3, False),
+     (3, 2, 3, 1, False), (3, 4, 5, 2, False), (1, 2, 3, 2, True), (2, 1, 3, 1, True),
+     (2, 3, 7, 1, True), (3, 5, 5, 1, True)],
+)  # fmt: skip
+def test_kernels_larger_than_their_maps_are_trained_in_float32(rank, size, kernel, stride, right):
+    torch.manual_seed(0)
+    layer = CONV_TYPES[rank - 1](32, 16, kernel, stride=stride, padding=kernel // 2)
+    network = nn.Sequential(nn.Dropout(0.5), layer)
+    network[0].eval()
+    inputs = torch.randn(4, 32, *[size] * rank)
+    assert trains_in(network, inputs, torch.bfloat16) == right
+    assert trains_in(network, inputs, torch.float32)
+    assert network.training and not network[0].training
+    assert not layer._forward_pre_hooks
+    dtype = fast_dtype("cpu") if right else torch.float32
+    expected = copy.deepcopy(layer).double()
+    expected(inputs.double()).square().sum().backward()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        outputs = network(placed(inputs, CPU))
+    outputs.float().square().sum().backward()
+    wanted = expected.weight.grad.float()
+    assert (layer.weight.grad - wanted).norm() < 0.02 * wanted.norm()
