@@ -50,6 +50,7 @@ def test_it_runs_in_evaluation_mode_and_leaves_the_model_alone():
 
 
 def test_bad_features_are_named():
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
     with pytest.raises(ArgumentError, match="features of 2 axes for an input of 4"):
         effective_field(model, torch.randn(1, 1, 8, 8))

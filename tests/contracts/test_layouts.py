@@ -64,7 +64,7 @@ def dicom(folder):
         path = folder / "ab"[number % 2] / f"{number}.dcm"
         path.parent.mkdir(exist_ok=True)
         content = Path(data.get_testdata_file("MR_small.dcm")).read_bytes()
-        path.write_bytes(bytes(128) + content[128:])
+        path.write_bytes(content)
     return folder
 
 

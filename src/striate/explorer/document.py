@@ -12,8 +12,6 @@ from striate.explorer.walked import Walked
 from striate.geometry import Field, Number
 from striate.nn.ranks import CONV_TYPES
 
-INPUT_STAGE = "input"
-
 
 def network_document(summary: Summary, walked: Walked) -> dict[str, Any]:
     """The layers of a network by stage, with costs and receptive fields.

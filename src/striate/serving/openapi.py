@@ -54,6 +54,7 @@ _PREDICTION: Final = {
             "description": "Whether it seems to be none of the classes.",
         },
         "novelty": {"type": "number", "description": "Higher is stranger."},
+        "score": {"type": "number", "description": "How odd it is: odd above 1."},
         "explanation": {
             "type": "object",
             "description": "Where the evidence for it lies, a picture in base64, or why not.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from operator import attrgetter
 from typing import Any, Final
 
 from striate.serving.explaining import Explanation
@@ -134,7 +135,7 @@ def tensors_of(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     first, count = predictions[0], len(predictions)
     tensors = []
     for name, (datatype, row) in _FIELDS.items():
-        if getattr(first, name) is None:
+        if getattr(first, name, None) is None:
             continue
         rows = [row(prediction) for prediction in predictions]
         width = [len(rows[0])] if isinstance(rows[0], list) else []
@@ -181,5 +182,6 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[Prediction], Any]]]] = {
     "undecided": ("BOOL", lambda prediction: prediction.undecided),
     "unknown": ("BOOL", lambda prediction: prediction.unknown),
     "novelty": ("FP64", lambda prediction: prediction.novelty),
+    "score": ("FP64", attrgetter("score")),
 }
 """The datatype of each field of a prediction, and an item's part of its tensor."""

@@ -118,6 +118,14 @@ def test_a_file_without_a_preamble_is_told_by_its_suffix(tmp_path: Path) -> None
     np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").array, pixels[None])
 
 
+@pytest.mark.parametrize("head", [b"II*\0", b"MM\0*", b"BM"])
+def test_a_preamble_that_is_the_head_of_another_format(tmp_path: Path, head: bytes) -> None:
+    pixels = numbers(8, 9)
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(head.ljust(128, b"\0") + dicom(pixels)[128:])
+    assert (striate.read(path).array[0] == pixels).all()
+
+
 def test_frames_are_a_volume_of_grey_or_colours() -> None:
     grey, colours = numbers(5, 8, 9), numbers(5, 8, 9, 3, dtype=np.uint8, top=255)
     np.testing.assert_array_equal(read_dicom_volume(dicom(grey)).array, grey[None])

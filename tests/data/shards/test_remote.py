@@ -214,7 +214,8 @@ def test_a_whole_shard_is_compared(server, tmp_path):
     with pytest.warns(DataWarning, match=f"{shard.name} is damaged: its SHA-256"):
         source._shelf.part(shard, 0, shard.size)
     source._shelf.settle()
-    assert not list((tmp_path / shard.sha256[:32]).glob("*-2000"))
+    # Blocks that were read after it was noticed may have come again; the damaged one may not stay.
+    assert not list((tmp_path / shard.sha256[:32]).glob("000000-*"))
     with pytest.warns(DataWarning):
         assert [shard.name in note.message for note in source.damage()] == [True]
 

@@ -90,6 +90,8 @@ IMAGE_SUFFIXES: Final = frozenset(
 ) | frozenset(DICOM_SUFFIXES)
 
 _SIGNATURES: Final = (
+    # Its preamble may be anything: writers make it a TIFF head, so that viewers of those open it.
+    (128, b"DICM", "DICOM"),
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"GIF8", "GIF"),
@@ -136,7 +138,6 @@ _SIGNATURES: Final = (
     (0, b"DanM", "MSP"),
     (0, b"LinS", "MSP"),
     (0, b"\0\0\1\0", "ICO"),
-    (128, b"DICM", "DICOM"),
 )
 """Offset and first bytes of the formats that a refusal can name."""
 
