@@ -142,10 +142,13 @@ def test_fault_82_past_the_deadline_is_504_and_the_work_is_dropped(served_with, 
     local.post(pictures[0])  # the processes that decode have started
     gate.open.clear()
     gate.computed.clear()
+    gate.entered.clear()
 
     async def steps(client):
         files = {"file": pictures[0]}
-        asked = [client.post("/predict", files=files) for _ in range(4)]
+        asked = [asyncio.create_task(client.post("/predict", files=files))]
+        await until(gate.entered.is_set)  # it is at work alone, so the others wait
+        asked += [asyncio.create_task(client.post("/predict", files=files)) for _ in range(3)]
         return [answer.status_code for answer in await asyncio.gather(*asked)]
 
     assert asking(local, steps) == [504] * 4
@@ -318,8 +321,14 @@ def test_a_reload_that_fails_for_any_reason_keeps_the_old_one(copied_run, monkey
 
 def test_what_was_freed_goes_back_once_it_is_quiet(served_with, pictures, monkeypatch):
     given = threading.Event()
+
+    def give():
+        # Servers of other tests may become quiet too.
+        if threading.current_thread() is local.service.batcher._thread:
+            given.set()
+
     monkeypatch.setattr(batching, "QUIET_SECONDS", 0.05)
-    monkeypatch.setattr(batching, "give_back_freed_memory", given.set)
+    monkeypatch.setattr(batching, "give_back_freed_memory", give)
     local = served_with()
     assert local.post(pictures[0]).status_code == 200
     assert given.wait(10)
