@@ -83,7 +83,7 @@ def by_onnxruntime(given: Path, out: Path, images: NDArray[np.uint8]) -> None:
     """8 bits of every convolution and sum, by ONNX Runtime's static quantization."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime is untyped
         def __init__(self) -> None:
             self.items = iter(drawn(images, 128))
 

@@ -326,3 +326,46 @@ def test_strided_views_are_read_right():
         got = KERNELS.get(f"{name}.weight_gradient").run(expanded, x, problem)
         torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-4)
     assert MEMORY_FORMATS[2] == problem.memory_format and weight.is_contiguous()
+
+
+_SHARED_HEAP = """
+import sys, threading
+import numpy as np
+import torch
+from striate.depthwise.cpu import numba_convolve
+from striate.depthwise.cpu.convolve import plan_of
+from striate.depthwise.dispatch import KERNELS
+from striate.depthwise.problem import problem_of
+
+x = torch.randn(3, 40, 9, 10).to(memory_format=torch.channels_last)
+weight, bias = torch.randn(40, 1, 5, 5), torch.randn(40)
+problem = problem_of(x.shape, weight.shape, 1, "same", 1, x.dtype, "cpu", True)
+torch.set_num_threads(2)
+run = KERNELS.get("cpu-numba.forward").run
+expected = run(x, weight, bias, problem)
+size = numba_convolve.BAND * int(plan_of(problem, False, 2).jobs[0]["row_bytes"]) // 4
+done = threading.Event()
+
+
+def use_what_is_free():
+    while not done.is_set():
+        for more in range(-16, 32):
+            np.full(size + more, np.nan, np.float32)
+
+
+threads = [threading.Thread(target=use_what_is_free) for _ in range(2)]
+for thread in threads:
+    thread.start()
+same = all(torch.equal(run(x, weight, bias, problem), expected) for _ in range(2000))
+done.set()
+print(same)
+"""
+
+
+def test_buffers_of_machine_code_are_not_freed_while_they_are_used():
+    pytest.importorskip("numba")
+    # With one heap for all threads, what is free is taken by another thread at once.
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    command = [sys.executable, "-c", _SHARED_HEAP]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout == "True\n", (done.returncode, done.stderr)

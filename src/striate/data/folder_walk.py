@@ -108,7 +108,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 class FilesBelow:
-    """The files of items by their ids, each path made when it is asked for: there may be millions.
+    """The files of items by their ids, each path made when it is needed: there may be millions.
 
     Args:
         root: The folder around the files.

@@ -170,7 +170,7 @@ class Listing:
     """What was found in the data before any item was read.
 
     Attributes:
-        items: The items; those of a table are made whenever they are asked for.
+        items: The items; those of a table are made whenever they are needed.
         skipped: What was left out, and why.
         notes: What a user should know.
     """

@@ -188,7 +188,7 @@ def _with_the_path_of_another(paths: Sequence[str]) -> list[int]:
 
 
 class _Files:
-    """The files of a manifest by the items' ids, each path made when it is asked for.
+    """The files of a manifest by the items' ids, each path made when it is needed.
 
     Args:
         folder: The manifest's folder.
@@ -215,7 +215,7 @@ class _Files:
         """The files, in the order of the rows."""
         for row, name in enumerate(self._names):
             file = self._otherwise.get(row)
-            yield os.path.join(self._folder, name) if file is None else str(file)  # noqa: PTH118
+            yield os.path.join(self._folder, name) if file is None else str(file)  # noqa: PTH118 - the same
 
 
 def _otherwise(names: Sequence[str], folder: Path) -> dict[int, Path]:

@@ -34,7 +34,7 @@ FIRST_BASELINE_SECONDS: Final = 45.0
 
 
 class Baseline:
-    """Frozen features of every item and a probe on them, each made when it is first asked for.
+    """Frozen features of every item and a probe on them, each made when it is first needed.
 
     Args:
         context: The fit.

@@ -129,7 +129,7 @@ class Remote(Shelf):
     """A folder behind an address, of any kind that fsspec knows.
 
     What is fetched is kept in the cache folder, in blocks, so that a shard is gone on with where it
-    was left. While blocks are asked for in their order, the next ones are fetched by threads. Once
+    was left. While blocks are read in their order, the next ones are fetched by threads. Once
     all of a shard is there its SHA-256 is compared.
 
     Args:
@@ -170,7 +170,7 @@ class Remote(Shelf):
         }
 
     def settle(self) -> None:
-        """Wait for what is being fetched ahead; what failed is asked for again when it is read."""
+        """Wait for what is being fetched ahead; what failed is fetched again when it is read."""
         wait(self._ahead.values())
 
     def whole(self, file: str) -> bytes:
@@ -202,7 +202,7 @@ class Remote(Shelf):
         return part
 
     def _look_ahead(self, place: int | None) -> None:
-        """Have the next blocks fetched where a block and the one before it are asked for."""
+        """Have the next blocks fetched where a block and the one before it are wanted."""
         if place is None or place in self._asked:
             return
         self._asked.add(place)
@@ -212,7 +212,7 @@ class Remote(Shelf):
                     self._ahead[following] = self._threads.submit(self._bring, following)
 
     def _bring(self, place: int) -> None:
-        """Have a block in the cache, unless it was asked for meanwhile."""
+        """Have a block in the cache, unless it was fetched meanwhile."""
         shard, number = self._order[place]
         with self._locks[shard.sha256, number]:
             if place not in self._asked and not self._cache.has(shard, number):

@@ -1,4 +1,4 @@
-"""Items that are rows of a table, each made when it is asked for: there may be millions."""
+"""Items that are rows of a table, each made when it is needed: there may be millions."""
 
 from __future__ import annotations
 
