@@ -1,5 +1,6 @@
 """A server as a process: where it listens, what it prints, whom it drops and how it ends."""
 
+import asyncio
 import json
 import re
 import signal
@@ -212,6 +213,27 @@ def test_a_second_signal_ends_at_once():
             time.sleep(0.2)
         assert server.process.wait(5) == 143
     server.end()
+
+
+def test_an_answer_is_sent_at_once():
+    """Without Nagle's algorithm, which held the end of an answer back for 40 ms."""
+
+    async def without_delay():
+        found = asyncio.get_running_loop().create_future()
+
+        def serve(_, writer):
+            own = writer.get_extra_info("socket")
+            found.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        bound = bound_socket("127.0.0.1", 0)
+        async with await asyncio.start_server(serve, sock=bound):
+            _, writer = await asyncio.open_connection(*bound.getsockname())
+            delay = await asyncio.wait_for(found, 10)
+            writer.close()
+            return delay
+
+    assert asyncio.run(without_delay())
 
 
 def test_a_port_that_is_taken_is_told_with_a_way_out(server):

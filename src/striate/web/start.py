@@ -46,7 +46,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         )[0]
     except (OSError, UnicodeError) as error:
         raise OptionError("host", host, why=_reason(error), fix="use `host='127.0.0.1'`") from None
-    found = socket.socket(family)
+    # Of a socket whose protocol is named asyncio sends at once; of others the end of an answer waits
+    # 40 ms for the client to acknowledge its beginning.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
