@@ -81,11 +81,14 @@ class Threads(Strategy):
     def reduce(self, value):
         return sum(self.gather(value))
 
-    def largest(self, value: int) -> int:
-        return max(self.gather(value))
+    def gathered(self, value: int) -> list[int]:
+        return self.gather(value)
 
-    def agree(self, flag: bool) -> bool:
-        return any(self.gather(flag))
+    def agree_each(self, *flags: bool) -> list[bool]:
+        return [any(flag) for flag in zip(*self.gather(flags), strict=True)]
+
+    def agree_after_pass(self, flag: bool) -> bool:
+        return self.agree(flag)
 
     def barrier(self) -> None:
         self.gate.wait()

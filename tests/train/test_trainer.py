@@ -529,3 +529,7 @@ def test_a_network_is_trained_in_the_layout_whose_gradients_are_right(
     assert wide.weight.is_contiguous() == strided
     assert wide.weight.is_contiguous(memory_format=torch.channels_last) != strided
     assert seen[0].is_contiguous() == strided
+    # torch's fused Adam would mix up the numbers of a gradient of another layout.
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.stride() == parameter.stride()

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from striate.errors import DeviceError, OptionError, ProcessLostError
+from striate.nn.ranks import BATCH_NORM_TYPES
 from striate.train.strategy import Strategy
 from striate.train.together import Together
 
@@ -32,13 +33,15 @@ class Processes(Strategy):
     """This process among several that train together; the group must be there.
 
     Gradients are exchanged after the backward pass. Batch norms and dropout, which depend on the
-    whole batch, exchange what they need within it, and each exchange asks first whether a process
-    ran out of memory, so that all of them try again with smaller parts.
+    whole batch, exchange what they need within it. All that is exchanged in a pass has the same
+    size, whatever it is, and tells whether a process ran out of memory: so one that left its pass
+    can answer wherever the others are, and all of them try again with smaller parts.
     """
 
     def __init__(self) -> None:
         self.rank, self.num_processes = dist.get_rank(), dist.get_world_size()
         self._agreed_in_pass = False
+        self._room = 1
 
     @property
     def is_writer(self) -> bool:
@@ -71,6 +74,8 @@ class Processes(Strategy):
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network whose batch norms and dropout see the items of all processes."""
+        norms = (m.num_features for m in network.modules() if isinstance(m, BATCH_NORM_TYPES))
+        self._room = 3 * max(norms, default=1)
         return Together(network, self.rank, self._gathered_in_pass)
 
     def reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -96,24 +101,29 @@ class Processes(Strategy):
         dtype = torch.float64 if isinstance(value, float) else torch.int64
         return cast("T", self._sum(torch.tensor(value, dtype=dtype)).item())
 
-    def agree(self, flag: bool) -> bool:
-        """Whether the flag is set in any of the processes."""
-        if self._agreed_in_pass:  # a pass was left because another process's flag is set
-            self._agreed_in_pass = False
-            return True
-        return self.largest(int(flag)) > 0
-
-    def largest(self, value: int) -> int:
-        """The largest of the processes' numbers."""
-        number = torch.tensor(value)
+    def agree_each(self, *flags: bool) -> Sequence[bool]:
+        """Which of the flags are set in any of the processes, asked at once."""
+        numbers = torch.tensor(flags, dtype=torch.uint8)
         with others_alive():
-            dist.all_reduce(number, dist.ReduceOp.MAX)
-        return int(number)
+            dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return [bool(number) for number in numbers.tolist()]
+
+    def agree_after_pass(self, flag: bool) -> bool:
+        """Whether the flag is set in any of the processes, whose passes are done or were left."""
+        if not self._agreed_in_pass:
+            found = self._exchanged(torch.zeros(0), out_of_memory=flag)
+            return bool(found[:, 0].any())
+        self._agreed_in_pass = False
+        return True
+
+    def gathered(self, value: int) -> Sequence[int]:
+        """The processes' numbers, in their order."""
+        return [int(number) for number in self._gather(torch.tensor([value]))]
 
     def share(self, value: T) -> T:
         """The first process's value, which must fit in JSON."""
         content = json.dumps(value).encode() if self.is_writer else b""
-        length = self.largest(len(content))
+        length = max(self.gathered(len(content)))
         sent = torch.zeros(length, dtype=torch.uint8)
         if self.is_writer:
             sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
@@ -131,19 +141,34 @@ class Processes(Strategy):
             dist.all_reduce(tensor)
         return tensor
 
+    def _gather(self, tensor: Tensor) -> Tensor:
+        """(processes, ...) The tensors of all processes, in their order."""
+        found = torch.empty(self.num_processes, *tensor.shape, dtype=tensor.dtype)
+        with others_alive():
+            dist.all_gather(list(found), tensor.contiguous())
+        return found
+
     def _gathered_in_pass(self, tensor: Tensor) -> Tensor:
         """(processes, ...) The tensors of all processes, in their order.
 
         Raises:
             OutOfMemoryError: Another process ran out of memory in this pass.
         """
-        if self.agree(False):
-            self._agreed_in_pass = True
-            raise torch.OutOfMemoryError("another process is out of memory")
-        gathered = [torch.empty_like(tensor) for _ in range(self.num_processes)]
-        with others_alive():
-            dist.all_gather(gathered, tensor.contiguous())
-        return torch.stack(gathered)
+        parts = []
+        for part in tensor.flatten().double().split(self._room):
+            found = self._exchanged(part)
+            if found[:, 0].any():
+                self._agreed_in_pass = True
+                raise torch.OutOfMemoryError("another process is out of memory")
+            parts.append(found[:, 1 : 1 + len(part)])
+        whole = torch.cat(parts, 1).view(self.num_processes, *tensor.shape)
+        return whole.to(tensor.dtype)
+
+    def _exchanged(self, values: Tensor, *, out_of_memory: bool = False) -> Tensor:
+        """(processes, 1 + room) Whether each is out of memory, and its values."""
+        sent = torch.zeros(1 + self._room, dtype=torch.float64)
+        sent[0], sent[1 : 1 + len(values)] = float(out_of_memory), values
+        return self._gather(sent)
 
 
 @contextmanager

@@ -50,16 +50,17 @@ def gradient_within_memory(
     Raises:
         DeviceError: A single item does not fit into memory.
     """
-    weight = strategy.reduce(loss.weight(targets))
+    weight, counts = strategy.reduce(loss.weight(targets)), strategy.gathered(len(inputs))
     while True:
         torch.manual_seed(seed)
         network.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=inputs.device)
         # As many parts in every process; none is empty.
-        num_parts = strategy.largest(-(-len(inputs) // micro_batch))
-        num_parts = min(num_parts, -strategy.largest(-len(inputs)))
+        num_parts = min(-(-max(counts) // micro_batch), min(counts))
         parts: Sequence[Inputs] = inputs.tensor_split(num_parts)
-        sizes = strategy.reduce(torch.tensor([len(part) for part in parts])).tolist()
+        sizes = [
+            sum(n // num_parts + (k < n % num_parts) for n in counts) for k in range(num_parts)
+        ]
         part_loss: Tensor | None = None
         out_of_memory = False
         try:
@@ -81,15 +82,15 @@ def gradient_within_memory(
                     fix="use more processes, a smaller `image_size=` or a smaller `model=`",
                 ) from None
             out_of_memory = True
-        if not strategy.agree(out_of_memory):
+        if not strategy.agree_after_pass(out_of_memory):
             return strategy.reduce(mean), micro_batch
-        if not strategy.agree(min(micro_batch, len(inputs)) > 1):
+        if min(micro_batch, max(counts)) == 1:
             raise DeviceError(
                 "out of memory with a single item",
                 fix="use a smaller `image_size=` or a smaller `model=`",
             )
         # The batch may be smaller than what fitted so far.
-        micro_batch = (strategy.largest(min(micro_batch, len(inputs))) + 1) // 2
+        micro_batch = (min(micro_batch, max(counts)) + 1) // 2
         # The error's traceback, which kept activations alive, is gone; so must be what refers here.
         outputs = part_loss = None
         gc.collect()

@@ -91,11 +91,19 @@ class Strategy:
 
     def agree(self, flag: bool) -> bool:
         """Whether the flag is set in any of the processes."""
+        return self.agree_each(flag)[0]
+
+    def agree_each(self, *flags: bool) -> Sequence[bool]:
+        """Which of the flags are set in any of the processes, asked at once."""
+        return flags
+
+    def agree_after_pass(self, flag: bool) -> bool:
+        """Whether the flag is set in any of the processes, whose passes are done or were left."""
         return flag
 
-    def largest(self, value: int) -> int:
-        """The largest of the processes' numbers."""
-        return value
+    def gathered(self, value: int) -> Sequence[int]:
+        """The processes' numbers, in their order."""
+        return (value,)
 
     def share(self, value: T) -> T:
         """The writer's value, which must fit in JSON."""

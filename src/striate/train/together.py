@@ -127,36 +127,41 @@ class _BatchNorm(torch.autograd.Function):
         gather: Gather,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The outputs, and the mean, the variance and the number of items' places."""
-        axes = [axis for axis in range(inputs.ndim) if axis != 1]
-        given = inputs if inputs.dtype == torch.float64 else inputs.float()
-        var, mean = (part.double() for part in torch.var_mean(given, axes, correction=0))
+        kind = torch.promote_types(inputs.dtype, torch.float32)
+        unused = inputs.new_zeros(inputs.shape[1], dtype=kind)  # without it results have few digits
+        found = torch.batch_norm_update_stats(inputs, unused, unused.clone(), 0.0)
+        mean, var = (part.double() for part in found)
         own = torch.full_like(mean, inputs.numel() / inputs.shape[1])
         counts, means, variances = gather(torch.stack([own, mean, var])).unbind(1)
         count = counts.sum(0)
         mean = (counts * means).sum(0) / count
         var = (counts * (variances + (means - mean).square())).sum(0) / count
-        scale = (var + eps).rsqrt()
-        ctx.save_for_backward(inputs, weight, _along(mean, given), _along(scale, given))
-        ctx.axes, ctx.gather, ctx.count = axes, gather, float(count[0])
-        outputs = F.batch_norm(
-            given, mean.to(given.dtype), var.to(given.dtype), weight, bias, False, 0.0, eps
-        )
+        used_mean, used_var = mean.to(kind), var.to(kind)
+        ctx.save_for_backward(inputs, weight, used_mean, (var + eps).rsqrt())
+        ctx.eps, ctx.gather, ctx.count = eps, gather, float(count[0])
+        outputs = F.batch_norm(inputs, used_mean, used_var, weight, bias, False, 0.0, eps)
         ctx.mark_non_differentiable(mean, var, count)
-        return outputs.to(inputs.dtype), mean, var, count
+        return outputs, mean, var, count
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *unused: Tensor) -> Any:
         """Gradients of the inputs, the weight and the bias; those of the last two of own items."""
         inputs, weight, mean, scale = ctx.saved_tensors
-        given = gradient.to(mean.dtype)
-        normed = (inputs.to(mean.dtype) - mean) * scale
-        sums = torch.stack([given.sum(ctx.axes), (given * normed).sum(ctx.axes)])
+        # torch's own sums over the items here, of the gradient and of its product with the normed.
+        _, product, plain = torch.ops.aten.native_batch_norm_backward(
+            gradient, inputs, torch.ones_like(mean), None, None,
+            mean, scale.to(mean.dtype), True, ctx.eps, [False, True, True],
+        )  # fmt: skip
+        sums = torch.stack([plain, product])
         first, second = ctx.gather(sums.double()).sum(0) / ctx.count
-        found = given - _along(first, given) - normed * _along(second, given)
-        found = found * scale if weight is None else found * (scale * _along(weight, given))
-        own = (
-            (None, None) if weight is None else (sums[1].to(weight.dtype), sums[0].to(weight.dtype))
-        )
+        factor = scale if weight is None else scale * weight
+        given = inputs.to(mean.dtype)
+        found = torch.addcmul(
+            _along(-factor * first, given),
+            given - _along(mean, given),
+            _along(-factor * scale * second, given),
+        ).addcmul_(gradient.to(given.dtype), _along(factor, given))
+        own = (None, None) if weight is None else (product.to(weight.dtype), plain.to(weight.dtype))
         return found.to(inputs.dtype), *own, None, None
 
 

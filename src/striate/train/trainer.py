@@ -111,7 +111,9 @@ class Trainer:
             [{"params": g.parameters, "weight_decay": g.weight_decay} for g in groups],
             lr=plan.learning_rate,
             betas=(0.9, 0.99),  # a run has hundreds of steps: 0.999 would remember all of them
-            fused=self._device.type == "cuda",
+            # One pass over the numbers of each parameter. On processors torch takes for granted that
+            # a gradient has its parameter's layout, which autograd sees to.
+            fused=self._device.type in ("cuda", "cpu"),
         )
         steps = plan.epochs * batches.steps_per_epoch
         warmup_steps = round(plan.warmup_epochs * batches.steps_per_epoch)
@@ -204,11 +206,11 @@ class Trainer:
             now = perf_counter()
             position.seconds, before = position.seconds + now - before, now
             tracker.advance(1, note=f"loss {position.running_loss:.3f}")
-            if reason := self._stop_reason():
+            reason, due = self._looked_up()
+            if reason or due:
                 self._save()
+            if reason:
                 return reason
-            if self._checkpoints and self._strategy.agree(self._checkpoints.due()):
-                self._save()
         self._finish_epoch()
         return None
 
@@ -266,20 +268,27 @@ class Trainer:
         if reason := self._position.count_loss(*figures.tolist()):
             raise _Divergence(step=step, reason=reason)
 
-    def _stop_reason(self) -> StopReason | None:
-        agree, at = self._strategy.agree, f"after step {self._steps_done}"
+    def _looked_up(self) -> tuple[StopReason | None, bool]:
+        """Why the training stops after a step, if it does, and whether a checkpoint is due."""
         asked = self._stop() if self._stop is not None else False
-        if agree(bool(asked) and asked != "finish"):
+        stops, finishes, late, due = self._strategy.agree_each(
+            bool(asked) and asked != "finish",
+            asked == "finish",
+            self._pace is not None and self._pace.seconds_left() <= 0,
+            self._checkpoints is not None and self._checkpoints.due(),
+        )
+        at = f"after step {self._steps_done}"
+        if stops:
             self._progress.say(f"stopped {at}")
-            return "signal"
-        if agree(asked == "finish"):
+            return "signal", due
+        if finishes:
             self._progress.say(f"ended {at}; the best epoch so far is kept")
-            return "finish"
-        if self._pace is not None and agree(self._pace.seconds_left() <= 0):
+            return "finish", due
+        if late:
             total = self._position.schedule.total_steps
             self._progress.say(f"time is up {at} of {total}; the best epoch so far is kept")
-            return "deadline"
-        return None
+            return "deadline", due
+        return None, due
 
     def _finish_epoch(self) -> None:
         """Validate, add a row to the history, and save."""
