@@ -1,11 +1,12 @@
 """Fits killed at random moments and resumed: whether all that they leave is the same bits.
 
-    python benchmarks/kills.py [--kills 50] [--epochs 40] [--seed 0]
+    python benchmarks/kills.py [--kills 50] [--epochs 40] [--processes 1 2] [--seed 0]
 
 A small network is trained from scratch on made pictures, with 0 and 2 workers, in 1 process and in 2.
-For each of these four the fit is first run without interruption; then fits are begun, one of their
-processes is ended by SIGKILL at a random moment, and they are resumed until `--kills` kills are spread
-evenly over the four and the fits have come to their ends. Compared bit for bit with the uninterrupted
+For each of these four the fit is first run without interruption. Then it is run once more, and at
+random moments of it one of its processes is ended by SIGKILL and all are started again with
+`--resume`: a moment is so many seconds of the uninterrupted fit, of which those until the first
+checkpoint pass again after each kill. `--kills` kills are spread evenly over the four. Compared bit for bit with the uninterrupted
 fit: `model.safetensors`, the optimizer's state in the last checkpoint (which a finished fit deletes;
 it is copied just before), and `history.csv` without the columns that hold times.
 
@@ -111,14 +112,19 @@ def result_of(out: Path) -> Result:
     return Result(sha256_file(out / "model.safetensors"), optimizer, rows)
 
 
-def finished(case: Case, data: Path, out: Path) -> Result:
-    """Fit to the end."""
-    codes = [process.wait() for process in case.start(data, out)]
+def finished(case: Case, data: Path, out: Path) -> tuple[Result, float]:
+    """Fit to the end: what it leaves, and the seconds until its first checkpoint."""
+    began = time.monotonic()
+    processes = case.start(data, out)
+    while processes[0].poll() is None and not list(out.glob("checkpoints/0*.safetensors")):
+        time.sleep(0.01)
+    lead = time.monotonic() - began
+    codes = [process.wait() for process in processes]
     if any(codes):
         raise SystemExit(
             f"a fit ended with {codes}: {out.with_name(f'{out.name}-0.log').read_text()[-800:]}"
         )
-    return result_of(out)
+    return result_of(out), lead
 
 
 def killed(case: Case, data: Path, out: Path, after: float, rank: int) -> bool:
@@ -146,40 +152,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     failed = 0
     draws = random.Random(options.seed)
-    cases = [Case(workers, processes, options.epochs) for processes in (1, 2) for workers in (0, 2)]
-    print(
-        "| processes | workers | one fit | kills | fits | checkpoints at the kills | differences |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    cases = [
+        Case(workers, processes, options.epochs)
+        for processes in options.processes
+        for workers in (0, 2)
+    ]
+    print("| processes | workers | one fit | kills | checkpoints at the kills | differences |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         data = pictures(folder / "data")
         for number, case in enumerate(cases):
             began = time.monotonic()
-            expected = finished(case, data, folder / f"whole-{number}")
+            expected, lead = finished(case, data, folder / f"whole-{number}")
             seconds = time.monotonic() - began
             wanted = options.kills // len(cases) + (number < options.kills % len(cases))
-            kills = fits = with_checkpoint = 0
-            differences: list[str] = []
-            while kills < wanted:
-                out = folder / f"killed-{number}-{fits}"
-                while kills < wanted:
-                    after = draws.uniform(0.05, 0.95) * seconds
-                    if not killed(case, data, out, after, draws.randrange(case.processes)):
-                        break
-                    kills += 1
-                    with_checkpoint += bool(list(out.glob("checkpoints/0*.safetensors")))
-                differences += finished(case, data, out).differences(expected)
-                fits += 1
-                shutil.rmtree(out)
+            kills = with_checkpoint = 0
+            out, past = folder / f"killed-{number}", 0.0
+            for moment in sorted(draws.uniform(0, seconds) for _ in range(wanted)):
+                after = moment - past + (lead if past else 0.0)
+                if not killed(case, data, out, after, draws.randrange(case.processes)):
+                    break
+                kills, past = kills + 1, max(moment, lead)
+                with_checkpoint += bool(list(out.glob("checkpoints/0*.safetensors")))
+            result, _ = finished(case, data, out)
+            differences = result.differences(expected)
+            shutil.rmtree(out)
             failed += len(differences)
             print(
-                f"| {case.processes} | {case.workers} | {seconds:.0f} s | {kills} | {fits} "
+                f"| {case.processes} | {case.workers} | {seconds:.0f} s | {kills} "
                 f"| {with_checkpoint} | {', '.join(differences) or 'none'} |",
                 flush=True,
             )

@@ -1,6 +1,7 @@
 """Pictures in shards behind a slow server that fails: rate, cache and resume, beside the disk.
 
-    python benchmarks/shards.py [--pictures 100000] [--cache-gigabytes 0.2] [--seed 0]
+    python benchmarks/shards.py [--pictures 100000] [--cache-gigabytes 0.2] [--made FOLDER]
+        [--seed 0]
 
 So many JPEG pictures of 128 pixels are made and packed. A loopback server in a process of its own
 gives them out 20 ms late, and of 50 requests one fails, by turns with 503 and by a cut connection.
@@ -65,6 +66,7 @@ def serve(folder: Path, seed: int) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # as web servers do; the end of an answer waits 40 ms else
 
         def do_GET(self) -> None:
             path = folder / self.path.lstrip("/")
@@ -231,6 +233,7 @@ def main() -> None:
     parser.add_argument("--cache-gigabytes", type=float, default=0.2)
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--made", type=Path, help="where the shards are, or are to be kept")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--read", help=argparse.SUPPRESS)
     parser.add_argument("--from", type=int, dest="start", default=0, help=argparse.SUPPRESS)
@@ -246,22 +249,23 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        make(folder / "pictures", options.pictures, options.seed)
-        packed = pack(open_source(str(folder / "pictures")), folder / "shards")
-        names = {shard.sha256[:32]: shard.name for shard in packed.index.shards}
-        size = sum(shard.size for shard in packed.index.shards)
-        print(
-            f"{options.pictures} pictures, {size / 1e6:.0f} MB, {len(packed.index.shards)} shards"
-        )
+        shards = options.made or folder / "shards"
+        if not shards.is_dir():
+            make(folder / "pictures", options.pictures, options.seed)
+            pack(open_source(str(folder / "pictures")), shards)
+        index = json.loads((shards / "index.json").read_bytes())["shardlist"]
+        names = {shard["sha256"][:32]: shard["url"] for shard in index}
+        size = sum(shard["filesize"] for shard in index)
+        print(f"{options.pictures} pictures, {size / 1e6:.0f} MB, {len(index)} shards")
         os.environ["STRIATE_SHARD_CACHE_GB"] = str(options.cache_gigabytes)
-        server = Server(folder / "shards", options.seed)
+        server = Server(shards, options.seed)
         rates: dict[str, list[float]] = {"disk": [], "server": []}
         stores: dict[str, Any] = {}
         largest = 0
         for turn in range(options.turns):
             shutil.rmtree(folder / f"disk-{turn - 1}", ignore_errors=True)
             shutil.rmtree(folder / f"server-{turn - 1}", ignore_errors=True)
-            for name, data in (("disk", str(folder / "shards")), ("server", server.url)):
+            for name, data in (("disk", str(shards)), ("server", server.url)):
                 cache = folder / f"{name}-{turn}"
                 os.environ["STRIATE_CACHE"] = str(cache)
                 watch = CacheWatch(cache / "shards")

@@ -155,7 +155,7 @@ class Processes(Strategy):
             OutOfMemoryError: Another process ran out of memory in this pass.
         """
         parts = []
-        for part in tensor.flatten().double().split(self._room):
+        for part in torch.split(tensor.flatten().double(), self._room):
             found = self._exchanged(part)
             if found[:, 0].any():
                 self._agreed_in_pass = True
