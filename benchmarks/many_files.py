@@ -1,6 +1,6 @@
 """A million small files as class folders, or rows of a manifest: time and memory of listing them, and a fit.
 
-    python benchmarks/many_files.py [--files 1000000] [--at /dev/shm] [--fit 3m]
+    python benchmarks/many_files.py [--files 1000000] [--at /dev/shm] [--made FOLDER] [--fit 3m]
     python benchmarks/many_files.py --rows 10000000 [--parquet]
 
 Without `--rows` so many PNG pictures of 8 x 8 pixels, all different, are made in 10 class folders and
@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--parquet", action="store_true")
     parser.add_argument("--at", type=Path, help="where the files are made (they want inodes)")
+    parser.add_argument("--made", type=Path, help="where the files are, or are to be kept")
     parser.add_argument("--fit", help="the time of a fit on the files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.at) as made:
@@ -152,8 +153,9 @@ def main() -> None:
             make_rows(data, options.rows)
             print(f"{data.stat().st_size / 1e6:.0f} MB")
         else:
-            data = folder / "data"
-            make_files(data, options.files)
+            data = options.made or folder / "data"
+            if not data.is_dir():
+                make_files(data, options.files)
         print(listed(data), f"load {os.getloadavg()[0]:.1f}", flush=True)
         if options.fit:
             fitted(data, folder, options.fit)
