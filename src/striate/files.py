@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
@@ -260,6 +261,11 @@ def atomic_file(
         raise storage_error(path, needed, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_half_written(path: Path) -> bool:
+    """Whether a file is what `atomic_file` writes to until all is written; by its name."""
+    return re.fullmatch(r"\..+\.\d+", path.name) is not None
 
 
 def _make_folder_durable(folder: Path) -> None:

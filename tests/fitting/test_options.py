@@ -13,7 +13,7 @@ def test_parse_time(text, seconds):
     assert parse_time(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "10 m", "m", "10d", "ten", "5m3"])
+@pytest.mark.parametrize("text", ["", "10 m", "m", "10d", "ten", "5m3", None, True, []])
 def test_parse_time_refuses(text):
     with pytest.raises(ArgumentError, match="write 90s, 10m or 1h"):
         parse_time(text)
@@ -26,6 +26,14 @@ def test_parse_time_refuses(text):
         ({"epochs": 0}, "`epochs=0`"),
         ({"image_size": 1}, "`image_size=1`"),
         ({"seed": -1}, "`seed=-1`"),
+        ({"time": None}, "`time=None`: it is no duration; write 90s, 10m or 1h"),
+        ({"time": float("nan")}, "`time=nan`: it must be at least 1"),
+        ({"epochs": "3"}, "`epochs='3'`: it must be a whole number"),
+        ({"epochs": 3.5}, "`epochs=3.5`: it must be a whole number"),
+        ({"seed": None}, "`seed=None`: it must be a whole number"),
+        ({"workers": True}, "`workers=True`: it must be a whole number"),
+        ({"cost_unknown": [1]}, r"`cost_unknown=\[1\]`: it must be a number"),
+        ({"cost_unknown": float("inf")}, "`cost_unknown=inf`: it must be a number"),
         ({"symmetry": "none"}, "unknown symmetry 'none'; did you mean 'identity'"),
     ],
 )

@@ -20,6 +20,7 @@ from striate.files import (
     csv_text,
     file_lock,
     holds_output,
+    is_half_written,
     mark_output,
     sha256,
     sha256_file,
@@ -150,7 +151,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Hold the folder for this process, and drop what a process that was killed left half written.
 
         Raises:
             RunError: another process holds it.
@@ -163,6 +164,9 @@ class RunFolder:
                     f"run folder {str(self.path)!r} is in use by process {error.owner}",
                     fix="wait for it to end, or choose another folder with `out=`",
                 ) from None
+            for path in self.path.iterdir():
+                if is_half_written(path):
+                    path.unlink(missing_ok=True)
             yield
 
     def record(self) -> RunRecord:

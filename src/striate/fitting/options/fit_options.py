@@ -261,7 +261,7 @@ class FitOptions:
         for declared in fields(self):
             check_value(declared, getattr(self, declared.name))
         seconds = parse_time(self.time)
-        if seconds < 1:
+        if not seconds >= 1:  # nor is NaN
             raise OptionError("time", self.time, why="it must be at least 1")
         object.__setattr__(self, "time", seconds)
         for name in OF_CLASSES:

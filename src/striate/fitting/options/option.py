@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field
+from numbers import Integral, Real
 from textwrap import fill
 from typing import Any, Final, Literal
 
@@ -61,21 +63,28 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+_NUMBERS: Final = {
+    "int": (Integral, "it must be a whole number"),
+    "float": (Real, "it must be a number"),
+}
+
+
 def parse_time(text: str | float) -> float:
     """A duration in seconds, from `90s`, `10m`, `1.5h`, `1h30m` or a number of seconds.
 
     Raises:
-        ArgumentError: The text is no duration.
+        OptionError: It is no duration.
 
     >>> parse_time("10m"), parse_time("1h30m"), parse_time(45)
     (600.0, 5400.0, 45.0)
     """
-    if isinstance(text, int | float):
+    if _is(text, Real):
         return float(text)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    written = text if isinstance(text, str) else ""
+    if re.fullmatch(r"\d+(\.\d+)?", written):
+        return float(written)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", written)
+    if not parts or "".join(number + unit for number, unit in parts) != written:
         raise OptionError("time", text, why="it is no duration", fix="write 90s, 10m or 1h")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
@@ -113,14 +122,26 @@ def check_value(declared: Field[Any], value: Any) -> None:
 
     Raises:
         UnknownNameError: It is none of the choices.
-        ArgumentError: It is below the minimum.
+        OptionError: It is of another type, or below the minimum.
     """
+    # `time` is text or a number; it is read, and refused, by itself.
+    types = set(str(declared.type).split(" | "))
+    wanted = next((name for name in _NUMBERS if name in types and "str" not in types), None)
+    if wanted is not None and not (value is None and "None" in types):
+        number, why = _NUMBERS[wanted]
+        if not _is(value, number) or not math.isfinite(value):
+            raise OptionError(declared.name, value, why=why)
     choices = declared.metadata["choices"]
     if choices and not declared.metadata["registered"] and value not in choices:
         raise UnknownNameError(declared.name, str(value), choices)
     minimum = declared.metadata["minimum"]
     if minimum is not None and value is not None and value < minimum:
         raise OptionError(declared.name, value, why=f"it must be at least {minimum}")
+
+
+def _is(value: Any, number: type) -> bool:
+    """Whether a value is such a number; the two truth values are none."""
+    return isinstance(value, number) and not isinstance(value, bool)
 
 
 def annotation_of(declared: Field[Any]) -> Any:
