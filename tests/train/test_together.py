@@ -84,6 +84,7 @@ def test_what_is_exchanged_in_a_pass_has_one_size(monkeypatch, sent):
     """Larger tensors go in parts, so that a process out of memory can answer any of them."""
     processes = object.__new__(Processes)
     processes.num_processes, processes._room, processes._agreed_in_pass = 2, 3, False
+    processes._wires = None
     sizes, out_of_memory = [], [False]
 
     def gather(tensor):

@@ -24,7 +24,7 @@ from striate.fitting.options import FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
 from striate.fitting.prepare import methods_to_try, open_data, read_data
 from striate.fitting.select import select
-from striate.fitting.steps import Steps
+from striate.fitting.steps import Steps, clear_steps
 from striate.kinds.kind import kind_named
 from striate.models import check_model_name
 from striate.progress import Progress, as_progress
@@ -102,6 +102,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
                     f"run folder {str(folder.path)!r} holds a finished run",
                     fix="choose another folder with `out=`",
                 )
+            if strategy.is_writer:
+                clear_steps(folder)
             told.say(f"{folder.path} is finished already")
             return Run(folder.path, device=chosen.device)
         decisive = {"data": source.name, **chosen.decisive()}

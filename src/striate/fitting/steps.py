@@ -20,6 +20,14 @@ T = TypeVar("T")
 _FILE: Final = f"{CHECKPOINTS}/steps.json"
 
 
+def clear_steps(folder: RunFolder) -> None:
+    """Delete everything large that a finished fit kept; also where it was killed before it did so."""
+    record = folder.path / _FILE
+    for path in record.parent.glob("*"):
+        if path != record and path.is_file():
+            path.unlink()
+
+
 class Steps:
     """Results by name in the run folder; each is computed once, however often the run is killed.
 
@@ -123,9 +131,7 @@ class Steps:
 
     def clear(self) -> None:
         """Delete everything large: of a finished fit nothing is gone on with."""
-        for path in self._path.parent.iterdir():
-            if path != self._path and path.is_file():
-                path.unlink()
+        clear_steps(self.folder)
 
     def _compare(self, options: Mapping[str, Any]) -> None:
         before = self._entries["options"]

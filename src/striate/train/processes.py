@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final, TypeVar, cast
 
 import torch
@@ -16,6 +16,7 @@ from striate.errors import DeviceError, OptionError, ProcessLostError
 from striate.nn.ranks import BATCH_NORM_TYPES
 from striate.train.strategy import Strategy
 from striate.train.together import Together
+from striate.train.wires import MAX_NUMBERS, connected
 
 T = TypeVar("T")
 
@@ -42,11 +43,19 @@ class Processes(Strategy):
         self.rank, self.num_processes = dist.get_rank(), dist.get_world_size()
         self._agreed_in_pass = False
         self._room = 1
+        self._buffers: dict[int, Tensor] = {}
+        with others_alive():
+            self._wires = connected(self.rank, self.num_processes)
 
     @property
     def is_writer(self) -> bool:
         """Whether this is the first process."""
         return self.rank == 0
+
+    def close(self) -> None:
+        """Give up what this process has of its own to reach the others."""
+        if self._wires is not None:
+            self._wires.close()
 
     def check_device(self, device: torch.device) -> None:
         """Refuse anything but the CPU, where this was tested.
@@ -75,7 +84,7 @@ class Processes(Strategy):
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network whose batch norms and dropout see the items of all processes."""
         norms = (m.num_features for m in network.modules() if isinstance(m, BATCH_NORM_TYPES))
-        self._room = 3 * max(norms, default=1)
+        self._room = min(3 * max(norms, default=1), MAX_NUMBERS - 1)
         return Together(network, self.rank, self._gathered_in_pass)
 
     def reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -88,11 +97,17 @@ class Processes(Strategy):
                 buckets.append([])
             size = gradient.numel() + (0 if new else size)
             buckets[-1].append(gradient)
-        for bucket in buckets:
-            total = self._sum(torch.cat([gradient.flatten() for gradient in bucket]))
-            parts = torch.split(total, [gradient.numel() for gradient in bucket])
-            for gradient, part in zip(bucket, parts, strict=True):
-                gradient.copy_(part.view(gradient.shape))
+        for number, bucket in enumerate(buckets):
+            # As they lie in memory, which is the same in all processes.
+            flat = [torch.as_strided(found, (found.numel(),), (1,)) for found in bucket]
+            size, dtype = sum(map(len, flat)), flat[0].dtype
+            total = self._buffers.get(number)
+            if total is None or total.dtype != dtype or len(total) != size:
+                total = self._buffers[number] = torch.empty(size, dtype=dtype)
+            self._sum(torch.cat(flat, out=total))
+            parts = torch.split(total, list(map(len, flat)))
+            for gradient, part in zip(flat, parts, strict=True):
+                gradient.copy_(part)
 
     def reduce(self, value: T) -> T:
         """The sum of a number or of a tensor over the processes."""
@@ -168,7 +183,7 @@ class Processes(Strategy):
         """(processes, 1 + room) Whether each is out of memory, and its values."""
         sent = torch.zeros(1 + self._room, dtype=torch.float64)
         sent[0], sent[1 : 1 + len(values)] = float(out_of_memory), values
-        return self._gather(sent)
+        return self._gather(sent) if self._wires is None else self._wires.gather(self.rank, sent)
 
 
 @contextmanager
@@ -212,8 +227,10 @@ def joined(
         if strategy == SHARDED:
             from striate.train.sharded import Sharded
 
-            yield Sharded()
+            together: Processes = Sharded()
         else:
-            yield Processes()
+            together = Processes()
+        with closing(together):
+            yield together
     finally:
         dist.destroy_process_group()

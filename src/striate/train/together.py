@@ -155,16 +155,11 @@ class _BatchNorm(torch.autograd.Function):
         sums = torch.stack([plain, product])
         first, second = ctx.gather(sums.double()).sum(0) / ctx.count
         factor = scale if weight is None else scale * weight
-        given = inputs.to(mean.dtype)
-        found = torch.addcmul(
-            _along(-factor * first, given),
-            given - _along(mean, given),
-            _along(-factor * scale * second, given),
-        ).addcmul_(gradient.to(given.dtype), _along(factor, given))
+        # Each of both terms in one pass, by torch's own function for a norm that is known.
+        kind, zeros, ones = mean.dtype, torch.zeros_like(mean), torch.ones_like(mean)
+        found = F.batch_norm(
+            inputs, mean, (1 / scale.square()).to(kind), (-factor * second).to(kind),
+            (-factor * first).to(kind), eps=0.0,
+        ).add_(F.batch_norm(gradient, zeros, ones, factor.to(kind), eps=0.0))  # fmt: skip
         own = (None, None) if weight is None else (product.to(weight.dtype), plain.to(weight.dtype))
-        return found.to(inputs.dtype), *own, None, None
-
-
-def _along(channels: Tensor, like: Tensor) -> Tensor:
-    """(1, channels, 1, ...) in the type of another tensor."""
-    return channels.to(like.dtype).view(1, -1, *(1,) * (like.ndim - 2))
+        return found, *own, None, None
