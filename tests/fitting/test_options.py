@@ -69,9 +69,11 @@ def test_an_option_acts_or_is_refused():
         with pytest.raises(ArgumentError, match=f"`{name}=.*the method 'probe' does not use it"):
             check(options)
     check(FitOptions(image_size=64))
-    with pytest.raises(ArgumentError, match="`image_size=64`: it is of no use for a signal"):
+    with pytest.raises(ArgumentError, match="`image_size=64`: it is of no use for signals"):
         check(FitOptions(image_size=64), kind="signal", of_kind=())
-    with pytest.raises(ArgumentError, match="`epochs=2`: no method for a graph uses it"):
+    with pytest.raises(ArgumentError, match="`epochs=3`: no method for images uses it"):
+        check(FitOptions(epochs=3))
+    with pytest.raises(ArgumentError, match="`epochs=2`: no method for graphs uses it"):
         check(FitOptions(epochs=2), kind="graph", of_kind=())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.data.unlabelled import Input
-from striate.errors import one_line
+from striate.errors import ArgumentError, one_line
 from striate.progress import ProgressLike, as_progress
 from striate.run.folder import REPORT_HTML
 from striate.run.opened import OpenedRun
@@ -199,8 +199,13 @@ class Run(OpenedRun):
 
         Raises:
             RunError: The classes differ, or no test item is in both with one label.
+            ArgumentError: `other` is no run.
         """
         from striate.run.compare import compare
+
+        if not isinstance(other, Run):
+            what = f"the other run is of type {type(other).__name__}"
+            raise ArgumentError(what, fix="open its folder with striate.load")
 
         return compare(self, other)
 
