@@ -1,7 +1,7 @@
 import pytest
 
 import striate
-from striate.errors import ArgumentError, UnknownNameError
+from striate.errors import ArgumentError, UnknownNameError, UserError
 from striate.fitting.options import SYMMETRIES, FitOptions, options_of, parse_time
 
 
@@ -47,10 +47,14 @@ def test_values_that_are_not_allowed(option, message):
     [
         ({"method": "svm"}, "unknown method 'svm'; did you mean 'kernel'"),
         ({"model": "resnet-50"}, "did you mean 'resnet50'"),
+        ({"weights": "imagnet"}, "unknown weights 'imagnet'; did you mean 'imagenet'"),
+        ({"weights": "lenet5.tv", "model": "resnet18"}, "unknown weights of resnet18 'lenet5.tv'"),
+        ({"weights": "imagenet", "model": "lenet5"}, "unknown weights of lenet5 'imagenet'"),
+        ({"weights": "my.pt"}, "no file of weights at my.pt; give the path of an existing file"),
     ],
 )
 def test_names_are_looked_up_before_data_are(option, message):
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(UserError, match=message):
         striate.fit("no-such-folder", **option)
 
 

@@ -203,11 +203,11 @@ class Run(OpenedRun):
         """
         from striate.run.compare import compare
 
-        if not isinstance(other, Run):
-            what = f"the other run is of type {type(other).__name__}"
+        given: object = other
+        if not isinstance(given, Run):
+            what = f"the other run is of type {type(given).__name__}"
             raise ArgumentError(what, fix="open its folder with striate.load")
-
-        return compare(self, other)
+        return compare(self, given)
 
     def drift(
         self,
