@@ -154,13 +154,14 @@ class CacheWatch:
 def read(data: str, pixels: Path) -> tuple[float, Any]:
     """The seconds of reading all pictures into a cache of pixels, and what was read."""
     from striate.data.layouts import open_source
-    from striate.data.stores.pixels import PixelStore, _write
+    from striate.data.stores.pixel_file import write_file
+    from striate.data.stores.pixels import PixelStore
     from striate.progress import Progress
 
     source = open_source(data)
     items = source.listing.items
     began = time.monotonic()
-    path = _write(source, items, SIDE, pixels, None, Progress(quiet=True), None)
+    path = write_file(source, items, SIDE, pixels, None, Progress(quiet=True), None)
     return time.monotonic() - began, PixelStore(path)
 
 

@@ -187,3 +187,25 @@ def test_every_warning_says_what_to_do_about_it():
                 silent.append(f"{name_of(path)}:{call.lineno}")
     assert seen > 50
     assert silent == []
+
+
+def test_the_page_on_the_architecture_names_every_folder():
+    page = (SRC.parents[1] / "docs" / "architecture.md").read_text()
+    folders = {path.parent for path in FILES} - {SRC}
+    # Each kind and each task is told of by what their files have in common.
+    folders = {one for one in folders if one.parent.name not in ("kinds", "tasks")}
+    rooms = re.search("```\n(.*?)```", page, re.DOTALL)[1]
+    assert len(folders) > 40
+    for folder in folders:
+        where = rooms if folder.parent == SRC else page
+        name = folder.name if folder.parent == SRC else f"{folder.name}/"
+        assert re.search(rf"(?<!\w){name}", where), name_of(folder)
+
+
+def test_the_page_on_the_architecture_names_no_file_that_is_gone():
+    page = (SRC.parents[1] / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"[`/ ](\w+\.(?:py|html|json))\b", page))
+    written_by_a_fit = {"report.json", "report.html", "run.json"}
+    known = {path.name for path in SRC.rglob("*.*")} | written_by_a_fit | {"predict.py"}
+    assert len(named) > 100
+    assert not named - known

@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 from types import SimpleNamespace
 
@@ -91,3 +92,10 @@ def test_a_terminal_of_ipython_is_no_notebook(monkeypatch):
     shell = SimpleNamespace()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     assert not in_notebook()
+
+
+def test_a_rate_is_written_without_an_exponent():
+    out = io.StringIO()
+    with Progress(out, interval=0).track("reading", 10**9, "rows") as tracker:
+        tracker.advance(10**9)
+    assert re.search(r"rows, [\d,]{9,}/s", out.getvalue())

@@ -144,7 +144,7 @@ class _Lines:
         if self.total is not None and self.done < self.total and rate > 0:
             left = f", {duration((self.total - self.done) / rate)} left"
         note = f", {self.note}" if self.note else ""
-        line = f"{self.label}: {self.done}{of} {self.unit}, {rate:.3g}/s, {duration(elapsed)}"
+        line = f"{self.label}: {self.done}{of} {self.unit}, {_rate(rate)}/s, {duration(elapsed)}"
         self.progress._write(line + left + note, overwritten=overwritten)
 
 
@@ -171,11 +171,16 @@ def _bar(stream: TextIO, label: str, total: int | None, unit: str) -> Iterator[T
             def advance(self, count: int = 1, note: str = "") -> None:
                 done = rich.tasks[0].completed + count
                 rate = done / max(time.monotonic() - start, 1e-9)
-                rich.update(task, advance=count, rate=f"{rate:.3g}/s")
+                rich.update(task, advance=count, rate=f"{_rate(rate)}/s")
                 if note:
                     rich.update(task, note=note)
 
         yield Bar()
+
+
+def _rate(rate: float) -> str:
+    """A rate with three significant digits: `0.25`, `140`, `12,900`."""
+    return f"{float(f'{rate:.3g}'):,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def counted(count: int, noun: str) -> str:

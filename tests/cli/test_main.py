@@ -87,7 +87,7 @@ def test_version(capsys):
         (["fit", "photos", "--imgsz", "64"], "use --image-size"),
         (["fit", "photos", "--gpu"], "use --device cuda"),
         (["fit", "photos", "--label-column", "y"], "name the manifest's column 'label'"),
-        (["predict", "runs/photos-1", "a.png", "--output", "a.csv"], "--csv for predictions"),
+        (["predict", "runs/photos-1", "a.png", "--output", "a.csv"], "use --out"),
         (["fit", "photos", "--output", "runs/x"], "use --out"),
     ],
 )
@@ -101,6 +101,12 @@ def test_no_hint_hides_an_option_that_a_command_has(capsys):
     assert "efficientnet_lite0" in capsys.readouterr().out
     assert run(["fit", "photos", "--pretrained"]) == 2
     assert "use --weights imagenet" in capsys.readouterr().err
+
+
+def test_a_hint_names_no_option_that_the_command_has_not(capsys):
+    assert run(["compare", "a", "b", "--lr", "0.1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("striate: No such option: --lr") and "--epochs" not in said
 
 
 def test_what_nobody_foresaw_is_one_line_and_exit_3(monkeypatch, capsys):

@@ -20,7 +20,7 @@ from striate.data.duplicates.alignment import aligned, overlap, unmoved
 from striate.data.duplicates.candidates import FLIPS, candidates
 from striate.data.duplicates.detail import agreement_of_pieces, difference_of_colours
 from striate.data.source import Item
-from striate.data.stores.pixels import colour_squares, grey_squares
+from striate.data.stores.resizing import colour_squares, grey_squares
 
 
 def squares(pictures, side):

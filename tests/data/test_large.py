@@ -238,14 +238,18 @@ def test_the_key_of_a_cache_is_that_of_the_whole_document():
     import hashlib
     import json
 
-    from striate.data.stores import pixels
+    from striate.data.stores import pixel_file
 
     known = [("a", "/x/a", 1, 2, 3), ("ü", "/x/b")]
-    versions = (pixels.DECODER_VERSION, pixels.PIL.__version__, pixels.torch.__version__)
+    versions = (
+        pixel_file.DECODER_VERSION,
+        pixel_file.PIL.__version__,
+        pixel_file.torch.__version__,
+    )
     for identities in (known, known[:1], []):
-        text = json.dumps([(*versions, *pixels._versions()), 64, identities])
+        text = json.dumps([(*versions, *pixel_file._versions()), 64, identities])
         wanted = hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
-        assert pixels._key(iter(identities), 64) == wanted
+        assert pixel_file._key(iter(identities), 64) == wanted
 
 
 def test_texts_are_numbered_in_the_order_of_appearance():

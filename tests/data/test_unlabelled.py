@@ -216,7 +216,7 @@ def test_one_input_alone_needs_no_list() -> None:
 
 @pytest.mark.parametrize("entry", [3, None, {"a": 1}])
 def test_what_is_no_input_is_refused_by_its_type(entry: object) -> None:
-    with pytest.raises(DataError, match=f"input 0 is a {type(entry).__name__}"):
+    with pytest.raises(DataError, match=f"input 0 is of type {type(entry).__name__}"):
         open_inputs([entry])
 
 

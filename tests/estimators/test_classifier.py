@@ -60,7 +60,7 @@ def test_labels_of_any_type(values, images, fitted, monkeypatch):
         seen["labels"] = [item.label for item in source.listing.items]
         return fitted.run_
 
-    monkeypatch.setattr("striate.estimators.fit", fit)
+    monkeypatch.setattr("striate.estimators.estimator.fit", fit)
     labels = np.array([values[n % 2] for n in range(32)])
     classifier = Classifier(**OPTIONS).fit(images, labels)
     assert classifier.classes_.tolist() == sorted(values)
@@ -76,7 +76,7 @@ def test_more_than_ten_classes_keep_their_order(fitted, monkeypatch):
         assert names == [f"{number:02d}" for number in range(12)]
         return fitted.run_
 
-    monkeypatch.setattr("striate.estimators.fit", fit)
+    monkeypatch.setattr("striate.estimators.estimator.fit", fit)
     classifier = Classifier().fit(np.zeros((24, 8, 8), np.uint8), np.arange(24) % 12)
     assert classifier.classes_.tolist() == list(range(12))
 
@@ -88,7 +88,7 @@ def test_options_name_classes_as_the_user_does(fitted, images, names, monkeypatc
         seen.update(options)
         return fitted.run_
 
-    monkeypatch.setattr("striate.estimators.fit", fit)
+    monkeypatch.setattr("striate.estimators.estimator.fit", fit)
     Classifier(error_costs={"solid": 10}, cost_unknown=0.5).fit(images, names)
     assert seen["error_costs"] == {"1": 10} and seen["cost_unknown"] == 0.5
     Classifier(target_recall={7: 0.9}).fit(images, np.arange(32) % 2 + 6)

@@ -182,14 +182,14 @@ def test_numbers_of_images(draw, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"image_size": 32}, "`image_size=32`: it is of no use for a signal"),
-        ({"symmetry": "flips"}, "`symmetry='flips'`: it is of no use for a signal"),
+        ({"image_size": 32}, "`image_size=32`: it is of no use for signals"),
+        ({"symmetry": "flips"}, "`symmetry='flips'`: it is of no use for signals"),
         (
             {"method": "kernel"},
-            "`method='kernel'`: no features of every scale are known for a signal; "
+            "`method='kernel'`: no features of every scale are known for signals; "
             "choose probe or wide or scratch",
         ),
-        ({"method": "finetune"}, "no pretrained weights for a signal"),
+        ({"method": "finetune"}, "no pretrained weights for signals"),
     ],
 )
 def test_what_would_be_ignored_is_refused(options, said, signals, tmp_path):

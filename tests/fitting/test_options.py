@@ -1,7 +1,7 @@
 import pytest
 
 import striate
-from striate.errors import ArgumentError, UnknownNameError
+from striate.errors import ArgumentError, UnknownNameError, UserError
 from striate.fitting.options import SYMMETRIES, FitOptions, options_of, parse_time
 
 
@@ -47,10 +47,14 @@ def test_values_that_are_not_allowed(option, message):
     [
         ({"method": "svm"}, "unknown method 'svm'; did you mean 'kernel'"),
         ({"model": "resnet-50"}, "did you mean 'resnet50'"),
+        ({"weights": "imagnet"}, "unknown weights 'imagnet'; did you mean 'imagenet'"),
+        ({"weights": "lenet5.tv", "model": "resnet18"}, "unknown weights of resnet18 'lenet5.tv'"),
+        ({"weights": "imagenet", "model": "lenet5"}, "unknown weights of lenet5 'imagenet'"),
+        ({"weights": "my.pt"}, "no file of weights at my.pt; give the path of an existing file"),
     ],
 )
 def test_names_are_looked_up_before_data_are(option, message):
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(UserError, match=message):
         striate.fit("no-such-folder", **option)
 
 
@@ -69,9 +73,11 @@ def test_an_option_acts_or_is_refused():
         with pytest.raises(ArgumentError, match=f"`{name}=.*the method 'probe' does not use it"):
             check(options)
     check(FitOptions(image_size=64))
-    with pytest.raises(ArgumentError, match="`image_size=64`: it is of no use for a signal"):
+    with pytest.raises(ArgumentError, match="`image_size=64`: it is of no use for signals"):
         check(FitOptions(image_size=64), kind="signal", of_kind=())
-    with pytest.raises(ArgumentError, match="`epochs=2`: no method for a graph uses it"):
+    with pytest.raises(ArgumentError, match="`epochs=3`: no method for images uses it"):
+        check(FitOptions(epochs=3))
+    with pytest.raises(ArgumentError, match="`epochs=2`: no method for graphs uses it"):
         check(FitOptions(epochs=2), kind="graph", of_kind=())
 
 

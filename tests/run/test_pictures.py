@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import striate
-from striate.data.stores.pixels import MAX_ASPECT, resize_shorter
+from striate.data.stores.resizing import MAX_ASPECT, resize_shorter
 from striate.engines.onnx_pictures import INPUT, PictureShape, add_pictures
 from striate.errors import ArgumentError, EngineError
 from striate.kinds.image.framing import cropped, fill_of, fitted

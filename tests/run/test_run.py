@@ -2,10 +2,11 @@
 
 import importlib.metadata
 
+import numpy as np
 import pytest
 
 import striate
-from striate.errors import RunError
+from striate.errors import ArgumentError, RunError
 
 
 def test_a_run_shows_its_folder_method_and_figures(probe_run):
@@ -31,3 +32,13 @@ def test_the_package_lists_its_public_names_alone():
 def test_a_table_that_is_missing_is_an_error_of_the_run(probe_run):
     with pytest.raises(RunError, match=r"cannot read .*nothing\.csv"):
         probe_run.folder.read_csv("nothing.csv")
+
+
+def test_what_is_no_path_and_no_run_is_named_by_its_type(probe_run):
+    arrays = (np.zeros((9, 9, 9)), np.zeros(9))
+    for call in (probe_run.evaluate, probe_run.robustness):
+        with pytest.raises(ArgumentError, match=r"of type tuple: .*Classifier.*\.npz") as caught:
+            call(arrays)
+        assert len(str(caught.value)) < 250
+    with pytest.raises(ArgumentError, match=r"of type str; open its folder with striate\.load"):
+        probe_run.compare(str(probe_run.folder.path))

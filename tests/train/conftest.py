@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 
 from striate.data.batches import Batches
 from striate.data.randomness import Draws
+from striate.progress import Progress
+from striate.train.checkpoint import CheckpointStore
 
 
 class TinyBatches(Batches):
@@ -76,3 +80,18 @@ def make_network() -> Callable[[], nn.Sequential]:
 @pytest.fixture
 def make_batches() -> type[TinyBatches]:
     return TinyBatches
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path / "checkpoints", say=lambda line: None)
+
+
+@pytest.fixture
+def told() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(told: io.StringIO) -> Progress:
+    return Progress(told)

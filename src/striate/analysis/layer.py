@@ -54,12 +54,12 @@ class Layer:
     @property
     def jump(self) -> tuple[float | None, ...] | None:
         """Positions of the input from one output to the next; None where everything is seen."""
-        return _per_axis([None if f is None else _number(f.jump) for f in self.fields])
+        return _per_axis([None if f is None else plain_number(f.jump) for f in self.fields])
 
     @property
     def start(self) -> tuple[float | None, ...] | None:
         """First position that output 0 sees, negative in the padding."""
-        return _per_axis([None if f is None else _number(f.start) for f in self.fields])
+        return _per_axis([None if f is None else plain_number(f.start) for f in self.fields])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +93,7 @@ def _per_axis(values: Iterable[Any]) -> tuple[Any, ...] | None:
     return None if all(value is None for value in listed) else listed
 
 
-def _number(number: Number) -> float:
+def plain_number(number: Number) -> float:
     """A whole number where it is one."""
     whole = Fraction(number)
     return whole.numerator if whole.denominator == 1 else float(whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ OPTIONS_OF_OTHER_TOOLS: Final = {
     "--learning-rate": _PLANNED,
     "--lr": _PLANNED,
     "--optimizer": _PLANNED,
-    "--output": "use --out, or --csv for predictions",
+    "--output": "use --out",
     "--output-dir": "use --out",
     "--pretrained": "use --weights imagenet",
     "--target-column": _COLUMN,
@@ -61,8 +62,9 @@ class _Command(TyperCommand):
         own = {name for param in self.params for name in param.opts}
         for argument in takewhile(lambda argument: argument != "--", args):
             name = argument.partition("=")[0]
-            if name in OPTIONS_OF_OTHER_TOOLS and name not in own:
-                raise ArgumentError(f"no such option: {name}", fix=OPTIONS_OF_OTHER_TOOLS[name])
+            hint = OPTIONS_OF_OTHER_TOOLS.get(name, "")
+            if hint and name not in own and own.issuperset(re.findall(r"--[a-z-]+", hint)):
+                raise ArgumentError(f"no such option: {name}", fix=hint)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -203,7 +203,7 @@ class _Found:
             self._add_array(as_array(entry), f"array {number}")
         else:
             raise DataError(
-                f"input {number} is a {type(entry).__name__}",
+                f"input {number} is of type {type(entry).__name__}",
                 fix="give paths, bytes, images, arrays or tensors",
             )
 

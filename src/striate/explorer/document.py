@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 from striate.analysis import Layer, Summary
+from striate.analysis.layer import plain_number
 from striate.explorer.grid import is_of_heads
 from striate.explorer.steps.windows import sliding
 from striate.explorer.walked import Walked
-from striate.geometry import Field, Number
+from striate.geometry import Field
 from striate.nn.ranks import CONV_TYPES
 
 
@@ -91,12 +91,7 @@ def _tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:
 def _field(field: Field | None) -> dict[str, float] | None:
     if field is None:
         return None
-    return {name: _number(getattr(field, name)) for name in ("size", "jump", "start")}
-
-
-def _number(number: Number) -> float:
-    whole = Fraction(number)
-    return whole.numerator if whole.denominator == 1 else float(whole)
+    return {name: plain_number(getattr(field, name)) for name in ("size", "jump", "start")}
 
 
 def _stages(summary: Summary, walked: Walked) -> list[dict[str, Any]]:

@@ -20,13 +20,13 @@ from striate.fitting.context import FitContext
 from striate.fitting.folds import cross_validated, pooled
 from striate.fitting.framing import choose_framing
 from striate.fitting.method import Method, load_methods
-from striate.fitting.options import FitOptions, options_of, with_options
+from striate.fitting.options import AUTO, FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
 from striate.fitting.prepare import methods_to_try, open_data, read_data
 from striate.fitting.select import select
 from striate.fitting.steps import Steps, clear_steps
 from striate.kinds.kind import kind_named
-from striate.models import check_model_name
+from striate.models import check_model_name, check_weights_name
 from striate.progress import Progress, as_progress
 from striate.report.schema import Choice
 from striate.run.folder import RunFolder, last_folder, next_folder, run_name
@@ -74,10 +74,12 @@ def fit(  # noqa: D417 - the options are described where they are declared
     began, energy = clock.monotonic(), EnergyMeter()
     chosen = options_of(options)
     # What can be known to be wrong is said before any item is read.
-    method = None if chosen.method == "auto" else load_methods().get(chosen.method)
+    method = None if chosen.method == AUTO else load_methods().get(chosen.method)
     check_log(chosen.log)
-    if chosen.model != "auto":
+    if chosen.model != AUTO:
         check_model_name(chosen.model)
+    if chosen.weights not in (AUTO, None):
+        check_weights_name(chosen.weights, None if chosen.model == AUTO else chosen.model)
     source = open_data(data, chosen)
     if chosen.patch:
         source = patched(source, chosen.patch)

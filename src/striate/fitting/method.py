@@ -76,7 +76,7 @@ def frozen_reasons(context: FitContext) -> list[str]:
     """
     defaults, asked = context.defaults, context.options.model
     if defaults.features is None:
-        return [f"no frozen features are known for a {context.kind.name}"]
+        return [f"no frozen features are known for {context.kind.name}s"]
     if defaults.fixed_features and asked not in ("auto", defaults.features):
         return [f"{asked} has no features that are of use before it is trained"]
     return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from striate.data.snapshot import difference, from_json, snapshot, to_json
 from striate.data.source import Note, Source
 from striate.data.splits import MAX_HELD_OUT, SPLITS, learning_splits
 from striate.data.splits.part import part_of, seconds_of_one
-from striate.errors import ArgumentError, DataError, OptionError, Problems, RunError, UserError
+from striate.errors import DataError, OptionError, Problems, RunError, UserError
 from striate.files import sha256, sha256_file
 from striate.fitting.baseline import check_network
 from striate.fitting.context import FitContext
@@ -68,14 +67,7 @@ def open_data(data: PathLike | Source, options: FitOptions) -> Source:
         kind_named(options.named_kind)
     if isinstance(data, Source):
         return data
-    if not isinstance(data, str | os.PathLike):
-        raise ArgumentError(
-            f"the data are of type {type(data).__name__}",
-            why="they must be a path, or a Source",
-            fix="fit arrays with striate.Classifier().fit(X, y) or striate.Regressor(), whose run_ "
-            "is the run",
-        )
-    return open_source(str(data), options.named_kind)
+    return open_source(data, options.named_kind)
 
 
 def read_data(context: FitContext) -> None:

@@ -63,35 +63,35 @@ def confusion_matrix(
 
 def accuracy(counts: ClassCounts) -> Float[np.ndarray, " b"]:
     """The share of items that are classified correctly."""
-    return _ratio(counts.correct.sum(0), counts.support.sum(0))
+    return ratio(counts.correct.sum(0), counts.support.sum(0))
 
 
 def precision(counts: ClassCounts) -> Float[np.ndarray, "c b"]:
     """The share of right ones among the predictions of each class; NaN without predictions."""
-    return _ratio(counts.correct, counts.predicted)
+    return ratio(counts.correct, counts.predicted)
 
 
 def recall(counts: ClassCounts) -> Float[np.ndarray, "c b"]:
     """The share of each class's items that are found; NaN without items."""
-    return _ratio(counts.correct, counts.support)
+    return ratio(counts.correct, counts.support)
 
 
 def f1(counts: ClassCounts) -> Float[np.ndarray, "c b"]:
     """The harmonic mean of precision and recall; NaN with neither items nor predictions."""
-    return _ratio(2 * counts.correct, counts.support + counts.predicted)
+    return ratio(2 * counts.correct, counts.support + counts.predicted)
 
 
 def balanced_accuracy(counts: ClassCounts) -> Float[np.ndarray, " b"]:
     """The mean recall of the classes that have items."""
-    return _mean_defined(recall(counts))
+    return mean_defined(recall(counts))
 
 
 def macro_f1(counts: ClassCounts) -> Float[np.ndarray, " b"]:
     """The mean F1 of the classes that have items or predictions (as in scikit-learn)."""
-    return _mean_defined(f1(counts))
+    return mean_defined(f1(counts))
 
 
-def _ratio(
+def ratio(
     numerator: Float[np.ndarray, "*shape"], denominator: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
     """Quotient with NaN, and no warning, where the denominator is zero."""
@@ -99,7 +99,7 @@ def _ratio(
     return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator > 0))
 
 
-def _mean_defined(values: Float[np.ndarray, "c b"]) -> Float[np.ndarray, " b"]:
+def mean_defined(values: Float[np.ndarray, "c b"]) -> Float[np.ndarray, " b"]:
     """Mean over the classes that are not NaN."""
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(0), defined.sum(0).astype(float))
+    return ratio(np.where(defined, values, 0.0).sum(0), defined.sum(0).astype(float))

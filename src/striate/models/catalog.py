@@ -13,6 +13,7 @@ import torch
 from striate.errors import UnknownNameError
 from striate.models.network import Network, NetworkConfig
 from striate.registry import Registry
+from striate.weights.checkpoint import ANY_SOURCE, check_weights
 from striate.weights.manifest import sources
 
 
@@ -91,6 +92,23 @@ def check_model_name(name: str) -> None:
     find(name)
 
 
+def check_weights_name(weights: str, model: str | None = None) -> None:
+    """Check that there are weights of a name or a path; nothing is built or read.
+
+    Args:
+        weights: What `create_model` takes.
+        model: Name of the network; None where it may be any of those that are listed.
+
+    Raises:
+        UnknownNameError: There are neither such weights nor such a file.
+        WeightsError: It looks like the path of a file, and there is none.
+    """
+    variants = MODELS.items() if model is None else [(model, find(model))]
+    names = [source for name, variant in variants for source in _weights(name, variant)]
+    what = "weights" if model is None else f"weights of {model}"
+    check_weights(weights, [ANY_SOURCE, *names] if names else [], what)
+
+
 def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
     """Names that `create_model` takes, those of networks of graphs last.
 
@@ -156,4 +174,4 @@ def _describe(name: str, variant: Variant) -> Description:
 def _weights(name: str, variant: Variant) -> tuple[str, ...]:
     """Names of pretrained weights; "imagenet" where they are not a file of the network's own."""
     listed = tuple(source.name for source in sources(variant.family, name))
-    return listed or (() if variant.pretrained is None else ("imagenet",))
+    return listed or (() if variant.pretrained is None else (ANY_SOURCE,))

@@ -16,18 +16,18 @@ Axes: n items, c channels, f features, m landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Final
+from typing import Final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.models.catalog import find, register
-from striate.models.create import configure
-from striate.models.network import GridConfig, GridNetwork, Network, require_counts
+from striate.models.backbone import BackboneConfig, backbone_fields
+from striate.models.catalog import register
+from striate.models.network import GridNetwork, Network, require_counts
 from striate.nn.evaluation import evaluating
 from striate.nn.kernel_head import KernelHead
 from striate.nn.ranks import layers
@@ -44,22 +44,15 @@ SHORT: Final = 8
 MANY_FEATURES: Final = 8192
 """Above as many, only the last block of each stage is described."""
 
-_SHARED: Final = ("rank", "in_channels", "input_size")
-"""Fields of a machine's configuration that are its backbone's too."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class KernelMachineConfig(GridConfig):
-    """A kernel machine.
+class KernelMachineConfig(BackboneConfig):
+    """A kernel machine on the maps of its backbone.
 
     Attributes:
-        backbone: Name of the network whose maps are described, of any rank it has.
-        backbone_options: What its configuration has otherwise than a network of that name.
         num_landmarks: Items that an input is compared with.
     """
 
-    backbone: str = "efficientnet_lite0"
-    backbone_options: Mapping[str, Any] = field(default_factory=dict)
     num_landmarks: int = 1024
 
     def __post_init__(self) -> None:
@@ -125,10 +118,7 @@ class KernelMachine(GridNetwork):
     stem: ScaleFeatures
 
     def __init__(self, config: KernelMachineConfig) -> None:
-        variant = find(config.backbone)
-        shared = {name: getattr(config, name) for name in _SHARED}
-        options = {**config.backbone_options, **shared}
-        base = variant.build(configure(config.backbone, variant.config, options))
+        base = config.build_backbone()
         stem = ScaleFeatures(base)
         super().__init__(config, stem=stem, stages=[], num_features=stem.num_features)
         self.min_size = base.min_size
@@ -177,17 +167,10 @@ def kernel_machine_of(
         num_landmarks: Items to compare with.
         num_classes: Logits given.
     """
-    own, usual = asdict(network.config), asdict(find(name).config)
     machine = KernelMachine(
         KernelMachineConfig(
-            **{key: own.pop(key) for key in _SHARED},
+            **backbone_fields(network, name),
             num_classes=num_classes,
-            backbone=name,
-            backbone_options={
-                key: value
-                for key, value in own.items()
-                if key != "num_classes" and value != usual[key]
-            },
             num_landmarks=num_landmarks,
         )
     )

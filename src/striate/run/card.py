@@ -137,7 +137,7 @@ def _uses(report: RunReport) -> list[str]:
         f"say nothing: measure it on labelled {many} of the new origin (`striate eval`) first.",
         "## How to Get Started with the Model",
         f"```python\nimport striate\n\nrun = striate.load({report.run!r})\n"
-        f'run.predict("path of a {one}")\n```',
+        f'run.predict("path/to/{one}")\n```',
     ]
 
 

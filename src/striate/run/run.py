@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.data.unlabelled import Input
-from striate.errors import one_line
+from striate.errors import ArgumentError, one_line
 from striate.progress import ProgressLike, as_progress
 from striate.run.folder import REPORT_HTML
 from striate.run.opened import OpenedRun
@@ -199,10 +199,15 @@ class Run(OpenedRun):
 
         Raises:
             RunError: The classes differ, or no test item is in both with one label.
+            ArgumentError: `other` is no run.
         """
         from striate.run.compare import compare
 
-        return compare(self, other)
+        given: object = other
+        if not isinstance(given, Run):
+            what = f"the other run is of type {type(given).__name__}"
+            raise ArgumentError(what, fix="open its folder with striate.load")
+        return compare(self, given)
 
     def drift(
         self,

@@ -10,7 +10,7 @@ taken.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251 - only the error of torch's restricted reader
@@ -67,7 +67,7 @@ def load_checkpoint(
     Args:
         family: Family of the network, whose manifest is used.
         name: Name of the network.
-        weights: `imagenet`, `package`, the name of a source, or the path of a file.
+        weights: `imagenet`, the name of a source, or the path of a file.
         keys: The network's own names of its tensors.
         own_layouts: Ways of naming that the network knows beside those of the manifest.
 
@@ -83,10 +83,32 @@ def load_checkpoint(
         chosen = [s for s in known if weights in (ANY_SOURCE, s.name)]
         origin = fetch_first(name, chosen)
         return _read(origin.path, table, keys, origin)
+    check_weights(weights, names, f"weights of {name}")
+    return _read(Path(weights), table, keys, None)
+
+
+def check_weights(weights: PathLike, names: Collection[str], what: str) -> None:
+    """Check that weights have a name that is known, or are a file; nothing is read.
+
+    Args:
+        weights: What the user gave.
+        names: The names that are known.
+        what: What they are the weights of, for the message.
+
+    Raises:
+        UnknownNameError: There is neither such a name nor such a file.
+        WeightsError: It looks like the path of a file, and there is none.
+    """
     path = Path(weights)
-    if path.suffix.lower() not in SUFFIXES and not path.exists():
-        raise UnknownNameError(f"weights of {name}", str(weights), [*names, "the path of a file"])
-    return _read(path, table, keys, None)
+    if weights in names or path.is_file():
+        return
+    if path.suffix.lower() in SUFFIXES or path.exists():
+        raise _no_file(path)
+    raise UnknownNameError(what, str(weights), [*names, "the path of a file"])
+
+
+def _no_file(path: Path) -> WeightsError:
+    return WeightsError(f"no file of weights at {path}", fix="give the path of an existing file")
 
 
 def _read(
@@ -111,7 +133,7 @@ def read_tables(path: Path) -> dict[str, dict[str, Tensor]]:
             could run code.
     """
     if not path.is_file():
-        raise WeightsError(f"no file of weights at {path}", fix="give the path of an existing file")
+        raise _no_file(path)
     tables = dict(tables_in(_content(path)))
     if not tables:
         raise WeightsError(f"{path} holds no weights", fix="save the network's state_dict()")

@@ -151,3 +151,12 @@ def test_channels_lie_where_they_lay_in_training():
     array = RNG.integers(0, 256, (2, 3, 9, 3)).astype(np.uint8)
     last = read(array, {**PHOTO, "axes": np.array("HWC")})
     assert last[0].shape == (3, 3, 9)
+
+
+@pytest.mark.parametrize("axes", ["CHW", "HWC"])
+def test_colours_are_found_where_no_model_of_photographs_has_so_many(axes):
+    array = RNG.integers(0, 256, (2, 32, 24, 3)).astype(np.uint8)
+    moved = np.moveaxis(array, -1, 1)
+    for given in (array, moved):
+        found = read(given, {**PHOTO, "axes": np.array(axes)})
+        np.testing.assert_array_equal(np.stack(found), moved)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from striate.data.readers.image import decode_image
 from striate.data.source import Item, Listing, Note, Source
-from striate.data.stores import pixels as cache
-from striate.data.stores import store
-from striate.data.stores.pixels import PixelStore, resize_shorter
+from striate.data.stores import pixel_file, store
+from striate.data.stores.pixels import PixelStore
+from striate.data.stores.resizing import resize_shorter
 from striate.errors import StorageError
 from striate.progress import Progress
 
@@ -186,7 +186,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(files, tmp_path, monkeypatch
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cache, "_write_items", full)
+    monkeypatch.setattr(pixel_file, "_write_items", full)
     with pytest.raises(StorageError, match=r"no space for .* free"):
         build(files, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
@@ -202,7 +202,7 @@ def test_an_interrupted_build_leaves_nothing_behind(files, tmp_path, monkeypatch
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache, "_write_items", interrupted)
+    monkeypatch.setattr(pixel_file, "_write_items", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build(files, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())

@@ -12,7 +12,7 @@ import striate
 from striate.data.layouts import ArraySource, open_source
 from striate.data.randomness import Draws, item_keys
 from striate.data.source import Reading, UnreadableItem
-from striate.data.stores.pixels import resize_shorter, viewable
+from striate.data.stores.resizing import resize_shorter, viewable
 from striate.errors import DataError
 from striate.kinds.image.drawing import as_rgb
 from striate.kinds.image.inputs import ImageInputs

@@ -8,7 +8,7 @@ import torch
 
 from striate.data.randomness import Draws, item_keys
 from striate.data.source import Reading
-from striate.data.stores.pixels import MAX_ASPECT, resize_shorter
+from striate.data.stores.resizing import MAX_ASPECT, resize_shorter
 from striate.errors import UnknownNameError
 from striate.kinds.image.augment import AugmentPolicy, augment, crop_box
 from striate.kinds.image.framing import Shapes, cropped, fill_of, fitted, frame_of

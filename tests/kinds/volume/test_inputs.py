@@ -125,7 +125,7 @@ def test_round_trip_through_json() -> None:
 def test_fault_54_mixed_channels_are_refused_with_a_table() -> None:
     with pytest.raises(DataError, match="1 in 2 volumes, 3 in 1 volumes"):
         fitted([reading(1, 4, 4, 4), reading(3, 4, 4, 4), reading(1, 4, 4, 4)])
-    with pytest.raises(UnreadableItem, match="with 1 channels"):
+    with pytest.raises(UnreadableItem, match="with 1 channel is"):
         fitted([reading(1, 4, 4, 4)]).inputs([reading(3, 4, 4, 4)])
 
 

@@ -5,15 +5,16 @@ A new layout is one file in this folder that adds a `Layout` to `LAYOUTS`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from striate.data.folder_walk import existing_path
 from striate.data.source import Source, load_formats
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 from striate.registry import Registry
-from striate.typing import Kind
+from striate.typing import Kind, PathLike
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def layout_of(data: str) -> Layout | None:
     return next((layout for layout in _in_order() if layout.matches(data)), None)
 
 
-def open_source(data: str | Path, kind: Kind | None = None) -> Source:
+def open_source(data: PathLike, kind: Kind | None = None) -> Source:
     """The source that a DATA argument names.
 
     Args:
@@ -56,7 +57,15 @@ def open_source(data: str | Path, kind: Kind | None = None) -> Source:
         DataError: There is nothing of that name, nothing that can be trained on, or items of
             another kind.
         UnknownNameError: There is no such sample.
+        ArgumentError: `data` is no path.
     """
+    if not isinstance(data, str | os.PathLike):
+        raise ArgumentError(
+            f"the data are of type {type(data).__name__}",
+            why="they must be a path",
+            fix="give arrays to striate.Classifier().fit(X, y) or striate.Regressor(), whose run_ "
+            "is the run, or save them as X and y in an .npz file",
+        )
     name = str(data)
     held: set[Kind] = set()
     for layout in _in_order():

@@ -63,8 +63,8 @@ def _decide(arrays: Arrays, extras: Mapping[str, NDArray[Any]], name: str) -> di
     images = np.asarray(arrays)
     if images.dtype.kind not in "buif":
         raise DataError(f"{name} holds {images.dtype}", why="images are numbers")
-    axes = _axes_of(images, name, str(extras.get("axes", "")))
     asked = str(extras["values"]) if "values" in extras else ""
+    axes = _axes_of(images, name, str(extras.get("axes", "")), asked)
     if asked not in ("", EIGHT_BIT, STORED):
         raise UnknownNameError(f"values of {name}", asked, (EIGHT_BIT, STORED))
     colours = _colours(images, axes)
@@ -114,12 +114,13 @@ def _array_reader(
     return read
 
 
-def _axes_of(images: NDArray[Any], name: str, known: str) -> str:
-    """The names of an image's axes: the known ones, where they suit the array."""
+def _axes_of(images: NDArray[Any], name: str, known: str, values: str) -> str:
+    """The names of an image's axes: the known ones, where they suit the array and its values."""
     if images.ndim == 3 and len(images):
         return "HW"
     if images.ndim == 4 and len(images):
-        if known in ("CHW", "HWC") and _colours(images, known) <= MAX_CHANNELS:
+        most = max(3, *_ALPHA) if values == EIGHT_BIT else MAX_CHANNELS
+        if known in ("CHW", "HWC") and _colours(images, known) <= most:
             return known
         for axis in (1, 3):
             if images.shape[axis] in (1, 3):

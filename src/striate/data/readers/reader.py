@@ -177,7 +177,7 @@ def reader_of(content: object, kind: Kind, *, named: bool = False) -> FileReader
         unknown = f"the bytes of no file that holds {_a(kind)}"
     else:
         reader = next((r for r in _readers() if isinstance(content, r.objects)), None)
-        unknown = f"a {type(content).__name__} is no {kind}"
+        unknown = f"an object of type {type(content).__name__} is no {kind}"
     if reader is None:
         raise ForeignItem(unknown)
     if reader.kind != kind:

@@ -165,11 +165,6 @@ def shown(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A count with its noun, the thousands set apart."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def formula(window: dict[str, Any], axis: int, stride: int | None = None) -> str:
     """The formula of the output size along an axis, with its numbers."""
     low, high = window["padding"][axis]

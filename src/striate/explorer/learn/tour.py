@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from striate.explorer.learn.looked import (
     Looked,
-    counted,
     formula,
     is_convolution,
     place,
@@ -18,6 +17,7 @@ from striate.explorer.learn.looked import (
     title,
 )
 from striate.explorer.walked import INPUT
+from striate.progress import counted
 
 MOST_VALUES: Final = 4
 """Numbers that are read out one by one."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from striate.data.sandbox import read_all
 from striate.data.source import Reading, Skip
-from striate.data.stores.pixels import resize_shorter, viewable
+from striate.data.stores.resizing import resize_shorter, viewable
 from striate.data.unlabelled import Input, open_inputs
 from striate.errors import DataError
 from striate.explorer.subjects.sample_items import planes

@@ -183,6 +183,11 @@ def telling(one: GiveAway, classes: tuple[str, ...]) -> str:
     )
 
 
+def sentence(text: str) -> str:
+    """The text with a capital letter, whatever the case of what follows."""
+    return text[:1].upper() + text[1:]
+
+
 def examine(
     source: Source, kind: Kind, task: Task, dataset: Dataset, inputs: Inputs[Any], *,
     seed: int, progress: Progress,

@@ -22,6 +22,7 @@ from striate.fitting.check.examine import (
     AGAINST_GIVEAWAY,
     item_traits,
     odd_ones,
+    sentence,
     telling,
     telling_figures,
 )
@@ -135,7 +136,7 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
     notes = [
         Note(
             code="gives-class-away",
-            message=_sentence(telling(one, dataset.classes)),
+            message=sentence(telling(one, dataset.classes)),
             advice=AGAINST_GIVEAWAY,
         )
         for one in telling_figures(traits, context.objective, dataset, seed=context.options.seed)
@@ -148,11 +149,6 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
                 Note(code=fault.code, message=message, ids=tuple(ids), advice=fault.advice)
             )
     return notes
-
-
-def _sentence(text: str) -> str:
-    """The text with a capital letter, whatever the case of what follows."""
-    return text[:1].upper() + text[1:]
 
 
 def _left_out(

@@ -14,7 +14,7 @@ from striate.data.source import Skip
 from striate.errors import one_line
 from striate.files import csv_text
 from striate.fitting.check.checked import Checked
-from striate.fitting.check.examine import AGAINST_GIVEAWAY, copies_of, telling
+from striate.fitting.check.examine import AGAINST_GIVEAWAY, copies_of, sentence, telling
 from striate.kinds.kind import Kind, kind_named
 from striate.progress import counted
 from striate.report.picture import data_url
@@ -83,7 +83,7 @@ def _parts(
     dataset, found = checked.dataset, checked.findings
     labels = {item.id: item.label or "" for item in dataset.items}
     for one in found.giveaways:
-        text = _sentence(telling(one, dataset.classes))
+        text = sentence(telling(one, dataset.classes))
         yield _part(f"giveaway-{one.trait}-{one.label}", "A class is given away", text, text + "; " + AGAINST_GIVEAWAY + ".", [], 0)  # fmt: skip
     if found.label_errors:
         count = counted(len(found.label_errors), "label")
@@ -118,7 +118,7 @@ def _parts(
             draw(name, ", ".join(filter(None, (labels[name], why))))
             for name, why in zip(names[:MAX_SHOWN], whys, strict=False)
         ]
-        advice = _sentence(fault.advice) + "."
+        advice = sentence(fault.advice) + "."
         yield _part(
             fault.code, fault.code.replace("-", " ").capitalize(),
             f"{counted(len(names), 'item')} {fault.says}", advice, [("", items)], len(names),
@@ -160,10 +160,6 @@ def _patch(checked: Checked) -> dict[str, str]:
         else "The table is empty so far.",
         "example": one_line(csv_text(example, ()).strip()),
     }
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _about(group: dict[str, Any]) -> str:

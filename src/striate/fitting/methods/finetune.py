@@ -74,9 +74,9 @@ class Finetune(Method):
     def reasons(self, context: FitContext) -> list[str]:
         """It needs pretrained weights."""
         if context.defaults.features is None:
-            return [f"no frozen features are known for a {context.kind.name}"]
+            return [f"no frozen features are known for {context.kind.name}s"]
         if not context.defaults.pretrained:
-            return [f"there are no pretrained weights for a {context.kind.name}"]
+            return [f"there are no pretrained weights for {context.kind.name}s"]
         return []
 
     def against(self, context: FitContext, baseline: Baseline) -> str:

@@ -104,7 +104,7 @@ class Kernel(Method):
     def reasons(self, context: FitContext) -> list[str]:
         """It needs features that a kernel suits: of images those of every scale."""
         if not (context.defaults.all_scales or context.defaults.kernels):
-            return [f"no features of every scale are known for a {context.kind.name}"]
+            return [f"no features of every scale are known for {context.kind.name}s"]
         return frozen_reasons(context)
 
     def against(self, context: FitContext, baseline: Baseline) -> str:

@@ -45,7 +45,7 @@ class Wide(Method):
     def reasons(self, context: FitContext) -> list[str]:
         """It needs a second, wider set of features."""
         if context.defaults.wide_features is None:
-            return [f"no wide set of frozen features is known for a {context.kind.name}"]
+            return [f"no wide set of frozen features is known for {context.kind.name}s"]
         return []
 
     def against(self, context: FitContext, baseline: Baseline) -> str:

@@ -140,7 +140,7 @@ class FitOptions:
     )
     symmetry: str = option(
         "auto",
-        "Mirrorings and turns that leave a label as it is: `identity` (none), `mirror` (left and "
+        "Reflections and rotations that leave a label as it is: `identity` (none), `mirror` (left and "
         "right), `flips` (all axes), `dihedral` (quarter turns too) or, of volumes, `cube` (all turns). "
         "`auto` mirrors where the data show that labels survive it, and does nothing beyond that.",
         panel="Data",
@@ -150,7 +150,7 @@ class FitOptions:
     )
     framing: str = option(
         "auto",
-        "What the network sees of an image that is no square: its central square (`crop`), or the "
+        "What the network sees of an image that is not square: its central square (`crop`), or the "
         "whole image with the rest filled, in a square (`pad`) or in a rectangle of the images' "
         "usual shape (`rectangle`). `auto` compares them by cross-validation where the central "
         "square leaves out much.",
@@ -306,7 +306,7 @@ class FitOptions:
             raise OptionError("kind", self.kind, why=f"the items are {kind}s", fix="leave it out")
         for name in self._given("kind"):
             if name not in of_kind:
-                why = f"it is of no use for a {kind}"
+                why = f"it is of no use for {kind}s"
                 raise OptionError(name, getattr(self, name), why=why, fix="leave it out")
 
     def check_methods(
@@ -332,7 +332,7 @@ class FitOptions:
             if name in of_methods or says_nothing:
                 continue
             if self.method == "auto":
-                raise OptionError(name, value, why=f"no method for a {kind} uses it")
+                raise OptionError(name, value, why=f"no method for {kind}s uses it")
             why = f"the method {self.method!r} does not use it"
             fix = "leave it out, or choose another method"
             raise OptionError(name, value, why=why, fix=fix)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.data.randomness import Draws
-from striate.data.stores.pixels import resized
+from striate.data.stores.resizing import resized
 from striate.errors import ArgumentError
 from striate.kinds.image.framing import fitted
 from striate.kinds.image.symmetry import apply_symmetry

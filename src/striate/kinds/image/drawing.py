@@ -8,7 +8,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from striate.data.source import Reading
-from striate.data.stores.pixels import viewable
+from striate.data.stores.resizing import viewable
 from striate.explain import explain
 from striate.explain.drawing import overlay
 from striate.explain.fidelity import checked

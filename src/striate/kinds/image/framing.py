@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from striate.data.stores.pixels import center_crop, resized
+from striate.data.stores.resizing import center_crop, resized
 
 CROP, PAD, RECTANGLE = "crop", "pad", "rectangle"
 

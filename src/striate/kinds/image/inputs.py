@@ -21,7 +21,7 @@ from torch import Tensor
 from striate.data.randomness import Draws
 from striate.data.readers.image_array import EIGHT_BIT, STORED
 from striate.data.source import Reading
-from striate.data.stores.pixels import MAX_ASPECT, resize_shorter
+from striate.data.stores.resizing import MAX_ASPECT, resize_shorter
 from striate.data.stores.store import Stack
 from striate.errors import UnknownNameError
 from striate.kinds.image.augment import AugmentPolicy, augment, policy_for

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from striate.data.source import Reading
-from striate.data.stores.pixels import viewable
+from striate.data.stores.resizing import viewable
 from striate.kinds.quality import Fault, Traits, far_below, usual
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")

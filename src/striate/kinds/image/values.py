@@ -13,6 +13,7 @@ from torch import Tensor
 from striate.data.readers.image_values import full_scale, to_eight_bit
 from striate.data.source import UnreadableItem
 from striate.kinds.image.survey import PHOTO, is_deep_grey
+from striate.progress import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,9 @@ class ValueFormat:
         if self.is_photo and is_deep_grey(array):
             return
         if len(array) != self.channels:
-            raise UnreadableItem(f"{len(array)} channels, and the model takes {self.channels}")
+            raise UnreadableItem(
+                f"{counted(len(array), 'channel')}, and the model takes {self.channels}"
+            )
         if (array.dtype == np.uint8) != (self.dtype == "uint8"):
             raise UnreadableItem(f"{array.dtype} values, and the model takes {self.dtype}")
         low, high = self.value_range
@@ -85,7 +88,9 @@ class ValueFormat:
     def as_text(self) -> list[str]:
         """Channels, type and range for a person, and what is white where the images say it."""
         low, high = self.value_range
-        channels = "8-bit RGB" if self.is_photo else f"{self.dtype} in {self.channels} channels"
+        channels = (
+            "8-bit RGB" if self.is_photo else f"{self.dtype} in {counted(self.channels, 'channel')}"
+        )
         whites = [
             f"{scale:g} of {what} is white"
             for scale, what in zip(self.scales, ("whole numbers", "floats"), strict=True)

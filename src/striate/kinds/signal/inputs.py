@@ -19,6 +19,7 @@ from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, var
 from striate.kinds.signal.survey import SOUND_RATE, Survey, mixed_down
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
 from striate.models.catalog import find
+from striate.progress import counted
 
 OPTIONS: Final = ("input", "length", "lengths", "normalize", "sample_rate", "bands", "augment")
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -125,7 +126,7 @@ class SignalInputs(Inputs[Tensor]):
         pairs = zip(self.mean[:3], self.std[:3], strict=True)
         values = ", ".join(f"{mean:.4g} ± {std:.3g}" for mean, std in pairs)
         shown = "" if len(self.mean) <= 3 else " and so on"
-        return {"rate": rate, "values": f"{self.channels} channels, {values}{shown}"}
+        return {"rate": rate, "values": f"{counted(self.channels, 'channel')}, {values}{shown}"}
 
     def inputs(self, readings: Sequence[Reading]) -> Tensor:
         """(n, channels, length) or (n, channels, bands, frames), without anything random.
@@ -176,7 +177,9 @@ class SignalInputs(Inputs[Tensor]):
         if sound and signal.ndim == 2 and self.channels == 1 < len(signal):
             signal = mixed_down(signal)
         if signal.ndim != 2 or len(signal) != self.channels:
-            raise UnreadableItem(f"{len(signal)} channels, and the others have {self.channels}")
+            raise UnreadableItem(
+                f"{counted(len(signal), 'channel')}, and the others have {self.channels}"
+            )
         if self.rate and reading.spacing:
             signal = to_rate(signal, 1 / reading.spacing[0], self.rate)
         if self.lengths == "resample":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from striate.data.source import Reading
-from striate.data.stores.pixels import viewable
+from striate.data.stores.resizing import viewable
 from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.explain.drawing import overlay

@@ -25,6 +25,7 @@ from striate.kinds.volume.augment import NUM_DRAWS, VolumePolicy, augment_volume
 from striate.kinds.volume.options import Fit, VolumeOptions, volume_options
 from striate.kinds.volume.patches import corner_of, patch_at
 from striate.kinds.volume.spacing import centred, resampled, size_at
+from striate.progress import counted
 
 MAX_SIDE: Final = 64
 """Voxels along the longest axis, by default, at most."""
@@ -115,7 +116,7 @@ class VolumeInputs(Inputs[Tensor]):
     def details(self) -> Mapping[str, str]:
         """The window of values of each channel."""
         windows = ", ".join(f"{low:g} to {high:g}" for low, high in self.window[:4])
-        return {"values": f"{self.channels} channels, {windows}"}
+        return {"values": f"{counted(self.channels, 'channel')}, {windows}"}
 
     def inputs(self, readings: Sequence[Reading]) -> Float[Tensor, "n c d h w"]:
         """Normalized volumes; raises UnreadableItem for one that does not fit."""
@@ -140,7 +141,7 @@ class VolumeInputs(Inputs[Tensor]):
         if array.ndim != 4 or len(array) != self.channels:
             raise UnreadableItem(
                 f"an array of {array.shape} where (channels, depth, height, width) with "
-                f"{self.channels} channels is needed"
+                f"{counted(self.channels, 'channel')} is needed"
             )
         if self.fit == "patch":
             if any(n < side for n, side in zip(array.shape[1:], self.size, strict=True)):

@@ -15,9 +15,8 @@ Axes: n items, c channels of a patch, p patches of the bank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import torch
 from jaxtyping import Float, Int
@@ -26,9 +25,9 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError
 from striate.geometry import symmetric_padding
-from striate.models.catalog import find, register
-from striate.models.create import configure
-from striate.models.network import GridConfig, GridNetwork, Network, require_counts
+from striate.models.backbone import BackboneConfig, backbone_fields
+from striate.models.catalog import register
+from striate.models.network import GridNetwork, Network, require_counts
 from striate.nn.evaluation import evaluating
 from striate.nn.ranks import layers
 from striate.ops.depthwise_convolution import left_to_torch
@@ -43,24 +42,17 @@ COMPARED_AT_ONCE: Final = 1024
 
 _MODES: Final = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
-_SHARED: Final = ("rank", "in_channels", "input_size")
-"""Fields of a bank's configuration that are its backbone's too."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryBankConfig(GridConfig):
-    """A memory bank.
+class MemoryBankConfig(BackboneConfig):
+    """A memory bank of patches of its backbone's maps.
 
     Attributes:
-        backbone: Name of the network whose maps are compared, of any rank it has.
-        backbone_options: What its configuration has otherwise than a network of that name.
         levels: Numbers of the maps that are compared, of those of `forward_intermediates`.
         patch_channels: Channels of these maps together.
         num_patches: Patches in the bank.
     """
 
-    backbone: str = "efficientnet_lite0"
-    backbone_options: Mapping[str, Any] = field(default_factory=dict)
     levels: tuple[int, ...] = (2, 4)
     patch_channels: int = 152
     num_patches: int = 1024
@@ -168,10 +160,7 @@ class MemoryBank(GridNetwork):
     pool: PatchBank
 
     def __init__(self, config: MemoryBankConfig) -> None:
-        variant = find(config.backbone)
-        shared = {name: getattr(config, name) for name in _SHARED}
-        options = {**config.backbone_options, **shared}
-        base = variant.build(configure(config.backbone, variant.config, options))
+        base = config.build_backbone()
         if not isinstance(base, GridNetwork):
             raise ArgumentError(f"backbone={config.backbone!r}", why="it has no maps")
         num_features = config.patch_channels + 1
@@ -254,18 +243,11 @@ def memory_bank_of(network: Network, name: str, *, num_patches: int) -> MemoryBa
     levels = middle_levels(network)
     if not isinstance(network, GridNetwork):
         raise _no_middle()
-    own, usual = asdict(network.config), asdict(find(name).config)
-    shared = {key: own.pop(key) for key in _SHARED}
-    options = {
-        key: value for key, value in own.items() if key != "num_classes" and value != usual[key]
-    }
     features = PatchFeatures(network, levels)
     bank = MemoryBank(
         MemoryBankConfig(
-            **shared,
+            **backbone_fields(network, name),
             num_classes=1,
-            backbone=name,
-            backbone_options=options,
             levels=levels,
             patch_channels=_num_channels(features, network),
             num_patches=num_patches,

@@ -208,7 +208,7 @@ def corrupted(
 def _items(run: Run, data: PathLike | None) -> tuple[Source, Sequence[Item]]:
     """The items to evaluate on: those of the data that are answered, or the run's test items."""
     if data is not None:
-        source = open_source(str(data), run.record.kind)
+        source = open_source(data, run.record.kind)
         return source, [item for item in source.listing.items if run.task.is_answered(item)]
     test = set(from_json(run.folder.read_json(LOCK)).tested())
     source = open_source(run.record.data, run.record.kind)

@@ -99,7 +99,7 @@ def evaluate(run: Run, data: PathLike | None = None, *, progress: ProgressLike =
             metrics=metrics,
             lines=run.task.lines(metrics, run.calibration.unit),
         )
-    return _on_new_data(run, open_source(str(data), run.record.kind), as_progress(progress))
+    return _on_new_data(run, open_source(data, run.record.kind), as_progress(progress))
 
 
 def _on_new_data(run: Run, source: Source, progress: Progress) -> Evaluated:

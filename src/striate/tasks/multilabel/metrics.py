@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from striate.errors import ArgumentError
 from striate.metrics import confusion
 from striate.metrics.area_interval import class_area_intervals
-from striate.metrics.confusion import ClassCounts
+from striate.metrics.confusion import ClassCounts, mean_defined, ratio
 from striate.metrics.intervals import (
     NUM_RESAMPLES,
     Draws,
@@ -97,7 +97,7 @@ def average_precision(
     found = np.cumsum(sorted_weights * has[order][:, None], axis=0)[ends]
     precision = np.divide(found, above, out=np.zeros_like(found), where=above > 0)
     gains = (np.diff(found, axis=0, prepend=0.0) * precision).sum(0)
-    return np.asarray(_ratio(gains, found[-1]))
+    return np.asarray(ratio(gains, found[-1]))
 
 
 def metric_values(
@@ -242,20 +242,8 @@ def _macro(
 ) -> dict[str, Draws]:
     right, said = counts.correct.sum(0), counts.support.sum(0) + counts.predicted.sum(0)
     return {
-        "map": _mean_defined(precisions),
-        "micro_f1": _ratio(2 * right, said),
+        "map": mean_defined(precisions),
+        "micro_f1": ratio(2 * right, said),
         "macro_f1": confusion.macro_f1(counts),
-        "roc_auc": _mean_defined(areas),
+        "roc_auc": mean_defined(areas),
     }
-
-
-def _mean_defined(values: Float[np.ndarray, "labels b"]) -> Draws:
-    """Mean over the labels that are not NaN."""
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(0), defined.sum(0).astype(np.float64))
-
-
-def _ratio(numerator: Draws, denominator: Draws) -> Draws:
-    """Quotient with NaN, and no warning, where the denominator is zero."""
-    undefined = np.full_like(numerator, np.nan)
-    return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator > 0))

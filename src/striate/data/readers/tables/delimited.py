@@ -67,9 +67,9 @@ def rows_of(text: str) -> Rows:
         if any(map(str.strip, row)) and not is_remark(row, fields):
             fields.append(row)
             places.append(place)
-    width = max((_filled(row) for row in fields), default=0)
+    width = max((last_filled(row) for row in fields), default=0)
     return Rows(
-        fields=tuple(tuple(row[: max(width, _filled(row))]) for row in fields),
+        fields=tuple(tuple(row[: max(width, last_filled(row))]) for row in fields),
         places=tuple(places),
         delimiter=delimiter,
         remark=tuple(remark.split(None if delimiter == " " else delimiter)) if remark else (),
@@ -105,12 +105,12 @@ def are_numbers(fields: Sequence[str]) -> bool:
 def _width(line: str, delimiter: str) -> int:
     """The number of fields of a line, without empty ones at its end."""
     try:
-        return _filled(next(csv.reader([line], delimiter=delimiter), []))
+        return last_filled(next(csv.reader([line], delimiter=delimiter), []))
     except csv.Error:
         return 0
 
 
-def _filled(row: Sequence[str]) -> int:
+def last_filled(row: Sequence[str]) -> int:
     """The number of fields of a row up to the last that is not empty."""
     return next((n for n in range(len(row), 0, -1) if row[n - 1].strip()), 0)
 

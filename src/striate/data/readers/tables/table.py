@@ -14,7 +14,7 @@ from striate.data.folder_walk import existing_path, few
 from striate.data.names import MISSING, SPLIT_WORDS, is_missing, known_labels, split_named
 from striate.data.readers.content import head_of, refusing, text_of
 from striate.data.readers.tables.columns import Column, Places
-from striate.data.readers.tables.delimited import Rows, are_numbers, rows_of
+from striate.data.readers.tables.delimited import Rows, are_numbers, last_filled, rows_of
 from striate.data.readers.tables.index_columns import is_index, is_time, is_unnamed
 from striate.data.readers.tables.parquet import PARQUET, parquet_header, read_parquet
 from striate.data.readers.tables.regular import regular_table
@@ -400,7 +400,7 @@ def _headed(rows: Rows) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     first, *below = rows.fields
     if _names(rows.remark, first):
         first, below = rows.remark, list(rows.fields)
-    width = _last_named(first)
+    width = last_filled(first)
     header = tuple(name.strip() for name in first[:width])
     one_more = bool(below) and all(len(row) == width + 1 for row in below)
     if one_more and is_index("#", [row[0] for row in below]):
@@ -414,11 +414,6 @@ def _names(remark: Sequence[str], first: Sequence[str]) -> bool:
         return False
     known = [_KEPT & {name.strip().lower() for name in fields} for fields in (remark, first)]
     return bool(known[0] and not known[1]) or (are_numbers(first) and not are_numbers(remark))
-
-
-def _last_named(header: Sequence[str]) -> int:
-    """The number of columns up to the last that has a name."""
-    return next((n for n in range(len(header), 0, -1) if header[n - 1].strip()), 0)
 
 
 def _cut(row: tuple[str, ...], width: int) -> tuple[str, ...]:
