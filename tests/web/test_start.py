@@ -153,6 +153,49 @@ def test_more_connections_than_allowed_are_refused(server):
     assert server.post()[0] == 200
 
 
+def test_a_connection_outlives_requests_that_are_answered_before_their_bodies(server):
+    with server.connect() as connection:
+        for _ in range(8):
+            connection.send(request("/ready", length=2) + b"a")
+            answer = b""
+            while not answer.endswith(b"Method Not Allowed"):
+                assert (more := connection.recv(4096)), "the connection was closed"
+                answer += more
+            connection.send(b"b")
+            time.sleep(0.25)  # together longer than a request may take to arrive
+
+
+def test_after_such_a_request_silence_closes_the_connection(server):
+    with server.connect() as connection:
+        connection.send(request("/ready", length=2) + b"a")
+        connection.recv(4096)
+        connection.send(b"b")
+        start = time.monotonic()
+        everything(connection)
+        assert 3 < time.monotonic() - start < 9
+
+
+def test_a_client_that_is_still_sending_reads_why_it_is_refused(server):
+    idle = [server.connect() for _ in range(25)]
+    try:
+        with server.connect() as connection:
+            body = b"x" * 3_000_000
+            connection.sendall(request(length=len(body)) + body)
+            assert b" 503 " in everything(connection).partition(b"\r\n")[0]
+    finally:
+        for connection in idle:
+            connection.close()
+    time.sleep(0.1)
+
+
+def test_a_client_that_never_stops_sending_is_cut_off(server):
+    with server.connect() as connection:
+        connection.send(request(length=2**30))
+        with pytest.raises(OSError):
+            for _ in range(2000):
+                connection.sendall(b"x" * 2**16)
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -375,7 +375,10 @@ def _squared(
     squares: Float[np.ndarray, " r"],
 ) -> Float[np.ndarray, "n r"]:
     """Squared distances of items from known ones."""
-    return np.asarray(np.square(items).sum(1)[:, None] + squares - 2 * items @ known.T)
+    # Of one item OpenBLAS would share the product out among threads, and wait for a core that is
+    # busy with the network: 4 ms instead of 0.1.
+    products = np.vecdot(known, items[0])[None] if len(items) == 1 else items @ known.T
+    return np.asarray(np.square(items).sum(1)[:, None] + squares - 2 * products)
 
 
 def _distance(

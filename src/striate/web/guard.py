@@ -25,10 +25,6 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 RETRY_SECONDS: Final = 1
 """When to ask again, told with a refusal for want of room."""
 
-_DISCARD_SECONDS: Final = 1.0
-"""How long the rest of a body that is too large is read and thrown away, so that its sender, who
-would see a broken connection, reads the answer instead."""
-
 
 class Guard:
     """An application behind its guard.
@@ -72,7 +68,6 @@ class Guard:
         if refusal is not None:
             if self._on_refusal is not None:
                 self._on_refusal(refusal.status)
-            await _discard(scope["headers"], receive)
             await _refuse(send, refusal, scope["method"])
             return
         scope.setdefault("state", {})["draining"] = self.draining
@@ -129,9 +124,9 @@ class _Body:
         """
         if self._complete:
             return await self._receive()
-        left = self._deadline - asyncio.get_running_loop().time()
         try:
-            message = await asyncio.wait_for(self._receive(), max(left, 0))
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
         except TimeoutError:
             seconds = f"{self._guard.limits.reading_seconds:g} s"
             raise _exception(
@@ -141,7 +136,6 @@ class _Body:
             more = len(message.get("body", b""))
             refusal = self._guard.over(self.count + more, more)
             if refusal is not None:
-                await _discard_rest(self._receive)
                 raise _exception(refusal)
             self.count += more
             self._guard.take(more)
@@ -163,23 +157,6 @@ def _extra_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
-
-
-async def _discard(headers: Headers, receive: Receive) -> None:
-    """Throw away what a request that is refused sends along, without waiting for more."""
-    if not any(name == b"expect" for name, _ in headers):
-        await _discard_rest(receive)
-
-
-async def _discard_rest(receive: Receive) -> None:
-    async def all_of_it() -> None:
-        while (await receive()).get("more_body", False):
-            pass
-
-    try:
-        await asyncio.wait_for(all_of_it(), _DISCARD_SECONDS)
-    except TimeoutError:
-        return
 
 
 async def _refuse(send: Send, refusal: Refusal, method: str) -> None:
