@@ -217,7 +217,7 @@ class Grading(Task):
         nearer = [int((errors[k] < errors[1 - k]).sum()) for k in (0, 1)]
         return PairedComparison(
             differences={}, better="nearer", first_better=nearer[0], second_better=nearer[1],
-            test="none", p_value=1.0,
+            lead=nearer[1] - nearer[0], test="none", p_value=1.0,
         )  # fmt: skip
 
     def context(self, report):

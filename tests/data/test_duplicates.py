@@ -163,6 +163,16 @@ def test_colours_are_compared_up_to_one_brightness():
     assert (difference_of_colours(colours, grey, maps) == 0).all()
 
 
+def test_compression_explains_a_few_grey_levels_and_no_more():
+    generator = torch.Generator().manual_seed(0)
+    own, other = (torch.randn(2, 1, 16, 16, generator=generator) * 0.5 + 4).unbind(0)
+    own, other = (p.repeat_interleave(4, 1).repeat_interleave(4, 2) for p in (own, other))
+    faint, strong = (own * g for g in (8, 80))
+    changed = [own * g + other * g / 2 for g in (8, 80)]
+    assert agreement_of_pieces(faint, changed[0], unmoved(1)) > 0.85
+    assert agreement_of_pieces(strong, changed[1], unmoved(1)) < 0.75
+
+
 def test_plain_pictures_say_nothing_in_their_pieces():
     plain = torch.full((2, 64, 64), 90.0)
     assert (agreement_of_pieces(plain, plain + 40, unmoved(2)) == 1).all()

@@ -81,7 +81,7 @@ def test_a_difference_of_3_points_on_2000_items_is_found_and_none_is_not(differe
     counts = rng.multinomial(2000, shares, size=300)
     found = sum(
         PairedComparison(
-            differences={}, better="", first_better=a, second_better=b, test="",
+            differences={}, better="", first_better=a, second_better=b, lead=b - a, test="",
             p_value=mcnemar(a, b),
         ).clearly_better is not None
         for a, b, _ in counts.tolist()

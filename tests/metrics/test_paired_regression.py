@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import rankdata
 
 from striate.errors import ArgumentError
-from striate.metrics.paired import compare_regression, signed_rank
+from striate.metrics.paired import compare_regression, signed_rank, signed_rank_sum
 from striate.metrics.regression import REGRESSION_METRICS, regression_values
 
 
@@ -19,6 +19,20 @@ def test_signed_rank_equals_a_count_of_all_signs(seed):
     as_uneven = np.mean(np.abs(sums) >= abs(ranks @ np.sign(differences)))
     assert signed_rank(differences) == pytest.approx(as_uneven, rel=1e-12)
     assert signed_rank(np.concatenate([differences, [0.0, 0.0]])) == signed_rank(differences)
+
+
+def test_who_is_clearly_better_is_decided_by_the_test_and_not_by_counts():
+    """The first is a little closer on 120 items, the second much closer on the other 80."""
+    targets = np.zeros(200)
+    gains = np.concatenate([np.linspace(-0.2, -0.1, 120), np.linspace(1, 2, 80)])
+    told = compare_regression(targets + 3, targets + 3 - gains, targets)
+    assert (told.first_better, told.second_better) == (120, 80)
+    ranks = np.arange(1, 201)
+    assert told.lead == signed_rank_sum(gains) == ranks[120:].sum() - ranks[:120].sum()
+    assert told.p_value < 0.01
+    assert told.clearly_better == "second"
+    turned = compare_regression(targets + 3 - gains, targets + 3, targets)
+    assert (turned.lead, turned.clearly_better) == (-told.lead, "first")
 
 
 def test_the_same_predictor_twice():

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Traits: TypeAlias = Mapping[str, NDArray[np.float64]]
 """Figures of all items, (items,) each, by name; NaN where an item has none."""
-
-_DEVIATION: Final = 1.4826
-"""Standard deviations in the median absolute deviation of normal values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +33,6 @@ class Fault:
     found: NDArray[np.bool_]
     useless: bool = False
     why: NDArray[np.str_] | None = None
-
-
-def far_below(values: NDArray[np.float64], deviations: float) -> NDArray[np.bool_]:
-    """Which values lie so many robust standard deviations below the median of all."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return np.zeros(len(values), bool)
-    median = np.median(known)
-    spread = _DEVIATION * np.median(np.abs(known - median))
-    found: NDArray[np.bool_] = values < median - deviations * max(spread, 1e-9)
-    return found
 
 
 def usual(values: NDArray[Any]) -> float:

@@ -31,6 +31,7 @@ class PairedComparison:
         better: What a model is on an item where it does better than the other.
         first_better: Number of items where the first does better.
         second_better: Number of items where the second does.
+        lead: What the test judges: the second's lead over the first, in the test's own unit.
         test: Name of the test behind `p_value`.
         p_value: Chance of so uneven a result, or a more uneven one, if both were equally good. It
             takes the items as independent.
@@ -42,6 +43,7 @@ class PairedComparison:
     better: str
     first_better: int
     second_better: int
+    lead: float
     test: str
     p_value: float
     digits: int | None = None
@@ -49,10 +51,10 @@ class PairedComparison:
 
     @property
     def clearly_better(self) -> Literal["first", "second"] | None:
-        """The one that does better on more items, where chance does not explain it; else None."""
-        if self.p_value > CLEAR or self.first_better == self.second_better:
+        """The one that leads by the test, where chance does not explain it; else None."""
+        if self.p_value > CLEAR or self.lead == 0:
             return None
-        return "first" if self.first_better > self.second_better else "second"
+        return "second" if self.lead > 0 else "first"
 
     def as_json(self) -> dict[str, Any]:
         """What `striate compare --json` says of the result."""
@@ -122,6 +124,7 @@ def compare(
         better="right only",
         first_better=only_first,
         second_better=only_second,
+        lead=only_second - only_first,
         test="McNemar's exact test",
         p_value=mcnemar(only_first, only_second),
     )
@@ -152,6 +155,7 @@ def compare_regression(first: Values, second: Values, targets: Values) -> Paired
         better="closer",
         first_better=int((gains < 0).sum()),
         second_better=int((gains > 0).sum()),
+        lead=signed_rank_sum(gains),
         test="Wilcoxon's signed-rank test",
         p_value=signed_rank(gains),
         digits=4,
@@ -169,6 +173,18 @@ def mcnemar(only_first: int, only_second: int) -> float:
     from scipy.stats import binomtest  # slow to import
 
     return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def signed_rank_sum(differences: Values) -> float:
+    """The ranks of the positive differences less those of the negative, by size, zeros left out.
+
+    Its sign is the direction of Wilcoxon's signed-rank test, which may differ from that of the
+    counts: many small differences weigh less than a few large ones.
+    """
+    from scipy.stats import rankdata  # slow to import
+
+    differing = differences[differences != 0]
+    return float(rankdata(np.abs(differing)) @ np.sign(differing))
 
 
 def signed_rank(differences: Values) -> float:

@@ -50,6 +50,29 @@ def test_a_fault_is_found_where_it_was_made(code, pictures):
     assert found_in(pictures + spoilt)[code] == [60, 61, 62]
 
 
+def test_smooth_pictures_are_blurred_where_nothing_in_them_is_sharp():
+    """Skies with one disc each, beside textures: only those are blurred whose edges are too."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:96, :96]
+    skies = []
+    for _ in range(30):
+        sky = gaussian_filter(rng.normal(0, 900, (96, 96)), 16) + rng.uniform(60, 190)
+        x, y, radius = *rng.uniform(25, 70, 2), rng.uniform(6, 20)
+        skies.append(np.where(np.hypot(columns - x, rows - y) < radius, sky + 50, sky))
+    textures = [128 + 3 * gaussian_filter(rng.normal(0, 40, (96, 96)), 1) for _ in range(30)]
+    sharp = [np.clip(p, 0, 255).astype(np.uint8)[None].repeat(3, 0) for p in skies + textures]
+    spoilt = [changed(p, CHANGES["blurred"]) for p in (*sharp[:5], *sharp[30:35])]
+    assert "blurred" not in found_in(sharp)
+    assert found_in(sharp + spoilt)["blurred"] == list(range(60, 70))
+
+
+def test_a_picture_without_edges_has_a_sharpness():
+    assert (
+        measured(Reading(array=np.full((3, 40, 40), 7, np.uint8), sha256=""), None)["sharpness"]
+        == 0
+    )
+
+
 def test_what_all_pictures_share_is_no_fault(pictures):
     for code in ("too-dark", "too-bright", "blurred", "grey", "odd-size"):
         assert code not in found_in([changed(p, CHANGES[code]) for p in pictures])

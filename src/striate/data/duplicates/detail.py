@@ -19,6 +19,7 @@ from striate.data.duplicates.alignment import moved, smooth
 _PIECE: Final = 8
 _MIN_SEEN: Final = 0.95
 _MIN_CONTRAST: Final = 2.5
+_OF_COMPRESSION: Final = 3.0
 _WORST: Final = 0.05
 _MIN_COLOUR: Final = 2.0
 _SQUARE: Final = 4
@@ -35,6 +36,8 @@ def agreement_of_pieces(
     """The correlation that all but the worst twentieth of the pieces of two pictures reach.
 
     Pieces are squares of an eighth of the side. Those without contrast say nothing; 1 where all do.
+    What compression may change of a piece, a few grey levels, is no disagreement, so that pieces
+    with a little contrast are judged as mildly as they deserve and those with much of it strictly.
 
     Args:
         first: Pictures in grey, from 0 to 255.
@@ -48,7 +51,9 @@ def agreement_of_pieces(
     )
     one, other = (pieces - pieces.mean(2, keepdim=True) for pieces in (one, other))
     variances = [pieces.square().mean(2) for pieces in (one, other)]
-    correlations = (one * other).mean(2) / (variances[0] * variances[1]).sqrt().clamp(min=_TINY)
+    allowed = _OF_COMPRESSION**2
+    correlations = (one * other).mean(2) + allowed
+    correlations = correlations / ((variances[0] * variances[1]).sqrt() + allowed)
     told = torch.maximum(*variances).sqrt() > _MIN_CONTRAST
     told &= there.mean(2) > _MIN_SEEN
     correlations = torch.where(told, correlations, torch.nan)

@@ -44,7 +44,7 @@ MIN_PARTICULAR: Final = 0.93
 MIN_PARTICULAR_SCALED: Final = 0.85
 """The same of two that agree only where one is scaled: things that merely look alike seldom do."""
 
-MIN_PIECES: Final = 0.85
+MIN_PIECES: Final = 0.945
 """The least `agreement_of_pieces` of two near copies."""
 
 MAX_COLOURS: Final = 0.55

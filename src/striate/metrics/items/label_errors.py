@@ -1,18 +1,32 @@
 """Items whose labels are likely wrong, by what models answer that have not seen them.
 
-Confident learning: Northcutt, Jiang and Chuang, JAIR 70, 2021, arXiv:1911.00068. An item is in doubt
-where a model gives another class at least the probability that items labelled with that class get
-on average. How doubtful its label is depends on two things that its probability is compared with:
-that of the best other class, and that which its class usually gets.
+How many labels of a class are wrong is estimated as in confident learning (Northcutt, Jiang and
+Chuang, JAIR 70, 2021, arXiv:1911.00068): among the items to which a model gives some class at least
+the probability that items labelled with that class get on average, the share for which it is another
+class than the label's. So many labels are in doubt, the most doubtful ones. How doubtful a label is
+depends on two things that its probability is compared with: that of the best other class, and that
+which its class usually gets.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+
+MIN_DOUBT: Final = 3.0
+"""The least of `label_doubts` at which a label is likely wrong.
+
+Where classes overlap, models are confidently wrong of many items between two of them, and the
+estimate of how many labels are wrong is too large."""
+
+PROBABILITY_FLOOR: Final = 0.02
+"""What is added to a label's own probability: much smaller ones are not known so well.
+
+Models learn from labels of which some are wrong, and of how many parts in a thousand a probability
+is says little."""
 
 
 class DoubtfulLabel(NamedTuple):
@@ -37,17 +51,17 @@ def label_doubts(
     """How doubtful each label is, from 0.
 
     The geometric mean of the best other class's probability and of what items of the label usually
-    get, as a multiple of the label's own probability. The first alone favours items between two
-    classes, the own probability alone those that no class suits.
+    get, as a multiple of the label's own probability and `PROBABILITY_FLOOR`. The first alone
+    favours items between two classes, the own probability alone those that no class suits.
 
     Args:
         probabilities: Calibrated probabilities, each row of a model that has not seen the item.
         labels: Numbers of the classes that the labels name.
     """
     own = probabilities[np.arange(len(labels)), labels]
-    others = np.where(labels[:, None] == np.arange(probabilities.shape[1]), 0.0, probabilities)
-    compared = others.max(1) * _usual(probabilities, labels)[labels]
-    doubts: NDArray[np.float64] = np.sqrt(compared) / np.maximum(own, np.finfo(np.float64).tiny)
+    usual = _usual(probabilities, labels)
+    compared = _others(probabilities, labels, usual).max(1) * usual[labels]
+    doubts: NDArray[np.float64] = np.sqrt(compared) / (own + PROBABILITY_FLOOR)
     return doubts
 
 
@@ -56,20 +70,46 @@ def doubtful_labels(
 ) -> list[DoubtfulLabel]:
     """The items whose labels are likely wrong, the most doubtful first (see `label_doubts`).
 
+    They are as many as are estimated to be wrong, but for those of less doubt than `MIN_DOUBT`.
+
     Args:
         probabilities: Calibrated probabilities, each row of a model that has not seen the item.
         labels: Numbers of the classes that the labels name.
     """
-    rows = np.arange(len(labels))
-    own = probabilities[rows, labels]
-    classes = np.arange(probabilities.shape[1])
     usual = _usual(probabilities, labels)
-    others = np.where((probabilities >= usual) & (labels[:, None] != classes), probabilities, 0.0)
-    likely = others.argmax(1)
-    best = others[rows, likely]
-    doubtful = np.flatnonzero(best > own)
-    ranked = doubtful[np.argsort(-label_doubts(probabilities, labels)[doubtful], kind="stable")]
-    return [DoubtfulLabel(int(i), int(likely[i]), float(best[i]), float(own[i])) for i in ranked]
+    others = _others(probabilities, labels, usual)
+    doubts = label_doubts(probabilities, labels)
+    ranked = np.argsort(-doubts, kind="stable")[: round(_num_errors(probabilities, labels, usual))]
+    return [
+        DoubtfulLabel(
+            int(i),
+            int(others[i].argmax()),
+            float(others[i].max()),
+            float(probabilities[i, labels[i]]),
+        )
+        for i in ranked
+        if doubts[i] >= MIN_DOUBT
+    ]
+
+
+def _num_errors(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], usual: NDArray[np.float64]
+) -> float:
+    """How many labels are wrong, by the share of wrong ones among the items that are clear."""
+    confident = np.where(probabilities >= usual, probabilities, -1.0)
+    clear, wrong = confident.max(1) >= 0, confident.argmax(1) != labels
+    of_class = labels[:, None] == np.unique(labels)
+    num_clear = (of_class & clear[:, None]).sum(0)
+    num_wrong = (of_class & (clear & wrong)[:, None]).sum(0)
+    return float((of_class.sum(0) * num_wrong / np.maximum(num_clear, 1)).sum())
+
+
+def _others(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], usual: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(items, classes) The probabilities of other classes than the label's; 0 of those without items."""
+    other = labels[:, None] != np.arange(probabilities.shape[1])
+    return np.where(other & np.isfinite(usual), probabilities, 0.0)
 
 
 def _usual(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -124,6 +124,7 @@ def compare_rows(
         better="right only",
         first_better=only_first,
         second_better=only_second,
+        lead=only_second - only_first,
         test="McNemar's exact test",
         p_value=mcnemar(only_first, only_second),
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from striate.files import utf8_text
 from striate.metrics.intervals import Draws, Weights, bootstrap
-from striate.metrics.paired import PairedComparison, signed_rank
+from striate.metrics.paired import PairedComparison, signed_rank, signed_rank_sum
 from striate.tasks.multilabel.labels import membership, split_labels
 from striate.tasks.multilabel.metrics import UNDEFINED, metric_values
 from striate.tasks.prediction import Calibration
@@ -200,6 +200,7 @@ def compare_rows(
         better="fewer wrong labels",
         first_better=int((gains < 0).sum()),
         second_better=int((gains > 0).sum()),
+        lead=signed_rank_sum(gains),
         test="Wilcoxon's signed-rank test",
         p_value=signed_rank(gains),
     )
