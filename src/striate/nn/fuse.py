@@ -7,7 +7,7 @@ scale goes into the convolution's filters and its shift into the bias.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES
+from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES, Conv
 
 _TOLERANCE = 1e-3
 """Relative difference above which the folded copy is another network (rounding stays below 1e-5)."""
@@ -37,7 +37,7 @@ def fold_batch_norm(network: nn.Module, example: Float[Tensor, "n c *space"]) ->
     with torch.no_grad():
         for conv, norm in _pairs(folded, example):
             _fold(conv, norm)
-            _replace(folded, norm, nn.Identity())
+            replace_module(folded, norm, nn.Identity())
         expected, got = plain(example), folded(example)
     agree = (got - expected).abs().max() <= _TOLERANCE * expected.abs().max()
     return folded if bool(agree) else plain
@@ -82,21 +82,33 @@ def _shift(norm: _BatchNorm, bias: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield "running_mean", -bias
 
 
-def _pairs(network: nn.Module, example: Tensor) -> list[tuple[_ConvNd, _BatchNorm]]:
-    """Convolutions and batch norms that each run once, the norm on the convolution's output."""
-    outputs: dict[int, tuple[_ConvNd, Tensor]] = {}
-    pairs: list[tuple[_ConvNd, _BatchNorm]] = []
+def followers(
+    network: nn.Module, example: Tensor, follows: Callable[[nn.Module], bool]
+) -> list[tuple[Conv, nn.Module, Tensor]]:
+    """Convolutions and what is applied to their outputs, where each runs once, with its input.
+
+    Args:
+        network: The network; it is run once.
+        example: An input that reaches every layer.
+        follows: Whether a module is of those that are looked for.
+
+    Returns:
+        The convolution, the module that is given its output, and the input of the convolution.
+    """
+    outputs: dict[int, tuple[Conv, Tensor, Tensor]] = {}
+    found: list[tuple[Conv, nn.Module, Tensor]] = []
     runs: dict[nn.Module, int] = {}
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         runs[module] = runs.get(module, 0) + 1
         if isinstance(module, CONV_TYPES):
-            outputs[id(output)] = (module, output)  # the tensor is kept, so its id stays its own
-        elif isinstance(module, BATCH_NORM_TYPES) and id(inputs[0]) in outputs:
-            pairs.append((outputs[id(inputs[0])][0], module))
+            # The tensor is kept, so its id stays its own.
+            outputs[id(output)] = (module, inputs[0], output)
+        elif id(inputs[0]) in outputs:
+            conv, x, _ = outputs[id(inputs[0])]
+            found.append((conv, module, x))
 
-    # A subclass of a batch norm may also hold an activation; only torch's own are known to be affine.
-    watched = (m for m in network.modules() if isinstance(m, CONV_TYPES) or _is_affine(m))
+    watched = (m for m in network.modules() if isinstance(m, CONV_TYPES) or follows(m))
     handles = [module.register_forward_hook(watch) for module in watched]
     try:
         with torch.no_grad():
@@ -104,10 +116,17 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[_ConvNd, _BatchNor
     finally:
         for handle in handles:
             handle.remove()
-    return [(conv, norm) for conv, norm in pairs if runs[conv] == runs[norm] == 1]
+    return [(conv, module, x) for conv, module, x in found if runs[conv] == runs[module] == 1]
+
+
+def _pairs(network: nn.Module, example: Tensor) -> list[tuple[_ConvNd, _BatchNorm]]:
+    """Convolutions and batch norms that each run once, the norm on the convolution's output."""
+    found = followers(network, example, _is_affine)
+    return [(conv, norm) for conv, norm, _ in found if isinstance(norm, BATCH_NORM_TYPES)]
 
 
 def _is_affine(module: nn.Module) -> bool:
+    # A subclass of a batch norm may also hold an activation; only torch's own are known to be affine.
     return type(module) in BATCH_NORM_TYPES and getattr(module, "running_mean", None) is not None
 
 
@@ -128,8 +147,15 @@ def _fold(conv: _ConvNd, norm: _BatchNorm) -> None:
     conv.bias = nn.Parameter(shift.to(dtype), requires_grad=False)
 
 
-def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    for parent in network.modules():
+def replace_module(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a module into the place of another, wherever that is.
+
+    Args:
+        network: Changed in place.
+        old: What is replaced.
+        new: What takes its place.
+    """
+    for parent in list(network.modules()):  # those inside the new one are left alone
         for name, child in parent.named_children():
             if child is old:
                 setattr(parent, name, new)

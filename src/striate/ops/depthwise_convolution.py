@@ -92,6 +92,32 @@ def depthwise(
     return y
 
 
+def torch_is_fastest(
+    x: Float[Tensor, "n c *space"],
+    weight: Float[Tensor, "c 1 *kernel"],
+    stride: int | Sequence[int],
+    padding: Padding,
+    dilation: int | Sequence[int],
+) -> bool:
+    """Whether `depthwise` leaves the outputs of such a call to torch's own convolution.
+
+    Args:
+        x: The input.
+        weight: A filter for each channel.
+        stride: See `depthwise`.
+        padding: See `depthwise`.
+        dilation: See `depthwise`.
+
+    Raises:
+        ArgumentError: The shapes do not fit.
+    """
+    problem = problem_of(
+        tuple(x.shape), tuple(weight.shape), stride, padding, dilation, x.dtype, x.device.type,
+        is_channels_last(x),
+    )  # fmt: skip
+    return choose("forward", problem) is TORCH["forward"]
+
+
 def _traced(
     x: Tensor,
     weight: Tensor,
