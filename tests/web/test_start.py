@@ -159,7 +159,8 @@ def test_a_connection_outlives_requests_that_are_answered_before_their_bodies(se
             connection.send(request("/ready", length=2) + b"a")
             answer = b""
             while not answer.endswith(b"Method Not Allowed"):
-                assert (more := connection.recv(4096)), "the connection was closed"
+                more = connection.recv(4096)
+                assert more, "the connection was closed"
                 answer += more
             connection.send(b"b")
             time.sleep(0.25)  # together longer than a request may take to arrive
