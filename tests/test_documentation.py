@@ -1,5 +1,6 @@
 """The documentation runs, and leaves nothing out."""
 
+import ast
 import doctest
 import importlib
 import pkgutil
@@ -88,3 +89,34 @@ def test_python_blocks_run(page, capsys):
     for block in blocks:
         exec(compile(block, page, "exec"), names)
     assert capsys.readouterr().out
+
+
+def entries(text):
+    """The names of arguments, attributes and errors in a docstring, with what is said of each."""
+    for section in re.findall(r"\n( *)(?:Args|Attributes|Raises):\n((?:\1 .*\n|\n)+)", f"{text}\n"):
+        indent = " " * (len(section[0]) + 4)
+        yield from re.findall(rf"^{indent}([*\w., ]+): (\S+)", section[1], re.M)
+
+
+def test_what_docstrings_say_of_arguments_are_sentences():
+    """A sentence begins with a capital letter, but for names of packages: rdkit is not installed."""
+    packages = {
+        "fsspec",
+        "matplotlib",
+        "nibabel",
+        "onnxruntime-web",
+        "pyarrow",
+        "pydicom",
+        "rdkit",
+        "torch",
+    }
+    found, small = 0, []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                for name, word in entries(ast.get_docstring(node, clean=False) or ""):
+                    found += 1
+                    if word[0].islower() and word.strip(",") not in packages:
+                        small.append(f"{path.relative_to(ROOT)}, {node.name}: {name}: {word}")
+    assert found > 3000
+    assert not small, "\n".join(small)

@@ -17,7 +17,7 @@ class Registry(Generic[T]):
     """A mapping from name to entry that only grows.
 
     Args:
-        kind: what the entries are ("model", "source"), for error texts.
+        kind: What the entries are ("model", "source"), for error texts.
     """
 
     def __init__(self, kind: str) -> None:
@@ -28,7 +28,7 @@ class Registry(Generic[T]):
         """Enter `entry` under `name` and return it.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: The name is taken.
         """
         if name in self._entries:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
@@ -39,7 +39,7 @@ class Registry(Generic[T]):
         """The entry of that name.
 
         Raises:
-            UnknownNameError: there is none; the message suggests the nearest.
+            UnknownNameError: There is none; the message suggests the nearest.
         """
         try:
             return self._entries[name]
@@ -65,12 +65,12 @@ def load_entry(registry: Registry[T], package: str, name: str) -> T:
     """The entry of a name, in whose module it is registered: no other is imported where that does.
 
     Args:
-        registry: where the entry is.
-        package: whose modules register entries.
-        name: of the entry.
+        registry: The registry that has the entry.
+        package: Package whose modules register entries.
+        name: Name of the entry.
 
     Raises:
-        UnknownNameError: there is none; the message suggests the nearest.
+        UnknownNameError: There is none; the message suggests the nearest.
     """
     modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
     if name in {module.name for module in modules}:
@@ -85,7 +85,7 @@ def load_package(package: str) -> None:
     """Import every module and package directly inside a package, so that each registers itself.
 
     Args:
-        package: its dotted name.
+        package: Dotted name of the package.
     """
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")

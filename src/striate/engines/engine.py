@@ -30,11 +30,11 @@ class Deployment:
     """A network ready to be written into a file that answers by itself.
 
     Attributes:
-        module: from one tensor of inputs to a tuple of tensors, a row an item; in evaluation mode.
-        example: inputs of a few items.
-        input_name: of the input.
-        output_names: of the outputs, by place.
-        card: what a user of the file must know; fit for JSON.
+        module: Gives a tuple of tensors, a row an item, of one tensor of inputs; in evaluation mode.
+        example: Inputs of a few items.
+        input_name: Name of the input.
+        output_names: Names of the outputs, by place.
+        card: What a user of the file must know; fit for JSON.
     """
 
     module: nn.Module
@@ -63,12 +63,12 @@ class Engine(ABC):
     """An inference engine.
 
     Attributes:
-        name: as `striate export --to` takes it.
-        suffix: of its file.
-        reader: what runs such a file.
-        extra: of Striate's, which brings what is needed.
-        packages: to be imported.
-        takes_pictures: whether a file for whole pictures is made of its file.
+        name: Its name, as `striate export --to` takes it.
+        suffix: Suffix of its file.
+        reader: What runs such a file.
+        extra: Striate's extra that brings what is needed.
+        packages: Packages to be imported.
+        takes_pictures: Whether a file for whole pictures is made of its file.
     """
 
     name: ClassVar[str]
@@ -86,7 +86,7 @@ class Engine(ABC):
         """Make sure that the engine can be used.
 
         Raises:
-            MissingExtraError: a package is not installed.
+            MissingExtraError: A package is not installed.
         """
         if missing := self.missing():
             raise MissingExtraError(missing[0], self.extra)
@@ -96,7 +96,7 @@ class Engine(ABC):
         """Write the file; others that belong to it lie beside it under the same stem.
 
         Raises:
-            EngineError: the network cannot be expressed.
+            EngineError: The network cannot be expressed.
         """
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Engine(ABC):
         """The file, ready to answer on the CPU in float32.
 
         Raises:
-            EngineError: the file cannot be read.
+            EngineError: The file cannot be read.
         """
 
 

@@ -28,11 +28,11 @@ class Exported:
     """A file for an inference engine.
 
     Attributes:
-        path: of the file.
-        files: all that belong to it; the card is the last.
-        engine: that reads it.
-        card: what a user of the file must know.
-        check: of its answers.
+        path: Path of the file.
+        files: All files that belong to it; the card is the last.
+        engine: The engine that reads it.
+        card: What a user of the file must know.
+        check: The check of its answers.
     """
 
     path: Path

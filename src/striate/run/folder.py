@@ -57,9 +57,9 @@ class ModelRecord(BaseModel):
     """Which network the weights belong to.
 
     Attributes:
-        name: what `create_model` takes.
-        options: its further arguments.
-        sha256: of the file of the weights.
+        name: What `create_model` takes.
+        options: Further arguments of `create_model`.
+        sha256: SHA-256 of the file of the weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,7 +102,7 @@ class RunFolder:
     """A run folder on disk.
 
     Args:
-        path: the folder.
+        path: The folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,8 +113,8 @@ class RunFolder:
         """Make the folder, and make sure that files can be written to it.
 
         Raises:
-            RunError: it holds files that are no run's.
-            StorageError: it cannot be made or written.
+            RunError: It holds files that are no run's.
+            StorageError: It cannot be made or written.
         """
         try:
             mark_output(path)
@@ -141,7 +141,7 @@ class RunFolder:
         """A folder that holds a finished run.
 
         Raises:
-            RunError: there is none; the nearest names beside it are suggested.
+            RunError: There is none; the nearest names beside it are suggested.
         """
         if not (path / RUN).is_file():
             raise RunError(
@@ -154,7 +154,7 @@ class RunFolder:
         """Hold the folder for this process, and drop what a process that was killed left half written.
 
         Raises:
-            RunError: another process holds it.
+            RunError: Another process holds it.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -173,7 +173,7 @@ class RunFolder:
         """The content of `run.json`.
 
         Raises:
-            RunError: it is damaged, or of another version of the format.
+            RunError: It is damaged, or of another version of the format.
         """
         path = self.path / RUN
         try:
@@ -197,7 +197,7 @@ class RunFolder:
         """The content of a JSON file of the folder.
 
         Raises:
-            RunError: it is missing, damaged or no JSON.
+            RunError: It is missing, damaged or no JSON.
         """
         return self._read(name, json.loads)
 
@@ -217,7 +217,7 @@ class RunFolder:
         """The arrays of a safetensors file of the folder, by name.
 
         Raises:
-            RunError: it is missing, damaged or no safetensors file.
+            RunError: It is missing, damaged or no safetensors file.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -237,7 +237,7 @@ class RunFolder:
         """The rows of a CSV file of the folder, by column.
 
         Raises:
-            RunError: it is missing, damaged, or not what `write_csv` wrote.
+            RunError: It is missing, damaged, or not what `write_csv` wrote.
         """
         return self._read(name, csv_rows)
 
@@ -252,8 +252,8 @@ class RunFolder:
         """The bytes of a file, as they were written if there are checksums.
 
         Raises:
-            OSError: it cannot be read.
-            RunError: its checksum is another.
+            OSError: It cannot be read.
+            RunError: Its checksum is another.
         """
         content = (self.path / name).read_bytes()
         if sha256(content) != (self.checksums() or {}).get(name, sha256(content)):
@@ -264,7 +264,7 @@ class RunFolder:
         """The SHA-256 of each file of a finished run; None where no checksums were written.
 
         Raises:
-            RunError: the checksums are damaged themselves.
+            RunError: The checksums are damaged themselves.
         """
         path = self.path / CHECKSUMS
         if not path.is_file():
@@ -288,7 +288,7 @@ class RunFolder:
         They are large, and checked where they are read.
 
         Raises:
-            RunError: the checksums are damaged themselves.
+            RunError: The checksums are damaged themselves.
         """
         paths = {self.path / name: digest for name, digest in (self.checksums() or {}).items()}
         return [

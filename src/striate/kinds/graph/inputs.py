@@ -30,16 +30,17 @@ class GraphInputs(Inputs[GraphBatch]):
     and standard deviation 1 over the training graphs' nodes (or edges).
 
     Attributes:
-        node_mean: of each node feature.
-        node_std: of each node feature.
-        edge_mean: of each edge feature; empty where edges have none.
-        edge_std: of each edge feature.
-        drop_edges: probability that training leaves out an edge, both ways at once.
-        names: of the node features, in their order; empty where they have none.
-        edge_names: of the edge features; empty where they have none.
-        molecules: whether every training item came with its SMILES.
-        num_descriptors: descriptors of a molecule; as many logarithms and its fingerprint follow.
-        whole: whether batches have the features of molecules as wholes.
+        node_mean: Mean of each node feature.
+        node_std: Standard deviation of each node feature.
+        edge_mean: Mean of each edge feature; empty where edges have none.
+        edge_std: Standard deviation of each edge feature.
+        drop_edges: Probability that training leaves out an edge, both ways at once.
+        names: Names of the node features, in their order; empty where they have none.
+        edge_names: Names of the edge features; empty where they have none.
+        molecules: Whether every training item came with its SMILES.
+        num_descriptors: Number of descriptors of a molecule, which as many logarithms and its
+            fingerprint follow.
+        whole: Whether batches have the features of molecules as wholes.
     """
 
     node_mean: tuple[float, ...]
@@ -55,16 +56,16 @@ class GraphInputs(Inputs[GraphBatch]):
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
-        """The feed for graphs like these.
+        """The inputs for graphs like these.
 
         Args:
-            readings: of the training items.
+            readings: Readings of the training items.
             options: `drop_edges`, a probability.
 
         Raises:
-            UnknownNameError: no such option.
-            ArgumentError: a value that is not allowed.
-            DataError: no graphs, or different numbers of features.
+            UnknownNameError: There is no such option.
+            ArgumentError: A value is not allowed.
+            DataError: There are no graphs, or they have different numbers of features.
         """
         check_option_names("graphs", options, OPTIONS)
         drop_edges = number_option(options, "drop_edges", 0.0)

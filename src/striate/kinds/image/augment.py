@@ -38,23 +38,23 @@ class AugmentPolicy:
     """What may happen to an image.
 
     Attributes:
-        crop_scale: bounds of the crop's area over the image's; None takes the centred square, or
+        crop_scale: Bounds of the crop's area over the image's; None takes the centred square, or
             the whole image where it is fitted into a frame.
-        shift: moved by up to this share of its side along each axis, the border repeated; whole
-            pixels, at least one.
-        crop_ratio: bounds of the crop's width over its height, where it is random; where it is
+        shift: Images are moved by up to this share of the side along each axis, by whole pixels,
+            at least one; the border is repeated.
+        crop_ratio: Bounds of the crop's width over its height, where it is random; where it is
             fitted into a frame, over the width over height of the image.
-        horizontal_flip: mirror left and right in half of the cases.
-        vertical_flip: mirror top and bottom in half of the cases.
-        dihedral: one of the 8 symmetries of the square, each as often; not with the flips.
-        rotation: by up to this many degrees either way; the border is mirrored.
-        brightness: factor of up to 1 ± this.
-        contrast: factor of up to 1 ± this about the image's mean grey.
-        saturation: factor of up to 1 ± this about each pixel's grey.
-        erasing: probability that a square of 2 to 20 % of the area takes the image's mean colour.
+        horizontal_flip: Whether left and right are mirrored in half of the cases.
+        vertical_flip: Whether top and bottom are mirrored in half of the cases.
+        dihedral: Whether one of the 8 symmetries of the square is drawn; not with the flips.
+        rotation: Images are turned by up to this many degrees either way; the border is mirrored.
+        brightness: Values are multiplied by a factor of up to 1 ± this.
+        contrast: Values are spread by a factor of up to 1 ± this about the image's mean grey.
+        saturation: Colours are spread by a factor of up to 1 ± this about each pixel's grey.
+        erasing: Probability that a square of 2 to 20 % of the area takes the image's mean colour.
 
     Raises:
-        ArgumentError: a value is out of its range, or flips are asked beside `dihedral`.
+        ArgumentError: A value is out of its range, or flips are asked beside `dihedral`.
     """
 
     crop_scale: tuple[float, float] | None = None

@@ -34,7 +34,7 @@ def views_of(images: Shaped[Tensor, "*batch h w"], symmetry: str) -> list[Tensor
     """The images under every member of a set of symmetries.
 
     Raises:
-        UnknownNameError: no such set.
+        UnknownNameError: There is no such set.
     """
     if symmetry not in SYMMETRIES:
         raise UnknownNameError("set of symmetries", symmetry, SYMMETRIES)

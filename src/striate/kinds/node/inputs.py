@@ -220,11 +220,11 @@ def sample_neighbours(
     the fanout are taken, without repetition; each hop goes on from the nodes that are new.
 
     Args:
-        graph: all nodes and edges.
-        seeds: nodes to start from.
-        fanouts: edges a node, hop after hop.
-        seed: of the random choice.
-        epoch: another choice for each.
+        graph: The graph with all nodes and edges.
+        seeds: Nodes to start from.
+        fanouts: Edges taken of each node, hop after hop.
+        seed: Seed of the random choice.
+        epoch: Number of the epoch; the choice is another one in each.
 
     Returns:
         Nodes, ascending, and positions of edges, ascending.

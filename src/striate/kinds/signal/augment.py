@@ -31,14 +31,14 @@ class SignalAugment:
     """What may happen to a signal, in units of its own size.
 
     Attributes:
-        shift: to either side, as a share of the length; the ends are held.
-        warp: how much faster or slower than 1 time may run somewhere.
-        scale: deviation of the logarithm of the factor on all values.
-        noise: largest deviation of the noise added, the signal's own being 1.
-        mask: largest share of the time, and of the bands, that is covered in a spectrogram.
+        shift: Signals are moved either way by up to this share of the length; the ends are held.
+        warp: How much faster or slower than 1 time may run somewhere.
+        scale: Deviation of the logarithm of the factor on all values.
+        noise: Largest deviation of the noise added, the signal's own being 1.
+        mask: Largest share of the time, and of the bands, that is covered in a spectrogram.
 
     Raises:
-        ArgumentError: a value is out of range.
+        ArgumentError: A value is out of range.
     """
 
     shift: float = 0.1
@@ -72,9 +72,9 @@ def vary_signals(
     """Signals shifted, warped in time, scaled and with noise added.
 
     Args:
-        signals: normalized to a deviation of about 1.
+        signals: Signals normalized to a deviation of about 1.
         draws: (n, len(DRAWS)) uniform in [0, 1).
-        augment: how much of each.
+        augment: How much of each variation there is.
     """
     number = {name: torch.from_numpy(draws[:, i]) for i, name in enumerate(DRAWS)}
     if augment.shift or augment.warp:
@@ -94,9 +94,9 @@ def vary_spectrograms(
     """Spectrograms with a band of pitches and a stretch of time set to zero, the mean.
 
     Args:
-        maps: normalized to a mean of 0.
+        maps: Spectrograms normalized to a mean of 0.
         draws: (n, len(DRAWS)) uniform in [0, 1).
-        augment: how much.
+        augment: How much of it is covered.
     """
     number = {name: torch.from_numpy(draws[:, i]) for i, name in enumerate(DRAWS)}
     _, _, bands, frames = maps.shape

@@ -34,20 +34,20 @@ class SignalInputs(Inputs[Tensor]):
     """How signals become inputs.
 
     Attributes:
-        channels: of every signal.
-        length: samples of an input, before the spectrogram.
+        channels: Number of channels of every signal.
+        length: Number of samples of an input, before the spectrogram.
         input: "raw", the samples themselves; "mel", log-mel spectrograms, two axes.
-        lengths: what is done to a signal of another length: "crop", cut to a stretch (the middle;
+        lengths: What is done to a signal of another length: "crop", cut to a stretch (the middle;
             in training any) or filled up with the training mean behind; "resample", stretched.
         normalize: "train", by the training items' mean and deviation; "item", by each item's own,
             channel by channel, as is usual in the UCR archive; "none".
-        rate: samples a second; 0 where not known. Signals of another rate are resampled to it.
-        bands: of a mel spectrogram.
-        mean: of each channel.
-        std: of each channel.
-        strength: factor on `SignalAugment`'s defaults; 0 trains on the signals as they are.
-        remarks: what was done, as pairs of code and message.
-        names: of the channels, in their order; items that have the same in another order are
+        rate: Samples a second; 0 where not known. Signals of another rate are resampled to it.
+        bands: Number of bands of a mel spectrogram.
+        mean: Mean of each channel.
+        std: Standard deviation of each channel.
+        strength: Factor on `SignalAugment`'s defaults; 0 trains on the signals as they are.
+        remarks: What was done, as pairs of code and message.
+        names: Names of the channels, in their order; items that have the same in another order are
             brought to it. Empty where the first training item has none.
     """
 
@@ -66,21 +66,21 @@ class SignalInputs(Inputs[Tensor]):
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
-        """The feed that suits training signals.
+        """The inputs that suit training signals.
 
         Spectrograms are chosen by themselves where the rate is one of sound (4 kHz and more). The
         length is the longest signal's, but at most twice the median and at most `survey.LONGEST`.
 
         Args:
-            readings: of training items alone.
+            readings: Readings of training items alone.
             options: "input", "lengths", "normalize" (see the attributes); "length", samples;
                 "sample_rate", samples a second to which all are brought; "bands" of a
                 spectrogram; "augment", the factor on the augmentation.
 
         Raises:
-            UnknownNameError: another option.
-            ArgumentError: a value that is not allowed.
-            DataError: channels or rates that differ, in a table.
+            UnknownNameError: There is no such option.
+            ArgumentError: A value is not allowed.
+            DataError: Channels or rates differ; their numbers are told in a table.
         """
         _check_options(options)
         bands = int(number_option(options, "bands", cls.bands, 1, whole=True))
@@ -94,7 +94,7 @@ class SignalInputs(Inputs[Tensor]):
         channels, rate, kind = survey.channels(), survey.rate(), survey.input()
         length = length or survey.length()
         mean, std = survey.moments(kind)
-        feed = cls(
+        inputs = cls(
             channels=channels,
             length=length,
             input=kind,
@@ -107,7 +107,7 @@ class SignalInputs(Inputs[Tensor]):
             strength=number_option(options, "augment", cls.strength),
             names=survey.names if len(survey.names) == channels else (),
         )
-        return replace(feed, remarks=survey.remarks(length, feed.lengths, rate))
+        return replace(inputs, remarks=survey.remarks(length, inputs.lengths, rate))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -132,7 +132,7 @@ class SignalInputs(Inputs[Tensor]):
         """(n, channels, length) or (n, channels, bands, frames), without anything random.
 
         Raises:
-            UnreadableItem: another number of channels, or a spectrogram of an unknown rate.
+            UnreadableItem: A signal has another number of channels, or no rate for a spectrogram.
         """
         waves = self._waves(readings, np.full(len(readings), 0.5))
         return waves if self.input == "raw" else self._spectrograms(waves)

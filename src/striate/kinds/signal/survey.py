@@ -30,11 +30,11 @@ class Survey:
 
     Args:
         kind: "raw" or "mel" where the user chose.
-        rate: samples a second to which everything is brought, where the user chose.
-        bands: of a spectrogram.
+        rate: Samples a second to which everything is brought, where the user chose.
+        bands: Number of bands of a spectrogram.
 
     Attributes:
-        names: of the channels, in their order; empty where they have none.
+        names: Names of the channels, in their order; empty where they have none.
     """
 
     def __init__(self, kind: str | None, rate: float | None, bands: int) -> None:
@@ -86,7 +86,7 @@ class Survey:
         """Of every input; sounds of different numbers of channels are mixed down to one.
 
         Raises:
-            DataError: none was added, or they differ and are no sounds.
+            DataError: None was added, or they differ and are no sounds.
         """
         if not self._channels:
             raise DataError("there are no training signals")
@@ -104,7 +104,7 @@ class Survey:
         """Samples a second of every input; 0 where not known.
 
         Raises:
-            DataError: they differ, or only some are known.
+            DataError: They differ, or only some are known.
         """
         known = {rate: count for rate, count in self._rates.items() if rate}
         if self._asked_rate and known and len(known) == len(self._rates):
@@ -127,7 +127,7 @@ class Survey:
         """What the network sees.
 
         Raises:
-            ArgumentError: spectrograms are asked for, and the rate is not known.
+            ArgumentError: Spectrograms are asked for, and the rate is not known.
         """
         rate = self.rate()
         if self._kind == "mel" and not rate:

@@ -36,9 +36,9 @@ def to_rate(
     """A signal at another rate, low-passed before it loses samples.
 
     Args:
-        signal: at `rate`.
-        rate: samples a second.
-        wanted: samples a second of the result.
+        signal: Samples at `rate`.
+        rate: Samples a second.
+        wanted: Samples a second of the result.
     """
     from scipy.signal import resample_poly
 
@@ -64,13 +64,13 @@ class MelConfig:
     """How a spectrogram is computed.
 
     Attributes:
-        rate: samples a second.
-        bands: mel bands.
-        window: samples of a Hann window, and of its Fourier transform.
-        hop: samples from one window to the next.
+        rate: Samples a second.
+        bands: Number of mel bands.
+        window: Number of samples of a Hann window, and of its Fourier transform.
+        hop: Number of samples from one window to the next.
 
     Raises:
-        ArgumentError: a value is out of range.
+        ArgumentError: A value is out of range.
     """
 
     rate: float
@@ -115,8 +115,8 @@ def log_mel(
     """Log-mel spectrograms, natural logarithms of power; windows are centred, zeros beyond the ends.
 
     Args:
-        signals: at `config.rate`.
-        config: how.
+        signals: Samples at `config.rate`.
+        config: How the spectrogram is computed.
     """
     n, c, length = signals.shape
     spectrum = torch.stft(

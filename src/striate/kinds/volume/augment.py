@@ -48,17 +48,18 @@ class VolumePolicy:
     """What may happen to a volume.
 
     Attributes:
-        symmetry: exact flips and turns: `mirror` of the last axis; `flips` of every axis;
+        symmetry: Exact flips and turns: `mirror` of the last axis; `flips` of every axis;
             `dihedral`, the 8 symmetries of a slice; `cube`, all 48 of the cube.
-        rotation: about each axis by up to this many degrees either way; borders are repeated.
-        elastic: greatest displacement of a smooth random deformation, in voxels.
-        scale: intensities times 1 ± up to this.
-        shift: intensities plus up to ± this, in deviations of the training voxels.
-        noise: normal noise of a deviation up to this, in deviations of the training voxels.
+        rotation: Volumes are turned about each axis by up to this many degrees either way; borders
+            are repeated.
+        elastic: Greatest displacement of a smooth random deformation, in voxels.
+        scale: Intensities are multiplied by 1 ± up to this.
+        shift: Intensities are moved by up to ± this, in deviations of the training voxels.
+        noise: Normal noise of a deviation up to this, in deviations of the training voxels.
 
     Raises:
-        UnknownNameError: no such symmetry.
-        ArgumentError: a value is out of its range.
+        UnknownNameError: There is no such symmetry.
+        ArgumentError: A value is out of its range.
     """
 
     symmetry: Symmetry = "mirror"
@@ -94,9 +95,9 @@ def augment_volumes(
     """A random variant of each normalized volume; the inputs stay as they are.
 
     Args:
-        volumes: normalized; shift and noise are in their unit.
+        volumes: Normalized volumes; shift and noise are in their unit.
         draws: (n, `NUM_DRAWS`) uniform in [0, 1).
-        policy: what may happen.
+        policy: What may happen to them.
     """
     assert draws.shape == (len(volumes), NUM_DRAWS), draws.shape
     named = dict(zip(_DRAWS, draws.T, strict=False))

@@ -40,18 +40,18 @@ class VolumeInputs(Inputs[Tensor]):
     """How volumes become inputs of one size.
 
     Attributes:
-        channels: of every volume.
+        channels: Number of channels of every volume.
         size: (depth, height, width) of an input, in voxels.
-        fit: how a volume gets that size: `resize` scales each axis; `crop` resamples to `spacing`
+        fit: How a volume gets that size: `resize` scales each axis; `crop` resamples to `spacing`
             and cuts the middle or fills it up; `patch` takes a part at full resolution, anywhere
             while training and the middle otherwise.
         spacing: (depth, height, width) of an input's voxels, in millimetres; empty where the
             files' own is not used.
-        window: for each channel the values that become the darkest and the brightest.
-        mean: of each channel inside the window, over the training volumes.
-        std: of each channel inside the window, over the training volumes.
-        policy: how training varies them.
-        remarks: what a user should know.
+        window: Values of each channel that become the darkest and the brightest.
+        mean: Mean of each channel inside the window, over the training volumes.
+        std: Standard deviation of each channel inside the window, over the training volumes.
+        policy: How training varies them.
+        remarks: What a user should know.
     """
 
     channels: int
@@ -66,17 +66,17 @@ class VolumeInputs(Inputs[Tensor]):
 
     @classmethod
     def fitted(cls, readings: Iterable[Reading], options: Mapping[str, Any]) -> Self:
-        """The feed for volumes like these.
+        """The inputs for volumes like these.
 
         Args:
-            readings: of the training items.
-            options: see `VolumeOptions`.
+            readings: Readings of the training items.
+            options: See `VolumeOptions`.
 
         Raises:
-            UnknownNameError: no such option, or a name that it does not have.
-            ArgumentError: a value that is not allowed.
-            DataError: no volumes; different numbers of channels; a spacing in some files only; a
-                volume smaller than a patch.
+            UnknownNameError: There is no such option, or it does not have a value of that name.
+            ArgumentError: A value is not allowed.
+            DataError: There are no volumes, they have different numbers of channels, some files
+                alone tell a spacing, or a volume is smaller than a patch.
         """
         chosen = volume_options(options)
         seen = [_seen(reading) for reading in readings]
@@ -132,7 +132,7 @@ class VolumeInputs(Inputs[Tensor]):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The feed that `to_json` wrote."""
+        """The inputs that `to_json` wrote."""
         return super().from_json({**document, "policy": VolumePolicy(**document["policy"])})
 
     def _raw(self, reading: Reading, place: NDArray[np.float64]) -> NDArray[np.float32]:

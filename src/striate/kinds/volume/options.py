@@ -35,14 +35,14 @@ class VolumeOptions:
     """The choices; None leaves one to the training volumes.
 
     Attributes:
-        size: voxels of an input along (depth, height, width); one number stands for three.
-        fit: `resize`, `crop` or `patch` (see `VolumeFeed`); by default `crop` where the files tell
+        size: Voxels of an input along (depth, height, width); one number stands for three.
+        fit: `resize`, `crop` or `patch` (see `VolumeInputs`); by default `crop` where the files tell
             their spacing, else `resize`.
-        spacing: three numbers in millimetres for (depth, height, width), or `ignore`; by default
+        spacing: Three numbers in millimetres for (depth, height, width), or `ignore`; by default
             the median of the training volumes, made coarser where inputs would be over 64 voxels.
-        window: two values, the darkest and the brightest; by default the 0.5th and the 99.5th
+        window: Two values, the darkest and the brightest; by default the 0.5th and the 99.5th
             percentile of the training voxels.
-        symmetry: under which a label does not change (see `VolumePolicy`).
+        symmetry: Symmetry under which a label does not change (see `VolumePolicy`).
         augment: `none`, `gentle` or `strong`.
     """
 
@@ -66,11 +66,11 @@ def volume_options(given: Mapping[str, Any]) -> VolumeOptions:
     (-160.0, 240.0)
 
     Args:
-        given: by name; numbers, sequences, or text with commas between numbers.
+        given: Values by name: numbers, sequences, or text with commas between numbers.
 
     Raises:
-        UnknownNameError: no such option, or a name that an option does not have.
-        ArgumentError: a value that is not allowed.
+        UnknownNameError: There is no such option, or it does not have a value of that name.
+        ArgumentError: A value is not allowed.
     """
     check_option_names("volumes", given, [field.name for field in fields(VolumeOptions)])
     values = {name: value for name, value in given.items() if value is not None}

@@ -24,10 +24,10 @@ class VolumePatches:
     Args:
         volumes: (channels, depth, height, width) or (depth, height, width) each, of any number
             type: `numpy.load(path, mmap_mode="r")`, `numpy.memmap`, or arrays in memory.
-        size: of a patch along each axis of space.
+        size: Sizes of a patch along the axes of space.
 
     Raises:
-        ArgumentError: a volume that has other axes or is smaller than a patch.
+        ArgumentError: A volume has other axes or is smaller than a patch.
     """
 
     def __init__(self, volumes: Sequence[NDArray[Any]], size: Sequence[int]) -> None:
@@ -46,7 +46,7 @@ class VolumePatches:
         """A patch of each item, anywhere inside its volume.
 
         Args:
-            items: numbers of volumes; one may come more than once.
+            items: Numbers of volumes; one may come more than once.
             draws: (n, axes of space) uniform in [0, 1); where the patch lies.
         """
         patches = []
@@ -89,12 +89,12 @@ def tile_corners(
     [(0, 0), (0, 4), (0, 6)]
 
     Args:
-        space: sizes of the volume.
-        size: of a patch.
-        overlap: share of a patch that the next one covers again, below 1.
+        space: Sizes of the volume.
+        size: Sizes of a patch along the axes of space.
+        overlap: Share of a patch that the next one covers again, below 1.
 
     Raises:
-        ArgumentError: the overlap is out of range, or a patch larger than the volume.
+        ArgumentError: The overlap is out of range, or a patch is larger than the volume.
     """
     if not 0 <= overlap < 1:
         raise ArgumentError(f"overlap={overlap}", why="it is at least 0 and below 1")
@@ -110,7 +110,7 @@ def check_patch(space: Sequence[int], size: Sequence[int], what: str) -> None:
     """Refuse a patch that does not fit.
 
     Raises:
-        ArgumentError: other axes, or larger than the volume.
+        ArgumentError: It has other axes, or is larger than the volume.
     """
     if len(space) != len(size) or any(side > n for n, side in zip(space, size, strict=True)):
         sizes = " x ".join(map(str, space))

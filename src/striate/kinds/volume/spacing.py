@@ -39,7 +39,7 @@ def resampled(
 
     Args:
         array: (channels, depth, height, width) of any number type; may be mapped from the disk.
-        wanted: sizes of the result's space.
+        wanted: Sizes of the result's space.
         window: (channels, 2) bounds to which values are clipped first.
     """
     channels, depth = array.shape[:2]
