@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -56,8 +56,7 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str) -> str:
     svg = _frame(title, x, y, x_ticks, y_ticks, x_label)
     for line in lines:
         for run in _runs(line.points):
-            path = " ".join(f"{x(px)},{y(py)}" for px, py in run)
-            SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
+            _polyline(svg, [(x(px), y(py)) for px, py in run], line.style)
             if len(run) == 1:
                 _dot(svg, x(run[0][0]), y(run[0][1]), 3, f"dot s{line.style}", line.name)
     return tostring(svg, encoding="unicode")
@@ -89,8 +88,7 @@ def share_chart(
         SubElement(svg, "line", _ends("diagonal", x(0), y(0), x(1), y(1)))
     for line in lines:
         for run in _runs(line.points):
-            path = " ".join(f"{x(px)},{y(py)}" for px, py in run)
-            SubElement(svg, "polyline", {"class": f"line s{line.style}", "points": path})
+            _polyline(svg, [(x(px), y(py)) for px, py in run], line.style)
     for across, up, text in marks:
         _dot(svg, x(across), y(up), 5, "dot s2", text)
     _label(svg, _LEFT, _TOP - 5, "start", y_label)
@@ -111,8 +109,8 @@ def reliability_chart(before: Sequence[Bin], after: Sequence[Bin]) -> str:
     for _, confidence, _, (low, high) in after:
         SubElement(svg, "line", _ends("interval", x(confidence), y(low), x(confidence), y(high)))
     for style, bins in ((2, before), (1, after)):
-        path = " ".join(f"{x(confidence)},{y(accuracy)}" for _, confidence, accuracy, _ in bins)
-        SubElement(svg, "polyline", {"class": f"line s{style}", "points": path})
+        points = [(x(confidence), y(accuracy)) for _, confidence, accuracy, _ in bins]
+        _polyline(svg, points, style)
         for count, confidence, accuracy, (low, high) in bins:
             text = (
                 f"stated {confidence:.0%}, right {accuracy:.0%} "
@@ -235,6 +233,11 @@ def _svg(style: str, width: int, height: int, label: str) -> Element:
 def _label(svg: Element, x: float, y: float, anchor: str, text: str) -> None:
     at = {"class": "label", "x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor}
     SubElement(svg, "text", at).text = text
+
+
+def _polyline(svg: Element, points: Iterable[tuple[float, float]], style: int) -> None:
+    path = " ".join(f"{across},{up}" for across, up in points)
+    SubElement(svg, "polyline", {"class": f"line s{style}", "points": path})
 
 
 def _dot(svg: Element, x: float, y: float, radius: float, style: str, text: str) -> None:
