@@ -1,12 +1,37 @@
 """Networks whose every number is another, small items, and what torch's hooks see of them."""
 
+import threading
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import nn
 
+from striate.explorer.app import make_app
 from striate.explorer.session import Session
 from striate.explorer.subjects.model_subject import ModelSubject
 from striate.nn.ranks import BATCH_NORM_TYPES
+
+
+@contextmanager
+def served(session, data=None):
+    """The address of the pages of a network, and of a run's data, while a server answers."""
+    import uvicorn
+
+    from striate.web.guard import Guard
+    from striate.web.policy import policy_for
+    from striate.web.start import bound_socket, url_of
+
+    bound = bound_socket("127.0.0.1", 0)
+    policy = policy_for("127.0.0.1", None)
+    app = Guard(make_app(session, policy.token, data), policy)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    yield url_of(bound, "127.0.0.1")
+    server.should_exit = True
+    thread.join(10)
+    bound.close()
 
 
 def lively(network, seed=0):

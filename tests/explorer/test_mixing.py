@@ -139,3 +139,26 @@ def test_the_way_to_a_kernel_is_shown_number_by_number(machine):
     assert forms == (
         {"head.matmul": "dot", "head.sub": "terms"} if network.head.kernel == "gaussian" else {}
     )
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_softmax_within_a_network_is_torchs(axis):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Softmax(axis)).eval()
+    x = torch.randn(1, 1, 7, 8)
+    scores = network[0](x).detach()
+    walked = Walked.through(network, x)
+    for channel, position in ((0, (0, 0)), (2, (3, 5))):
+        cell = walked.cell(1, channel, position)
+        row, number = (
+            (scores[0, :, *position], channel)
+            if axis == 1
+            else (scores[0, channel, position[0]], position[1])
+        )
+        assert (cell["form"], cell["number"]) == ("softmax", number)
+        scored, weights = shown(cell, "scores", "weights")
+        np.testing.assert_allclose(scored, row, atol=TOLERANCE)
+        expected = torch.softmax(row, 0)
+        np.testing.assert_allclose(weights, expected, atol=TOLERANCE)
+        assert cell["result"] == pytest.approx(float(expected[number]), abs=TOLERANCE)
+        assert cell["result"] == pytest.approx(cell["value"], abs=TOLERANCE)

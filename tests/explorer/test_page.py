@@ -2,13 +2,11 @@
 
 import re
 import shutil
-import threading
 
 import numpy as np
 import pytest
-from tests.explorer.conftest import hooked, session_of
+from tests.explorer.conftest import hooked, served, session_of
 
-from striate.explorer.app import make_app
 from striate.explorer.save import save_page
 from striate.geometry import Window
 
@@ -28,22 +26,8 @@ def session():
 
 @pytest.fixture(scope="module")
 def address(session):
-    import uvicorn
-
-    from striate.web.guard import Guard
-    from striate.web.policy import policy_for
-    from striate.web.start import bound_socket, url_of
-
-    bound = bound_socket("127.0.0.1", 0)
-    policy = policy_for("127.0.0.1", None)
-    app = Guard(make_app(session, policy.token), policy)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    yield url_of(bound, "127.0.0.1")
-    server.should_exit = True
-    thread.join(10)
-    bound.close()
+    with served(session) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def test_measuring_that_would_take_too_long_is_left_out(monkeypatch):
         source=source, kind=kind, dataset=dataset, progress=quiet,
     )  # fmt: skip
     monkeypatch.setattr(in_fit, "slice_report", lambda context, *of_items: None)
-    found = in_fit.found_in_fit(context, None, None, None)
+    monkeypatch.setattr(in_fit, "border_followed", lambda context, *of_model: ((), ()))
+    found = in_fit.found_in_fit(context, None, None, None, None)
     assert [note.code for note in found.notes] == ["not-examined"]
     assert "striate check" in found.notes[0].advice

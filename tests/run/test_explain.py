@@ -59,6 +59,7 @@ class SmallRun:
     """A run on volumes whose calibration makes another class win than the outputs do."""
 
     record = SimpleNamespace(data="sample:blobs")
+    followed = ()
 
     def __init__(self, classes=("a", "b"), broken=()):
         feed = VolumeInputs.fitted([reading(1, 16, 16, 16)], {})

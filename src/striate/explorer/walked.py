@@ -234,6 +234,8 @@ def _of_one_place(
         return pointwise.layer_norm(module, np.moveaxis(given, 0, -1)[place[1:]], channel)
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
         return pointwise.layer_norm(module, given[place[:-1]], channel)
+    if isinstance(module, nn.Softmax) and module.dim is not None:
+        return mixing.softmax(given, module.dim % calculation.operands[0].ndim - 1, place)
     known: tuple[str, Callable[[float], float]] | None = pointwise.activation(module)
     if known is not None:
         return pointwise.applied(*known, float(given[place]))

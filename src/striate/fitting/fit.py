@@ -158,7 +158,7 @@ def _fit(context: FitContext) -> None:
     candidate, baseline = _learn(context)
     tested = pooled(context, candidate, folds) if folds else evaluated(context, candidate, baseline)
     if context.strategy.is_writer:
-        found = found_in_fit(context, baseline, tested.items, tested.indices)
+        found = found_in_fit(context, baseline, tested.items, tested.indices, candidate)
         write_outcome(context, candidate, tested, found)
 
 

@@ -200,6 +200,7 @@ def _facts(context: FitContext, candidate: Candidate, tested: Tested, found: Fou
         folds=tested.folds,
         slices=found.slices,
         learning_curve=found.learning_curve,
+        followed=found.followed,
         hardware=hardware(context.device),
         energy_joules=None if context.energy is None else context.energy.joules(),
         method=candidate.method,

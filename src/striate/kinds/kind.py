@@ -111,6 +111,8 @@ class Kind(ABC):
         corruptions: Common corruptions by which the robustness of a run is told; none where none is
             known.
         hub_tags: What the Hugging Face hub calls a task on items of this kind, by the task's name.
+        has_border: Whether what lies at the border of an item may be no part of what it shows: a
+            mark, a date, a frame.
         picture: Draws an item with the evidence for an output, from the network (in evaluation
             mode), the inputs, the reading, the number of the output and the name of the
             explanation, and by keyword `device`, `item` (the item's name) and `steps`, points of
@@ -124,6 +126,7 @@ class Kind(ABC):
     explanation: ClassVar[str] = "gradcam"
     corruptions: ClassVar[tuple[Corruption, ...]] = ()
     hub_tags: ClassVar[Mapping[str, str]] = {}
+    has_border: ClassVar[bool] = False
     picture: ClassVar[Callable[..., Picture]]
 
     def choose(

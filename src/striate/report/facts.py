@@ -16,6 +16,7 @@ from striate.report.schema import (
     Choice,
     DataIssue,
     Folds,
+    FollowedPart,
     LearningCurve,
     NoveltyFigures,
     Seconds,
@@ -62,6 +63,7 @@ class RunFacts:
         folds: The figures of each fold of a cross-validation; None without one.
         slices: Where the model is clearly worse; None where that was not looked for.
         learning_curve: What more items would bring; None where that was not estimated.
+        followed: Parts at the border of the items that the model follows, of some classes.
         hardware: What computed.
         energy_joules: Energy that the processors took meanwhile; None where it cannot be read.
     """
@@ -92,6 +94,7 @@ class RunFacts:
     folds: Folds | None = None
     slices: SliceReport | None = None
     learning_curve: LearningCurve | None = None
+    followed: tuple[FollowedPart, ...] = ()
     hardware: str = ""
     energy_joules: float | None = None
 

@@ -222,6 +222,46 @@ class NearItem(Record):
     similarity: float
 
 
+class FollowedPart(Record):
+    """A part of items that the model follows when it names a class.
+
+    Attributes:
+        label: Name of the class.
+        part: What the part is called, such as "top left corner".
+        share: How far the part of an item of the class takes items of other classes to it, from 0
+            (not at all) to 1 (the score is that of the item that the part comes from).
+        otherwise: How far what is put in to compare takes them.
+        num_items: Number of items of other classes into which the part was put.
+        num_turned: Number of those that were then taken for the class.
+    """
+
+    label: Text
+    part: Text
+    share: float
+    otherwise: float
+    num_items: int
+    num_turned: int
+
+    def verdict(self) -> str:
+        """What was found, as a sentence without an end."""
+        return (
+            f"The model follows what is in the {self.part}: that of images of {self.label} takes "
+            f"others {self.share:.0%} of the way to {self.label} ({self.num_turned} of "
+            f"{self.num_items} are then taken for it)"
+        )
+
+    def advice(self) -> str:
+        """What to do about it, as a sentence without an end."""
+        return (
+            f"look at the {self.part} of images of {self.label}: where a mark, a frame or the "
+            "background tells them, crop or cover it in all images and fit again"
+        )
+
+    def as_line(self) -> str:
+        """What was found, and what to do about it."""
+        return f"{self.verdict()}; {self.advice()}"
+
+
 class Mistake(Record):
     """A test item that was predicted badly.
 
@@ -264,6 +304,7 @@ class RunReport(Record):
             report are then those of all items, each predicted by the fold that had not learnt it.
         slices: Where the model is clearly worse; None where that was not looked for.
         learning_curve: What more items would bring; None where that was not estimated.
+        followed: Parts at the border of the items that the model follows, of some classes.
         hardware: What computed.
         energy_joules: Energy that the processors took meanwhile; None where it cannot be read.
         unit: Unit of what is predicted; empty where it has none that is known.
@@ -299,6 +340,7 @@ class RunReport(Record):
     folds: Folds | None = None
     slices: SliceReport | None = None
     learning_curve: LearningCurve | None = None
+    followed: tuple[FollowedPart, ...] = ()
     hardware: Text = ""
     energy_joules: float | None = None
     unit: Text = ""

@@ -45,9 +45,9 @@ AUTO: Final = "auto"
 HIGHER: Final = "a higher value"
 """What evidence is for where a number is predicted."""
 
-OTHERWISE: Final = ("occlusion",)
-"""Methods that take the place of the one that suits a kind, where it fails: they ask nothing of a
-network but its outputs."""
+OTHERWISE: Final = ("occlusion", "gradcam")
+"""Methods that take the place of the one that suits a kind, where it fails: the first asks nothing of
+a network but its outputs, the second is quick."""
 
 REPORT_STEPS: Final = 4
 """Points of the curves by which the pictures of a report are checked: 40 passes for each."""
@@ -69,7 +69,8 @@ class Explained:
         target: The class whose evidence is shown; None where a number is predicted, and the
             evidence is for a higher one.
         method: What the evidence is: the name of the method, or what the network's own map shows.
-        check: What blanking what is marked has shown, as a clause; empty where it was not tried.
+        check: What blanking what is marked has shown, and what the fit found that the model follows
+            for this class, as clauses; empty where neither is known.
         image: The explanation image: pixels, or the text of an SVG document.
         path: The file it was written to; None where it was not.
     """
@@ -125,8 +126,11 @@ def explain_inputs(
         EXPLANATIONS.get(method)
     progress = as_progress(progress)
     files = None if out is None else _Files(Path(out), given, run.record.data)
-    methods = (run.kind.explanation, *OTHERWISE) if method == AUTO else (method,)
+    methods = preferred(run.kind) if method == AUTO else (method,)
     draw = PictureMaker(run.kind, run.predictor, methods, steps=NUM_STEPS, choosy=True)
+    doubts = {found.label: found for found in run.followed}
+    for doubt in doubts.values():
+        progress.say(doubt.as_line())
     for reading, prediction in _read(run, given, progress):
         number = prediction.output if requested is None else requested
         num_told = len(draw.choices())
@@ -138,11 +142,14 @@ def explain_inputs(
             raise ArgumentError("this network cannot be explained", why=why)
         chosen = picture.method
         explained = run.task.output_name(number, run.classes)
+        checks = [picture.check()]
+        if explained in doubts:
+            checks.append(f"the model follows what is in the {doubts[explained].part}: look there")
         caption = (
             prediction.item,
             f"Prediction: {prediction.answer()}",
             f"Evidence for: {explained or HIGHER} (method: {chosen})",
-            *filter(None, [picture.check().capitalize()]),
+            *(check.capitalize() for check in checks if check),
         )
         card = _on_card(picture, caption)
         stem = f"{_stem(prediction.item)}-{chosen}"
@@ -151,10 +158,15 @@ def explain_inputs(
             prediction=prediction,
             target=explained,
             method=chosen,
-            check=picture.check(),
+            check="; ".join(filter(None, checks)),
             image=card,
             path=None if files is None else files.write(stem, card),
         )
+
+
+def preferred(kind: Kind) -> list[str]:
+    """The methods that "auto" tries for a kind, in this order, each once."""
+    return list(dict.fromkeys((kind.explanation, *OTHERWISE)))
 
 
 def mistake_pictures(
@@ -180,7 +192,7 @@ def mistake_pictures(
     draw = PictureMaker(
         kind,
         predictor,
-        (kind.explanation, *OTHERWISE),
+        preferred(kind),
         steps=REPORT_STEPS,
         num_checked=NUM_CHECKED,
     )

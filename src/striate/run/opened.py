@@ -23,7 +23,7 @@ from striate.files import sha256_file
 from striate.kinds.kind import Kind, kind_named
 from striate.models import Network, create_model
 from striate.progress import Progress
-from striate.report.schema import RunReport
+from striate.report.schema import FollowedPart, RunReport
 from striate.run.checksums import CHECKSUMS
 from striate.run.folder import HELD_OUT, MODEL, NOVELTY, REPORT_JSON
 from striate.run.predictor import Described, Predictor
@@ -120,6 +120,14 @@ class OpenedRun:
                 f"({error.errors()[0]['msg']})",
                 fix="fit again for a report; the model can still predict",
             ) from None
+
+    @property
+    def followed(self) -> tuple[FollowedPart, ...]:
+        """Parts at the border of items that the model follows; none where there is no report."""
+        try:
+            return self.report.followed
+        except RunError:  # the fit has not ended, or another version wrote the report
+            return ()
 
     @property
     def metrics(self) -> dict[str, float | None]:

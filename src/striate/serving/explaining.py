@@ -20,7 +20,7 @@ from torch import nn
 
 from striate.data.source import Reading
 from striate.report import Picture
-from striate.run.explain import HIGHER, OTHERWISE, PictureMaker
+from striate.run.explain import HIGHER, PictureMaker, preferred
 from striate.serving.batching import Places
 from striate.serving.hosted import Hosted
 from striate.tasks.prediction import Prediction
@@ -152,7 +152,7 @@ class _Maker:
         for layer in network.modules():
             layer.register_forward_pre_hook(self._check_time)
         predictor = replace(run.predictor, network=network)
-        methods = (run.kind.explanation, *OTHERWISE)
+        methods = preferred(run.kind)
         self._until = 0.0
         self._make = PictureMaker(run.kind, predictor, methods, steps=0)
 

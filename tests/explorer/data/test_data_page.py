@@ -1,12 +1,11 @@
 """The data page in a browser: what it shows are the run's own numbers, by mouse and by keyboard."""
 
 import csv
-import threading
 
 import pytest
+from tests.explorer.conftest import served
 from tests.explorer.test_page import CHROMIUM, browser, opened, sync_api
 
-from striate.explorer.app import make_app
 from striate.explorer.data.session import DataSession
 from striate.explorer.save import save_pages
 from striate.explorer.session import Session
@@ -34,22 +33,8 @@ def pages(data, kernel_run, patch):
 
 @pytest.fixture(scope="module")
 def address(pages):
-    import uvicorn
-
-    from striate.web.guard import Guard
-    from striate.web.policy import policy_for
-    from striate.web.start import bound_socket, url_of
-
-    bound = bound_socket("127.0.0.1", 0)
-    policy = policy_for("127.0.0.1", None)
-    app = Guard(make_app(pages[0], policy.token, pages[1]), policy)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    yield f"{url_of(bound, '127.0.0.1')}/data.html"
-    server.should_exit = True
-    thread.join(10)
-    bound.close()
+    with served(*pages) as url:
+        yield f"{url}/data.html"
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """The page of an ONNX file in a browser: its numbers are those of the network it was made from."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
+from tests.explorer.conftest import served
 from tests.explorer.test_page import CHROMIUM, browser, matrices, numbers, opened  # noqa: F401
 from torch import nn
 
-from striate.explorer.app import make_app
 from striate.explorer.save import save_page
 from striate.explorer.session import Session
 from striate.explorer.subjects.onnx_subject import OnnxSubject
@@ -34,22 +32,8 @@ def session(network, written):
 
 @pytest.fixture(scope="module")
 def address(session):
-    import uvicorn
-
-    from striate.web.guard import Guard
-    from striate.web.policy import policy_for
-    from striate.web.start import bound_socket, url_of
-
-    bound = bound_socket("127.0.0.1", 0)
-    policy = policy_for("127.0.0.1", None)
-    app = Guard(make_app(session, policy.token), policy)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    yield url_of(bound, "127.0.0.1")
-    server.should_exit = True
-    thread.join(10)
-    bound.close()
+    with served(session) as url:
+        yield url
 
 
 def check_a_cell(page, network, session):

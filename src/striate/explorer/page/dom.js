@@ -28,6 +28,11 @@ export function scrollBox(...children) {
   return scrolls(element("div", { class: "scroll" }, ...children));
 }
 
+// A path that is broken at its slashes before a name is.
+export function path(name) {
+  return name.split("/").flatMap((part, i) => (i ? ["/", element("wbr"), part] : [part]));
+}
+
 export function byId(id) {
   return document.getElementById(id);
 }

@@ -97,6 +97,29 @@ def attention(
     }
 
 
+def softmax(given: NDArray[Any], axis: int, place: tuple[int, ...]) -> dict[str, Any]:
+    """The share that one of several scores has: its exponential over the sum of all.
+
+    Args:
+        given: The scores.
+        axis: The axis along which they lie.
+        place: The place of the one.
+    """
+    others = (*place[:axis], *place[axis + 1 :])
+    row = np.moveaxis(given, axis, -1)[others].astype(np.float64)
+    powers = np.exp(row - row.max())
+    number = place[axis]
+    return {
+        "form": "softmax",
+        "number": number,
+        "scores": packed(row),
+        "powers": packed(powers),
+        "weights": packed(powers / powers.sum()),
+        "power": float(powers.sum()),
+        "result": float(powers[number] / powers.sum()),
+    }
+
+
 def kernel(
     calculation: Calculation, head: KernelHead, features: Tensor, channel: int
 ) -> dict[str, Any]:

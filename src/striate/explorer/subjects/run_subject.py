@@ -52,7 +52,7 @@ class RunSubject(Subject):
                 why="the page shows series, images and volumes",
             )
         self.classes = self.run.classes
-        self.notes: list[str] = []
+        self.notes: list[str] = [f"{found.as_line()}." for found in self.run.followed]
         self._items: list[tuple[Source, Item] | None] = []
         self.entries: list[Entry] = []
         self._last: tuple[int, Reading] | None = None

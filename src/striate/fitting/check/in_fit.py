@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from striate.data.folder_walk import few
 from striate.data.source import Note
 from striate.fitting.baseline import Baseline
-from striate.fitting.candidate import REFIT_ANYWAY
+from striate.fitting.candidate import REFIT_ANYWAY, Candidate
+from striate.fitting.check.border import border_followed
 from striate.fitting.check.examine import (
     AGAINST_GIVEAWAY,
     item_traits,
@@ -28,12 +29,13 @@ from striate.fitting.check.examine import (
 )
 from striate.fitting.check.labels import MAX_NUMBERS, check_labels
 from striate.fitting.check.learning import learning_curve
+from striate.fitting.check.left_out import left_out
 from striate.fitting.check.slices import slice_report
 from striate.fitting.context import REPORT_SECONDS, FitContext
 from striate.kinds.quality import Traits
 from striate.progress import counted, duration
 from striate.report.facts import EvaluatedItems
-from striate.report.schema import LearningCurve, SliceReport
+from striate.report.schema import FollowedPart, LearningCurve, SliceReport
 from striate.transfer.probe import FOLDS
 
 TIME_SHARE: Final = 0.05
@@ -51,11 +53,13 @@ class Found:
         notes: For the report, each with what to do about it.
         slices: Where the model is clearly worse; None where that was not looked for.
         learning_curve: What more items would bring; None where that was not estimated.
+        followed: Parts at the border of the items that the model follows.
     """
 
     notes: tuple[Note, ...] = ()
     slices: SliceReport | None = None
     learning_curve: LearningCurve | None = None
+    followed: tuple[FollowedPart, ...] = ()
 
 
 def found_in_fit(
@@ -63,6 +67,7 @@ def found_in_fit(
     baseline: Baseline | None,
     items: EvaluatedItems,
     indices: NDArray[np.int64],
+    candidate: Candidate,
 ) -> Found:
     """What is wrong with the items of a fit, and where its model is, as far as its time allows.
 
@@ -71,9 +76,10 @@ def found_in_fit(
         baseline: The frozen features; None where it has none.
         items: The test items with what the model says of them.
         indices: Their positions in the data set.
+        candidate: The model.
     """
     if context.finishing or context.seconds_left() < REPORT_SECONDS:
-        return Found(notes=_left_out("the items were not examined", "there was no time for it"))
+        return Found(notes=left_out("the items were not examined", "there was no time for it"))
     notes: list[Note] = []
     curve = None
     if baseline is not None and context.defaults.features is not None:
@@ -84,15 +90,17 @@ def found_in_fit(
             why = f"it would take more than {TIME_SHARE:.0%} of the time"
             what = "what more data would bring was not estimated"
             advice = "give the fit more time to have it"
-            notes += _left_out(what, why, advice)
+            notes += left_out(what, why, advice)
     traits = _measured(context)
     if traits is None:
         why = f"it would take more than {TIME_SHARE:.0%} of the time"
-        notes += _left_out("blank, dark, blurred and silent items were not looked for", why)
+        notes += left_out("blank, dark, blurred and silent items were not looked for", why)
     else:
         notes += _plain(context, traits)
+    followed, told = border_followed(context, candidate, _seconds(context))
     return Found(
-        notes=tuple(notes),
+        notes=(*notes, *told),
+        followed=followed,
         slices=slice_report(context, items, indices, traits or {}),
         learning_curve=curve,
     )
@@ -102,12 +110,12 @@ def _compared(context: FitContext, baseline: Baseline) -> Sequence[Note]:
     """Labels that are likely wrong, and odd items, by the features."""
     if baseline.pooled.numel() > MAX_NUMBERS:
         why = f"the features of {counted(len(context.dataset.items), 'item')} are too many for it"
-        return _left_out("wrong labels and odd items were not looked for", why)
+        return left_out("wrong labels and odd items were not looked for", why)
     known = baseline.known(np.arange(len(context.dataset.items)))
     needed = FOLDS * len(known) ** 2 * baseline.pooled.shape[1] / _PRODUCTS_PER_SECOND
     if needed > max(REFIT_ANYWAY, _seconds(context)):
         why = f"it would take about {duration(needed)}"
-        return _left_out("wrong labels and odd items were not looked for", why)
+        return left_out("wrong labels and odd items were not looked for", why)
     notes = check_labels(context, baseline.cross_outputs(known, baseline.probe.C))
     odd = [item for item, _ in odd_ones(context, baseline)]
     if odd:
@@ -151,9 +159,15 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
     return notes
 
 
+<<<<<<< HEAD
 def _left_out(
     what: str, why: str, advice: str = "striate check looks for them without a limit of time"
 ) -> tuple[Note, ...]:
     """A remark that something was not looked for."""
     message = f"{what}: {why}"
     return (Note(code="not-examined", message=message, severity="info", advice=advice),)
+=======
+def _sentence(text: str) -> str:
+    """The text with a capital letter, whatever the case of what follows."""
+    return text[:1].upper() + text[1:]
+>>>>>>> inside

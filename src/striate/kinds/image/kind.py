@@ -58,6 +58,7 @@ class ImageKind(Kind):
         "multilabel": "image-classification",
     }
     corruptions = CORRUPTIONS
+    has_border = True
     inputs_type = ImageInputs
     named_options: ClassVar[Mapping[str, str]] = {
         "image_size": "size",

@@ -1,7 +1,7 @@
 // Training items that are like an item in what the network makes of it, and what the run says of a
 // file that was given to the page.
 
-import { byId, element, text } from "./dom.js";
+import { byId, element, path, text } from "./dom.js";
 import { network } from "./network.js";
 import { picture } from "./pictures.js";
 import { ask } from "./source.js";
@@ -12,7 +12,7 @@ const PATIENCE = 700;
 export function cards(nearest, open = null) {
   const list = nearest.map(({ item, name, label, similarity }) => {
     const told = [
-      picture(item), element("b", {}, label), element("small", { class: "quiet" }, name),
+      picture(item), element("b", {}, label), element("small", { class: "quiet" }, ...path(name)),
       element("small", { class: "quiet", "data-similarity": similarity }, `similarity ${text(similarity, 3)}`),
     ];
     return element("li", {}, open ? element("button", { type: "button", onclick: () => open(item) }, ...told) : element("span", { class: "card" }, ...told));

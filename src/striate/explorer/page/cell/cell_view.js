@@ -4,7 +4,7 @@ import { element, product, scrollBox, text, times, unpack, unravel, whole } from
 import { colourOf } from "../draw.js";
 import { INPUT, network, nodeOf, placeText, titleOf } from "../network.js";
 import { equation, greatest, term } from "./equation.js";
-import { attention, dot, kernel, saidOfAll } from "./mixing_view.js";
+import { attention, dot, kernel, saidOfAll, softmax } from "./mixing_view.js";
 
 const FEW_PARTS = 3;
 const MORE_PARTS = 24;
@@ -229,7 +229,7 @@ function copied(cell, _, open) {
 }
 
 const STEPS = {
-  products, dot, attention, kernel, window: windowed, norm, function: applied, terms, copy: copied,
+  products, dot, attention, softmax, kernel, window: windowed, norm, function: applied, terms, copy: copied,
   item: (cell) => [equation(term(cell.value, "value", true))],
   none: (cell) => [equation(term(cell.value, "value", true))],
 };

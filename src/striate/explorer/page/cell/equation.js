@@ -13,8 +13,8 @@ export function equation(...parts) {
   return scrolls(element("p", { class: "equation" }, ...parts));
 }
 
-// The greatest of the products `made` as rows, the first of their numbers being a name, and what the others add.
-export function greatest(titles, made, row) {
+// The greatest of the products, or of `what` they are, `made` as rows, the first of their numbers being a name, and what the others add.
+export function greatest(titles, made, row, what = "products") {
   const order = Array.from(made.keys()).sort((a, b) => Math.abs(made[b]) - Math.abs(made[a]));
   const rest = order.slice(FEW_ROWS).reduce((sum, i) => sum + made[i], 0);
   const rows = order.slice(0, FEW_ROWS).map((i) => {
@@ -24,7 +24,7 @@ export function greatest(titles, made, row) {
   const head = element("tr", {}, ...titles.map((t) => element("th", { scope: "col" }, t)));
   const parts = [scrollBox(element("table", { class: "list" }, element("thead", {}, head), element("tbody", {}, ...rows)))];
   if (order.length > FEW_ROWS) {
-    parts.push(element("p", { class: "quiet" }, `These are the ${FEW_ROWS} greatest; the other ${whole(order.length - FEW_ROWS)} products add ${text(rest, 5)}.`));
+    parts.push(element("p", { class: "quiet" }, `These are the ${FEW_ROWS} greatest; the other ${whole(order.length - FEW_ROWS)} ${what} add ${text(rest, 5)}.`));
   }
   return element("div", {}, ...parts);
 }

@@ -11,6 +11,7 @@ export const saidOfAll = {
     return `How well what token ${asks} asks for (its query) suits what token ${asked} offers (its key), in head ${cell.channel}: ${sum}`;
   },
   attention: (cell) => `Token ${cell.token} takes from each of ${whole(cell.scores.shape[0])} tokens: softmax makes weights of its scores, and each token's value counts by its weight.`,
+  softmax: (cell) => `What share number ${cell.number} of ${whole(cell.scores.shape[0])} scores has: its exponential over the sum of all.`,
   kernel: (cell) => `${cell.features} features of the item are compared with those of ${whole(cell.differences.shape[0])} training items. The nearer one is, the more its weight counts: exp(−γ · difference), γ = ${text(cell.gamma, 5)}, of ${cell.kernel_name === "gaussian" ? "the mean squared" : "the mean absolute"} difference.`,
 };
 
@@ -32,6 +33,14 @@ export function attention(cell) {
     greatest(["token", "score", "exp(score − max)", "weight", "value", "product"], made, (i) => [i, scores[i], powers[i], weights[i], values[i], made[i]]),
     element("p", { class: "quiet" }, `A weight is the exponential over the sum of all ${whole(scores.length)}, which is ${text(cell.power, 6)}.`),
     equation(term(cell.result, "sum of products", true)),
+  ];
+}
+
+export function softmax(cell) {
+  const [scores, powers, weights] = ["scores", "powers", "weights"].map((name) => unpack(cell[name]).values);
+  return [
+    greatest(["number", "score", "exp(score − max)", "weight"], weights, (i) => [i, scores[i], powers[i], weights[i]], "weights"),
+    equation(term(powers[cell.number], `exp(score ${cell.number} − max)`), " / ", term(cell.power, "sum of all"), " = ", term(cell.result, "weight", true)),
   ];
 }
 

@@ -1,0 +1,19 @@
+"""What a fit did not look for, and why."""
+
+from __future__ import annotations
+
+from striate.data.source import Note
+
+
+def left_out(
+    what: str, why: str, advice: str = "striate check looks for them without a limit of time"
+) -> tuple[Note, ...]:
+    """A remark that something was not looked for.
+
+    Args:
+        what: What was not, as a clause.
+        why: Why not, as a clause.
+        advice: What to do about it.
+    """
+    message = f"{what}: {why}"
+    return (Note(code="not-examined", message=message, severity="info", advice=advice),)
