@@ -157,17 +157,3 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
                 Note(code=fault.code, message=message, ids=tuple(ids), advice=fault.advice)
             )
     return notes
-
-
-<<<<<<< HEAD
-def _left_out(
-    what: str, why: str, advice: str = "striate check looks for them without a limit of time"
-) -> tuple[Note, ...]:
-    """A remark that something was not looked for."""
-    message = f"{what}: {why}"
-    return (Note(code="not-examined", message=message, severity="info", advice=advice),)
-=======
-def _sentence(text: str) -> str:
-    """The text with a capital letter, whatever the case of what follows."""
-    return text[:1].upper() + text[1:]
->>>>>>> inside
