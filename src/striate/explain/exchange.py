@@ -33,6 +33,9 @@ MIN_PAIRS: Final = 14
 NUM_LOCATED: Final = 2
 """Most classes whose parts are looked at one by one: those that follow the whole border most."""
 
+PAIRS_TO_LOCATE: Final = 10
+"""Pairs by which the parts are ranked that are then looked at in all pairs."""
+
 NUM_COMPARED: Final = 2
 """Most parts that are compared with something else: those that are followed most."""
 
@@ -155,7 +158,8 @@ def followed_border(
     found = []
     for number in located:
         pairs = exchange.pairs(number)
-        ways = [exchange.way(pairs, part.places, number) for part in parts]
+        some = pairs.first(PAIRS_TO_LOCATE)
+        ways = [exchange.way(some, part.places, number) for part in parts]
         order = np.argsort([-way.mean() for way in ways], kind="stable")[:NUM_COMPARED]
         # The whole border says less than a part of it, and counts where no part does.
         tried = (*(parts[k] for k in order), whole)
@@ -170,14 +174,14 @@ def num_passes(num_answers: int) -> int:
     """The most pictures that `followed_border` has answered.
 
     >>> num_passes(2), num_passes(8)
-    (1080, 1260)
+    (760, 940)
 
     Args:
         num_answers: Number of different answers.
     """
     num_parts = len(border_parts(1, 1)) - 1
-    times = num_parts + 3 * (NUM_COMPARED + 1)
-    return NUM_PAIRS * (num_answers + times * min(NUM_LOCATED, num_answers))
+    located = PAIRS_TO_LOCATE * num_parts + 3 * NUM_PAIRS * (NUM_COMPARED + 1)
+    return NUM_PAIRS * num_answers + located * min(NUM_LOCATED, num_answers)
 
 
 def judged_answers(seen: Float[np.ndarray, "n k"]) -> list[int]:
@@ -197,6 +201,10 @@ class _Pairs:
 
     hosts: Int[np.ndarray, " p"]
     donors: Int[np.ndarray, " p"]
+
+    def first(self, count: int) -> _Pairs:
+        """The first of them."""
+        return _Pairs(hosts=self.hosts[:count], donors=self.donors[:count])
 
 
 class _Exchange:
@@ -229,6 +237,8 @@ class _Exchange:
         """The finding, where hosts go clearly further by this part than by what else is tried."""
         changed = self._with(pairs.hosts, pairs.donors, part.places)
         way = self._way(pairs, changed, number)
+        if way.mean() < MARGIN:
+            return None
         most = 0.0
         for donors, places in (
             (pairs.donors, part.middle),
