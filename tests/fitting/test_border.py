@@ -91,6 +91,6 @@ def test_what_is_not_looked_at_is_said():
     )
     for context, why in ((few, "it takes 14 items of a class"), (slow, "no time for 60")):
         found, (note,) = border_followed(context, candidate, 1.0)
-        assert found == () and why in note.message and note.code == "not-examined"
+        assert found == () and why in note.message and note.code == "border-not-examined"
     few.kind.has_border = False
     assert border_followed(few, candidate, 1.0) == ((), ())

@@ -29,6 +29,7 @@ NUM_CLASSES: Final = 8
 PER_CLASS: Final = 36
 """Most items of each of them: more than are exchanged, for some are taken for another class."""
 
+_CODE: Final = "border-not-examined"
 _WHAT: Final = (
     "whether the model follows the border (a mark in a corner, a frame) was not looked at"
 )
@@ -61,7 +62,7 @@ def border_followed(
     judged = judged_answers(seen)
     if not judged:
         why = f"it takes {MIN_PAIRS} items of a class, and as many of others"
-        return (), left_out(_WHAT, why, "gather more items of each class to have it")
+        return (), left_out(_WHAT, why, "gather more items of each class to have it", code=_CODE)
     # A few test items tell little of the speed: the first of them wait for the network.
     share = num_passes(len(judged)) / len(indices)
     if (1 + share) * (time.monotonic() - began) > seconds:
@@ -75,7 +76,7 @@ def border_followed(
 
 def _left_out(num_predictions: int) -> tuple[Note, ...]:
     why = f"there was no time for {num_predictions:,} predictions"
-    return left_out(_WHAT, why, "give the fit more time to have it")
+    return left_out(_WHAT, why, "give the fit more time to have it", code=_CODE)
 
 
 def _looked_at(context: FitContext) -> Int[np.ndarray, " n"]:

@@ -6,7 +6,11 @@ from striate.data.source import Note
 
 
 def left_out(
-    what: str, why: str, advice: str = "striate check looks for them without a limit of time"
+    what: str,
+    why: str,
+    advice: str = "striate check looks for them without a limit of time",
+    *,
+    code: str = "not-examined",
 ) -> tuple[Note, ...]:
     """A remark that something was not looked for.
 
@@ -14,6 +18,7 @@ def left_out(
         what: What was not, as a clause.
         why: Why not, as a clause.
         advice: What to do about it.
+        code: What the remark is found by.
     """
     message = f"{what}: {why}"
-    return (Note(code="not-examined", message=message, severity="info", advice=advice),)
+    return (Note(code=code, message=message, severity="info", advice=advice),)
