@@ -2,15 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from striate.bench import bench
 from striate.bench.benchmark import BENCHMARKS, Measured, Table
-from striate.bench.subjects import data, fit, kernels
+from striate.bench.subjects import data, features, fit, kernels
 from striate.bench.turns import Contender, Timing, timed_in_turns
 from striate.cli.main import run
-from striate.errors import ArgumentError, UnknownNameError
-from striate.registry import load_package
+from striate.engines import Engine
+from striate.errors import ArgumentError, EngineError, UnknownNameError
+from striate.registry import Registry, load_package
 
 
 class Clock:
@@ -97,9 +100,42 @@ def test_a_small_network_is_measured(name):
     assert any("timm" in line for line in found.left_out) == (name == "predict")
 
 
-def test_features_are_those_of_the_network(monkeypatch):
-    (table,) = bench("features", "lenet5", rounds=1).tables
+class FakeEngine(Engine):
+    """Answers with a constant, or cannot."""
+
+    name = "fake"
+    suffix = ".fake"
+
+    def __init__(self, *, lacks=(), fails=False):
+        self.packages, self.fails = lacks, fails
+
+    def write(self, deployment, path):
+        if self.fails:
+            raise EngineError("the network cannot be expressed")
+        with torch.inference_mode():
+            (found,) = deployment.module(deployment.example)
+        path.write_text(str(found.shape[1]))
+
+    def load(self, path):
+        width = int(path.read_text())
+        return lambda inputs: (np.zeros((len(inputs), width)),)
+
+
+def test_features_are_those_of_the_network_beside_each_engine(monkeypatch):
+    engines = Registry("engine")
+    engines.add("quick", FakeEngine())
+    engines.add("absent", FakeEngine(lacks=("no_such_package",)))
+    engines.add("unable", FakeEngine(fails=True))
+    monkeypatch.setattr(features, "load_engines", lambda: engines)
+    found = bench("features", "lenet5", rounds=1)
+    (table,) = found.tables
     assert float(table.remarks[0].split()[-1]) > 0.99
+    assert [row.name for row in table.timings] == ["Striate", "torch, plain", "quick"]
+    assert table.remarks[1].startswith("quick: the file was written")
+    assert found.left_out[-2:] == [
+        "absent: no_such_package is not installed",
+        "unable: the network cannot be expressed",
+    ]
 
 
 def test_images_are_read_by_both(monkeypatch):
