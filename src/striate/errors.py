@@ -152,7 +152,11 @@ class UnknownNameError(ArgumentError):
         near = nearest(name, self.known)
         few = len(self.known) <= MAX_LISTED_NAMES
         listing = ", ".join(self.known) if few else f"{len(self.known)} names"
-        fix = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {listing}"
+        fix = (
+            f"did you mean {' or '.join(map(repr, near))}?"
+            if near
+            else f"known: {listing or 'none'}"
+        )
         super().__init__(f"unknown {kind} {name!r}", fix=fix)
 
 

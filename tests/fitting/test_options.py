@@ -81,6 +81,20 @@ def test_an_option_acts_or_is_refused():
         check(FitOptions(epochs=2), kind="graph", of_kind=())
 
 
+def test_an_option_of_fit_is_none_of_the_inputs():
+    for name, value in (("symmetry", "flips"), ("framing", "pad")):
+        check(FitOptions(**{name: value}), of_methods=("symmetry",))
+        with pytest.raises(ArgumentError, match=f"`{name}='{value}'`: .*; give it by itself"):
+            check(FitOptions(options={name: value}), of_methods=("symmetry",))
+
+
+def test_a_symmetry_of_volumes_is_none_of_images(photos, tmp_path):
+    with pytest.raises(
+        UnknownNameError, match="unknown symmetry of images 'cube'; known: dihedral"
+    ):
+        striate.fit(photos, symmetry="cube", out=tmp_path / "run")
+
+
 def test_the_time_is_kept_in_seconds():
     assert FitOptions().time == FitOptions(time="10m").seconds == 600
     check(FitOptions(time="90s", seed=3, device="cpu", options={"input": "mel"}))

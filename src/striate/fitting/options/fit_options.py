@@ -308,6 +308,9 @@ class FitOptions:
             if name not in of_kind:
                 why = f"it is of no use for {kind}s"
                 raise OptionError(name, getattr(self, name), why=why, fix="leave it out")
+        for name in set(self.options) & set(of_kind):
+            why = "it is an option of fit itself, and has no effect among those of the inputs"
+            raise OptionError(name, self.options[name], why=why, fix="give it by itself")
 
     def check_methods(
         self,

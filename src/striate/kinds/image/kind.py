@@ -15,12 +15,13 @@ from striate.data.sandbox import read_all
 from striate.data.source import Item, Reading, Skip, Source
 from striate.data.stores.pixels import PixelStore
 from striate.data.stores.store import Built, Store
-from striate.errors import DataError
+from striate.errors import DataError, UnknownNameError
 from striate.kinds.image.corruptions import CORRUPTIONS
 from striate.kinds.image.drawing import picture, thumbnail
 from striate.kinds.image.inputs import ENLARGED, SMALL, ImageInputs
 from striate.kinds.image.quality import faults, measured
 from striate.kinds.image.survey import common_format
+from striate.kinds.image.symmetry import SYMMETRIES
 from striate.kinds.inputs import Inputs, number_option
 from striate.kinds.kind import KINDS, Defaults, Kind
 from striate.progress import Progress
@@ -69,7 +70,14 @@ class ImageKind(Kind):
     def choose(
         self, source: Source, options: Mapping[str, Any]
     ) -> tuple[dict[str, Any], list[Choice]]:
-        """The size at which images are kept."""
+        """The size at which images are kept.
+
+        Raises:
+            UnknownNameError: Images have no such symmetry.
+        """
+        symmetry = options.get("symmetry", "identity")
+        if symmetry not in SYMMETRIES:
+            raise UnknownNameError("symmetry of images", str(symmetry), SYMMETRIES)
         asked = number_option(options, "size", 0, 8 * ("size" in options), whole=True)
         size, choice = choose_size(source, int(asked) or None)
         return {**options, "size": size, "enlargeable": not asked}, [choice]
