@@ -28,9 +28,10 @@ export function scrollBox(...children) {
   return scrolls(element("div", { class: "scroll" }, ...children));
 }
 
-// A path that is broken at its slashes before a name is.
+// The name of a file or a layer, which is broken behind a slash or before a dot rather than elsewhere.
 export function path(name) {
-  return name.split("/").flatMap((part, i) => (i ? ["/", element("wbr"), part] : [part]));
+  const parts = name.replaceAll("/", "/\n").replaceAll(".", "\n.").split("\n");
+  return parts.flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
 }
 
 export function byId(id) {

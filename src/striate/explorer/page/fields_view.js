@@ -1,6 +1,6 @@
 // The theoretical fields of every layer at one place of the item, one inside the other.
 
-import { element, text, times, unpack } from "./dom.js";
+import { element, path, text, times, unpack } from "./dom.js";
 import { laneRatio, mark, place } from "./draw.js";
 import { ItemView } from "./item_view.js";
 import { fieldAt, fieldText, network, nodeOf, titleOf } from "./network.js";
@@ -71,7 +71,7 @@ class FieldsView {
 
   rows() {
     this.body.replaceChildren(...this.layers.map(({ node, number }) => {
-      const button = element("button", { type: "button", onclick: () => this.press(number), onfocus: () => this.choose(number) }, `${titleOf(node)} (${node.name})`);
+      const button = element("button", { type: "button", onclick: () => this.press(number), onfocus: () => this.choose(number) }, `${titleOf(node)} (`, ...path(node.name), ")");
       return element(
         "tr", { "data-node": number, onpointerenter: () => this.choose(number) },
         element("td", {}, button), element("td", {}, fieldText(node)),
