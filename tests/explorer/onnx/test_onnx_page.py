@@ -46,7 +46,7 @@ def check_a_cell(page, network, session):
     shown = numbers(page, "#cell .equation b[data-value]")
     assert shown == pytest.approx(wanted, rel=1e-4, abs=1e-4)
     products = sum(np.sum(table) for table in matrices(page)[2::3])
-    assert products + float(network[0].bias[0]) == pytest.approx(wanted[0], rel=1e-4, abs=1e-4)
+    assert products + network[0].bias[0].item() == pytest.approx(wanted[0], rel=1e-4, abs=1e-4)
 
 
 def test_every_number_of_a_convolution_is_the_networks(opened, address, network, session):  # noqa: F811
