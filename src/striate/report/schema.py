@@ -245,9 +245,9 @@ class FollowedPart(Record):
     def verdict(self) -> str:
         """What was found, as a sentence without an end."""
         return (
-            f"The model follows what is in the {self.part}: that of images of {self.label} takes "
-            f"others {self.share:.0%} of the way to {self.label} ({self.num_turned} of "
-            f"{self.num_items} are then taken for it)"
+            f"The model follows what is in the {self.part}: put into other images, that of "
+            f"{self.label} takes them {self.share:.0%} of the way to {self.label} "
+            f"({self.num_turned} of {self.num_items} are then taken for it)"
         )
 
     def advice(self) -> str:
