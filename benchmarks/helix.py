@@ -2,7 +2,7 @@
 
     python benchmarks/helix.py [--seeds 10] [--items 240] [--helices 1]
 
-Features of volumes of sample:synthetic-volumes (by their order: the six solids in turn) are taken
+Features of volumes of sample:synthetic-volumes (the first of each of the six solids) are taken
 once; each seed draws a split, fits a linear probe on the tri-planar features to two thirds, and
 explains the first held-out helices that it names rightly as `striate explain` does, by `auto` and
 by Grad-CAM, with four points of the curves. What it printed is in docs/kinds/volumes.md.
