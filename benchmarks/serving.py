@@ -1,25 +1,27 @@
 """`striate serve` beside a plain FastAPI server of the same file, and at four times its capacity.
 
     python benchmarks/serving.py RUN FILE... [--seconds 10] [--rounds 2] [--engine onnx]
-        [--device cpu] [--json FILE]
+        [--device cpu] [--export FOLDER] [--json FILE]
 
 RUN predicts for pictures. It is exported, and the plain server is what one writes around the export:
 FastAPI with one function, which reads a picture and runs the file by the `predict.py` beside it, in
-FastAPI's own threads. `striate serve` answers by the same engine. The engine alone computes filled
-batches of items that were read before, in a process of its own.
+FastAPI's own threads. `striate serve` answers by the engine that is asked for. The engine alone
+computes filled batches of items that were read before, in a process of its own.
 
-All three take turns. Both servers are processes of their own on this machine, and so is this client,
-which takes a share of its cores. With 32 clients, each of which asks again once it is answered,
-requests a second and the median and 99th percentile of their milliseconds are told; after the rounds
-with 1 and 8 clients too. Then requests arrive at four times the rate of the 32 clients whether or not
-others are answered: goodput is what is answered 200 a second. The last lines compare with what is
-wanted. With the defaults it takes three minutes, and means something on a quiet machine only.
+All three take turns. Both servers are processes of their own on this machine, and so is the client
+(`serving_client.py`), which takes 0.1 to 0.3 ms of a core for each request. With 32 clients, each of
+which asks again once it is answered, requests a second and the median and 99th percentile of their
+milliseconds are told, and the milliseconds on a processor that the server and its children spent on
+each, which other work on the machine changes little; after the rounds with 1 and 8 clients too. Then
+requests arrive at four times the rate of the 32 clients whether or not others are answered: goodput
+is what is answered 200 a second. The last lines compare with what is wanted. With the defaults it
+takes two minutes besides the export, and means something on a quiet machine only; `--export` names a
+folder with what `striate export RUN --to onnx --out FOLDER/model.onnx` wrote before.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
@@ -28,9 +30,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 STRIATE = "from striate.cli.main import main; main()"
 
 ENGINE = """
-import sys, time
+import os, sys, time
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in `striate serve`
 from itertools import cycle, islice
 from pathlib import Path
 import striate
@@ -98,6 +100,7 @@ class Load:
     requests_per_second: float
     p50_ms: float
     p99_ms: float
+    processor_ms: float
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class Overload:
     rejected_p50_ms: float
     rejected_p99_ms: float
     other: int
+    processor_ms: float
 
 
 @contextmanager
@@ -140,63 +144,90 @@ def striate_server(run: str, port: int, device: str, engine: str = "auto") -> An
     return started(STRIATE, ["serve", run, *options], port)
 
 
-async def ask(client: httpx.AsyncClient, content: bytes) -> tuple[int, float]:
-    """The status of an answer, and its milliseconds."""
-    start = time.perf_counter()
-    headers = {"Content-Type": "application/octet-stream"}
-    answer = await client.post("/predict", content=content, headers=headers)
-    return answer.status_code, 1000 * (time.perf_counter() - start)
+@dataclass(frozen=True)
+class Asked:
+    """What a client met.
+
+    Attributes:
+        answers: The status and the milliseconds of each request.
+        seconds: From the first to the last answer.
+        sending_seconds: Until the last was sent.
+        processor_ms: Milliseconds on a processor of the server and its children, a request.
+    """
+
+    answers: list[tuple[int, float]]
+    seconds: float
+    sending_seconds: float
+    processor_ms: float
+
+    def milliseconds(self, *statuses: int) -> list[float]:
+        """Of the requests that were answered so."""
+        return [taken for status, taken in self.answers if status in statuses]
 
 
-def connected(url: str, most: int) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-    return httpx.AsyncClient(base_url=url, limits=limits, timeout=120)
+def asked(
+    server: tuple[str, int], files: Sequence[Path], how: str, number: float, seconds: float
+) -> Asked:
+    """What the light client met, as a process of its own; see `serving_client.py`."""
+    url, process = server
+    client = [sys.executable, str(Path(__file__).with_name("serving_client.py"))]
+    command = [*client, url, how, str(number), str(seconds), *map(str, files)]
+    before = processor_seconds(process)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    spent = processor_seconds(process) - before
+    found = json.loads(done.stdout.splitlines()[-1])
+    answers = [(status, taken) for status, taken in found["answers"]]
+    milliseconds = 1000 * spent / len(answers)
+    return Asked(answers, found["seconds"], found["sending_seconds"], milliseconds)
 
 
-async def closed_loop(url: str, contents: Sequence[bytes], clients: int, seconds: float) -> Load:
+def processor_seconds(process: int) -> float:
+    """Seconds on a processor of a process and of its children so far."""
+    spent = 0.0
+    for number in [process, *children(process)]:
+        try:
+            stat = Path(f"/proc/{number}/stat").read_text()
+        except OSError:
+            continue
+        fields = stat.rpartition(")")[2].split()
+        spent += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def children(process: int) -> Iterator[int]:
+    """The processes that one has started and that are there."""
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        yield from map(int, path.read_text().split())
+
+
+def closed_loop(
+    server: tuple[str, int], files: Sequence[Path], clients: int, seconds: float
+) -> Load:
     """Clients that ask again once they are answered."""
-    found: list[float] = []
-    async with connected(url, clients) as client:
-        for content in contents[:4]:
-            await ask(client, content)
-        end = time.perf_counter() + seconds
-
-        async def one(number: int) -> None:
-            mine = cycle(contents[number % len(contents) :] or contents)
-            while time.perf_counter() < end:
-                status, milliseconds = await ask(client, next(mine))
-                assert status == 200, status
-                found.append(milliseconds)
-
-        start = time.perf_counter()
-        await asyncio.gather(*map(one, range(clients)))
-        taken = time.perf_counter() - start
-    p50, p99 = np.percentile(found, [50, 99])
-    return Load(clients, len(found) / taken, float(p50), float(p99))
+    found = asked(server, files, "closed", clients, seconds)
+    milliseconds = found.milliseconds(200)
+    assert len(milliseconds) == len(found.answers), {status for status, _ in found.answers}
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    rate = len(milliseconds) / found.seconds
+    return Load(clients, rate, float(p50), float(p99), found.processor_ms)
 
 
-async def open_loop(url: str, contents: Sequence[bytes], rate: float, seconds: float) -> Overload:
+def open_loop(
+    server: tuple[str, int], files: Sequence[Path], rate: float, seconds: float
+) -> Overload:
     """Requests that come at a rate, whether or not others are answered."""
-    async with connected(url, 400) as client:
-        waiting, files = [], cycle(contents)
-        start = time.perf_counter()
-        for number in range(int(rate * seconds)):
-            await asyncio.sleep(max(0.0, start + number / rate - time.perf_counter()))
-            waiting.append(asyncio.ensure_future(ask(client, next(files))))
-        sent = time.perf_counter() - start
-        answers = await asyncio.gather(*waiting)
-        taken = time.perf_counter() - start
-    accepted = [ms for status, ms in answers if status == 200]
-    rejected = [ms for status, ms in answers if status in (429, 503)]
+    found = asked(server, files, "open", rate, seconds)
+    accepted, rejected = found.milliseconds(200), found.milliseconds(429, 503)
     of_rejected = np.percentile(rejected, [50, 99]) if rejected else (float("nan"),) * 2
     return Overload(
-        sent_per_second=len(answers) / sent,
-        goodput_per_second=len(accepted) / taken,
+        sent_per_second=len(found.answers) / found.sending_seconds,
+        goodput_per_second=len(accepted) / found.seconds,
         accepted_p99_ms=float(np.percentile(accepted, 99)),
         rejected=len(rejected),
         rejected_p50_ms=float(of_rejected[0]),
         rejected_p99_ms=float(of_rejected[1]),
-        other=len(answers) - len(accepted) - len(rejected),
+        other=len(found.answers) - len(accepted) - len(rejected),
+        processor_ms=found.processor_ms,
     )
 
 
@@ -249,18 +280,19 @@ def verdicts(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def measured(urls: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
+def measured(servers: dict[str, tuple[str, int]], options: argparse.Namespace) -> dict[str, Any]:
     """The engine alone and both servers in turns, then the overload."""
-    contents = [path.read_bytes() for path in options.files]
     found: dict[str, Any] = {"engine_items_per_second": [], "plain": [], "striate": []}
 
     def ask_all(kind: str, clients: int, seconds: float) -> None:
-        load = asyncio.run(closed_loop(urls[kind], contents, clients, seconds))
+        load = closed_loop(servers[kind], options.files, clients, seconds)
         found[kind].append(asdict(load))
         row = f"{load.requests_per_second:10.1f} {load.p50_ms:8.1f} {load.p99_ms:8.1f}"
+        row = f"{row} {load.processor_ms:12.2f}"
         print(f"{kind:8} {clients:7} {row}", flush=True)
 
-    print(f"{'server':8} {'clients':>7} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
+    heads = f"{'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'processor ms':>12}"
+    print(f"{'server':8} {'clients':>7} {heads}")
     for _ in range(options.rounds):
         alone = engine_alone(options)
         found["engine_items_per_second"].append(alone)
@@ -273,7 +305,7 @@ def measured(urls: dict[str, str], options: argparse.Namespace) -> dict[str, Any
     rate = OVERLOAD * float(
         np.mean([e["requests_per_second"] for e in found["striate"] if e["clients"] == CLIENTS])
     )
-    over = asyncio.run(open_loop(urls["striate"], contents, rate, options.seconds))
+    over = open_loop(servers["striate"], options.files, rate, options.seconds)
     found["overload"] = asdict(over)
     print(f"at {OVERLOAD} times the rate: {over}")
     return found
@@ -291,15 +323,18 @@ def main() -> None:
     parser.add_argument("--engine", default="onnx")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--port", type=int, default=8765)
+    parser.add_argument("--export", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     about = {"python": platform.python_version(), "cores": os.cpu_count(), "load": os.getloadavg()}
-    with tempfile.TemporaryDirectory() as folder:
-        export(Run(options.run, device="cpu"), "onnx", out=Path(folder) / "model.onnx")
+    kept = options.export is not None
+    with nullcontext(options.export) if kept else tempfile.TemporaryDirectory() as folder:
+        if not kept:
+            export(Run(options.run, device="cpu"), "onnx", out=Path(folder) / "model.onnx")
         own = striate_server(options.run, options.port, options.device, options.engine)
-        plain = started(PLAIN, [folder, str(options.port + 1)], options.port + 1)
-        with own as (own_url, _), plain as (plain_url, _):
-            found = measured({"striate": own_url, "plain": plain_url}, options)
+        plain = started(PLAIN, [str(folder), str(options.port + 1)], options.port + 1)
+        with own as own_server, plain as plain_server:
+            found = measured({"striate": own_server, "plain": plain_server}, options)
     print("\n".join(verdicts(found)))
     if options.json:
         options.json.write_text(json.dumps({**about, **found}, indent=2))

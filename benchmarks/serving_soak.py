@@ -46,7 +46,7 @@ from PIL import Image
 from resident_memory import Memory
 
 import striate
-from serving import connected, striate_server
+from serving import striate_server
 from striate.tasks.prediction import Prediction
 
 SHIFT = 1e-5
@@ -123,6 +123,12 @@ def changed(content: bytes, draw: random.Random) -> bytes:
         found[place : place + draw.randint(0, 40)] = part
         found = found or bytearray(b"x")
     return bytes(found)
+
+
+def connected(url: str, most: int) -> httpx.AsyncClient:
+    """A client of so many connections."""
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+    return httpx.AsyncClient(base_url=url, limits=limits, timeout=120)
 
 
 @dataclass

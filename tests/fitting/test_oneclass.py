@@ -1,5 +1,9 @@
 """A fit to good items alone, and all that can be done with its run."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,11 +82,24 @@ def test_new_data_are_compared_with_known_ones_and_suggested(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_exported_bank_gives_the_same_scores(run):
+def test_an_exported_bank_gives_the_same_scores_and_its_reader_the_verdicts(run, parts, tmp_path):
     pytest.importorskip("onnxruntime")
     from striate.run.export import export
 
-    assert export(run, "onnx").check.agrees
+    exported = export(run, "onnx", out=tmp_path / "model.onnx")
+    assert exported.check.agrees
+    paths = [str(path) for path in sorted(parts.rglob("0[0-5].png"))]
+    command = [sys.executable, str(tmp_path / "predict.py"), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    predicted = run.predict(paths)
+    assert [entry["label"] for entry in found] == [prediction.label for prediction in predicted]
+    assert {entry["label"] for entry in found} == {"odd", "like the good ones"}
+    scores = [prediction.score for prediction in predicted]
+    assert [entry["answer"] for entry in found] == pytest.approx(scores, abs=1e-3)
+    assert exported.card["outputs"][1]["threshold"] == 1
+    (judged,) = json.loads((tmp_path / "parity.json").read_text())["beside"]
+    assert judged["name"] == "decision" and judged["same"] == judged["count"] > 6
 
 
 def test_what_cannot_be_learnt_so_is_refused(parts, tmp_path):

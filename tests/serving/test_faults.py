@@ -14,6 +14,8 @@ import pytest
 from striate.errors import RunError
 from striate.run.folder import MODEL
 from striate.serving import batching, hosted
+from striate.serving.batching import Batcher
+from striate.serving.failure import Failure
 from striate.serving.hosted import Hosts, Settings, loaded
 from striate.web.policy import Limits
 
@@ -133,6 +135,18 @@ def test_fault_81_a_full_queue_is_429_at_once_with_a_time_to_retry(served_with, 
     assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
     assert held == [200, 200] and seconds < 1
     assert local.post(pictures[0]).status_code == 200
+
+
+def test_fault_81_no_more_are_taken_than_can_be_computed_in_time():
+    batcher = Batcher(64, wait_seconds=1.0)
+    batcher._item_seconds = 0.4
+    with batcher.places.hold(1), batcher.places.hold(1):
+        batcher.places.check_room()
+        with batcher.places.hold(1), pytest.raises(Failure) as refused:
+            batcher.places.check_room()
+        assert refused.value.status == 429
+        batcher.places.check_room()
+    batcher.close()
 
 
 def test_fault_82_past_the_deadline_is_504_and_the_work_is_dropped(served_with, pictures):

@@ -23,7 +23,7 @@ async def echo(request):
     if request.method == "GET":
         return JSONResponse({}, headers={"Access-Control-Allow-Origin": "*"})
     if media_type(request) == "application/json":
-        return JSONResponse(await read_json(request, LIMITS))
+        return JSONResponse(await read_json(request, LIMITS, lambda document: document))
     if media_type(request) == "multipart/form-data":
         parts = await read_parts(request, LIMITS)
         return JSONResponse([[p.name, p.filename, len(p.content)] for p in parts])
@@ -226,3 +226,4 @@ def test_json_as_deep_as_allowed_is_read():
     document = {"a": [[{"b": "[[[[[[{{{{{{"}]], "c": '\\"[[[['}
     assert parsed_json(json.dumps(document).encode(), LIMITS) == document
     assert json_depth(b'"[[[') == 0 == json_depth(b"")
+    assert json_depth(b"[" * 3 + b"1," * 2**20 + b"[[" + b"]" * 5) == 5  # in more than one piece

@@ -38,7 +38,7 @@ def serve(
     ] = None,
     queue: Annotated[
         int, Option(metavar="ITEMS", help="Most items at work; others are told to wait.", min=1)
-    ] = 64,
+    ] = 48,
     deadline: Annotated[
         float, Option(metavar="SECONDS", help="Time in which a request is answered.", min=0.1)
     ] = 30.0,

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -141,8 +142,8 @@ class Server:
             raise Failure(415, "bodies with a Content-Encoding are not read; send it as it is")
         kind = media_type(request)
         if kind == "application/json":
-            document = await read_json(request, self.limits)
-            found = await asyncio.to_thread(sent_in_json, document, written=hosted.written)
+            made = partial(sent_in_json, written=hosted.written)
+            found = await read_json(request, self.limits, made)
             if len(found) > self.limits.parts:
                 raise Failure(413, f"at most {self.limits.parts} inputs in one request")
             return found
@@ -163,7 +164,7 @@ class Server:
         """The answer of the Open Inference Protocol."""
         hosted = self._hosted_in_path(request)
         self.service.batcher.places.check_room()
-        inference = await asyncio.to_thread(inference_of, await read_json(request, self.limits))
+        inference = await read_json(request, self.limits, inference_of)
         work = self.service.predict(hosted, inference.sent, explain=inference.explain)
         answers = await _unless_left(request, work)
         found = (answer.prediction for answer in answers)

@@ -67,6 +67,7 @@ class Places:
         capacity: The number of places.
         what: What waits in them, for messages.
         retry_seconds: Tells when to ask again.
+        is_late: Tells whether what came now would wait too long, though places are free.
 
     Attributes:
         capacity: The number of places.
@@ -74,10 +75,16 @@ class Places:
         num_taken: Places that were ever taken.
     """
 
-    def __init__(self, capacity: int, what: str, retry_seconds: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        what: str,
+        retry_seconds: Callable[[], int],
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.capacity = capacity
         self.held = self.num_taken = 0
-        self._what, self._retry_seconds = what, retry_seconds
+        self._what, self._retry_seconds, self._is_late = what, retry_seconds, is_late
         self._changed = threading.Lock()
 
     @contextmanager
@@ -104,7 +111,7 @@ class Places:
 
     def check_room(self, count: int = 1) -> None:
         """Make sure that there are so many free places; raises Failure (429)."""
-        if self.held + count > self.capacity:
+        if self.held + count > self.capacity or (count and self._is_late()):
             raise Failure(
                 429,
                 f"{self.held} {self._what} wait already; ask again later",
@@ -118,15 +125,21 @@ class Batcher:
     Args:
         capacity: The most items that are read, wait or are computed at the same time.
         on_batch: Told of each batch: the run, the number of items, the seconds.
+        wait_seconds: No item is taken while computing those before it takes longer than this.
 
     Attributes:
         places: Of the items that are read, wait or are computed.
     """
 
     def __init__(
-        self, capacity: int, on_batch: Callable[[Hosted, int, float], None] | None = None
+        self,
+        capacity: int,
+        on_batch: Callable[[Hosted, int, float], None] | None = None,
+        wait_seconds: float = math.inf,
     ) -> None:
-        self.places = Places(capacity, "items", lambda: self.retry_seconds)
+        self.places = Places(
+            capacity, "items", lambda: self.retry_seconds, lambda: self._seconds > wait_seconds
+        )
         self._on_batch = on_batch
         self._item_seconds = 0.0
         self._jobs: deque[Job] = deque()
@@ -139,7 +152,12 @@ class Batcher:
     @property
     def retry_seconds(self) -> int:
         """Seconds in which the items that wait now will be computed, 1 at least."""
-        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(self.places.held * self._item_seconds)))
+        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(self._seconds)))
+
+    @property
+    def _seconds(self) -> float:
+        """Seconds in which the items that wait now will be computed, by those before them."""
+        return self.places.held * self._item_seconds
 
     def submit(self, job: Job) -> None:
         """Put an item at the end of the queue."""

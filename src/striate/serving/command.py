@@ -11,6 +11,7 @@ from typing import Final
 
 from striate.device import share_freed_memory
 from striate.errors import OptionError
+from striate.run.engines.measure import measured
 from striate.run.folder import RunFolder
 from striate.serving.app import OPEN_PATHS, Server
 from striate.serving.batching import LOG
@@ -118,6 +119,9 @@ def _load(hosts: Hosts) -> None:
     hosts.load()
     for hosted in hosts:
         LOG.info("%s is ready: %s", hosted.name, _how(hosted))
+        run = hosted.run
+        if run.engine == "auto" and run.device.type == "cpu" and measured(run) is None:
+            LOG.info("no engines were measured for it here: `striate engines` finds the fastest")
 
 
 def _how(hosted: Hosted) -> str:

@@ -24,6 +24,9 @@ from striate.tasks.prediction import Prediction
 EXPLAIN_SECONDS: Final = 10.0
 """The time in which an explanation is drawn, unless another is chosen."""
 
+WAIT_SHARE: Final = 0.5
+"""The share of a request's time that items before it may take to be computed, for it to be taken."""
+
 MAX_ITEM_BYTES: Final = 256 * 2**20
 """The largest array of one item, as it is decoded and as it waits for the network."""
 
@@ -67,7 +70,7 @@ class Service:
     ) -> None:
         self.deadline_seconds = deadline_seconds
         self.explainer = Explainer(explain_seconds)
-        self.batcher = Batcher(capacity, metrics.on_batch)
+        self.batcher = Batcher(capacity, metrics.on_batch, WAIT_SHARE * deadline_seconds)
         self._metrics = metrics
         self._decoders = DecoderPool(max_bytes=MAX_ITEM_BYTES)
         self._readers = ThreadPoolExecutor(available_cores(), thread_name_prefix="striate-reader")
@@ -100,7 +103,10 @@ class Service:
         loop = asyncio.get_running_loop()
         # Held while the inputs are opened too, which may take memory.
         with self.batcher.places.hold(len(sent)):
-            source = await loop.run_in_executor(self._readers, _opened, hosted, sent)
+            if all(isinstance(entry.content, bytes) for entry in sent):
+                source = _opened(hosted, sent)  # at once; files are read later
+            else:
+                source = await loop.run_in_executor(self._readers, _opened, hosted, sent)
             items = source.listing.items
             with (
                 self.batcher.places.hold(max(0, len(items) - len(sent))),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import numpy as np
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +22,13 @@ _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.S)
 
 _SMALL: Final = 2**16
 """Bytes of JSON that are parsed on the spot; more would keep other requests waiting."""
+
+_LARGE: Final = ThreadPoolExecutor(1, thread_name_prefix="striate-json")
+"""Parses larger documents one after the other, for they grow to many times their size."""
+
+_PIECE: Final = 2**20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +51,23 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_json(request: Request, limits: Limits) -> Any:
-    """The JSON document that is the body.
+async def read_json(request: Request, limits: Limits, made: Callable[[Any], T]) -> T:
+    """What is made of the JSON document that is the body; neither body nor document is kept.
+
+    Args:
+        request: The request.
+        limits: How deep the document may be nested.
+        made: Makes something smaller of the document.
 
     Raises:
         HTTPException: It is none (400), or nested too deeply (400).
+        Exception: Whatever `made` raises.
     """
-    body = await request.body()
+    body = b"".join([piece async for piece in request.stream()])
     if len(body) <= _SMALL:
-        return parsed_json(body, limits)
-    return await run_in_threadpool(parsed_json, body, limits)
+        return made(parsed_json(body, limits))
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_LARGE, lambda: made(parsed_json(body, limits)))
 
 
 def parsed_json(body: bytes, limits: Limits) -> Any:
@@ -75,10 +91,14 @@ def json_depth(body: bytes) -> int:
     2
     """
     symbols = np.frombuffer(_STRING.sub(b"", body), np.uint8)
-    opens = np.isin(symbols, np.frombuffer(b"[{", np.uint8))
-    closes = np.isin(symbols, np.frombuffer(b"]}", np.uint8))
-    steps = opens.astype(np.int32) - closes
-    return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
+    depth = deepest = 0
+    for start in range(0, len(symbols), _PIECE):
+        piece = symbols[start : start + _PIECE]
+        opens = np.isin(piece, np.frombuffer(b"[{", np.uint8))
+        closes = np.isin(piece, np.frombuffer(b"]}", np.uint8))
+        levels = depth + np.cumsum(opens.astype(np.int32) - closes, dtype=np.int64)
+        deepest, depth = max(deepest, int(levels.max())), int(levels[-1])
+    return deepest
 
 
 async def read_parts(request: Request, limits: Limits) -> list[Part]:

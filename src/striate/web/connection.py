@@ -36,7 +36,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
         _limit: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            self._ending = _Lingering(self, transport)
+            self._ending = _Transport(self, transport)
             super().connection_made(self._ending)  # type: ignore[arg-type]  # it does all that one does
             self._start()
 
@@ -79,8 +79,9 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
     return TimedProtocol
 
 
-class _Lingering:
-    """A connection's transport, which is closed once the client has read the last answer.
+class _Transport:
+    """A connection's transport, which sends the head and the end of an answer in one piece, and is
+    closed once the client has read the last one.
 
     Args:
         protocol: The connection.
@@ -93,6 +94,7 @@ class _Lingering:
     def __init__(self, protocol: H11Protocol, transport: asyncio.Transport) -> None:
         self.lingers = False
         self._protocol, self._transport = protocol, transport
+        self._unsent: list[bytes] = []
         self._left = LINGER_BYTES
         self._limit: asyncio.TimerHandle | None = None
 
@@ -102,8 +104,20 @@ class _Lingering:
     def is_closing(self) -> bool:
         return self.lingers or self._transport.is_closing()
 
+    def write(self, data: bytes) -> None:
+        """Send bytes once the work at hand is done, with what it has to send besides."""
+        if not self._unsent:
+            self._protocol.loop.call_soon(self._send)
+        self._unsent.append(data)
+
+    def _send(self) -> None:
+        if self._unsent:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
+
     def close(self) -> None:
         """Close the connection; where a request is still being sent, end the answer alone."""
+        self._send()
         sends = self._protocol.conn.their_state in (h11.SEND_BODY, h11.ERROR)
         if self.lingers or self._transport.is_closing() or not sends:
             self._transport.close()

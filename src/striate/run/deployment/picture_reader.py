@@ -46,8 +46,8 @@ def predict(path: Path | str, session: Any, card: dict[str, Any]) -> dict[str, A
         costs, limit = answer * rule["weights"], rule["cost_unknown"]
         told["label"] = classes[costs.argmax()]
         told |= {} if limit is None else {"undecided": bool(costs.sum() - costs.max() > limit)}
-    if "thresholds" in rule:
-        told["labels"] = [n for n in classes if shares[n] >= rule["thresholds"][n]]
+    told |= {"labels": [n for n in t if shares[n] >= t[n]]} if (t := rule.get("thresholds")) else {}
+    told |= {"label": v[int(answer > rule["threshold"])]} if (v := rule.get("verdicts")) else {}
     told |= {name: value.tolist() for name, value in zip(names[2:], rest, strict=True)}
     if "set" in told:  # the most probable class first
         told["set"] = [classes[k] for k in np.argsort(-answer, kind="stable") if told["set"][k]]

@@ -58,8 +58,7 @@ class Parity:
 
     Attributes:
         files: Number of pictures that both answered, by what they are: "test items" and odd ones.
-        same: How many got the same class or labels, or a number that differs by no more than is
-            allowed.
+        same: How many got the same class, labels or verdict; of a number every one.
         largest: The largest difference of a probability, or of a number relative to the largest
             or to 1.
         worst: What the picture of that difference is.
@@ -151,7 +150,7 @@ def parity_of(run: Run, path: Path) -> Parity:
             found = picture_reader.predict(picture, session, card)
             wanted, got = expected.numbers(), _values(found["answer"])
             apart = float(np.abs(wanted - got).max()) / max(1.0, float(np.abs(wanted).max()))
-            alike = not run.classes or _decided(expected.to_json()) == _decided(found)
+            alike = _decided(expected.to_json()) == _decided(found)
             counts[what] = counts.get(what, 0) + 1
             same += alike
             if apart >= largest:
@@ -181,13 +180,14 @@ def _beside(
     found = []
     promise = run.calibration.promise
     wanted, got = (np.array(side) for side in zip(*answers, strict=True))
-    if run.classes:
-        outputs = torch.from_numpy(run.calibration.outputs_of(got))
+    decided = [_decided(expected.to_json()) for expected, _ in told]
+    if any(map(any, decided)):
+        outputs = torch.from_numpy(run.calibration.outputs_of(got if run.classes else got[:, 0]))
         names = [str(number) for number in range(len(got))]
         asked = run.task.predictions(names, outputs, run.calibration, run.classes)
         found.append(
             judged_decisions(
-                [_decided(expected.to_json()) for expected, _ in told],
+                decided,
                 [_decided(entry) for _, entry in told],
                 [_decided(one.to_json()) for one in asked],
             )

@@ -66,6 +66,8 @@ class AnomalyCalibration(Calibration):
                 "shape": ["items"],
                 "means": f"{ODD} above {THRESHOLD:g}, else {LIKE_GOOD} ({self.good}); about "
                 f"{promise.share:.1%} of good items are above",
+                "threshold": THRESHOLD,
+                "verdicts": list(VERDICTS),
             },
         ]
 
