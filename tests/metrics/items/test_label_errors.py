@@ -51,10 +51,10 @@ def test_a_label_is_compared_with_the_best_other_class_and_with_what_is_usual():
     labels = np.array([0, 0, 2, 1])
     usual = np.array([(0.1 + 0.9) / 2, 0.6, 0.6])
     expected = [
-        np.sqrt(0.9 * usual[0]) / 0.12,
-        np.sqrt(0.1 * usual[0]) / 0.92,
-        np.sqrt(0.2 * usual[2]) / 0.62,
-        np.sqrt(0.3 * usual[1]) / 0.62,
+        0.9**0.25 * usual[0] ** 0.5 / 0.12,
+        0.1**0.25 * usual[0] ** 0.5 / 0.92,
+        0.2**0.25 * usual[2] ** 0.5 / 0.62,
+        0.3**0.25 * usual[1] ** 0.5 / 0.62,
     ]
     np.testing.assert_allclose(label_doubts(probabilities, labels), expected)
 

@@ -50,9 +50,9 @@ def label_doubts(
 ) -> Float[np.ndarray, " n"]:
     """How doubtful each label is, from 0.
 
-    The geometric mean of the best other class's probability and of what items of the label usually
-    get, as a multiple of the label's own probability and `PROBABILITY_FLOOR`. The first alone
-    favours items between two classes, the own probability alone those that no class suits.
+    What items of the label usually get, and to half as much of an exponent the best other class's
+    probability, beside the label's own probability and `PROBABILITY_FLOOR`. The best other class
+    alone favours items between two classes, the own probability alone those that no class suits.
 
     Args:
         probabilities: Calibrated probabilities, each row of a model that has not seen the item.
@@ -60,8 +60,9 @@ def label_doubts(
     """
     own = probabilities[np.arange(len(labels)), labels]
     usual = _usual(probabilities, labels)
-    compared = _others(probabilities, labels, usual).max(1) * usual[labels]
-    doubts: NDArray[np.float64] = np.sqrt(compared) / (own + PROBABILITY_FLOOR)
+    best_other = _others(probabilities, labels, usual).max(1)
+    compared = best_other**0.25 * usual[labels] ** 0.5
+    doubts: NDArray[np.float64] = compared / (own + PROBABILITY_FLOOR)
     return doubts
 
 
