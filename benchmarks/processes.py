@@ -1,6 +1,6 @@
 """How much faster two processes train on two cores than one process on one.
 
-    python benchmarks/processes.py [--processes 1 2] [--turns 3] [--epochs 2] [--size 224]
+    python benchmarks/processes.py [--processes 1 2] [--turns 2] [--epochs 2] [--size 224] [--items 700]
 
 A network is trained from scratch on made pictures by `striate fit --nproc N`, each process with one
 thread, in turns. Told are the training items in a second (`samples_per_second` of `history.csv`, which
@@ -57,9 +57,9 @@ def main() -> None:
     """Fit in turns, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--items", type=int, default=250)
+    parser.add_argument("--items", type=int, default=700)
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--size", type=int, default=224, help="side of the network's input, pixels")
     options = parser.parse_args()
