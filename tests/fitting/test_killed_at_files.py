@@ -120,10 +120,9 @@ def killed_at(number, series, out, whole):
     assert left == {str(p.relative_to(whole)) for p in whole.rglob("*") if p.is_file()}, number
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
-def test_killed_at_some_changes_of_files_a_fit_goes_on(share, series, whole, tmp_path):
+def test_killed_in_the_midst_of_its_changes_of_files_a_fit_goes_on(series, whole, tmp_path):
     folder, changes = whole
-    killed_at(1 + int(share * (changes - 1)), series, tmp_path / "run", folder)
+    killed_at(changes // 2, series, tmp_path / "run", folder)
 
 
 @pytest.mark.slow

@@ -105,8 +105,11 @@ def test_the_reader_answers_as_predict_without_striate_and_torch(exported, kerne
 
 @pytest.mark.parametrize(
     "aim",
-    [{"target_recall": {"disc": 0.9}}, {"error_costs": {"disc": 4}}, {"cost_unknown": 0.5}],
-    ids=lambda aim: next(iter(aim)),
+    [
+        pytest.param({"target_recall": {"disc": 0.9}}, id="target_recall", marks=pytest.mark.slow),
+        pytest.param({"error_costs": {"disc": 4}}, id="error_costs"),
+        pytest.param({"cost_unknown": 0.5}, id="cost_unknown", marks=pytest.mark.slow),
+    ],
 )
 def test_the_reader_decides_as_the_run_was_told(aim, photos, tmp_path):
     layers = "[conv8-relu]x2 - gap - fc10"  # its answers are not all near 0 or 1
