@@ -10,6 +10,7 @@ from PIL import Image
 from striate.data.layouts import open_source
 from striate.data.readers import image as image_reader
 from striate.data.readers.image import decode_image, read_image
+from striate.data.readers.tiff import read_bands
 from striate.data.sandbox import read_all
 from striate.data.source import Skip, UnreadableItem
 from striate.data.unlabelled import open_inputs
@@ -146,3 +147,31 @@ def test_where_nothing_can_be_read_the_commonest_reason_is_told(tmp_path: Path) 
     assert "empty file (8, as a/1.jpg), not an image (2, as a/0.jpg)" in str(caught.value)
     source = open_source(tmp_path)
     assert all(isinstance(a, Skip) for _, a in read_all(source, source.listing.items, None, 1))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"photometric": "minisblack"},
+        {"photometric": "minisblack", "compression": "zlib", "rowsperstrip": 8},
+        {"photometric": "minisblack", "planarconfig": "separate", "rowsperstrip": 8},
+        {"photometric": "minisblack", "planarconfig": "separate", "compression": "zlib"},
+        {"photometric": "minisblack", "tile": (16, 16)},
+        {"photometric": "minisblack", "tile": (32, 32), "compression": "zlib"},
+    ],
+)
+def test_whole_files_of_strips_and_tiles_are_read(options: dict[str, object]) -> None:
+    array = np.arange(3 * 40 * 56, dtype=np.uint16).reshape(3, 40, 56)
+    assert np.array_equal(read_bands(tiff(array, **options))[0], array)
+
+
+def test_a_file_without_some_of_its_strips_is_damaged() -> None:
+    """Five kilobytes that tell of strips they do not have would become 500 MB of zeros."""
+    array = np.arange(40 * 56, dtype=np.int32).reshape(40, 56)
+    content = tiff(array, compression="zlib", rowsperstrip=8)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        (rows,) = [tag for tag in file.pages[0].tags if tag.name == "RowsPerStrip"]
+    short = bytearray(content)
+    short[rows.valueoffset : rows.valueoffset + 2] = (2).to_bytes(2, "little")
+    with pytest.raises(UnreadableItem, match="5 of its 20 strips or tiles are there"):
+        read_bands(bytes(short))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -103,6 +104,7 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             series = file.series[0]
             check_size(series.shape, np.dtype(series.dtype))
+            _check_whole(series)
             array, axes = np.asarray(series.asarray()), str(series.axes)
             page = series.keyframe
             white_zero, bits = int(page.photometric) == 0, int(page.bitspersample)
@@ -119,6 +121,15 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
     if white_zero and array.dtype.kind in "uif":
         return min_is_black(array, bits), [*notes, POLARITY]
     return array, notes
+
+
+def _check_whole(series: Any) -> None:
+    """Refuse a picture of which parts are missing: tifffile would put zeros there."""
+    for page in series.pages:
+        wanted = 0 if page is None or page.is_contiguous else prod(page.chunked)
+        if wanted and len(page.dataoffsets) < wanted:
+            there = f"{len(page.dataoffsets):,} of its {wanted:,} strips or tiles are there"
+            raise UnreadableItem(f"damaged TIFF file: {there}")
 
 
 def _channels_first(array: NDArray[Any], axes: str) -> tuple[NDArray[Any], list[Note]]:
