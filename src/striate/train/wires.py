@@ -146,7 +146,7 @@ def _connections(
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         connection.settimeout(_LOST)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _read(connection: socket.socket, into: memoryview) -> None:
