@@ -37,7 +37,7 @@ _TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.03}
 
 
 class FusedConvolution(nn.Module):
-    """A convolution with its activation; where a gradient is asked for, one after the other.
+    """A convolution with its activation; where a gradient is wanted, one after the other.
 
     Args:
         conv: The convolution, of rank 2 or 3, which pads with zeros.
@@ -82,9 +82,9 @@ def fuse_activations(network: nn.Module, example: Float[Tensor, "n c *space"]) -
         example: An input that reaches every layer, on the network's device and in its type.
     """
     tolerance = _TOLERANCE.get(example.dtype)
-    available = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
-        torch.ops.mkldnn, "_convolution_pointwise"
-    )
+    available = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    # torch declares no types there.
+    available &= torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if example.device.type != "cpu" or tolerance is None or not available:
         return network
     fused = copy.deepcopy(network)

@@ -127,7 +127,7 @@ class Survey:
         """What the network sees.
 
         Raises:
-            ArgumentError: Spectrograms are asked for, and the rate is not known.
+            ArgumentError: Spectrograms are wanted, and the rate is not known.
         """
         rate = self.rate()
         if self._kind == "mel" and not rate:

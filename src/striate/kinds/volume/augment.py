@@ -52,7 +52,7 @@ class VolumePolicy:
             `dihedral`, the 8 symmetries of a slice; `cube`, all 48 of the cube.
         rotation: Volumes are turned about each axis by up to this many degrees either way; borders
             are repeated.
-        elastic: Greatest displacement of a smooth random deformation, in voxels.
+        elastic: Largest displacement of a smooth random deformation, in voxels.
         scale: Intensities are multiplied by 1 ± up to this.
         shift: Intensities are moved by up to ± this, in deviations of the training voxels.
         noise: Normal noise of a deviation up to this, in deviations of the training voxels.
