@@ -83,8 +83,7 @@ def fuse_activations(network: nn.Module, example: Float[Tensor, "n c *space"]) -
     """
     tolerance = _TOLERANCE.get(example.dtype)
     available = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-    # torch declares no types there.
-    available &= torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    available &= torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # of torch
     if example.device.type != "cpu" or tolerance is None or not available:
         return network
     fused = copy.deepcopy(network)
