@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -41,13 +42,27 @@ def make(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(place / f"{number:05}.png")
 
 
-def start(data: Path, out: Path, processes: int, options: argparse.Namespace) -> subprocess.Popen:
-    """A fit in processes of one thread each."""
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
+
+
+def start(
+    data: Path,
+    out: Path,
+    processes: int,
+    options: argparse.Namespace,
+    environment: Mapping[str, str] = ONE_THREAD,
+) -> subprocess.Popen:
+    """A fit in so many processes, with environment variables."""
     command = [*COMMAND, "fit", str(data), "--out", str(out), "--method", "scratch"]
     command += ["--model", options.model, "--epochs", str(options.epochs), "--device", "cpu"]
     command += ["--image-size", str(options.size), "--nproc", str(processes)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
 
 
 def rate(fit: subprocess.Popen, out: Path) -> float:

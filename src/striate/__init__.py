@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import typing
 
 if typing.TYPE_CHECKING:
@@ -41,6 +42,14 @@ __all__ = [
     "read",
     "receptive_field",
 ]
+
+NUM_SPINS: typing.Final = "1000"
+"""Looks at whether the other threads are ready before a thread of torch's sleeps: some 30
+microseconds. By default it looks for milliseconds, on a core that others need."""
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Torch's threads, where they are those of GNU OpenMP, read it when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", NUM_SPINS)
 
 
 def __getattr__(name: str) -> typing.Any:

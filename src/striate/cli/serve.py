@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from typer import Argument, Option
 
 from striate.cli.shared import Device, Engine
-
-_SPINS: Final = "1000"
-"""Looks at whether the other threads are ready before a thread of torch's sleeps: some 30
-microseconds. By default it looks for milliseconds, on a core that decoding needs."""
 
 
 def serve(
@@ -57,7 +52,6 @@ def serve(
     engine: Engine = "auto",
 ) -> int:
     """Answer requests over HTTP: files, JSON, the Open Inference Protocol."""
-    _wait_briefly()
     from striate.data.packages import imported
 
     for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
@@ -77,9 +71,3 @@ def serve(
         settings=Settings(device=device, engine=engine, one_by_one=one_by_one),
     )
     return run(options, announce=lambda url: print(url, flush=True))
-
-
-def _wait_briefly() -> None:
-    """Let torch's threads wait for each other without keeping cores busy; before torch is imported."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)

@@ -131,7 +131,7 @@ class UnreadableItem(DataError):  # noqa: N818 - a reason to skip, not a failure
     cause: ClassVar[Cause] = "damaged"
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
+        self.reason = one_line(reason)  # names within a file may hold line breaks
         super().__init__(reason)
 
     @classmethod

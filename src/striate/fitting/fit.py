@@ -11,7 +11,7 @@ from typing import Any
 
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
-from striate.device import choose_device, keep_freed_memory
+from striate.device import choose_device, keep_freed_memory, use_free_cores
 from striate.errors import RunError, StoppedError
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Candidate, Proposal
@@ -92,6 +92,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
     task.check_aim(chosen.aim, source.listing.items)
     device = choose_device(chosen.device)
     keep_freed_memory()
+    use_free_cores()
     with (
         joined(strategy=chosen.strategy) as strategy,
         _own_folder(chosen, source, strategy) as folder,

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.data.source import Reading
+from striate.device import use_free_cores
 from striate.engines.engine import Session
 from striate.kinds.inputs import Inputs
 from striate.models import Network
@@ -123,6 +124,7 @@ class Predictor:
             inputs: The inputs.
             few: Whether there are too few for a network that is made ready first.
         """
+        use_free_cores()
         network = self.network if few else self._module
         normalized = self.inputs.normalized(placed(inputs, self.device))
         views = self.inputs.views(normalized)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data.batches import Batches
-from striate.device import fast_dtype
+from striate.device import fast_dtype, keep_threads, use_free_cores
 from striate.errors import DivergedError, UnknownNameError
 from striate.nn.layout import channels_last_module, contiguous_module, placed
 from striate.nn.parameters import ParameterGroup, groups_of_copy
@@ -185,6 +185,7 @@ class Trainer:
             numbered = zip(range(steps + 1), self._batches.epoch(0), strict=False)
             for number, (inputs, targets) in numbered:
                 try:
+                    self._use_free_cores()
                     self._step(inputs, targets)
                     self._check_loss()  # waits for the device
                 except _Divergence as divergence:
@@ -203,6 +204,7 @@ class Trainer:
         before = perf_counter()
         for inputs, targets in self._batches.epoch(position.epoch, start_step=position.step):
             self._step(inputs, targets)
+            self._use_free_cores()
             now = perf_counter()
             position.seconds, before = position.seconds + now - before, now
             tracker.advance(1, note=f"loss {position.running_loss:.3f}")
@@ -213,6 +215,11 @@ class Trainer:
                 return reason
         self._finish_epoch()
         return None
+
+    def _use_free_cores(self) -> None:
+        """Let as many threads compute as pay; of several processes each keeps its number."""
+        if self._device.type == "cpu" and self._strategy.num_processes == 1:
+            use_free_cores()
 
     def _step(self, inputs: Inputs, targets: Tensor) -> None:
         """Train on one batch.
@@ -416,7 +423,8 @@ class Trainer:
         if state is None:
             return
         self._plan.check_stored(state.values["plan"])
-        if (threads := state.values["threads"]) != torch.get_num_threads():
+        keep_threads(threads := state.values["threads"])
+        if threads != torch.get_num_threads():
             self._progress.say(
                 f"the checkpoint was made with {threads} threads, now there are "
                 f"{torch.get_num_threads()}: the weights will differ in the last bits"

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from striate.data.batches import Batches
 from striate.data.randomness import Draws, item_keys
-from striate.device import fast_dtype
+from striate.device import fast_dtype, use_free_cores
 from striate.errors import StorageError
 from striate.models import Network
 from striate.nn.layout import channels_last
@@ -182,6 +182,7 @@ class FrozenPrefix:
         for batch in batches:
             parts = []
             for pixels in torch.split(batch.flatten(0, 1), size):
+                use_free_cores()
                 inputs = self._preprocessing.normalize(pixels.to(self._device))
                 frozen = frozen or prepare(self._blocks, inputs, self._compute_dtype)
                 with torch.inference_mode():

@@ -21,6 +21,7 @@ from striate.data.readers.reader import (
     stored_item,
     suffixes_of,
 )
+from striate.data.readers.volume import read_npz_volume
 from striate.data.sandbox import read_all
 from striate.data.source import Item, Listing, MemorySource, Reading, UnreadableItem, load_formats
 from striate.data.unlabelled import open_inputs
@@ -144,3 +145,12 @@ def test_files_without_a_known_suffix_are_told_by_their_content(tmp_path):
         reader_of(tmp_path / "a", "signal")
     with pytest.raises(UnreadableItem, match=r"files named \*\.txt are not read"):
         reader_of(tmp_path / "b.txt", "signal")
+
+
+def test_a_reason_is_one_line_whatever_names_a_file_holds(tmp_path):
+    path = tmp_path / "volumes.npz"
+    np.savez(path, **{"a\r\nb": np.zeros((4, 4, 4)), "c": np.zeros((4, 4, 4))})
+    with pytest.raises(UnreadableItem) as raised:
+        read_npz_volume(path.read_bytes())
+    assert "a\\r\\nb" in raised.value.reason
+    assert raised.value.reason.isprintable()

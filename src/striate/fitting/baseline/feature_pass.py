@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.data.randomness import epoch_order
-from striate.device import fast_dtype
+from striate.device import fast_dtype, use_free_cores
 from striate.fitting.context import REPORT_SECONDS, FitContext
 from striate.models import Network
 from striate.models.kernel_machine import ScaleFeatures
@@ -60,6 +60,7 @@ class FeaturePass:
 
         def extract(batch: Any) -> Tensor:
             nonlocal frozen
+            use_free_cores()
             x = inputs.normalized(placed(batch, device))
             if inputs.folds:
                 frozen = frozen or prepare(module, x, dtype)

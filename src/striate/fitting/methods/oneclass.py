@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.randomness import epoch_order
+from striate.device import use_free_cores
 from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import Candidate, Proposal, predicted
 from striate.fitting.context import FitContext
@@ -129,6 +130,7 @@ def patches_of(context: FitContext, bank: MemoryBank, indices: NDArray[np.int64]
     done, limit, allowed = 0, len(order), TIME_SHARE * context.seconds_left()
     with context.progress.track("patches", len(order), "items") as tracker:
         for batch in context.batches(order, inputs):
+            use_free_cores()
             with torch.inference_mode():
                 maps = bank.forward_features(inputs.normalized(placed(batch, context.device)))
             found.append(spread(maps, each, generator))

@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 
+from striate.device import use_free_cores
 from striate.errors import OptionError
 from striate.fitting.baseline import MAX_FEATURES, Baseline, made
 from striate.fitting.candidate import Proposal
@@ -93,6 +94,7 @@ def _seconds(context: FitContext) -> float:
     dataset, inputs = context.dataset, context.inputs
     network = made(context, str(context.defaults.wide_features), None).eval()
     some = inputs.inputs(dataset.store.take(dataset.indices("train")[:_MEASURED]))
+    use_free_cores()
     began = time.monotonic()
     with torch.inference_mode():
         # Fetched, for a GPU says that it is done before it is.
