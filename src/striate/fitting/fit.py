@@ -145,8 +145,7 @@ def _own_folder(chosen: FitOptions, source: Source, strategy: Strategy) -> Itera
         strategy.barrier()
         yield RunFolder(path)
         return
-    folder = RunFolder.create(path)
-    with folder.locked():
+    with RunFolder.begun(path) as folder:
         strategy.barrier()
         yield folder
 

@@ -86,7 +86,11 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(
-        percent=percent, interval=interval_text, duration=duration, kebab_words=_words
+        percent=percent,
+        interval=interval_text,
+        duration=duration,
+        kebab_words=_words,
+        sentence=_sentence,
     )
     script = files("striate.report").joinpath("templates/page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -111,6 +115,15 @@ def _heat_colours() -> str:
 def _words(code: str) -> str:
     """`near-duplicate` as `Near duplicate`."""
     return code.replace("-", " ").replace("_", " ").capitalize()
+
+
+def _sentence(text: str) -> str:
+    """A message of one line as a sentence: with a capital letter and an end.
+
+    >>> _sentence("2 labels are missing"), _sentence("nothing is wrong"), _sentence("left out: a, …")
+    ('2 labels are missing.', 'Nothing is wrong.', 'Left out: a, …')
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
 
 
 def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[str, object]]:
