@@ -58,7 +58,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             `print`, True, or False for silence. By default a notebook shows it and a script is
             silent.
         stop: Asked now and then: True saves and stops, "finish" makes the best model so far the
-            result. Either can be gone on with by `resume`.
+            result. `resume` goes on after either.
         {options}
 
     Returns:
