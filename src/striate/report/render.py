@@ -20,7 +20,7 @@ from striate.metrics.intervals import number_text
 from striate.progress import duration
 from striate.report.charts import Line, interval_bar, line_chart
 from striate.report.outlook import learning_part, slice_rows
-from striate.report.page import NBSP, interval_text, percent
+from striate.report.page import NBSP, interval_text, percent, sentence
 from striate.report.picture import Picture, data_url
 from striate.report.schema import Mistake, RunReport
 
@@ -90,7 +90,7 @@ def _environment() -> Environment:
         interval=interval_text,
         duration=duration,
         kebab_words=_words,
-        sentence=_sentence,
+        sentence=sentence,
     )
     script = files("striate.report").joinpath("templates/page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -115,15 +115,6 @@ def _heat_colours() -> str:
 def _words(code: str) -> str:
     """`near-duplicate` as `Near duplicate`."""
     return code.replace("-", " ").replace("_", " ").capitalize()
-
-
-def _sentence(text: str) -> str:
-    """A message of one line as a sentence: with a capital letter and an end.
-
-    >>> _sentence("2 labels are missing"), _sentence("nothing is wrong"), _sentence("left out: a, …")
-    ('2 labels are missing.', 'Nothing is wrong.', 'Left out: a, …')
-    """
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
 
 
 def _mistakes(report: RunReport, pictures: Mapping[str, Picture]) -> list[dict[str, object]]:
