@@ -78,8 +78,13 @@ def test_an_index_leads_to_every_page():
 def test_the_menus_of_the_site(monkeypatch):
     monkeypatch.syspath_prepend(DOCS)
     site = importlib.import_module("conf")
-    menus = site.menus((DOCS / "index.md").read_text())
+    index = (DOCS / "index.md").read_text()
+    menus = site.menus(index)
     assert menus.count("```{toctree}") == 4
+    for page in re.findall(r"\]\(([^)]+\.(?:md|rst))\)", index):
+        assert f"\n{page}\n" in menus, (
+            f"the menus lack {page}: let its link begin a line of the list"
+        )
     assert "\n:caption: To use it\n\ncommand-line.md\n" in menus
     page = site.first_page(
         "# A\n[x](docs/b.md)\n## Documentation\nold\n\n## Licence\n", "# B\nnew\n"

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from striate.analysis import EffectiveField, Summary, effective_field, summary
+from striate.cli.fit import flag_of, help_of
 from striate.fitting.methods import finetune as fine_tuning
 from striate.fitting.options import declared_options
 from striate.geometry import (
@@ -302,9 +303,8 @@ def options_table() -> str:
     """The options of `fit` as the command line spells them."""
     rows = []
     for declared in declared_options():
-        flag = "--option" if declared.name == "options" else f"--{declared.name.replace('_', '-')}"
         default = "" if _says_nothing(declared.default) else f"`{declared.default}`"
-        rows.append((f"`{flag}`", declared.metadata["text"], default))
+        rows.append((f"`{flag_of(declared.name)}`", help_of(declared), default))
     return table(("option", "meaning", "default"), *rows)
 
 

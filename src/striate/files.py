@@ -107,6 +107,41 @@ def mark_output(folder: Path) -> None:
         (folder / OUTPUT).touch()
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """Of a folder and those around it the ones that are not there, the innermost first."""
+    around = (folder, *folder.parents)
+    return [path for path in around if not os.path.exists(path)]  # noqa: PTH110 - where no permission is, Path.exists raises
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that were made for what is not written after all, unless they hold something.
+
+    Args:
+        folders: What `missing_folders` gave before they were made.
+    """
+    if folders and {path.name for path in folders[0].glob("*")} == {OUTPUT}:
+        (folders[0] / OUTPUT).unlink()
+    with contextlib.suppress(OSError):  # the first that holds something ends it
+        for folder in folders:
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def folder_for_work(folder: Path) -> Iterator[None]:
+    """Make a folder, and those around it; if the work in it fails, they go again while empty.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    made = missing_folders(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        remove_empty(made)
+        raise
+
+
 def check_output(
     path: Path, inputs: Iterable[object], option: str, *, ours: bool | None = None
 ) -> None:

@@ -64,6 +64,7 @@ def test_the_help_spells_options_as_the_command_line_does(capsys):
 
 def test_python_dash_m_is_the_command(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["striate", "--version"])
+    monkeypatch.delitem(sys.modules, "striate.__main__", raising=False)  # of the doctests' test
     with pytest.raises(SystemExit) as left:
         runpy.run_module("striate", run_name="__main__")
     assert left.value.code == 0 and capsys.readouterr().out.startswith("striate")

@@ -29,6 +29,7 @@ def fuzz():
     spec = importlib.util.spec_from_file_location("fuzz_sources", BENCHMARK)
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARK.parent))  # it imports fuzz_files
         patch.setitem(sys.modules, "fuzz_sources", module)  # dataclasses look their module up
         spec.loader.exec_module(module)
         yield module
@@ -97,7 +98,9 @@ def test_only_sound_that_is_not_plain_is_decoded_in_another_process(fuzz, tmp_pa
     pytest.importorskip("soundfile")
     reader = READERS.get("sound")
     apart = []
-    for number, (suffix, content) in enumerate(fuzz.sounds(np.random.default_rng(0))):
+    for number, (suffix, content) in enumerate(
+        fuzz.SUBJECTS["sound"].make(np.random.default_rng(0))
+    ):
         path = tmp_path / f"{number}{suffix}"
         path.write_bytes(content)
         if reader.decoding(path, None) is not None:
@@ -115,7 +118,7 @@ def test_what_soundfile_says_is_told_without_an_address():
 
 def test_a_damaged_nifti_header_is_mended_or_refused_silently(fuzz, tmp_path, capfd):
     pytest.importorskip("nibabel")
-    _, whole = next(fuzz.nifti(np.random.default_rng(0)))
+    _, whole = next(fuzz.SUBJECTS["nifti"].make(np.random.default_rng(0)))
     content = bytearray(whole)
     content[344:348] = b"\1\2\3\4"  # the magic string
     path = tmp_path / "a.nii"
@@ -153,7 +156,7 @@ def test_memory_that_a_file_takes_is_measured():
 
 def test_an_error_of_ffmpeg_is_not_taken_for_one_of_the_disk(fuzz, tmp_path):
     av = pytest.importorskip("av")
-    _, whole = next(fuzz.videos(np.random.default_rng(0)))
+    _, whole = next(fuzz.SUBJECTS["video"].make(np.random.default_rng(0)))
     path = tmp_path / "a.mp4"
     path.write_bytes(whole)
     with pytest.MonkeyPatch.context() as patch:
@@ -168,7 +171,7 @@ def test_an_error_of_ffmpeg_is_not_taken_for_one_of_the_disk(fuzz, tmp_path):
 
 def test_a_video_in_an_unknown_coding_is_told(fuzz):
     pytest.importorskip("av")
-    _, whole = next(fuzz.videos(np.random.default_rng(0)))
+    _, whole = next(fuzz.SUBJECTS["video"].make(np.random.default_rng(0)))
     with pytest.raises(UnreadableItem, match="coding that the installed PyAV does not know"):
         read_video(whole.replace(b"avc1", b"zzz9"))
 
@@ -187,7 +190,7 @@ def test_a_damaged_archive_is_told_as_one(tmp_path):
 @pytest.mark.parametrize("units", [0, 2, 5])
 def test_units_that_nobody_knows_are_taken_for_millimetres(units, fuzz, tmp_path):
     pytest.importorskip("nibabel")
-    _, whole = next(fuzz.nifti(np.random.default_rng(0)))
+    _, whole = next(fuzz.SUBJECTS["nifti"].make(np.random.default_rng(0)))
     content = bytearray(whole)
     content[123] = units
     path = tmp_path / "a.nii"

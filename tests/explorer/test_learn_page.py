@@ -11,7 +11,7 @@ from tests.explorer.test_page import (  # noqa: F401 - fixtures
 )
 
 from striate.explorer.learn.looked import AXES
-from striate.explorer.save import save_page
+from striate.explorer.save import save_pages
 
 pytestmark = [
     pytest.mark.slow,
@@ -89,7 +89,7 @@ def test_the_tour_and_the_exercises(opened, address, session):  # noqa: F811
 
 
 def test_they_are_in_a_saved_page(opened, session, tmp_path):  # noqa: F811
-    page = opened(save_page(session, tmp_path / "site").as_uri())
+    page = opened(save_pages(session, tmp_path / "site").as_uri())
     walk(page, session)
     solve(page, session)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.explorer.conftest import hooked, served, session_of
 
-from striate.explorer.save import save_page
+from striate.explorer.save import save_pages
 from striate.geometry import Window
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -196,6 +196,6 @@ def test_a_phone_needs_no_scrolling_sideways(opened, address, scheme):
 
 
 def test_a_saved_page_works_from_the_disk(opened, session, tmp_path):
-    path = save_page(session, tmp_path / "site")
+    path = save_pages(session, tmp_path / "site")
     page = opened(path.as_uri())
     check_convolution(page, session)

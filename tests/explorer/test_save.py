@@ -13,7 +13,7 @@ from tests.explorer.conftest import session_of
 from striate.errors import OptionError
 from striate.explorer.app import page_files
 from striate.explorer.bundle import joined
-from striate.explorer.save import SEEDS, _Saving, save_page
+from striate.explorer.save import SEEDS, _Saving, save_pages
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def page(small, tmp_path_factory):
-    return save_page(small, tmp_path_factory.mktemp("saved") / "site").read_text()
+    return save_pages(small, tmp_path_factory.mktemp("saved") / "site").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,10 @@ def test_the_modules_are_joined_without_their_imports():
 def test_a_page_of_the_users_is_not_replaced(small, tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(OptionError, match="did not write"):
-        save_page(small, tmp_path)
+        save_pages(small, tmp_path)
     assert (tmp_path / "index.html").read_text() == "mine"
 
 
 def test_a_saved_page_can_be_saved_again(small, tmp_path):
-    first = save_page(small, tmp_path / "site").read_bytes()
-    assert save_page(small, tmp_path / "site").read_bytes() == first
+    first = save_pages(small, tmp_path / "site").read_bytes()
+    assert save_pages(small, tmp_path / "site").read_bytes() == first

@@ -1,5 +1,6 @@
 """What `check` finds, in the report of every fit, and what it may cost."""
 
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -46,6 +47,9 @@ def test_findings_are_in_the_report_with_what_to_do(flawed_run, flawed):
     assert all(issues[code].advice for code in told)
     page = (flawed_run.folder.path / "report.html").read_text()
     assert f"What to do: {issues['blank'].advice}" in page
+    assert "</strong> " in page and not re.search(r"</strong> [a-z]", page)
+    found = flawed_run.model_card().partition("What was found in the data:")[2].partition("##")[0]
+    assert "\n- " in found and not re.search(r"\n- [a-z]", found)
     assert flawed_run.report.data_command == (
         f"striate check {flawed} --html findings.html --patch-out patch.csv"
     )

@@ -268,6 +268,13 @@ def test_a_wrong_option_is_refused_before_a_folder_is_made(option, photos, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("option", [{"options": {"sizes": 9}}, {"method": "wide"}])
+def test_a_fit_that_is_refused_later_leaves_no_folder(option, photos, tmp_path):
+    with pytest.raises(ArgumentError):
+        striate.fit(photos, out=tmp_path / "runs" / "a", image_size=32, device="cpu", **option)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_model_suggests_the_nearest(photos, tmp_path):
     with pytest.raises(UnknownNameError, match="resnet18"):
         striate.fit(photos, out=tmp_path / "run", model="resnet81", device="cpu")

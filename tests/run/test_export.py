@@ -152,7 +152,7 @@ def test_a_file_that_answers_otherwise_is_refused(
     with pytest.raises(
         EngineError, match=f"{said}.*export to onnx or openvino, or keep .*force=True"
     ):
-        export(probe_run, "pt2", out=tmp_path / "m.pt2")
+        export(probe_run, "pt2", out=tmp_path / "new" / "m.pt2")
     assert not list(tmp_path.iterdir())
     forced = export(probe_run, "pt2", out=tmp_path / "m.pt2", force=True)
     assert not forced.check.passed and forced.path.is_file()

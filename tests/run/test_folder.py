@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.errors import RunError, StorageError
+from striate.errors import OptionError, RunError, StoppedError, StorageError
 from striate.files import csv_text, size_text, write_atomic
 from striate.run.folder import RunFolder, next_folder
 
@@ -90,6 +90,39 @@ def test_fault_66_two_runs_in_one_folder(tmp_path):
     assert f"in use by process {os.getpid()}" in done.stderr
     with folder.locked():
         pass
+
+
+def test_a_refused_fit_takes_its_new_folder_back(tmp_path):
+    with pytest.raises(OptionError), RunFolder.begun(tmp_path / "runs" / "a-1") as folder:
+        folder.write_json("data.lock.json", {})
+        raise OptionError("method", "kernel")
+    assert list(tmp_path.iterdir()) == []
+    given = tmp_path / "given"
+    given.mkdir()
+    with pytest.raises(OptionError), RunFolder.begun(given) as folder:
+        (folder.path / "checkpoints").mkdir()
+        raise OptionError("method", "kernel")
+    assert list(given.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [StoppedError(), ValueError("a fault"), StorageError("full")])
+def test_only_a_refused_fit_takes_its_folder_back(error, tmp_path):
+    with pytest.raises(type(error)), RunFolder.begun(tmp_path / "run") as folder:
+        folder.write_json("x.json", 1)
+        raise error
+    assert (tmp_path / "run" / "x.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["checkpoints/features.safetensors", "run.json"])
+def test_what_was_computed_outlives_a_refusal(name, tmp_path):
+    with pytest.raises(RunError), RunFolder.begun(tmp_path / "run") as folder:
+        (folder.path / "checkpoints").mkdir()
+        (folder.path / name).touch()
+        raise RunError("the processes see different data")
+    assert (tmp_path / "run" / name).is_file()
+    with pytest.raises(RunError), RunFolder.begun(tmp_path / "run"):
+        raise RunError("of other data")
+    assert (tmp_path / "run" / name).is_file()
 
 
 def test_a_missing_run_suggests_the_nearest(tmp_path):

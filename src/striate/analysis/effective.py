@@ -17,7 +17,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate.analysis.walk import evaluating
+from striate.analysis.walk import evaluating_plainly
 from striate.errors import ArgumentError
 
 
@@ -70,7 +70,7 @@ def effective_field(
     """
     run: Any = features or getattr(model, "forward_features", model)
     x = inputs.detach().clone().requires_grad_(True)
-    with evaluating(model), torch.enable_grad():
+    with evaluating_plainly(model), torch.enable_grad():
         y: Tensor = run(x)
         if y.ndim != x.ndim:
             raise ArgumentError(

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from striate.analysis.interpreter import Interpreter
 from striate.analysis.layer import Calculation, Layer
 from striate.errors import ArgumentError, UserError
+from striate.nn.evaluation import evaluating
 from striate.ops.depthwise_convolution import left_to_torch
 
 MAX_SIDE: Final = 1024
@@ -78,7 +79,7 @@ def calculations(model: nn.Module, x: Tensor) -> tuple[Calculation, ...]:
     interpreter = Interpreter(model)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(evaluating(model))
+        stack.enter_context(evaluating_plainly(model))
         stack.enter_context(_not_in_place(model))
         stack.enter_context(left_to_torch())
         interpreter.begin(x, dict(model.named_parameters()), stack)
@@ -130,7 +131,7 @@ def _run(model: nn.Module, input_shape: Sequence[int], interpreter: Interpreter 
     x = torch.empty(1, *input_shape, device="meta", dtype=floats[0] if floats else torch.float32)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(evaluating(model))
+        stack.enter_context(evaluating_plainly(model))
         if interpreter is not None:
             interpreter.begin(x, parameters, stack)
             stack.enter_context(interpreter)
@@ -138,20 +139,15 @@ def _run(model: nn.Module, input_shape: Sequence[int], interpreter: Interpreter 
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating_plainly(model: nn.Module) -> Iterator[None]:
     """`model` in evaluation mode, and without torch's fused attention, which hides the operators."""
-    training = [module for module in model.modules() if module.training]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    for module in training:
-        module.training = False
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with evaluating(model), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-        for module in training:
-            module.training = True
 
 
 def _without_values(tensor: Tensor) -> Tensor:

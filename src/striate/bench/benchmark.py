@@ -7,15 +7,14 @@ import platform
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import torch
 
 from striate.bench.turns import Timing
-from striate.device import keep_freed_memory
+from striate.device import keep_freed_memory, processor_name
 from striate.registry import Registry, load_entry
+from striate.run.engines.files import versions
 
 PACKAGES: Final = (
     "striate",
@@ -163,21 +162,9 @@ def load() -> str:
 def machine() -> dict[str, str]:
     """Processor, cores, threads and versions."""
     found = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
     }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return {**found, **{name: one for name, one in versions(PACKAGES).items() if one}}

@@ -41,9 +41,14 @@ _OPTION_NAMES: Final = re.compile(f"`({'|'.join(option.name for option in declar
 """Options that the text on another names, as Python spells them."""
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
     """An option as the command line spells it."""
     return "--option" if name == "options" else "--" + name.replace("_", "-")
+
+
+def help_of(declared: Field[Any]) -> str:
+    """What an option does; options that this names are spelled as on the command line."""
+    return _OPTION_NAMES.sub(lambda found: f"`{flag_of(found[1])}`", declared.metadata["text"])
 
 
 def _parameter(declared: Field[Any]) -> inspect.Parameter:
@@ -52,11 +57,11 @@ def _parameter(declared: Field[Any]) -> inspect.Parameter:
     choices = metadata["choices"]
     metavar = f"[{'|'.join(choices)}]" if choices else metadata["metavar"] or None
     given: dict[str, Any] = {
-        "help": _OPTION_NAMES.sub(lambda found: f"`{_flag(found[1])}`", metadata["text"]),
+        "help": help_of(declared),
         "metavar": metavar,
         "rich_help_panel": metadata["panel"],
     }
-    flag = _flag(name)
+    flag = flag_of(name)
     kind: Any
     if declared.default is MISSING:
         kind, default = list[str] | None, None
@@ -115,7 +120,7 @@ def fit(data: str, *, nproc: int, **options: Any) -> int:
 def check(
     data: Annotated[str, Argument(metavar="DATA", help="What `striate fit` takes.")],
     seed: Annotated[int, Option(help="Seed of the split.")] = 0,
-    kind: Annotated[str, Option(help="What an item is, as of `striate fit`.")] = "auto",
+    kind: Annotated[str, Option(help="What an item is, as in `striate fit --kind`.")] = "auto",
     json: AsJson = False,
     html: Annotated[
         Path | None, Option(metavar="FILE", help="Write the findings with pictures into a page.")

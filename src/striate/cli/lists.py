@@ -20,7 +20,8 @@ WIDTH: Final = 80
 
 def models(
     pattern: Annotated[
-        str, Argument(help="Show the names that match, with * and ? as wildcards.")
+        str,
+        Argument(metavar="PATTERN", help="Show the names that match, with * and ? as wildcards."),
     ] = "*",
     pretrained: Annotated[
         bool, Option("--pretrained", help="Show only networks that have pretrained weights.")

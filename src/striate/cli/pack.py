@@ -16,7 +16,7 @@ def pack(
     shard_size: Annotated[
         float, Option(metavar="MB", help="Size of a shard in megabytes, about.", min=0.001)
     ] = 256,
-    kind: Annotated[str, Option(help="What an item is, as of `striate fit`.")] = "auto",
+    kind: Annotated[str, Option(help="What an item is, as in `striate fit --kind`.")] = "auto",
     json: AsJson = False,
 ) -> int:
     """Write DATA into tar files with an index, to be read from a disk or a server."""

@@ -22,7 +22,8 @@ def predict(
         list[str],
         Argument(
             metavar="INPUT...",
-            help="Files, folders, array files; - reads standard input: one file, or a name a line.",
+            help="Files, folders, array files; - reads standard input, which is one file, or a name on "
+            "each line.",
         ),
     ],
     out: Annotated[
@@ -92,7 +93,8 @@ def _predict_to(
 def evaluate(
     run: RunPath,
     data: Annotated[
-        str | None, Argument(help="Labelled data (default: the run's own test items).")
+        str | None,
+        Argument(metavar="DATA", help="Labelled data (default: the run's own test items)."),
     ] = None,
     corruptions: Annotated[
         bool,
@@ -148,7 +150,10 @@ def explain(
     run: RunPath,
     inputs: Annotated[
         list[str],
-        Argument(metavar="INPUT...", help="Files, folders, array files; a graph, then its nodes."),
+        Argument(
+            metavar="INPUT...",
+            help="Files, folders, array files; of nodes the graph, and then their names.",
+        ),
     ],
     method: Annotated[
         str,
@@ -180,7 +185,7 @@ def explain(
 
 def compare(
     first: RunPath,
-    second: Annotated[Path, Argument(metavar="RUN", help="Another one.")],
+    second: Annotated[Path, Argument(metavar="RUN", help="The run to compare it with.")],
     json: AsJson = False,
 ) -> int:
     """Compare two runs on the test items that both have."""
@@ -209,7 +214,11 @@ def push(
     repo: Annotated[str, Argument(metavar="USER/NAME", help="The repository on the hub.")],
     private: Annotated[bool, Option("--private", help="Make a new repository private.")] = False,
     novelty: Annotated[
-        bool, Option("--novelty", help="Push what tells unknown items too: features of known ones.")
+        bool,
+        Option(
+            "--novelty",
+            help="Push the features of known items too, by which unknown ones are told.",
+        ),
     ] = False,
     json: AsJson = False,
 ) -> int:

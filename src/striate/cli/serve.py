@@ -13,7 +13,7 @@ from striate.cli.shared import Device, Engine
 def serve(
     runs: Annotated[
         list[Path],
-        Argument(metavar="RUN...", help="Run folders; the first answers where none is named."),
+        Argument(metavar="RUN...", help="Run folders; the first answers requests that name none."),
     ],
     host: Annotated[
         str, Option(help="Address to listen at; one of the network needs --token.")
@@ -32,7 +32,12 @@ def serve(
         Option(metavar="NAME", help="A name by which clients know this server; may be repeated."),
     ] = None,
     queue: Annotated[
-        int, Option(metavar="ITEMS", help="Most items at work; others are told to wait.", min=1)
+        int,
+        Option(
+            metavar="ITEMS",
+            help="Items at work at most; requests beyond them are told to wait.",
+            min=1,
+        ),
     ] = 48,
     deadline: Annotated[
         float, Option(metavar="SECONDS", help="Time in which a request is answered.", min=0.1)
@@ -44,8 +49,8 @@ def serve(
         bool,
         Option(
             "--one-by-one",
-            help="Never compute items together: to the last bit what predict says of one file, "
-            "whatever the load, but slower under load.",
+            help="Compute each item alone, so that an answer is to the last bit what `striate predict` "
+            "says of one file; slower under load.",
         ),
     ] = False,
     device: Device = "auto",

@@ -366,7 +366,11 @@ def check_losses(items: Sequence[Item], skipped: Sequence[Skip]) -> None:
     )
 
 
-def reasons_for(skipped: Sequence[Skip], count: int = 5) -> str:
+NUM_REASONS: Final = 5
+"""Reasons that are named of many."""
+
+
+def reasons_for(skipped: Sequence[Skip]) -> str:
     """Why items cannot be read: the commonest reasons, each with its number and an example.
 
     >>> reasons_for([Skip(id="a", reason="empty file"), Skip(id="b", reason="empty file")])
@@ -376,8 +380,9 @@ def reasons_for(skipped: Sequence[Skip], count: int = 5) -> str:
     for skip in skipped:
         examples[skip.reason].append(skip.id)
     ranked = sorted(examples.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    why = ", ".join(f"{reason} ({len(ids)}, as {ids[0]})" for reason, ids in ranked[:count])
-    return why + (f", and {len(ranked) - count} more reasons" if len(ranked) > count else "")
+    why = ", ".join(f"{reason} ({len(ids)}, as {ids[0]})" for reason, ids in ranked[:NUM_REASONS])
+    more = len(ranked) - NUM_REASONS
+    return why + (f", and {more} more reasons" if more > 0 else "")
 
 
 def few(names: Sequence[str], count: int = 5) -> str:

@@ -72,7 +72,6 @@ def fidelity(
     heat: Float[np.ndarray, " *space"],
     *,
     steps: int = NUM_STEPS,
-    seed: int = 0,
 ) -> Fidelity:
     """Measure both curves of one input. A blank is zero: the mean of the training items.
 
@@ -82,9 +81,8 @@ def fidelity(
         target: Number of the output that is explained.
         heat: Its explanation.
         steps: Points of a curve; each takes two passes, of the heat and of each random order.
-        seed: Seed of the random orders.
     """
-    (deletion, insertion), *others = _curves(network, inputs, target, heat, steps, seed)
+    (deletion, insertion), *others = _curves(network, inputs, target, heat, steps)
     gains = np.array([_gain(*curves) for curves in others])
     return Fidelity(deletion=deletion, insertion=insertion, random_gains=gains)
 
@@ -96,7 +94,6 @@ def beats_random(
     heat: Float[np.ndarray, " *space"],
     *,
     steps: int = NUM_STEPS,
-    seed: int = 0,
 ) -> bool:
     """`Fidelity.beats_random`, computed no further than until it is certain.
 
@@ -108,9 +105,8 @@ def beats_random(
         target: Number of the output that is explained.
         heat: Its explanation.
         steps: Points of a curve; each takes two passes, of the heat and of each random order.
-        seed: Seed of the random orders.
     """
-    found = _curves(network, inputs, target, heat, steps, seed)
+    found = _curves(network, inputs, target, heat, steps)
     gain = _gain(*next(found))
     if gain <= 0:
         return False
@@ -133,14 +129,13 @@ def _curves(
     target: int,
     heat: Float[np.ndarray, " *space"],
     steps: int,
-    seed: int,
 ) -> Iterator[Float[np.ndarray, "2 steps"]]:
     """Deletion and insertion in the order of the heat, then in random orders of the same cells."""
     cell_of = _cells(heat.shape)
     num_cells = int(cell_of.max()) + 1
     sizes = np.bincount(cell_of.ravel(), minlength=num_cells)
     warmth = np.bincount(cell_of.ravel(), heat.ravel(), num_cells) / sizes
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     orders = chain(
         [np.argsort(-warmth, kind="stable")],
         (rng.permutation(num_cells) for _ in range(NUM_ORDERS)),

@@ -45,17 +45,7 @@ MAP_BYTES: Final = 200_000
 """Bytes of the maps of one layer with every value."""
 
 
-def save_page(session: Session, folder: Path) -> Path:
-    """Write the first item's page into a folder, and return the path of the file.
-
-    Raises:
-        OptionError: The folder holds a page that Striate did not write.
-        StorageError: The file could not be written.
-    """
-    return save_pages(session, folder, None)
-
-
-def save_pages(session: Session | None, folder: Path, data: DataSession | None) -> Path:
+def save_pages(session: Session | None, folder: Path, data: DataSession | None = None) -> Path:
     """Write the pages of a network and of the data of a run into a folder.
 
     Args:

@@ -58,7 +58,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
             `print`, True, or False for silence. By default a notebook shows it and a script is
             silent.
         stop: Asked now and then: True saves and stops, "finish" makes the best model so far the
-            result. Either can be gone on with by `resume`.
+            result. `resume` goes on after either.
         {options}
 
     Returns:
@@ -146,8 +146,7 @@ def _own_folder(chosen: FitOptions, source: Source, strategy: Strategy) -> Itera
         strategy.barrier()
         yield RunFolder(path)
         return
-    folder = RunFolder.create(path)
-    with folder.locked():
+    with RunFolder.begun(path) as folder:
         strategy.barrier()
         yield folder
 

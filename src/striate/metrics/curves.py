@@ -28,18 +28,17 @@ class ThresholdCurve:
 
 
 def threshold_curve(
-    scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], max_points: int = MAX_POINTS
+    scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]
 ) -> ThresholdCurve:
-    """Count what every threshold finds.
+    """Count what every threshold finds; of more than `MAX_POINTS`, so many of them evenly.
 
     Args:
         scores: The score of each item, of one at least.
         positive: Whether each item is of the class.
-        max_points: Largest number of points; of more, evenly many are left out between two kept.
     """
     thresholds = np.unique(scores)
-    if len(thresholds) > max_points:
-        places = np.linspace(0, len(thresholds) - 1, max_points)
+    if len(thresholds) > MAX_POINTS:
+        places = np.linspace(0, len(thresholds) - 1, MAX_POINTS)
         thresholds = thresholds[np.unique(places.round().astype(int))]
     counts = [
         len(some) - np.searchsorted(np.sort(some), thresholds, side="left")

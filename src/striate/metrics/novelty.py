@@ -255,42 +255,33 @@ def is_unknown(novelty: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     return np.asarray(novelty > 0)
 
 
-def fit_novelty(
-    items: FeaturedItems,
-    held_out: FeaturedItems | None = None,
-    *,
-    false_alarms: float = FALSE_ALARMS,
-) -> NoveltyDetector | None:
-    """What tells the novelty of new items; None where there are too few (below 19 held out for 5 %).
+def fit_novelty(items: FeaturedItems) -> NoveltyDetector | None:
+    """What tells the novelty of new items; None where there are too few (below 19).
+
+    For the threshold, beyond which a share of `FALSE_ALARMS` of new items like them lie, the items
+    are held out themselves, fold by fold and group by group.
 
     Args:
-        items: Items to compare with.
-        held_out: Items that the network has not learnt from, for the threshold; a new item that is
-            drawn like them is taken for unknown with a probability of at most `false_alarms`, and
-            little less. None where no label and no gradient made the features, so that `items` can
-            be held out themselves, fold by fold and group by group.
-        false_alarms: Share of known items that are taken for unknown, in (0, 1).
+        items: Items to compare with; no label and no gradient made their features.
     """
-    judged = held_out or items
-    if items.features.shape[1] == 0 or len(judged.features) * false_alarms < 1 - false_alarms:
+    if items.features.shape[1] == 0 or len(items.features) * FALSE_ALARMS < 1 - FALSE_ALARMS:
         return None
     kept = items.to_compare()
     known = KnownItems.of(kept.features, kept.strata)
-    crossed = held_out is None
-    measures = _cross_measures(items, kept) if crossed else known.measures(judged.features)
+    measures = _cross_measures(items, kept)
     mean, std = measures.mean(0), measures.std(0)
     if not (std[:2] > 0).all():
         return None
     std = np.where(std > _CONSTANT, std, np.inf)
     sums = ((measures - mean) / std).sum(1)
-    threshold = conformal_quantile(sums, 1 - false_alarms)
+    threshold = conformal_quantile(sums, 1 - FALSE_ALARMS)
     assert threshold is not None, "there are enough items"
     return NoveltyDetector(
         known=known,
         mean=mean,
         std=std,
         threshold=threshold,
-        false_alarms=false_alarms,
+        false_alarms=FALSE_ALARMS,
         num_items=len(sums),
     )
 

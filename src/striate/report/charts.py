@@ -180,8 +180,8 @@ def interval_bar(figure: Estimate, label: str) -> str:
     return tostring(svg, encoding="unicode")
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers, about `count` steps of 1, 2 or 5 times a power of ten, around both values.
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers, about four steps of 1, 2 or 5 times a power of ten, around both values.
 
     >>> ticks(0.13, 0.68)
     [0.0, 0.2, 0.4, 0.6, 0.8]
@@ -190,7 +190,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """
     if high <= low:
         return [float(low), float(low) + 1]
-    raw = (high - low) / count
+    raw = (high - low) / 4
     power = 10.0 ** int(f"{raw:e}".split("e")[1])
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
     first, last = int(low // step), -int(-high // step)

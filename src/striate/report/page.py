@@ -39,6 +39,15 @@ class Verdict:
     sentences: tuple[str, ...]
 
 
+def sentence(text: str) -> str:
+    """A message of one line as a sentence: with a capital letter and an end.
+
+    >>> sentence("2 labels are missing"), sentence("nothing is wrong"), sentence("left out: a, …")
+    ('2 labels are missing.', 'Nothing is wrong.', 'Left out: a, …')
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
 def verdict(report: RunReport, headline: str, better: bool, sentences: Iterable[str]) -> Verdict:
     """A verdict of some sentences, of which empty ones are left out, and a word on small data."""
     num_items, (one, many) = report.split_sizes["test"], report.nouns

@@ -20,7 +20,7 @@ from striate.metrics.intervals import number_text
 from striate.progress import duration
 from striate.report.charts import Line, interval_bar, line_chart
 from striate.report.outlook import learning_part, slice_rows
-from striate.report.page import NBSP, interval_text, percent
+from striate.report.page import NBSP, interval_text, percent, sentence
 from striate.report.picture import Picture, data_url
 from striate.report.schema import Mistake, RunReport
 
@@ -86,7 +86,11 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(
-        percent=percent, interval=interval_text, duration=duration, kebab_words=_words
+        percent=percent,
+        interval=interval_text,
+        duration=duration,
+        kebab_words=_words,
+        sentence=sentence,
     )
     script = files("striate.report").joinpath("templates/page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

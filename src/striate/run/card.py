@@ -18,7 +18,7 @@ from striate.files import write_atomic
 from striate.metrics.intervals import Estimate, number_text
 from striate.progress import duration
 from striate.report.outlook import learning_sentence, slice_rows
-from striate.report.page import NBSP
+from striate.report.page import NBSP, sentence
 from striate.report.schema import RunReport
 from striate.run.folder import LOCK, MODEL_CARD
 from striate.run.run import Run
@@ -164,7 +164,7 @@ def _limits(report: RunReport) -> list[str]:
         )
     lines.append(learning_sentence(report))
     warned = [issue for issue in report.data_issues if issue.severity == "warning"]
-    found = [f"{issue.message}." for issue in warned[:_WARNINGS]]
+    found = [sentence(issue.message) for issue in warned[:_WARNINGS]]
     if len(warned) > _WARNINGS:
         found.append(f"{len(warned) - _WARNINGS} more are in `report.json`.")
     told = ["What was found in the data:", _list(map(_plain, found))] if found else []

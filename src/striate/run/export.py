@@ -11,7 +11,13 @@ from typing import Any, Final
 
 from striate.engines import Engine, load_engines
 from striate.errors import EngineError, OptionError
-from striate.files import check_output, size_text, storage_error, write_atomic
+from striate.files import (
+    check_output,
+    folder_for_work,
+    size_text,
+    storage_error,
+    write_atomic,
+)
 from striate.progress import ProgressLike, as_progress
 from striate.run.deployment.answering import deployment_of
 from striate.run.deployment.check import Check, compare_answers
@@ -109,8 +115,10 @@ def export(
         check_pictures(path)
     deployment = deployment_of(on_cpu)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        with (
+            folder_for_work(path.parent),
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder,
+        ):
             part = Path(folder) / path.name
             progress.say(f"writing {path.name} for {engine.reader}")
             engine.write(deployment, part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, pairwise
 from pathlib import Path
@@ -13,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from striate.errors import RunError, StorageError, nearest
+from striate.errors import (
+    DeviceError,
+    MissingExtraError,
+    RunError,
+    StorageError,
+    UserError,
+    WeightsUnavailableError,
+    nearest,
+)
 from striate.files import (
     FileInUseError,
     csv_rows,
@@ -22,6 +31,8 @@ from striate.files import (
     holds_output,
     is_half_written,
     mark_output,
+    missing_folders,
+    remove_empty,
     sha256,
     sha256_file,
     write_atomic,
@@ -46,6 +57,9 @@ TEST_OPENINGS: Final = "test-openings.csv"
 
 FILES: Final = (LOCK, MODEL, NOVELTY, HELD_OUT, HISTORY, PREDICTIONS, REPORT_JSON, REPORT_HTML, RUN)
 """The files of a finished run; `SHA256SUMS` holds the checksum of each."""
+
+REFUSALS: Final = (UserError, DeviceError, MissingExtraError, WeightsUnavailableError)
+"""Errors after which a fit is begun anew, otherwise than before, and not resumed."""
 
 FORMAT: Final = 2
 
@@ -135,6 +149,32 @@ class RunFolder:
                 fix="choose another folder with `out=`",
             ) from None
         return cls(path)
+
+    @classmethod
+    @contextlib.contextmanager
+    def begun(cls, path: Path) -> Iterator[RunFolder]:
+        """Make the folder and hold it for a fit.
+
+        A new one goes again where the fit is refused before it has computed anything.
+
+        Raises:
+            RunError: It holds files that are no run's, or another process holds it.
+            StorageError: It cannot be made or written.
+        """
+        made = missing_folders(path)
+        folder = cls.create(path)
+        is_new = all(entry.name[0] == "." for entry in path.iterdir())
+        try:
+            with folder.locked():
+                try:
+                    yield folder
+                except REFUSALS:
+                    if is_new and not folder.holds_work():
+                        folder.empty()
+                    raise
+        except REFUSALS:
+            remove_empty(made)
+            raise
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -296,6 +336,19 @@ class RunFolder:
             for path, digest in paths.items()
             if path.name != MODEL and not (path.is_file() and sha256_file(path) == digest)
         ]
+
+    def holds_work(self) -> bool:
+        """Whether there is a model, or something computed with which a resumed fit goes on."""
+        return (self.path / RUN).is_file() or any(self.path.rglob("*.safetensors"))
+
+    def empty(self) -> None:
+        """Remove all that the folder holds."""
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # a lock that is held, where that is not allowed
+                    path.unlink()
 
     def finished(self) -> bool:
         """Whether a run has come to its end in this folder."""

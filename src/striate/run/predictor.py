@@ -82,11 +82,7 @@ class Predictor:
         """
         iterator = iter(readings)
         first = list(islice(iterator, FEW + 1))
-        few = len(first) <= FEW
-        size = self.inputs.batch_size and (1 if few else self.inputs.batch_size)
-        ahead = chain(first, iterator)
-        while part := list(islice(ahead, size)):
-            yield self._described_part(part, size, few=few)
+        yield from self.parts_of(chain(first, iterator), together=len(first) > FEW)
 
     def parts_of(self, readings: Iterable[Reading], *, together: bool) -> Iterator[Described]:
         """Outputs and features of items, computed as `parts` computes many items or a few.
@@ -113,9 +109,9 @@ class Predictor:
                 described = Described(outputs=outputs, features=features)
         return described.first(len(part))
 
-    def answers(self, inputs: NetworkInputs, *, few: bool = False) -> Tensor:
+    def answers(self, inputs: NetworkInputs) -> Tensor:
         """Uncalibrated outputs of what `Inputs.inputs` gave, on the device; see `described`."""
-        return self.described(inputs, few=few).outputs
+        return self.described(inputs).outputs
 
     def described(self, inputs: NetworkInputs, *, few: bool = False) -> Described:
         """Uncalibrated outputs and features of what `Inputs.inputs` gave, on the device.

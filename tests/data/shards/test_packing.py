@@ -117,6 +117,7 @@ def test_nodes_are_not_packed(tmp_path):
     )
     with pytest.raises(DataError, match="cora cannot be packed: its items are nodes of one graph"):
         pack(source, tmp_path / "shards")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_holds_something_is_refused(packed, data, tmp_path):

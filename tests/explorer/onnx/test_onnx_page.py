@@ -7,7 +7,7 @@ from tests.explorer.conftest import served
 from tests.explorer.test_page import CHROMIUM, browser, matrices, numbers, opened  # noqa: F401
 from torch import nn
 
-from striate.explorer.save import save_page
+from striate.explorer.save import save_pages
 from striate.explorer.session import Session
 from striate.explorer.subjects.onnx_subject import OnnxSubject
 
@@ -56,5 +56,5 @@ def test_every_number_of_a_convolution_is_the_networks(opened, address, network,
 
 
 def test_the_saved_page_opens_from_the_disk(opened, network, session, tmp_path):  # noqa: F811
-    page = opened(save_page(session, tmp_path / "page").as_uri())
+    page = opened(save_pages(session, tmp_path / "page").as_uri())
     check_a_cell(page, network, session)

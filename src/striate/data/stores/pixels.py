@@ -115,12 +115,10 @@ class PixelStore(Store):
         return cls(write_file(source, items, size, folder, key, progress, workers))._built(items)
 
     @staticmethod
-    def is_built(
-        source: Source, items: Sequence[Item], size: int, folder: Path | None = None
-    ) -> bool:
+    def is_built(source: Source, items: Sequence[Item], size: int) -> bool:
         """Whether there is a cache for items, known by their files; the arguments are as in `build`."""
         key = file_key(source, items, size)
-        return key is not None and cache_path(_cache_folder(folder), key).exists()
+        return key is not None and cache_path(_cache_folder(None), key).exists()
 
     def _built(self, items: Sequence[Item]) -> Built[PixelStore]:
         kept, labels = set(self.ids), {item.id: item.label for item in items}

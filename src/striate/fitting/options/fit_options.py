@@ -190,17 +190,17 @@ class FitOptions:
     )
     target_recall: Mapping[str, float] = option(
         {},
-        "Share of the items of a class that is to be found, such as defective=0.95. The class is "
-        "then answered from a threshold on, chosen on items that the model had not learnt from and "
-        "never on the test items. Without it each item is taken for its most probable class. It does "
-        "not go together with costs.",
+        "Share of the items of one class that is to be found, such as defective=0.95. The class is "
+        "then predicted from a threshold on its probability, which is chosen on items that the model "
+        "had not learnt from and never on the test items. Without it each item is taken for its most "
+        "probable class. It does not go together with `error_costs` and `cost_unknown`.",
         panel="Answers",
         metavar="CLASS=SHARE",
     )
     error_costs: Mapping[str, float] = option(
         {},
         "What it costs to take an item of a class for another, such as defective=10; 1 for classes "
-        "that are not named. Each item gets the answer of least expected cost.",
+        "that are not named. Each item is taken for the class of least expected cost.",
         panel="Answers",
         metavar="CLASS=COST",
     )
@@ -244,7 +244,7 @@ class FitOptions:
         "none",
         "Where the curves of the training and the final figures are logged, beside the report: "
         "`tensorboard` writes event files into the run folder, `wandb` logs to Weights & Biases "
-        "(extras of the same names).",
+        "(each needs the extra of the same name).",
         panel="Run",
         choices=LOG_NAMES,
         decides=False,

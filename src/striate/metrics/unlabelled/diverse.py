@@ -36,7 +36,7 @@ class Chosen:
     similar: Int[np.ndarray, " c"]
 
 
-def projected(features: Float[np.ndarray, "n f"], seed: int = 0) -> Float[np.ndarray, "n h"]:
+def projected(features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n h"]:
     """Features along `NUM_AXES` random directions, scaled to length 1; as they are where fewer.
 
     Source: Achlioptas, "Database-friendly random projections", J. Comput. Syst. Sci. 66, 2003.
@@ -44,7 +44,7 @@ def projected(features: Float[np.ndarray, "n f"], seed: int = 0) -> Float[np.nda
     width = features.shape[1]
     rows = np.asarray(features, np.float32)
     if width > NUM_AXES:
-        signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), (width, NUM_AXES))
+        signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (width, NUM_AXES))
         rows = rows @ signs / np.float32(NUM_AXES**0.5)
     lengths = np.sqrt(np.square(rows).sum(1, keepdims=True))
     return np.asarray(rows / np.where(lengths > 0, lengths, 1))

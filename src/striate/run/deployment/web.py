@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from striate.errors import EngineError, OptionError
-from striate.files import sha256, sha256_file, size_text, write_atomic
+from striate.files import folder_for_work, sha256, sha256_file, size_text, write_atomic
 from striate.progress import ProgressLike, as_progress
 from striate.run.deployment.check import Check
 from striate.run.deployment.onnx_web import FILES, NOTICE, runtime_folder
@@ -102,8 +102,10 @@ def export_page(
     if given is None or given.details.get("pictures") is None:
         raise EngineError("there is no page for this run", why="it takes no 8-bit pictures")
     runtime = runtime_folder(progress)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as place:
+    with (
+        folder_for_work(folder),
+        tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as place,
+    ):
         exported = export(run, "onnx", out=Path(place) / "m.onnx", force=force, progress=progress)
         (Path(place) / FILE).replace(folder / FILE)
     (folder / RUNTIME).mkdir(exist_ok=True)

@@ -20,7 +20,9 @@ from striate.files import (
     atomic_file,
     check_output_folder,
     mark_output,
+    missing_folders,
     os_reason,
+    remove_empty,
     sha256,
     size_text,
     storage_error,
@@ -93,6 +95,7 @@ def pack(
         DataError: The items are nodes of one graph.
         StorageError: Something cannot be written.
     """
+    made = missing_folders(out)
     _prepare(source, out)
     writer = _Writer(out, shard_bytes)
     pool = DecoderPool()
@@ -108,6 +111,9 @@ def pack(
                     skipped.append(Skip(id=item.id, reason=error.reason))
                 tracker.advance()
         writer.end()
+    except BaseException:
+        remove_empty(made)
+        raise
     finally:
         pool.close()
     index = Index(

@@ -86,7 +86,7 @@ class ShardSource(Source):
                 found.update(self._shelf.part(shard, start, min(start + BLOCK, shard.size)))
             if found.hexdigest() != shard.sha256 or self._shelf.is_longer(shard):
                 where = self._shelf.where(shard.name)
-                message = f"{where} is damaged: its SHA-256 is not that of {INDEX}"
+                message = f"the shard {where} is damaged: its SHA-256 is not that of {INDEX}"
                 yield Note(code="damaged-shard", message=message, advice="copy it again")
 
     def _table(self, number: int) -> Iterator[tuple[Item, Place]]:
