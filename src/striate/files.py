@@ -121,8 +121,11 @@ def check_output(
             where that cannot be seen.
 
     Raises:
-        OptionError: It would replace an input, or a file that is no such output.
+        OptionError: It would replace an input, a file that is no such output, or what is no file.
     """
+    if (why := _cannot_be_replaced(path)) is not None:
+        why = f"{str(path)!r} is {why}"
+        raise OptionError(option, str(path), why=why, fix="choose another name")
     if not path.is_file() or path.stat().st_size == 0:
         return
     given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
@@ -153,6 +156,14 @@ def check_output_folder(folder: Path, inputs: Iterable[object], option: str) -> 
     if any(_is_folder(entry) and _holds(entry, folder, below=True) for entry in given):
         why = f"{str(folder)!r} is a folder of the data: what is written there would be an item"
         raise OptionError(option, str(folder), why=why, fix="choose a new folder")
+
+
+def _cannot_be_replaced(path: Path) -> str | None:
+    """What lies under a name where that is no file, such as a device; None where one may be written."""
+    if _is_folder(path):
+        return "a folder, not a file"
+    there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises on over-long names
+    return "not a regular file" if there and not path.is_file() else None
 
 
 def _is_folder(entry: Path) -> bool:
@@ -240,6 +251,9 @@ def atomic_file(
 ) -> Iterator[BinaryIO]:
     """A file to write to, which is there under its name once all of it is written, or not at all.
 
+    Where a link has the name, the file that it leads to is written. What is no file is left alone:
+    whoever may write to `/dev` would put a file in the place of a device.
+
     Args:
         path: The file.
         needed: The number of its bytes, where it is known.
@@ -249,6 +263,9 @@ def atomic_file(
     Raises:
         StorageError: The file could not be written, or not be made durable.
     """
+    if (what := _cannot_be_replaced(path)) is not None:
+        raise StorageError(f"cannot write {str(path)!r}", why=what, fix="choose another name")
+    path = path.resolve() if path.is_symlink() else path
     temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}"
     try:
         with temporary.open("wb") as file:
