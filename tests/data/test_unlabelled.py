@@ -214,6 +214,31 @@ def test_one_input_alone_needs_no_list() -> None:
     assert several(name for name in "ab") == ["a", "b"]
 
 
+def test_an_open_file_and_any_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(pixels(9, 12, 3)))
+    (tmp_path / "a.png").write_bytes(content)
+    with (tmp_path / "a.png").open("rb") as file:
+        given = [content, bytearray(content), memoryview(content), io.BytesIO(content), file]
+        assert all(len(several(entry)) == 1 for entry in given)
+        found = readings(given)
+    assert len({reading.sha256 for reading in found}) == 1
+    with (
+        (tmp_path / "a.png").open(encoding="latin-1") as text,
+        pytest.raises(DataError, match='opened as text; open it with "rb"'),
+    ):
+        open_inputs([text])
+
+
+def test_a_column_of_names_is_a_sequence_of_them() -> None:
+    names = ["a.png", "b.png"]
+    for column in (np.array(names), np.array(names, object)):
+        assert several(column) == names
+    paths = np.array([Path("a.png")], object)
+    assert several(paths) == [Path("a.png")]
+    numbers = np.array([1, 2], object)
+    assert several(numbers)[0] is numbers
+
+
 @pytest.mark.parametrize("entry", [3, None, {"a": 1}])
 def test_what_is_no_input_is_refused_by_its_type(entry: object) -> None:
     with pytest.raises(DataError, match=f"input 0 is of type {type(entry).__name__}"):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,17 +70,37 @@ class Text:
 
 
 Input: TypeAlias = (
-    "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch | Alone | Text"
+    "str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | NDArray[Any] | Tensor"
+    " | Batch | Alone | Text"
 )
-"""A file or a folder, the bytes of a file, an image, or an array of one item or of many."""
+"""A file or a folder, the bytes of a file or one that is open, an image, or an array of one item or of
+many."""
 
 
 def several(inputs: Iterable[Input] | Input) -> list[Input]:
-    """Inputs as a list, also where there is one alone."""
-    alone = isinstance(inputs, str | PathLike | bytes | Batch | Alone | Text) or is_array(inputs)
-    if isinstance(inputs, Iterable) and not alone:
+    """Inputs as a list, also where there is one alone, or a column of names."""
+    if (names := names_in(inputs)) is not None:
+        return names
+    alone = isinstance(inputs, str | PathLike | Batch | Alone | Text) or is_array(inputs)
+    if isinstance(inputs, Iterable) and not alone and not _is_content(inputs):
         return list(cast("Iterable[Input]", inputs))
     return [cast("Input", inputs)]
+
+
+def names_in(inputs: object) -> list[Input] | None:
+    """The names or texts of a column, as of a table of pandas; None where it holds anything else."""
+    if not is_array(inputs) or hasattr(inputs, "detach") or hasattr(inputs, "getbands"):
+        return None
+    array = np.asarray(inputs)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "UTO":
+        return None
+    names = array.tolist()
+    return names if all(isinstance(name, str | PathLike) for name in names) else None
+
+
+def _is_content(entry: object) -> bool:
+    """Whether something is the content of one file, as bytes or as an open file."""
+    return isinstance(entry, bytes | bytearray | memoryview) or hasattr(entry, "read")
 
 
 class Inputs(Source):
@@ -131,7 +151,7 @@ def open_inputs(
             - paths of files, of folders with files at any depth, and of tables of paths; what else `striate fit` takes
               (tables of molecules, .ts files) gives all its items; a text that is no file is an
               item itself where the kind has such (a molecule's SMILES);
-            - bytes, the content of one file (an image, a sound, a volume);
+            - bytes, the content of one file (an image, a sound, a volume), or a file that is open;
             - images of Pillow's;
             - NumPy's arrays and PyTorch's tensors, of one item or of several. Of images (2 axes, or
               3 with 1, 3 or `channels` channels first or last, are one) see `ArraySource`; of
@@ -195,8 +215,8 @@ class _Found:
                     f"input {number} is a text", why=f"no {self.kind} is written as text"
                 )
             self._add_source(TEXTS.get(self.kind)(entry.text, stored=False), one=True)
-        elif isinstance(entry, bytes):
-            self._add_file(f"bytes {number}", entry)
+        elif _is_content(entry):
+            self._add_file(f"bytes {number}", _content_of(entry, number))
         elif any(isinstance(entry, reader.objects) for _, reader in READERS.items()):
             self._add_file(f"{self.kind} {number}", entry)
         elif is_array(entry):
@@ -310,6 +330,16 @@ class _Found:
         item = Item(id="0")
         self.names.append(name)
         self.origins.append((MemorySource(self.kind, name, Listing(items=(item,)), read), item))
+
+
+def _content_of(entry: Any, number: int) -> bytes:
+    """The content of a file; an open one is read to its end."""
+    content = entry.read() if hasattr(entry, "read") else entry
+    if isinstance(content, str):
+        raise DataError(
+            f"input {number} is a file that was opened as text", fix='open it with "rb"'
+        )
+    return bytes(content)
 
 
 def as_array(entry: Any) -> NDArray[Any]:
