@@ -155,7 +155,7 @@ class VolumeInputs(Inputs[Tensor]):
             if not reading.spacing:
                 raise UnreadableItem("no spacing, unlike the volumes trained on")
             space = size_at(space, reading.spacing, self.spacing)
-        return centred(resampled(array, space, window), self.size, window[:, 0])
+        return centred(resampled(array, space, window, self.size), self.size, window[:, 0])
 
     def _normalized(self, volumes: Sequence[NDArray[np.float32]]) -> Float[Tensor, "n c d h w"]:
         mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (self.mean, self.std))
