@@ -18,13 +18,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Numbers of mallopt(3), from glibc's malloc.h."""
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """Return the device of that name; `auto` takes a GPU where there is one.
 
     Raises:
         UnknownNameError: There is no such name.
         DeviceError: `cuda` was requested and there is no GPU.
     """
+    name = str(name)  # also of a device of torch's
     if name not in DEVICES and not name.startswith("cuda:"):
         raise UnknownNameError("device", name, DEVICES)
     if name == "auto":

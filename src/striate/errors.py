@@ -30,8 +30,10 @@ A message names an option as Python does, between backticks: "choose another fol
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any, Final
 
 _OPTION: Final = re.compile(r"`([a-z][a-z_]*)=(?:'([\w./:+-]+)'|([^`]*))`")
@@ -132,6 +134,35 @@ class OptionError(ArgumentError):
     def __init__(self, option: str, value: object, *, why: str = "", fix: str = "") -> None:
         self.option, self.value = option, value
         super().__init__(f"`{option}={value!r}`", why=why, fix=fix)
+
+
+MAX_SEED: Final = 2**32 - 1
+"""The largest seed that all random numbers can be drawn with: scikit-learn takes no larger one."""
+
+
+def check_whole(option: str, value: object, least: int, most: float = math.inf) -> None:
+    """Refuse what is no whole number in a range.
+
+    >>> check_whole("seed", -1, 0, MAX_SEED)
+    Traceback (most recent call last):
+    striate.errors.OptionError: `seed=-1`: it must be a whole number from 0 to 4294967295
+
+    Args:
+        option: The name of the parameter.
+        value: What the user gave.
+        least: The lowest value that is allowed.
+        most: The highest.
+
+    Raises:
+        OptionError: It is none.
+    """
+    if (
+        not isinstance(value, Integral)
+        or isinstance(value, bool)
+        or not least <= int(value) <= most
+    ):
+        upper = f"to {most:.0f}" if most < math.inf else "up"
+        raise OptionError(option, value, why=f"it must be a whole number from {least} {upper}")
 
 
 MAX_LISTED_NAMES: Final = 20

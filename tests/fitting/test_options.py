@@ -31,6 +31,7 @@ def test_parse_time_refuses(text):
         ({"epochs": "3"}, "`epochs='3'`: it must be a whole number"),
         ({"epochs": 3.5}, "`epochs=3.5`: it must be a whole number"),
         ({"seed": None}, "`seed=None`: it must be a whole number"),
+        ({"seed": 2**32}, "`seed=4294967296`: it must be a whole number from 0 to 4294967295"),
         ({"workers": True}, "`workers=True`: it must be a whole number"),
         ({"cost_unknown": [1]}, r"`cost_unknown=\[1\]`: it must be a number"),
         ({"cost_unknown": float("inf")}, "`cost_unknown=inf`: it must be a number"),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import existing_path, is_folder, unique_ids, walk, walk_notes
+from striate.data.folder_walk import existing_path, few, is_folder, unique_ids, walk, walk_notes
+from striate.data.layouts.array_files import NPZ, holds_pair, items_of_npz
 from striate.data.layouts.arrays import arrays_source
 from striate.data.layouts.layout import layout_of, open_source
 from striate.data.layouts.manifest import is_manifest, listed_files
@@ -229,6 +230,12 @@ class _Found:
 
     def _add_path(self, name: str) -> None:
         """Append what a file, a folder, a sample or a text holds."""
+        if "://" in name and name.lower().endswith(tuple(suffixes_of())):
+            raise DataError(
+                f"cannot read {name}",
+                why="items are not fetched from addresses, but for those of shards",
+                fix="download it first",
+            )
         if name.startswith(PREFIX) or is_shards(name):
             self._add_source(open_source(name))
             return
@@ -244,6 +251,8 @@ class _Found:
             for _, file in listed_files(path):
                 self._add_file(str(file), file)
             return
+        if path.suffix.lower() == NPZ and self.kind in ARRAYS and self._add_npz(path):
+            return
         reader = reader_named(path, self.kind)
         arrays = path.suffix.lower() == ".npy" and self.kind in ARRAYS
         claimed = reader is not None and reader.kind == self.kind and reader.claims(path)
@@ -255,6 +264,16 @@ class _Found:
             self._add_source(open_source(path))
         else:
             self._add_file(str(path), path)
+
+    def _add_npz(self, path: Path) -> bool:
+        """Append the items of arrays as `fit` takes them; False where a reader takes the file for one."""
+        reader = reader_named(path)
+        if reader is not None and reader.kind == self.kind and not holds_pair(path):
+            return False
+        with refusing(path):
+            for array in items_of_npz(path):
+                self._add_source(self._of_array(array, str(path)))
+        return True
 
     def _add_folder(self, path: Path) -> None:
         """Append a folder that is an item, the files and such folders below it, or a data set."""
@@ -305,9 +324,12 @@ class _Found:
                 f"{count} {self.kind}s",
                 fix=f"give it as (1, {count}, {rest}) or as ({count}, 1, {rest})",
             )
+        self._add_source(self._of_array(array[None] if one else array, name), one=one)
+
+    def _of_array(self, array: NDArray[Any], name: str) -> Source:
+        """The source of an array whose first axis is the items."""
         extras = {**self._extras, "kind": np.array(self.kind), "unlabelled": np.array(True)}
-        source = arrays_source(array[None] if one else array, None, name=name, extras=extras)
-        self._add_source(source, one=one)
+        return arrays_source(array, None, name=name, extras=extras)
 
     def _add_source(self, source: Source, *, one: bool = False) -> None:
         """Append the items of another source, of the right kind."""
@@ -344,6 +366,11 @@ def _content_of(entry: Any, number: int) -> bytes:
 
 def as_array(entry: Any) -> NDArray[Any]:
     """An array, or a tensor on any device and of any type, as NumPy's."""
+    if hasattr(entry, "columns") and np.asarray(entry).dtype.kind not in "buif":
+        raise DataError(
+            f"a table with the columns {few([*map(str, entry.columns)])}",
+            fix='give one of its columns, as table["path"]',
+        )
     if hasattr(entry, "detach"):
         entry = entry.detach().cpu()
         # NumPy has no bfloat16.

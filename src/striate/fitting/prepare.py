@@ -280,11 +280,14 @@ def check_parts(dataset: Dataset) -> None:
         same = len(dataset.items) - groups
         copies = f", {same} of them copies of others" if same else ""
         classes = f" in {counted(len(dataset.classes), 'class')}" if dataset.classes else ""
-        raise DataError(
-            f"{dataset.name}: no item is left for the {' and the '.join(empty)} part",
-            why=f"there are {counted(len(dataset.items), 'item')}{classes}{copies}",
-            fix="add items (a class needs three or more), or give another split",
-        )
+        why = f"there are {counted(len(dataset.items), 'item')}{classes}{copies}"
+        fix = "add items (a class needs three or more), or give another split"
+        whole = len(set(join_groups(dataset.duplicate_groups, dataset.items).tolist()))
+        if whole < groups:
+            why += f", and each of the {counted(whole, 'group')} stays in one part"
+            fix = "add groups (a class needs items in three or more), or leave the groups out"
+        what = f"{dataset.name}: no item is left for the {' and the '.join(empty)} part"
+        raise DataError(what, why=why, fix=fix)
 
 
 def methods_to_try(context: FitContext) -> list[Method]:

@@ -227,7 +227,9 @@ class OpenedRun:
     def open(self, inputs: Sequence[Input] | Input) -> Source:
         """The source of what is to be predicted; see `predict`."""
         # An image of Pillow's is an array too, and one image whatever its axes.
-        alone = is_array(inputs) and not hasattr(inputs, "getbands") and names_in(inputs) is None
+        # A name taken out of an array of names can become an array too.
+        named = isinstance(inputs, str | bytes) or names_in(inputs) is not None
+        alone = is_array(inputs) and not hasattr(inputs, "getbands") and not named
         given = [Alone(cast("Any", inputs))] if alone else several(inputs)
         return self.kind.open(given, self.predictor.inputs)
 

@@ -180,8 +180,10 @@ class SignalInputs(Inputs[Tensor]):
         if sound and signal.ndim == 2 and self.channels == 1 < len(signal):
             signal = mixed_down(signal)
         if signal.ndim != 2 or len(signal) != self.channels:
+            swapped = signal.ndim == 2 and signal.shape[1] == self.channels
             raise UnreadableItem(
                 f"{counted(len(signal), 'channel')}, and the others have {self.channels}"
+                + "; if these are its samples, swap its axes" * swapped
             )
         if self.rate and reading.spacing:
             signal = to_rate(signal, 1 / reading.spacing[0], self.rate)
