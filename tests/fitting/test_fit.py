@@ -9,6 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 import striate
@@ -302,3 +303,15 @@ def test_fault_74_cuda_without_a_gpu_is_an_error(photos, tmp_path, monkeypatch):
     with pytest.raises(DeviceError, match="use `device='cpu'`"):
         striate.fit(photos, out=tmp_path / "run", device="cuda")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_users_random_numbers_go_on_where_they_were(photos, tmp_path, monkeypatch):
+    def seeded(context):
+        torch.manual_seed(context.options.seed)
+        raise StorageError("stopped here")
+
+    monkeypatch.setattr("striate.fitting.fit._fit", seeded)
+    before = torch.get_rng_state()
+    with pytest.raises(StorageError, match="stopped here"):
+        striate.fit(photos, out=tmp_path / "run", method="probe")
+    assert torch.equal(torch.get_rng_state(), before)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
 from striate.device import choose_device, keep_freed_memory
@@ -93,6 +95,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
     device = choose_device(chosen.device)
     keep_freed_memory()
     with (
+        # The user's own random numbers go on where they were; those of a GPU do not.
+        torch.random.fork_rng([]),
         joined(strategy=chosen.strategy) as strategy,
         _own_folder(chosen, source, strategy) as folder,
     ):
