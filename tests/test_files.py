@@ -12,6 +12,7 @@ from striate.errors import OptionError, StorageError
 from striate.files import (
     FileInUseError,
     check_output,
+    check_output_folder,
     file_lock,
     os_reason,
     user_cache_folder,
@@ -115,6 +116,18 @@ def test_what_is_no_file_is_never_replaced_by_one(tmp_path):
         with pytest.raises(StorageError, match=what):
             write_atomic(path, b"content")
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_an_output_needs_its_folder_before_the_work_begins(tmp_path):
+    path = tmp_path / "none/page.html"
+    with pytest.raises(OptionError, match=r"there is no folder '.*none'; make it first"):
+        check_output(path, [], "html")
+    check_output(path, [], "out", makes_folder=True)
+    with pytest.raises(StorageError, match=r"there is no folder '.*none'; make it"):
+        write_atomic(path, b"content")
+    (tmp_path / "file").write_text("content")
+    with pytest.raises(OptionError, match="is a file, and a folder is needed"):
+        check_output_folder(tmp_path / "file", [], "out")
 
 
 def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path):

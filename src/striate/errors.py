@@ -297,9 +297,13 @@ SYNONYMS: Final = {
     "evaluate": "eval",
     "gpu": "cuda",
     "infer": "predict",
+    "info": "inspect",
     "linear": "probe",
     "no": "identity",
     "none": "identity",
+    "rf": "inspect",
+    "show": "inspect",
+    "summary": "inspect",
     "svm": "kernel",
     "test": "eval",
     "train": "fit",
@@ -316,6 +320,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
     >>> nearest("ResNet-50", ["resnet50", "vgg16"]), nearest("train", ["fit", "predict"])
     (['resnet50'], ['fit'])
+    >>> nearest("trian", ["fit", "predict"])
+    ['fit']
     """
     names, letters = list(known), _letters(name)
     meant = SYNONYMS.get(name.lower())
@@ -323,7 +329,10 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
         return [meant]
     # A name that differs by case and separators alone is certainly meant, however short.
     same = [other for other in names if letters and _letters(other) == letters]
-    return same[:count] or difflib.get_close_matches(name, names, n=count, cutoff=0.6)
+    found = same[:count] or difflib.get_close_matches(name, names, n=count, cutoff=0.6)
+    words = [word for word, other in SYNONYMS.items() if other in names]
+    misspelt = [] if found else difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.7)
+    return found or [SYNONYMS[word] for word in misspelt]
 
 
 def _letters(name: str) -> str:

@@ -108,7 +108,12 @@ def mark_output(folder: Path) -> None:
 
 
 def check_output(
-    path: Path, inputs: Iterable[object], option: str, *, ours: bool | None = None
+    path: Path,
+    inputs: Iterable[object],
+    option: str,
+    *,
+    ours: bool | None = None,
+    makes_folder: bool = False,
 ) -> None:
     """Refuse to write a file that would replace one of the user's.
 
@@ -119,11 +124,16 @@ def check_output(
         option: The option that names the file, or its folder.
         ours: Whether a file that lies there is seen to be such an output of an earlier time; None
             where that cannot be seen.
+        makes_folder: Whether its folder is made where there is none.
 
     Raises:
-        OptionError: It would replace an input, a file that is no such output, or what is no file.
+        OptionError: There is no such folder, or it would replace an input, a file that is no such output, or what is no file.
     """
-    if (why := _cannot_be_replaced(path)) is not None:
+    why = _cannot_be_replaced(path)
+    if why is None and not makes_folder and not _is_folder(path.parent):
+        why = f"there is no folder {str(path.parent)!r}"
+        raise OptionError(option, str(path), why=why, fix="make it first, or choose another name")
+    if why is not None:
         why = f"{str(path)!r} is {why}"
         raise OptionError(option, str(path), why=why, fix="choose another name")
     if not path.is_file() or path.stat().st_size == 0:
@@ -147,9 +157,12 @@ def check_output_folder(folder: Path, inputs: Iterable[object], option: str) -> 
         option: The option that names the folder.
 
     Raises:
-        OptionError: The folder holds files, Striate did not make it, and it is one of the inputs or
-            lies in one.
+        OptionError: It is a file; or the folder holds files, Striate did not make it, and it is one
+            of the inputs or lies in one.
     """
+    if os.path.exists(folder) and not _is_folder(folder):  # noqa: PTH110 - as above
+        why = f"{str(folder)!r} is a file, and a folder is needed"
+        raise OptionError(option, str(folder), why=why, fix="choose another name")
     if not folder.is_dir() or not any(folder.iterdir()) or holds_output(folder):
         return
     given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
@@ -315,6 +328,9 @@ def storage_error(
         free = f"{size_text(shutil.disk_usage(path.parent).free)} free"
         why = free if needed is None else f"needs {size_text(needed)}, {free}"
         return StorageError(f"no space for {str(path)!r}", why=why, fix=fix)
+    if error.errno == errno.ENOENT and not _is_folder(path.parent):
+        why, fix = f"there is no folder {str(path.parent)!r}", "make it, or choose another name"
+        return StorageError(f"cannot write {str(path)!r}", why=why, fix=fix)
     return StorageError(f"cannot write {str(path)!r}", why=error.strerror or str(error), fix=fix)
 
 

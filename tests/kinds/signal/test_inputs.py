@@ -80,6 +80,11 @@ def test_sounds_below_the_floor_of_the_spectrogram_are_doubted() -> None:
     assert not loud.notes()
 
 
+def test_bands_are_refused_where_there_is_no_spectrogram() -> None:
+    with pytest.raises(ArgumentError, match="bands=32: the inputs are the samples themselves"):
+        SignalInputs.fitted(readings([100] * 3), {"bands": 32})
+
+
 def test_a_rate_that_is_wrong_costs_its_item_and_no_memory() -> None:
     feed = SignalInputs.fitted([reading(RNG.normal(size=(1, 800)), 8000.0)], {"input": "raw"})
     with pytest.raises(UnreadableItem, match=r"0\.1 samples a second; at 8000"):

@@ -24,6 +24,7 @@ from striate.fitting.options.option import (
     numbers_of,
     option,
     parse_time,
+    plain,
 )
 from striate.metrics.deciding.aim import Aim
 
@@ -259,6 +260,8 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
+            if declared.name != "out":
+                object.__setattr__(self, declared.name, plain(getattr(self, declared.name)))
             check_value(declared, getattr(self, declared.name))
         check_whole("seed", self.seed, 0, MAX_SEED)
         seconds = parse_time(self.time)

@@ -92,6 +92,9 @@ class SignalInputs(Inputs[Tensor]):
         for reading in readings:
             survey.add(reading)
         channels, rate, kind = survey.channels(), survey.rate(), survey.input()
+        if kind == "raw" and "bands" in options:
+            why = "the inputs are the samples themselves, and no spectrograms"
+            raise ArgumentError(f"bands={options['bands']!r}", why=why, fix="give input=mel too")
         length = length or survey.length()
         mean, std = survey.moments(kind)
         inputs = cls(
