@@ -315,3 +315,11 @@ def test_the_users_random_numbers_go_on_where_they_were(photos, tmp_path, monkey
     with pytest.raises(StorageError, match="stopped here"):
         striate.fit(photos, out=tmp_path / "run", method="probe")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_data(probe_run, photos, tmp_path):
+    same = {"out": probe_run.folder.path, "method": "probe", "resume": True, "progress": False}
+    assert striate.fit(photos, **same).classes == probe_run.classes
+    np.savez(tmp_path / "other.npz", X=np.zeros((9, 20)), y=np.arange(9) % 2)
+    with pytest.raises(RunError, match=r"holds a finished run of other data: .* are not in"):
+        striate.fit(tmp_path / "other.npz", **same)

@@ -24,7 +24,7 @@ from striate.fitting.framing import choose_framing
 from striate.fitting.method import Method, load_methods
 from striate.fitting.options import AUTO, FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
-from striate.fitting.prepare import methods_to_try, open_data, read_data
+from striate.fitting.prepare import check_finished, methods_to_try, open_data, read_data
 from striate.fitting.select import select
 from striate.fitting.steps import Steps, clear_steps
 from striate.kinds.kind import kind_named
@@ -108,6 +108,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
                     f"run folder {str(folder.path)!r} holds a finished run",
                     fix="choose another folder with `out=`",
                 )
+            check_finished(folder, source)
             if strategy.is_writer:
                 clear_steps(folder)
             told.say(f"{folder.path} is finished already")

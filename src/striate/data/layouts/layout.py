@@ -103,7 +103,7 @@ def _of_no_layout(path: Path) -> DataError:
     suffix = path.suffix.lower()
     known = next((what for ends, what in _INSTEAD.items() if suffix in ends.split()), None)
     if known is None and any(path.name.lower().endswith(end) for end in suffixes_of()):
-        fix = "give the folder around the folders of its class and of others"
+        fix = f"give {LAYOUTS.get('folder').description}"
         return DataError(f"{path} is one item", why="a fit learns from many", fix=fix)
     what = f"{path} is a file of no known kind"
     if known is not None:

@@ -40,6 +40,9 @@ _MISSPELT: Final = 0.8
 _KEPT: Final = frozenset({*KNOWN_COLUMNS, LABELS, "id", "source"})
 """Columns that a layout reads by name: they are kept whatever they hold."""
 
+_LEFT_OUT: Final = "index-column"
+"""The code of the note on columns that were left out."""
+
 _LISTED: Final = 12
 """Columns that a message lists, at most."""
 
@@ -251,6 +254,7 @@ class Table:
         raise DataError(
             f"{self.path} has no column {' and none '.join(missing)}",
             why=f"its columns are {few(self.header, _LISTED) or 'none'}"
+            + "".join(f", and {note.message}" for note in self.notes if note.code == _LEFT_OUT)
             + (f" (is it {' and '.join(near)}?)" if near else ""),
             fix=fix or f"the first line must name {' and '.join(missing)}",
         )
@@ -347,7 +351,7 @@ def _without_indices(table: Table) -> Table:
     said = [f"{table.header[place] or 'one without a name'} ({reason})"
             for place, reason in reasons.items() if any(map(str.strip, table.fields[place]))]  # fmt: skip
     message = f"columns of {table.path.name} were left out: {few(said)}"
-    notes = (Note(code="index-column", message=message, severity="info"),) if said else ()
+    notes = (Note(code=_LEFT_OUT, message=message, severity="info"),) if said else ()
     return replace(
         table,
         header=tuple(table.header[place] for place in kept),
