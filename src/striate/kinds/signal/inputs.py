@@ -122,7 +122,9 @@ class SignalInputs(Inputs[Tensor]):
     def notes(self) -> tuple[Note, ...]:
         """What was cropped, filled up or resampled, and what is doubtful of the signals."""
         return tuple(
-            Note(code=code, message=text, severity="warning" if code in DOUBTFUL else "info")
+            Note(code=code, message=text, advice=DOUBTFUL[code])
+            if code in DOUBTFUL
+            else Note(code=code, message=text, severity="info")
             for code, text in self.remarks
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -23,8 +24,11 @@ LONGEST: Final = 1 << 19
 FAINT: Final = 0.1
 """The deviation of a spectrogram's values below which the sounds hardly rise above its floor."""
 
-DOUBTFUL: Final = frozenset({"axes", "faint"})
-"""Codes of remarks on signals that are likely not what the user thinks."""
+DOUBTFUL: Final[Mapping[str, str]] = {
+    "axes": "a signal is (channels, samples): if it is the other way around, swap its axes",
+    "faint": "scale them to -1..1, or take the samples themselves (option input=raw)",
+}
+"""What to do about signals that are likely not what the user thinks, by the code of the remark."""
 
 _MIXED: Final = 0
 """Stands for the number of channels of sounds that are mixed down to one."""
@@ -187,11 +191,9 @@ class Survey:
         found = []
         channels, longest = self.channels(), max(self._lengths)
         if channels > longest:
-            text = f"{channels} channels of {longest} samples: a signal is (channels, samples); "
-            found.append(("axes", f"{text}if it has {longest} channels, swap its axes"))
+            found.append(("axes", f"signals of {channels} channels and {longest} samples at most"))
         if self.input() == "mel" and max(self.moments("mel")[1]) < FAINT:
-            text = "the sounds are so faint that their spectrograms hold next to nothing: "
-            text += "scale them to -1..1, or take the samples themselves (option input=raw)"
+            text = "the sounds are so faint that their spectrograms hold next to nothing"
             found.append(("faint", text))
         return found
 
