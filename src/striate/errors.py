@@ -157,8 +157,8 @@ def check_whole(option: str, value: object, least: int, most: float = math.inf) 
         OptionError: It is none.
     """
     if (
-        not isinstance(value, Integral)
-        or isinstance(value, bool)
+        isinstance(value, bool)
+        or not isinstance(value, Integral)
         or not least <= int(value) <= most
     ):
         upper = f"to {most:.0f}" if most < math.inf else "up"

@@ -397,8 +397,8 @@ def _plan_axis(
     window = Window(kernel_size=kernel_size, stride=stride, dilation=dilation)
     if isinstance(padding, tuple):
         low, high = padding
-    elif isinstance(padding, Integral):
-        low = high = int(padding)
+    elif isinstance(padding, int):
+        low = high = padding
     elif padding == "valid":
         low = high = 0
     elif padding == "causal":
@@ -421,15 +421,13 @@ def _padding_per_axis(padding: Padding, rank: int) -> tuple[AxisPadding, ...]:
             fix="give one number, one name, or one of (number, name, (low, high)) for each axis",
         )
     for axis in padding:
-        if not isinstance(axis, (str, Integral)) and len(axis) != 2:
+        if not isinstance(axis, (str, int)) and len(axis) != 2:
             raise ArgumentError(f"padding={padding!r}", why=f"{axis!r} is not a pair (low, high)")
-    return tuple(
-        axis if isinstance(axis, (str, Integral)) else (axis[0], axis[1]) for axis in padding
-    )
+    return tuple(axis if isinstance(axis, (str, int)) else (axis[0], axis[1]) for axis in padding)
 
 
-def _require_positive(name: str, value: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
+def _require_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ArgumentError(f"{name}={value!r}", why="it must be a whole number")
-    if value < 1:
+    if int(value) < 1:
         raise ArgumentError(f"{name}={value}", why="it must be at least 1")
