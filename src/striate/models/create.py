@@ -58,8 +58,8 @@ def create_model(
         WeightsUnavailableError: The weights are neither on this machine nor to be had.
     """
     if not (weights is None or isinstance(weights, str | os.PathLike)) or "pretrained" in options:
-        given = "pretrained" if "pretrained" in options else "weights"
-        what = f"{given}={options.get(given, weights)!r}"
+        wrong = "pretrained" if "pretrained" in options else "weights"
+        what = f"{wrong}={options.get(wrong, weights)!r}"
         raise ArgumentError(what, fix='write weights="imagenet", the path of a file, or nothing')
     variant = find(name)
     _check_rank(name, variant, rank)

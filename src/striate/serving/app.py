@@ -128,7 +128,8 @@ class Server:
         for name in request.query_params:
             if name not in _PARAMETERS:
                 raise Failure(
-                    400, f"no parameter is named {name[:40]!r}; there are {' and '.join(_PARAMETERS)}"
+                    400,
+                    f"no parameter is named {name[:40]!r}; there are {' and '.join(_PARAMETERS)}",
                 )
         hosted = self._hosted(request.query_params.get("model"))
         explain = _is_yes(request.query_params.get("explain", "0"))
