@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from striate.errors import StorageError
-from striate.files import FileInUseError, file_lock, os_reason, user_cache_folder, write_atomic
+from striate.errors import OptionError, StorageError
+from striate.files import (
+    FileInUseError,
+    check_output,
+    check_output_folder,
+    file_lock,
+    os_reason,
+    user_cache_folder,
+    write_atomic,
+)
 
 HOLD = """
 import sys, time
@@ -96,3 +104,36 @@ def test_fault_61_a_lock_on_a_full_disk_is_told_and_let_go(tmp_path, monkeypatch
     monkeypatch.undo()
     with file_lock(tmp_path / ".lock"):
         assert (tmp_path / ".lock-owner").read_text() == str(os.getpid())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    for path, what in ((pipe, "not a regular file"), (tmp_path, "a folder, not a file")):
+        with pytest.raises(OptionError, match=what):
+            check_output(path, [], "out")
+        with pytest.raises(StorageError, match=what):
+            write_atomic(path, b"content")
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_an_output_needs_its_folder_before_the_work_begins(tmp_path):
+    path = tmp_path / "none/page.html"
+    with pytest.raises(OptionError, match=r"there is no folder '.*none'; make it first"):
+        check_output(path, [], "html")
+    check_output(path, [], "out", makes_folder=True)
+    with pytest.raises(StorageError, match=r"there is no folder '.*none'; make it"):
+        write_atomic(path, b"content")
+    (tmp_path / "file").write_text("content")
+    with pytest.raises(OptionError, match="is a file, and a folder is needed"):
+        check_output_folder(tmp_path / "file", [], "out")
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "latest.csv"
+    link.symlink_to("there/1.csv")
+    for content in (b"new", b"again"):
+        write_atomic(link, content)
+        assert link.is_symlink() and (tmp_path / "there/1.csv").read_bytes() == content

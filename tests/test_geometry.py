@@ -176,3 +176,10 @@ def test_costs_equal_torchs_parameters():
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize("wrong", [1.5, True, "2"])
+def test_what_is_no_whole_number_is_refused(wrong):
+    for name in ("kernel_size", "stride", "dilation"):
+        with pytest.raises(ArgumentError, match=f"{name}={wrong!r}: it must be a whole number"):
+            Window(**{"kernel_size": 3, name: wrong})

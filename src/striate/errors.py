@@ -30,8 +30,10 @@ A message names an option as Python does, between backticks: "choose another fol
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any, Final
 
 _OPTION: Final = re.compile(r"`([a-z][a-z_]*)=(?:'([\w./:+-]+)'|([^`]*))`")
@@ -132,6 +134,35 @@ class OptionError(ArgumentError):
     def __init__(self, option: str, value: object, *, why: str = "", fix: str = "") -> None:
         self.option, self.value = option, value
         super().__init__(f"`{option}={value!r}`", why=why, fix=fix)
+
+
+MAX_SEED: Final = 2**32 - 1
+"""The largest seed that all random numbers can be drawn with: scikit-learn takes no larger one."""
+
+
+def check_whole(option: str, value: object, least: int, most: float = math.inf) -> None:
+    """Refuse what is no whole number in a range.
+
+    >>> check_whole("seed", -1, 0, MAX_SEED)
+    Traceback (most recent call last):
+    striate.errors.OptionError: `seed=-1`: it must be a whole number from 0 to 4294967295
+
+    Args:
+        option: The name of the parameter.
+        value: What the user gave.
+        least: The lowest value that is allowed.
+        most: The highest.
+
+    Raises:
+        OptionError: It is none.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Integral)
+        or not least <= int(value) <= most
+    ):
+        upper = f"to {most:.0f}" if most < math.inf else "up"
+        raise OptionError(option, value, why=f"it must be a whole number from {least} {upper}")
 
 
 MAX_LISTED_NAMES: Final = 20
@@ -266,9 +297,13 @@ SYNONYMS: Final = {
     "evaluate": "eval",
     "gpu": "cuda",
     "infer": "predict",
+    "info": "inspect",
     "linear": "probe",
     "no": "identity",
     "none": "identity",
+    "rf": "inspect",
+    "show": "inspect",
+    "summary": "inspect",
     "svm": "kernel",
     "test": "eval",
     "train": "fit",
@@ -285,6 +320,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
     >>> nearest("ResNet-50", ["resnet50", "vgg16"]), nearest("train", ["fit", "predict"])
     (['resnet50'], ['fit'])
+    >>> nearest("trian", ["fit", "predict"])
+    ['fit']
     """
     names, letters = list(known), _letters(name)
     meant = SYNONYMS.get(name.lower())
@@ -292,7 +329,10 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
         return [meant]
     # A name that differs by case and separators alone is certainly meant, however short.
     same = [other for other in names if letters and _letters(other) == letters]
-    return same[:count] or difflib.get_close_matches(name, names, n=count, cutoff=0.6)
+    found = same[:count] or difflib.get_close_matches(name, names, n=count, cutoff=0.6)
+    words = [word for word, other in SYNONYMS.items() if other in names]
+    misspelt = [] if found else difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.7)
+    return found or [SYNONYMS[word] for word in misspelt]
 
 
 def _letters(name: str) -> str:

@@ -143,7 +143,12 @@ def folder_for_work(folder: Path) -> Iterator[None]:
 
 
 def check_output(
-    path: Path, inputs: Iterable[object], option: str, *, ours: bool | None = None
+    path: Path,
+    inputs: Iterable[object],
+    option: str,
+    *,
+    ours: bool | None = None,
+    makes_folder: bool = False,
 ) -> None:
     """Refuse to write a file that would replace one of the user's.
 
@@ -154,10 +159,18 @@ def check_output(
         option: The option that names the file, or its folder.
         ours: Whether a file that lies there is seen to be such an output of an earlier time; None
             where that cannot be seen.
+        makes_folder: Whether its folder is made where there is none.
 
     Raises:
-        OptionError: It would replace an input, or a file that is no such output.
+        OptionError: There is no such folder, or it would replace an input, a file that is no such output, or what is no file.
     """
+    why = _cannot_be_replaced(path)
+    if why is None and not makes_folder and not _is_folder(path.parent):
+        why = f"there is no folder {str(path.parent)!r}"
+        raise OptionError(option, str(path), why=why, fix="make it first, or choose another name")
+    if why is not None:
+        why = f"{str(path)!r} is {why}"
+        raise OptionError(option, str(path), why=why, fix="choose another name")
     if not path.is_file() or path.stat().st_size == 0:
         return
     given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
@@ -179,15 +192,26 @@ def check_output_folder(folder: Path, inputs: Iterable[object], option: str) -> 
         option: The option that names the folder.
 
     Raises:
-        OptionError: The folder holds files, Striate did not make it, and it is one of the inputs or
-            lies in one.
+        OptionError: It is a file; or the folder holds files, Striate did not make it, and it is one
+            of the inputs or lies in one.
     """
+    if os.path.exists(folder) and not _is_folder(folder):  # noqa: PTH110 - as above
+        why = f"{str(folder)!r} is a file, and a folder is needed"
+        raise OptionError(option, str(folder), why=why, fix="choose another name")
     if not folder.is_dir() or not any(folder.iterdir()) or holds_output(folder):
         return
     given = [Path(entry) for entry in inputs if isinstance(entry, str | os.PathLike)]
     if any(_is_folder(entry) and _holds(entry, folder, below=True) for entry in given):
         why = f"{str(folder)!r} is a folder of the data: what is written there would be an item"
         raise OptionError(option, str(folder), why=why, fix="choose a new folder")
+
+
+def _cannot_be_replaced(path: Path) -> str | None:
+    """What lies under a name where that is no file, such as a device; None where one may be written."""
+    if _is_folder(path):
+        return "a folder, not a file"
+    there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises on over-long names
+    return "not a regular file" if there and not path.is_file() else None
 
 
 def _is_folder(entry: Path) -> bool:
@@ -275,6 +299,9 @@ def atomic_file(
 ) -> Iterator[BinaryIO]:
     """A file to write to, which is there under its name once all of it is written, or not at all.
 
+    Where a link has the name, the file that it leads to is written. What is no file is left alone:
+    whoever may write to `/dev` would put a file in the place of a device.
+
     Args:
         path: The file.
         needed: The number of its bytes, where it is known.
@@ -284,6 +311,9 @@ def atomic_file(
     Raises:
         StorageError: The file could not be written, or not be made durable.
     """
+    if (what := _cannot_be_replaced(path)) is not None:
+        raise StorageError(f"cannot write {str(path)!r}", why=what, fix="choose another name")
+    path = path.resolve() if path.is_symlink() else path
     temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}"
     try:
         with temporary.open("wb") as file:
@@ -333,6 +363,9 @@ def storage_error(
         free = f"{size_text(shutil.disk_usage(path.parent).free)} free"
         why = free if needed is None else f"needs {size_text(needed)}, {free}"
         return StorageError(f"no space for {str(path)!r}", why=why, fix=fix)
+    if error.errno == errno.ENOENT and not _is_folder(path.parent):
+        why, fix = f"there is no folder {str(path.parent)!r}", "make it, or choose another name"
+        return StorageError(f"cannot write {str(path)!r}", why=why, fix=fix)
     return StorageError(f"cannot write {str(path)!r}", why=error.strerror or str(error), fix=fix)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, prod
+from numbers import Integral
 from typing import Final, TypeAlias
 
 from striate.errors import ArgumentError, UnknownNameError
@@ -425,6 +426,8 @@ def _padding_per_axis(padding: Padding, rank: int) -> tuple[AxisPadding, ...]:
     return tuple(axis if isinstance(axis, (str, int)) else (axis[0], axis[1]) for axis in padding)
 
 
-def _require_positive(name: str, value: int) -> None:
-    if value < 1:
+def _require_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ArgumentError(f"{name}={value!r}", why="it must be a whole number")
+    if int(value) < 1:
         raise ArgumentError(f"{name}={value}", why="it must be at least 1")

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from striate.cli.runs import _standard_input
+
 
 @pytest.fixture
 def standard_input(monkeypatch):
@@ -139,3 +141,24 @@ def test_a_newline_in_a_name_keeps_to_one_line(call, probe_run, photos, tmp_path
     odd.write_bytes((photos / "disc" / "01.png").read_bytes())
     _, out, _ = call("predict", probe_run.folder.path, odd)
     assert out.count("\n") == 1 and r"two\nlines.png: " in out
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\ufeffa.png\r\nb c.png\r\n".encode(), ["a.png", "b c.png"]),  # of PowerShell
+        (b"a.png\0new\nline.png\0", ["a.png", "new\nline.png"]),  # of find -print0
+        (b"acc,gyro\n0.1,0.2\n", [b"acc,gyro\n0.1,0.2\n"]),
+        (b"CCO\nC(C)N\n", ["CCO", "C(C)N"]),
+        (b"\x89PNG\0", [b"\x89PNG\0"]),
+    ],
+)
+def test_standard_input_as_other_programs_write_it(content, expected, standard_input):
+    standard_input(content)
+    assert _standard_input() == expected
+
+
+def test_names_with_commas_are_names(standard_input, tmp_path):
+    (tmp_path / "a,b.png").touch()
+    standard_input(f"{tmp_path / 'a,b.png'}\n".encode())
+    assert _standard_input() == [str(tmp_path / "a,b.png")]

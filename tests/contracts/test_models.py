@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -319,3 +320,25 @@ def test_graph_networks_are_networks() -> None:
     assert network.config.rank == network.config.input_size == 0
     with pytest.raises(ArgumentError, match=r"transform\(\) of a network of rank 0"):
         network.transform()
+
+
+def test_numbers_of_numpy_are_numbers_and_truth_values_are_none() -> None:
+    network = create_model("lenet5", num_classes=np.arange(5).max() + 1, in_channels=np.int64(1))
+    assert json.loads(json.dumps(asdict(network.config)))["num_classes"] == 5
+    with pytest.raises(ArgumentError, match="num_classes=True: it must be a whole number"):
+        create_model("lenet5", num_classes=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": None}, "the network is of type NoneType; give its name"),
+        ({"name": "lenet5", "weights": True}, 'weights=True; write weights="imagenet"'),
+        ({"name": "lenet5", "pretrained": True}, 'pretrained=True; write weights="imagenet"'),
+    ],
+)
+def test_what_other_libraries_take_is_refused_with_what_to_write(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        create_model(**options)

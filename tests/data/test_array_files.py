@@ -101,6 +101,25 @@ def test_npz(tmp_path: Path, save) -> None:  # type: ignore[no-untyped-def]
     np.testing.assert_array_equal(source.read(source.listing.items[5]).array, rgb_batch()[5])
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "doubted"),
+    [
+        ((8, 128, 9), np.float32, True),  # signals as Keras has them
+        ((8, 9, 128), np.float32, False),
+        ((8, 128, 64), np.float32, False),
+        ((8, 128, 9), np.uint8, False),
+    ],
+)
+def test_long_images_may_be_signals(
+    tmp_path: Path, shape: tuple[int, ...], dtype: type, doubted: bool
+) -> None:
+    np.savez(tmp_path / "a.npz", X=np.ones(shape, dtype), y=np.arange(8) % 2)
+    notes = [note for note in open_source(tmp_path / "a.npz").listing.notes if note.code == "axes"]
+    assert len(notes) == doubted
+    if doubted:
+        assert "signals of 9 channels" in notes[0].as_line()
+
+
 def test_npz_with_parts(tmp_path: Path) -> None:
     images, labels = rgb_batch(), np.array(["a", "b", "a", "b", "b", "a"])
     np.savez(

@@ -62,3 +62,10 @@ def test_a_known_name_wins_and_two_other_names_are_refused(manifest):
 def test_a_table_of_what_is_to_be_predicted_is_understood_alike(manifest):
     source = open_inputs([str(manifest("filename"))], "image", 3)
     assert len(source.listing.items) == 8
+
+
+def test_a_table_of_series_is_told_as_one_and_not_listed_whole(tmp_path):
+    names = [f"t{number}" for number in range(100)]
+    (tmp_path / "wide.csv").write_text(f"label,{','.join(names)}\n1,{','.join(['0.5'] * 100)}\n")
+    with pytest.raises(DataError, match="and 89 more; if each row is a series, save them as X"):
+        open_source(tmp_path / "wide.csv")

@@ -95,3 +95,16 @@ def test_copies_and_the_users_groups_are_joined():
     assert join_groups(copies, items).tolist() == [0, 0, 0, 1, 2, 1]
     alone = tuple(Item(id=f"{n}") for n in range(6))
     assert join_groups(copies, alone).tolist() == copies.tolist()
+
+
+def test_groups_that_the_users_split_tears_apart_are_told(
+    prepare_images, array_source, photographs
+):
+    images = images_of(photographs, 24)
+    items = [
+        Item(id=name, label=label, split="test" if n >= 16 else "train", group=f"p{n // 5}")
+        for n, (name, (label, _)) in enumerate(images.items())
+    ]
+    dataset = prepare_images(array_source(images, items=tuple(items)), 32)
+    (note,) = (note for note in dataset.notes if note.code == "group-across-splits")
+    assert "tears 1 group of 5 apart: p3 are" in note.message and len(note.ids) == 5

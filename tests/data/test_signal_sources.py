@@ -16,6 +16,7 @@ from striate.data.layouts.ts import read_ts
 from striate.data.readers.reader import kind_of_files, reader_named
 from striate.data.samples.sample import SAMPLES
 from striate.data.source import Reading, UnreadableItem, load_formats
+from striate.data.unlabelled import open_inputs
 from striate.errors import DataError, MissingExtraError
 
 load_formats()
@@ -117,6 +118,27 @@ def test_wav_of_a_stream_goes_to_the_end_of_the_file(tmp_path: Path, length: int
     np.testing.assert_array_equal(read(path).array, whole)
     path.write_bytes(content[:-1])  # stopped within a sample
     assert read(path).array.shape[1] == whole.shape[1] - 1
+
+
+def test_wav_of_no_channels_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", tone())
+    content = bytearray(path.read_bytes())
+    at = content.index(b"fmt ") + 8
+    content[at : at + 16] = struct.pack("<HHIIHH", 1, 0, 8000, 0, 0, 0)
+    path.write_bytes(content)
+    assert "header of 0 channels" in reason(path)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_bytes_of_mp3_without_tags_are_a_sound(rate: int) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone()[0], rate, format="MP3")
+    content = buffer.getvalue()
+    assert content[0] == 0xFF and content[1] & 0xE0 == 0xE0  # the head of a frame
+    source = open_inputs([content], "signal", 1)
+    (item,) = source.listing.items
+    assert source.read(item).spacing == (1 / rate,)
 
 
 def test_wav_of_no_samples_with_tags_behind_is_no_stream(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from striate.data.readers.image import decode_image
 from striate.data.samples.sample import SAMPLES
 from striate.data.source import load_formats
 from striate.data.unlabelled import open_inputs
-from striate.errors import DataError, MissingExtraError, UnknownNameError
+from striate.errors import ArgumentError, DataError, MissingExtraError, UnknownNameError
 
 Refusal = Callable[[Path], str]
 
@@ -28,6 +28,25 @@ def test_every_format_says_how_it_lies_on_the_disk() -> None:
     load_formats()
     assert {"folder", "manifest", "npz", "npy", "idx", "sample"} <= set(LAYOUTS.names())
     assert all(layout.description for _, layout in LAYOUTS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("photos.zip", "unpack it"),
+        ("data.mat", "as the arrays X and y"),
+        ("table.xlsx", "as CSV or Parquet"),
+        ("list.txt", "name it .csv"),
+        ("cat.png", "is one item: a fit learns from many"),
+        ("notes.doc", "of no known kind: data is .*; or "),
+    ],
+)
+def test_a_file_that_is_no_data_comes_with_a_remedy(tmp_path: Path, name: str, fix: str) -> None:
+    (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(DataError, match=fix):
+        open_source(tmp_path / name)
+    with pytest.raises(ArgumentError, match="empty name"):
+        open_source("")
 
 
 # --- folders ---

@@ -175,3 +175,17 @@ def test_a_class_without_test_items_is_told():
     labels = [0, 0, 1, 1, 2, 2]
     note = codes(labels, ["train", "test", "train", "test", "train", "train"])
     assert "c in test" in note["class-not-in-split"].message
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_few_large_groups_leave_no_split_empty(count: int) -> None:
+    groups = np.repeat(np.arange(count), 8)
+    splits = split(np.arange(len(groups)) % 2, groups, seed=0)
+    assert {len(set(splits[groups == group])) for group in range(count)} == {1}
+    assert set(splits) == {"train", "val", "test"}
+
+
+def test_a_group_that_holds_a_class_alone_stays_in_training() -> None:
+    groups = np.repeat(np.arange(3), 4)
+    splits = split(np.repeat([0, 1, 1], 4), groups, seed=0)
+    assert (splits[:4] == "train").all() and "train" in splits[4:]

@@ -214,6 +214,61 @@ def test_one_input_alone_needs_no_list() -> None:
     assert several(name for name in "ab") == ["a", "b"]
 
 
+def test_an_open_file_and_any_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(pixels(9, 12, 3)))
+    (tmp_path / "a.png").write_bytes(content)
+    with (tmp_path / "a.png").open("rb") as file:
+        given = [content, bytearray(content), memoryview(content), io.BytesIO(content), file]
+        assert all(len(several(entry)) == 1 for entry in given)
+        found = readings(given)
+    assert len({reading.sha256 for reading in found}) == 1
+    with (
+        (tmp_path / "a.png").open(encoding="latin-1") as text,
+        pytest.raises(DataError, match='opened as text; open it with "rb"'),
+    ):
+        open_inputs([text])
+
+
+def test_a_column_of_names_is_a_sequence_of_them() -> None:
+    names = ["a.png", "b.png"]
+    for column in (np.array(names), np.array(names, object)):
+        assert several(column) == names
+    paths = np.array([Path("a.png")], object)
+    assert several(paths) == [Path("a.png")]
+    numbers = np.array([1, 2], object)
+    assert several(numbers)[0] is numbers
+
+
+def test_arrays_of_a_file_are_items_as_they_are_for_a_fit(tmp_path: Path) -> None:
+    series = np.arange(60, dtype=np.float32).reshape(3, 20)
+    np.savez(tmp_path / "pair.npz", X=series, y=np.arange(3))
+    np.savez(tmp_path / "alone.npz", series)
+    for name in ("pair.npz", "alone.npz"):
+        found = readings([tmp_path / name], "signal", 1)
+        np.testing.assert_array_equal(np.stack([one.array[0] for one in found]), series)
+    volumes = np.zeros((3, 5, 5, 5), np.float32)
+    np.savez(tmp_path / "volumes.npz", X=volumes, y=np.arange(3))
+    assert len(readings([tmp_path / "volumes.npz"], "volume", 1)) == 3
+    np.savez(tmp_path / "volume.npz", volumes[0])
+    assert len(readings([tmp_path / "volume.npz"], "volume", 1)) == 1
+
+
+def test_an_address_of_one_file_is_refused_at_once() -> None:
+    with pytest.raises(DataError, match="not fetched from addresses"):
+        open_inputs(["https://example.org/a.png"])
+
+
+def test_a_table_in_memory_is_refused_with_its_columns() -> None:
+    class Table:
+        columns = ("path", "label")
+
+        def __array__(self, *_: object, **__: object) -> np.ndarray:
+            return np.array([["a.png", "cat"]], object)
+
+    with pytest.raises(DataError, match="a table with the columns path, label; give one of its"):
+        open_inputs([Table()])
+
+
 @pytest.mark.parametrize("entry", [3, None, {"a": 1}])
 def test_what_is_no_input_is_refused_by_its_type(entry: object) -> None:
     with pytest.raises(DataError, match=f"input 0 is of type {type(entry).__name__}"):

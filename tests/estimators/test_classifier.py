@@ -1,5 +1,7 @@
 """`Classifier` where scikit-learn puts an estimator."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -10,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from striate import Classifier
 from striate.errors import DataError, UnknownNameError
+from striate.estimators.given import plain_answers, refusals
 
 OPTIONS = {"method": "probe", "image_size": 32, "device": "cpu"}
 
@@ -142,3 +145,32 @@ def test_the_run_can_be_kept(fitted, images, names, own_cache, tmp_path):
     kept = Classifier(**OPTIONS, out=str(tmp_path / "kept")).fit(images, names)
     assert kept.run_.folder.path == tmp_path / "kept"
     assert kept.run_.record.model.sha256 == fitted.run_.record.model.sha256
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [([Path("a/0.png")] * 4, "X holds paths"), ([b"content"] * 4, "X holds bytes")],
+)
+def test_what_is_no_array_is_refused_with_what_to_do(items, said):
+    with pytest.raises(DataError, match=f"{said}: an estimator learns from arrays; open the files"):
+        Classifier(**OPTIONS).fit(items, [0, 1] * 2)
+
+
+def test_a_y_of_one_class_is_told_as_the_user_named_it(images):
+    with pytest.raises(DataError, match="y has one class, 'solid': a Classifier tells classes"):
+        Classifier(**OPTIONS).fit(images, ["solid"] * len(images))
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("Int64", "i"), ("boolean", "b"), ("string", "O")])
+def test_labels_of_tables_that_may_hold_missing_ones_keep_their_type(dtype, kind):
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.Series(pandas.array([0, 1, 0], "Int64").astype(dtype))
+    assert np.asarray(plain_answers(labels)).dtype.kind == kind
+
+
+def test_refusals_do_not_show_all_numbers():
+    with pytest.raises(DataError) as caught, refusals():
+        raise ValueError("got 1D array instead:\narray=[0.1 0.2\n 0.3].\nReshape your data")
+    assert str(caught.value) == "got 1D array instead: Reshape your data"
+    with pytest.raises(DataError, match=r"samples: \[40, 39\]"), refusals():
+        raise ValueError("inconsistent numbers of samples: [40, 39]")

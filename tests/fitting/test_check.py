@@ -81,7 +81,18 @@ def test_fit_gives_the_verdict_of_check_for_series_too_short(tmp_path, own_cache
     np.savez(tmp_path / "short.npz", X=values, y=np.arange(30) % 2)
     checked, fitted = verdicts(tmp_path / "short.npz", tmp_path)
     assert checked == fitted
-    assert "a series has at least 9 places" in checked
+    assert "a series needs 9 samples at least" in checked
+
+
+def test_groups_that_leave_a_part_empty_are_named(tmp_path, own_cache):
+    data = noise(tmp_path / "data", 6, 6)
+    rows = [
+        f"{path},{path.parent.name},p{place % 2}"
+        for place, path in enumerate(sorted(data.rglob("*.png")))
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,group", *rows]))
+    with pytest.raises(DataError, match="each of the 2 groups stays in one part; add groups"):
+        check(tmp_path / "t.csv", image_size=16)
 
 
 def test_every_problem_is_listed(tmp_path, own_cache):

@@ -9,6 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 import striate
@@ -309,3 +310,23 @@ def test_fault_74_cuda_without_a_gpu_is_an_error(photos, tmp_path, monkeypatch):
     with pytest.raises(DeviceError, match="use `device='cpu'`"):
         striate.fit(photos, out=tmp_path / "run", device="cuda")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_users_random_numbers_go_on_where_they_were(photos, tmp_path, monkeypatch):
+    def seeded(context):
+        torch.manual_seed(context.options.seed)
+        raise StorageError("stopped here")
+
+    monkeypatch.setattr("striate.fitting.fit._fit", seeded)
+    before = torch.get_rng_state()
+    with pytest.raises(StorageError, match="stopped here"):
+        striate.fit(photos, out=tmp_path / "run", method="probe")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_data(probe_run, photos, tmp_path):
+    same = {"out": probe_run.folder.path, "method": "probe", "resume": True, "progress": False}
+    assert striate.fit(photos, **same).classes == probe_run.classes
+    np.savez(tmp_path / "other.npz", X=np.zeros((9, 20)), y=np.arange(9) % 2)
+    with pytest.raises(RunError, match=r"holds a finished run of other data: .* are not in"):
+        striate.fit(tmp_path / "other.npz", **same)

@@ -1,3 +1,7 @@
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import striate
@@ -31,6 +35,7 @@ def test_parse_time_refuses(text):
         ({"epochs": "3"}, "`epochs='3'`: it must be a whole number"),
         ({"epochs": 3.5}, "`epochs=3.5`: it must be a whole number"),
         ({"seed": None}, "`seed=None`: it must be a whole number"),
+        ({"seed": 2**32}, "`seed=4294967296`: it must be a whole number from 0 to 4294967295"),
         ({"workers": True}, "`workers=True`: it must be a whole number"),
         ({"cost_unknown": [1]}, r"`cost_unknown=\[1\]`: it must be a number"),
         ({"cost_unknown": float("inf")}, "`cost_unknown=inf`: it must be a number"),
@@ -116,3 +121,18 @@ def test_symmetries_are_those_of_images_and_volumes():
     from striate.kinds.volume.augment import SYMMETRIES as OF_VOLUMES
 
     assert set(SYMMETRIES) - {"auto"} == set(OF_IMAGES) | set(OF_VOLUMES)
+
+
+def test_values_of_numpy_and_paths_are_kept_as_json_takes_them():
+    options = FitOptions(
+        seed=np.int64(3),
+        time=np.float32(60),
+        folds=np.int64(2),
+        weights=Path("a.pt"),
+        options={"size": np.array([8, 8, 8]), "window": (np.float64(0), 1)},
+    )
+    assert json.loads(json.dumps(options.to_json()))["options"] == {
+        "size": [8, 8, 8],
+        "window": [0.0, 1],
+    }
+    assert (options.seed, options.weights) == (3, "a.pt")

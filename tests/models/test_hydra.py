@@ -101,7 +101,7 @@ def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"input_size": 9}, "at least 10 places"), ({"num_groups": 3}, "must be even")],
+    [({"input_size": 9}, "needs 10 samples"), ({"num_groups": 3}, "must be even")],
 )
 def test_bad_options_are_named(options: dict[str, int], said: str) -> None:
     with pytest.raises(ArgumentError, match=said):

@@ -140,7 +140,7 @@ def test_activation_map_sums_to_the_logit() -> None:
     ("options", "said"),
     [
         ({"rank": 2}, "the network has rank 1"),
-        ({"rank": 1, "input_size": 5}, "at least 9 places"),
+        ({"rank": 1, "input_size": 5}, "needs 9 samples"),
         ({"rank": 1, "num_kernel_features": 10}, "84 at least"),
     ],
 )

@@ -178,7 +178,7 @@ def test_every_length_has_its_plan(length: int) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"input_size": 9}, "at least 10 places"),
+        ({"input_size": 9}, "needs 10 samples"),
         ({"num_kernel_features": 10}, "84 at least"),
     ],
 )

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import striate
-from striate.errors import DataError, RunError
+from striate.errors import ArgumentError, DataError, OptionError, RunError
 from striate.progress import Progress
 
 CLASSES = ("disc", "square", "stripes")
@@ -97,6 +98,33 @@ def test_one_answer_an_input_also_where_nothing_can_be_read(probe_run, tmp_path)
     assert (only.label, only.reason) == (None, "empty file")
     with pytest.raises(DataError, match="file not found"):
         probe_run.predict(tmp_path / "missing.png")
+
+
+def test_a_name_out_of_an_array_of_names_is_a_name(probe_run, photos):
+    name = np.array([str(next(photos.rglob("*.jpg"), None) or next(photos.rglob("*.png")))])[0]
+    assert isinstance(name, np.str_)
+    assert probe_run.predict(name)[0].label == probe_run.predict(str(name))[0].label
+
+
+def test_load_takes_a_device_of_torch_and_refuses_what_is_no_path(probe_run):
+    assert striate.load(probe_run.folder.path, device=torch.device("cpu")).device.type == "cpu"
+    with pytest.raises(ArgumentError, match="the run is of type NoneType"):
+        striate.load(None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda run: run.suggest("a", 1.5),
+        lambda run: run.suggest("a", 1, seed=-1),
+        lambda run: run.drift("a", seed=-1),
+        lambda run: run.robustness(max_items=0),
+        lambda run: run.robustness(seed=2**32),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused_before_any_work(call, probe_run):
+    with pytest.raises(OptionError, match="it must be a whole number from"):
+        call(probe_run)
 
 
 def test_load_suggests_the_nearest_run(probe_run):

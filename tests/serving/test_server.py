@@ -195,6 +195,12 @@ def test_a_form_or_a_body_of_another_kind_is_told_what_is_taken(server, pictures
     assert server.ask("POST", "/predict", content=b"x", headers=headers).status_code == 415
 
 
+def test_a_parameter_that_would_be_ignored_is_refused(server, pictures):
+    answer = server.post(pictures[0], path="/predict?run=probe")
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "no parameter is named 'run'; there are model and explain"
+
+
 def test_unknown_models_addresses_and_methods(server, pictures):
     answer = server.post(pictures[0], path="/predict?model=prob")
     assert answer.status_code == 404 and "'probe'" in answer.json()["error"]

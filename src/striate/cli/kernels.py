@@ -39,8 +39,12 @@ def kernels(
             "it, and why the others do not.",
         ),
     ] = None,
-    kernel: Annotated[int | None, Option(help="Taps along each axis, with --input [3].")] = None,
-    stride: Annotated[int | None, Option(help="Step between outputs, with --input [1].")] = None,
+    kernel: Annotated[
+        int | None, Option(help="Taps along each axis, with --input [3].", min=1)
+    ] = None,
+    stride: Annotated[
+        int | None, Option(help="Step between outputs, with --input [1].", min=1)
+    ] = None,
     dtype: Annotated[
         str | None, Option(help="float32, bfloat16 or float16, with --input [float32].")
     ] = None,

@@ -266,6 +266,9 @@ def export(
 def _standard_input() -> list[str | bytes]:
     """What standard input holds: the bytes of one file, or a text with a name on each line.
 
+    Names may end in a NUL too, as those of `find -print0`. A text with delimiters, of which no line
+    is the name of a file, is the content of a table.
+
     Raises:
         DataError: It is empty.
     """
@@ -277,9 +280,14 @@ def _standard_input() -> list[str | bytes]:
     if not content.strip():
         raise DataError("standard input is empty", fix="pipe a file or a list of names into it")
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return [content]
-    if any(not (c.isprintable() or c in "\t\r\n") for c in text):
+    names = text.split("\0") if text.endswith("\0") else text.splitlines()
+    names = [name for name in names if name.strip()]
+    if any(not (c.isprintable() or c in "\t\r\n") for name in names for c in name):
         return [content]
-    return [line for line in text.splitlines() if line.strip()]
+    delimited = any(mark in name for name in names for mark in ",;\t")
+    if delimited and not any(map(os.path.exists, names)):
+        return [content]
+    return list(names)

@@ -68,7 +68,7 @@ def suggest(
     from striate.progress import Progress
     from striate.run.run import load
 
-    for path, kind in ((out, "csv"), (html, "html")):
+    for path, kind in ((out, "out"), (html, "html")):
         if path is not None:
             check_output(path, inputs, kind)
     trained = load(run, device=device)

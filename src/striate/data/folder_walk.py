@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import unicodedata
 from array import array
@@ -20,6 +21,8 @@ from striate.files import holds_output, os_reason
 
 MAX_LOSS: Final = 0.05
 """The share of the items that may be left out before the data is refused."""
+
+_DIGITS: Final = re.compile(r"\d+(\.\d+)?")
 
 IGNORED_NAMES: Final = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information"}
@@ -373,14 +376,18 @@ NUM_REASONS: Final = 5
 def reasons_for(skipped: Sequence[Skip]) -> str:
     """Why items cannot be read: the commonest reasons, each with its number and an example.
 
+    Reasons that differ in their numbers alone are one, told as that of the example.
+
     >>> reasons_for([Skip(id="a", reason="empty file"), Skip(id="b", reason="empty file")])
     'empty file (2, as a)'
+    >>> reasons_for([Skip(id="a", reason="NaN at 3"), Skip(id="b", reason="NaN at 12")])
+    'NaN at 3 (2, as a)'
     """
-    examples: dict[str, list[str]] = defaultdict(list)
+    alike: dict[str, list[Skip]] = defaultdict(list)
     for skip in skipped:
-        examples[skip.reason].append(skip.id)
-    ranked = sorted(examples.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    why = ", ".join(f"{reason} ({len(ids)}, as {ids[0]})" for reason, ids in ranked[:NUM_REASONS])
+        alike[_DIGITS.sub("0", skip.reason)].append(skip)
+    ranked = sorted(alike.values(), key=lambda skips: (-len(skips), skips[0].reason))
+    why = ", ".join(f"{s[0].reason} ({len(s)}, as {s[0].id})" for s in ranked[:NUM_REASONS])
     more = len(ranked) - NUM_REASONS
     return why + (f", and {more} more reasons" if more > 0 else "")
 

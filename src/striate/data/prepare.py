@@ -16,6 +16,7 @@ from striate.data.splits import FRACTIONS, MAX_HELD_OUT, check_fractions, comple
 from striate.data.stores.store import Built, Store
 from striate.data.target import Target
 from striate.errors import Problems
+from striate.progress import counted
 
 BuildStore: TypeAlias = Callable[[Source, Sequence[Item]], Built[Store]]
 """Reads some items of a source, once."""
@@ -90,9 +91,26 @@ def prepare(
             *built.notes,
             *duplicate_notes(items, target.answers, copies, splits, built.sha256s),
             *target.split_notes(items, splits),
+            *_torn_groups_note(items, splits),
         ),
         user_split=any(item.split for item in items),
     )
+
+
+def _torn_groups_note(items: Sequence[Item], splits: NDArray[np.str_]) -> list[Note]:
+    """A warning of groups that the user's own split tears apart."""
+    of_group: dict[str, set[str]] = {}
+    for item, split in zip(items, splits.tolist(), strict=True):
+        if item.group is not None:
+            of_group.setdefault(item.group, set()).add(split)
+    torn = {group for group, found in of_group.items() if len(found) > 1}
+    if not torn:
+        return []
+    message = f"the split given tears {counted(len(torn), 'group')} of {len(of_group)} apart: "
+    message += f"{few(sorted(torn))} are in several splits"
+    ids = tuple(item.id for item in items if item.group in torn)
+    advice = "put each group into one split, or leave the split out; the figures flatter the model"
+    return [Note(code="group-across-splits", message=message, ids=ids, advice=advice)]
 
 
 def _unlabelled_note(ids: Sequence[str]) -> list[Note]:

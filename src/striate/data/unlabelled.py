@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.folder_walk import existing_path, is_folder, unique_ids, walk, walk_notes
+from striate.data.folder_walk import existing_path, few, is_folder, unique_ids, walk, walk_notes
+from striate.data.layouts.array_files import NPZ, holds_pair, items_of_npz
 from striate.data.layouts.arrays import arrays_source
 from striate.data.layouts.layout import layout_of, open_source
 from striate.data.layouts.manifest import is_manifest, listed_files
@@ -70,17 +71,37 @@ class Text:
 
 
 Input: TypeAlias = (
-    "str | PathLike[str] | bytes | Image | NDArray[Any] | Tensor | Batch | Alone | Text"
+    "str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | NDArray[Any] | Tensor"
+    " | Batch | Alone | Text"
 )
-"""A file or a folder, the bytes of a file, an image, or an array of one item or of many."""
+"""A file or a folder, the bytes of a file or one that is open, an image, or an array of one item or of
+many."""
 
 
 def several(inputs: Iterable[Input] | Input) -> list[Input]:
-    """Inputs as a list, also where there is one alone."""
-    alone = isinstance(inputs, str | PathLike | bytes | Batch | Alone | Text) or is_array(inputs)
-    if isinstance(inputs, Iterable) and not alone:
+    """Inputs as a list, also where there is one alone, or a column of names."""
+    if (names := names_in(inputs)) is not None:
+        return names
+    alone = isinstance(inputs, str | PathLike | Batch | Alone | Text) or is_array(inputs)
+    if isinstance(inputs, Iterable) and not alone and not _is_content(inputs):
         return list(cast("Iterable[Input]", inputs))
     return [cast("Input", inputs)]
+
+
+def names_in(inputs: object) -> list[Input] | None:
+    """The names or texts of a column, as of a table of pandas; None where it holds anything else."""
+    if not is_array(inputs) or hasattr(inputs, "detach") or hasattr(inputs, "getbands"):
+        return None
+    array = np.asarray(inputs)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "UTO":
+        return None
+    names = array.tolist()
+    return names if all(isinstance(name, str | PathLike) for name in names) else None
+
+
+def _is_content(entry: object) -> bool:
+    """Whether something is the content of one file, as bytes or as an open file."""
+    return isinstance(entry, bytes | bytearray | memoryview) or hasattr(entry, "read")
 
 
 class Inputs(Source):
@@ -131,7 +152,7 @@ def open_inputs(
             - paths of files, of folders with files at any depth, and of tables of paths; what else `striate fit` takes
               (tables of molecules, .ts files) gives all its items; a text that is no file is an
               item itself where the kind has such (a molecule's SMILES);
-            - bytes, the content of one file (an image, a sound, a volume);
+            - bytes, the content of one file (an image, a sound, a volume), or a file that is open;
             - images of Pillow's;
             - NumPy's arrays and PyTorch's tensors, of one item or of several. Of images (2 axes, or
               3 with 1, 3 or `channels` channels first or last, are one) see `ArraySource`; of
@@ -195,8 +216,8 @@ class _Found:
                     f"input {number} is a text", why=f"no {self.kind} is written as text"
                 )
             self._add_source(TEXTS.get(self.kind)(entry.text, stored=False), one=True)
-        elif isinstance(entry, bytes):
-            self._add_file(f"bytes {number}", entry)
+        elif _is_content(entry):
+            self._add_file(f"bytes {number}", _content_of(entry, number))
         elif any(isinstance(entry, reader.objects) for _, reader in READERS.items()):
             self._add_file(f"{self.kind} {number}", entry)
         elif is_array(entry):
@@ -209,6 +230,12 @@ class _Found:
 
     def _add_path(self, name: str) -> None:
         """Append what a file, a folder, a sample or a text holds."""
+        if "://" in name and name.lower().endswith(tuple(suffixes_of())):
+            raise DataError(
+                f"cannot read {name}",
+                why="items are not fetched from addresses, but for those of shards",
+                fix="download it first",
+            )
         if name.startswith(PREFIX) or is_shards(name):
             self._add_source(open_source(name))
             return
@@ -224,6 +251,8 @@ class _Found:
             for _, file in listed_files(path):
                 self._add_file(str(file), file)
             return
+        if path.suffix.lower() == NPZ and self.kind in ARRAYS and self._add_npz(path):
+            return
         reader = reader_named(path, self.kind)
         arrays = path.suffix.lower() == ".npy" and self.kind in ARRAYS
         claimed = reader is not None and reader.kind == self.kind and reader.claims(path)
@@ -235,6 +264,16 @@ class _Found:
             self._add_source(open_source(path))
         else:
             self._add_file(str(path), path)
+
+    def _add_npz(self, path: Path) -> bool:
+        """Append the items of arrays as `fit` takes them; False where a reader takes the file for one."""
+        reader = reader_named(path)
+        if reader is not None and reader.kind == self.kind and not holds_pair(path):
+            return False
+        with refusing(path):
+            for array in items_of_npz(path):
+                self._add_source(self._of_array(array, str(path)))
+        return True
 
     def _add_folder(self, path: Path) -> None:
         """Append a folder that is an item, the files and such folders below it, or a data set."""
@@ -285,9 +324,12 @@ class _Found:
                 f"{count} {self.kind}s",
                 fix=f"give it as (1, {count}, {rest}) or as ({count}, 1, {rest})",
             )
+        self._add_source(self._of_array(array[None] if one else array, name), one=one)
+
+    def _of_array(self, array: NDArray[Any], name: str) -> Source:
+        """The source of an array whose first axis is the items."""
         extras = {**self._extras, "kind": np.array(self.kind), "unlabelled": np.array(True)}
-        source = arrays_source(array[None] if one else array, None, name=name, extras=extras)
-        self._add_source(source, one=one)
+        return arrays_source(array, None, name=name, extras=extras)
 
     def _add_source(self, source: Source, *, one: bool = False) -> None:
         """Append the items of another source, of the right kind."""
@@ -312,8 +354,23 @@ class _Found:
         self.origins.append((MemorySource(self.kind, name, Listing(items=(item,)), read), item))
 
 
+def _content_of(entry: Any, number: int) -> bytes:
+    """The content of a file; an open one is read to its end."""
+    content = entry.read() if hasattr(entry, "read") else entry
+    if isinstance(content, str):
+        raise DataError(
+            f"input {number} is a file that was opened as text", fix='open it with "rb"'
+        )
+    return bytes(content)
+
+
 def as_array(entry: Any) -> NDArray[Any]:
     """An array, or a tensor on any device and of any type, as NumPy's."""
+    if hasattr(entry, "columns") and np.asarray(entry).dtype.kind not in "buif":
+        raise DataError(
+            f"a table with the columns {few([*map(str, entry.columns)])}",
+            fix='give one of its columns, as table["path"]',
+        )
     if hasattr(entry, "detach"):
         entry = entry.detach().cpu()
         # NumPy has no bfloat16.

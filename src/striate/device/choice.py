@@ -13,13 +13,14 @@ from striate.errors import DeviceError, UnknownNameError
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """Return the device of that name; `auto` takes a GPU where there is one.
 
     Raises:
         UnknownNameError: There is no such name.
         DeviceError: `cuda` was requested and there is no GPU.
     """
+    name = str(name)  # also of a device of torch's
     if name not in DEVICES and not name.startswith("cuda:"):
         raise UnknownNameError("device", name, DEVICES)
     if name == "auto":

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
+from striate.errors import DataError
 from striate.estimators.estimator import Estimator, documented
 from striate.estimators.given import refusals
 
@@ -69,6 +70,12 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         with refusals():
             check_classification_targets(answers)
         self.classes_, numbers = np.unique(answers, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y has one class, {self.classes_.tolist()[0]!r}",
+                why="a Classifier tells classes apart",
+                fix="give items of other classes too; striate.fit learns from good items alone",
+            )
         # Class names sort as their numbers do, so that columns keep scikit-learn's order.
         width = len(str(len(self.classes_)))
         names = [f"{number:0{width}d}" for number in range(len(self.classes_))]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from os import PathLike
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.names import is_missing
 from striate.errors import DataError
+
+_SHOWN: Final = re.compile(r" array=\[.*\]\. |(?<=Complex data not supported)\W.*$")
+"""Numbers in the messages of scikit-learn."""
 
 
 def known_answers(y: Any) -> NDArray[np.bool_]:
@@ -26,6 +31,8 @@ def plain_answers(y: Any) -> Any:
     answers = np.asarray(y)
     if answers.dtype.kind == "S":
         return np.char.decode(answers, "utf-8", "replace")
+    if answers.dtype.kind in "biu":  # also of tables that may hold missing ones, of which none does
+        return answers
     numbers = answers.dtype.kind == "O" and answers.size and not _hold_text(answers)
     return np.array(answers.tolist()) if numbers else y
 
@@ -44,6 +51,13 @@ def as_texts(X: Any) -> NDArray[np.str_] | None:
     if num_axes(X) != 1:
         return None
     array = np.asarray(X)
+    if array.size and all(isinstance(value, PathLike | bytes) for value in array.tolist()):
+        raise DataError(
+            f"X holds {'paths' if isinstance(array[0], PathLike) else 'bytes'}",
+            why="an estimator learns from arrays",
+            fix="open the files as pictures or arrays, or give their folder, or a table of their "
+            "paths, to striate.fit",
+        )
     # Columns of tables hold text as objects.
     text = array.dtype.kind in "UT" or (
         array.dtype.kind == "O" and all(isinstance(value, str) for value in array)
@@ -65,4 +79,6 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise DataError(" ".join(str(error).split())) from None
+        said = " ".join(str(error).split())
+        # Without the numbers that scikit-learn shows, which may be all there are.
+        raise DataError(_SHOWN.sub(" ", said).strip()) from None

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from striate.data.readers.tables.patch import patched
 from striate.data.source import Source
 from striate.device import choose_device, keep_freed_memory, use_free_cores
@@ -22,7 +24,7 @@ from striate.fitting.framing import choose_framing
 from striate.fitting.method import Method, load_methods
 from striate.fitting.options import AUTO, FitOptions, options_of, with_options
 from striate.fitting.outcome import evaluated, write_best_so_far, write_outcome
-from striate.fitting.prepare import methods_to_try, open_data, read_data
+from striate.fitting.prepare import check_finished, methods_to_try, open_data, read_data
 from striate.fitting.select import select
 from striate.fitting.steps import Steps, clear_steps
 from striate.kinds.kind import kind_named
@@ -94,6 +96,8 @@ def fit(  # noqa: D417 - the options are described where they are declared
     keep_freed_memory()
     use_free_cores()
     with (
+        # The user's own random numbers go on where they were; those of a GPU do not.
+        torch.random.fork_rng([]),
         joined(strategy=chosen.strategy) as strategy,
         _own_folder(chosen, source, strategy) as folder,
     ):
@@ -105,6 +109,7 @@ def fit(  # noqa: D417 - the options are described where they are declared
                     f"run folder {str(folder.path)!r} holds a finished run",
                     fix="choose another folder with `out=`",
                 )
+            check_finished(folder, source)
             if strategy.is_writer:
                 clear_steps(folder)
             told.say(f"{folder.path} is finished already")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.dataset import Dataset
+from striate.data.folder_walk import few
 from striate.data.layouts.layout import open_source
 from striate.data.prepare import join_groups, prepare
 from striate.data.snapshot import difference, from_json, snapshot, to_json
@@ -30,7 +31,7 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind, kind_named
 from striate.progress import Progress, counted, duration
 from striate.report.schema import Choice
-from striate.run.folder import CHECKPOINTS, LOCK
+from striate.run.folder import CHECKPOINTS, LOCK, RunFolder
 from striate.tasks.task import Task
 from striate.typing import PathLike
 
@@ -50,6 +51,7 @@ _OF_SPLITS: Final = {
     "class-not-in-split",
     "duplicate-across-splits",
     "few-test-items",
+    "group-across-splits",
     "label-not-in-split",
 }
 """Codes of notes on how items are spread over the splits."""
@@ -280,11 +282,14 @@ def check_parts(dataset: Dataset) -> None:
         same = len(dataset.items) - groups
         copies = f", {same} of them copies of others" if same else ""
         classes = f" in {counted(len(dataset.classes), 'class')}" if dataset.classes else ""
-        raise DataError(
-            f"{dataset.name}: no item is left for the {' and the '.join(empty)} part",
-            why=f"there are {counted(len(dataset.items), 'item')}{classes}{copies}",
-            fix="add items (a class needs three or more), or give another split",
-        )
+        why = f"there are {counted(len(dataset.items), 'item')}{classes}{copies}"
+        fix = "add items (a class needs three or more), or give another split"
+        whole = len(set(join_groups(dataset.duplicate_groups, dataset.items).tolist()))
+        if whole < groups:
+            why += f", and each of the {counted(whole, 'group')} stays in one part"
+            fix = "add groups (a class needs items in three), or leave the groups out"
+        what = f"{dataset.name}: no item is left for the {' and the '.join(empty)} part"
+        raise DataError(what, why=why, fix=fix)
 
 
 def methods_to_try(context: FitContext) -> list[Method]:
@@ -356,6 +361,23 @@ def _tell(context: FitContext) -> None:
         first = dataset.skipped[0]
         context.progress.say(
             f"warning: {len(dataset.skipped)} items left out, the first: {first.id}: {first.reason}"
+        )
+
+
+def check_finished(folder: RunFolder, source: Source) -> None:
+    """Refuse to take the finished run of other data for one of these.
+
+    Raises:
+        RunError: An item that the run knows is not among them.
+    """
+    there = {item.id for item in source.listing.items}
+    known = from_json(folder.read_json(LOCK)).items
+    gone = [item.id for item in known if item.id not in there]
+    if gone:
+        raise RunError(
+            f"run folder {str(folder.path)!r} holds a finished run of other data",
+            why=f"{counted(len(gone), 'item')} of it are not in {source.name}: {few(gone)}",
+            fix="choose another folder with `out=`",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from striate.errors import UnknownNameError
+from striate.errors import ArgumentError, UnknownNameError
 from striate.models.network import Network, NetworkConfig
 from striate.registry import Registry
 from striate.weights.checkpoint import ANY_SOURCE, check_weights
@@ -76,6 +76,9 @@ def find(name: str) -> Variant:
         UnknownNameError: There is no such network; the message suggests the nearest.
         ArgumentError: The name is the text of a plain network, and has a mistake.
     """
+    given: object = name
+    if not isinstance(given, str):
+        raise ArgumentError(f"the network is of type {type(given).__name__}", fix="give its name")
     for matches, make in _OPEN:
         if name not in MODELS and matches(name):
             return make(name)

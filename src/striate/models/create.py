@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
@@ -56,6 +57,10 @@ def create_model(
         WeightsError: The file cannot be read, or is of another network.
         WeightsUnavailableError: The weights are neither on this machine nor to be had.
     """
+    if not (weights is None or isinstance(weights, str | os.PathLike)) or "pretrained" in options:
+        wrong = "pretrained" if "pretrained" in options else "weights"
+        what = f"{wrong}={options.get(wrong, weights)!r}"
+        raise ArgumentError(what, fix='write weights="imagenet", the path of a file, or nothing')
     variant = find(name)
     _check_rank(name, variant, rank)
     given = {"rank": rank, "in_channels": in_channels, "num_classes": num_classes}
@@ -96,7 +101,9 @@ def configure(name: str, base: NetworkConfig, options: Mapping[str, Any]) -> Net
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of {name}", option, known)
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    # Numbers of NumPy do not fit into JSON.
+    plain = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in options.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     return replace(base, **values)
 
 

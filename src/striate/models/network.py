@@ -30,7 +30,7 @@ def require_counts(config: object, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ArgumentError(f"{name}={value!r}", why="it must be a whole number from 1 up")
 
 

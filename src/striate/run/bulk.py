@@ -122,7 +122,11 @@ def predict_to_file(
     given = inputs if isinstance(inputs, list | tuple) else [inputs]
     there = out.is_file() and out.stat().st_size > 0
     check_output(
-        out, [*given, run.folder.path / PREDICTIONS], option, ours=there and table.wrote(out)
+        out,
+        [*given, run.folder.path / PREDICTIONS],
+        option,
+        ours=there and table.wrote(out),
+        makes_folder=True,
     )
     source = run.open(inputs)
     work = _Work.of(run, source, table, part_rows)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from striate.data.snapshot import from_json
 from striate.errors import OptionError, StriateError, one_line
-from striate.files import write_atomic
+from striate.files import check_output, write_atomic
 from striate.metrics.intervals import Estimate, number_text
 from striate.progress import duration
 from striate.report.outlook import learning_sentence, slice_rows
@@ -45,6 +45,7 @@ def write_card(run: Run, out: PathLike | None = None) -> Path:
         OptionError: Another file is there, such as a card to which somebody has added.
     """
     path = run.folder.path / MODEL_CARD if out is None else Path(out)
+    check_output(path, [], "out")
     content = model_card(run).encode()
     if path.is_file() and path.read_bytes() not in (b"", content):
         why = "it holds something else, such as a card that somebody has changed"

@@ -359,7 +359,7 @@ class _Files:
         names = chain([stem], (f"{stem}-{number}" for number in count(2)))
         path = next(p for name in names if (p := self._folder / (name + suffix)) not in self._taken)
         self._taken.add(path)
-        check_output(path, self._inputs, "out")
+        check_output(path, self._inputs, "out", makes_folder=True)
         return path
 
 

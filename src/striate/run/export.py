@@ -109,8 +109,8 @@ def export(
     if path.suffix != engine.suffix:
         raise OptionError("out", str(path), fix=f"let it end in {engine.suffix}")
     card_path = path.with_name(f"{path.name}.json")
-    check_output(path, [], "out", ours=card_path.is_file() or out is None)
-    check_output(card_path, [], "out", ours=path.is_file() or out is None)
+    check_output(path, [], "out", ours=card_path.is_file() or out is None, makes_folder=True)
+    check_output(card_path, [], "out", ours=path.is_file() or out is None, makes_folder=True)
     if engine.takes_pictures and out is not None:
         check_pictures(path)
     deployment = deployment_of(on_cpu)

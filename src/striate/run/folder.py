@@ -380,8 +380,11 @@ def run_name(data: str) -> str:
 
     >>> run_name("sample:solar-cells"), run_name("photos/"), run_name("a/b.csv")
     ('solar-cells', 'photos', 'b')
+    >>> run_name("."), run_name(".."), run_name(".photos")
+    ('run', 'run', 'photos')
     """
-    return Path(data.removeprefix("sample:")).stem or "run"
+    # A name that begins with a dot would hide the run.
+    return Path(data.removeprefix("sample:")).stem.lstrip(".") or "run"
 
 
 def _suggestion(path: Path) -> str:

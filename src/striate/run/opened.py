@@ -16,7 +16,7 @@ from torch import Tensor
 
 from striate.data.sandbox import DecoderPool, read_all, read_item
 from striate.data.source import Item, Reading, Skip, Source, UnreadableItem
-from striate.data.unlabelled import Alone, Input, is_array, several
+from striate.data.unlabelled import Alone, Input, is_array, names_in, several
 from striate.device import choose_device, keep_freed_memory
 from striate.errors import RunError, RunWarning, UnknownNameError, WeightsError
 from striate.files import sha256_file
@@ -227,7 +227,9 @@ class OpenedRun:
     def open(self, inputs: Sequence[Input] | Input) -> Source:
         """The source of what is to be predicted; see `predict`."""
         # An image of Pillow's is an array too, and one image whatever its axes.
-        alone = is_array(inputs) and not hasattr(inputs, "getbands")
+        # A name taken out of an array of names can become an array too.
+        named = isinstance(inputs, str | bytes) or names_in(inputs) is not None
+        alone = is_array(inputs) and not hasattr(inputs, "getbands") and not named
         given = [Alone(cast("Any", inputs))] if alone else several(inputs)
         return self.kind.open(given, self.predictor.inputs)
 

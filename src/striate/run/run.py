@@ -68,8 +68,9 @@ class Run(OpenedRun):
             inputs: One input or a sequence of them: paths of files and folders (of nodes: one
                 graph, all of whose nodes are answered for); arrays and tensors (images uint8, or
                 floats from 0 to 1, one image or a batch, channels first or last; of other kinds
-                one item or a batch of them, channels first); PIL images; the bytes of a file;
-                SMILES of molecules.
+                one item or a batch of them, channels first); PIL images; the bytes of a file, or
+                one that is open; SMILES of molecules. A column of names (`table["path"]`) is a
+                sequence.
             progress: Told of the work, and of what cannot be read.
 
         Returns:

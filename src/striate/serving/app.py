@@ -47,6 +47,9 @@ _FILES: Final = {
     "/docs.css": ("docs.css", "text/css"),
     "/docs.js": ("docs.js", "text/javascript"),
 }
+_PARAMETERS: Final = ("model", "explain")
+"""Parameters of the address of `/predict`."""
+
 _RAW: Final = ("image/", "audio/", "video/")
 _CLIENT_LEFT: Final = 499
 """The status of a request whose client left, which nobody sees but the metrics."""
@@ -122,6 +125,12 @@ class Server:
 
     async def _predict(self, request: Request) -> Response:
         """The predictions of what was sent."""
+        for name in request.query_params:
+            if name not in _PARAMETERS:
+                raise Failure(
+                    400,
+                    f"no parameter is named {name[:40]!r}; there are {' and '.join(_PARAMETERS)}",
+                )
         hosted = self._hosted(request.query_params.get("model"))
         explain = _is_yes(request.query_params.get("explain", "0"))
         if explain:

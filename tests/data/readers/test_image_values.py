@@ -100,7 +100,7 @@ def test_npy_keeps_its_values(tmp_path, given, kept):
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.full((20, 20, 3), np.nan, np.float32), "1200 values that are not finite"),
+        (np.full((20, 20, 3), np.nan, np.float32), "1,200 values not finite"),
         (np.zeros((20, 20, 3), complex), "complex128 values"),
         (np.zeros((3, 20, 3)), "minimum size"),
         (np.zeros((40, 50, 60)), "at most 32 channels"),

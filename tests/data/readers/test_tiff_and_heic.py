@@ -175,3 +175,12 @@ def test_a_file_without_some_of_its_strips_is_damaged() -> None:
     short[rows.valueoffset : rows.valueoffset + 2] = (2).to_bytes(2, "little")
     with pytest.raises(UnreadableItem, match="5 of its 20 strips or tiles are there"):
         read_bands(bytes(short))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiff_is_turned_upright_whoever_reads_it(orientation: int) -> None:
+    tag = [(274, "H", 1, orientation, True)]
+    by_pillow = read_image(tiff(RAMP.astype(np.uint16), extratags=tag)).array
+    by_tifffile = read_image(tiff(RAMP.astype(np.float64), extratags=tag)).array
+    np.testing.assert_array_equal(by_tifffile, by_pillow)
+    assert by_tifffile.shape == ((1, 20, 12) if orientation > 4 else (1, 12, 20))

@@ -148,7 +148,7 @@ def test_an_image_with_nan_is_left_out_by_name(tmp_path, own_cache):
     built = store_of(tmp_path)
     (skip,) = built.skipped
     assert skip.id == "c1/2.npy"
-    said = "1 values that are not finite, the first nan at row 3, column 4 of channel 2"
+    said = "1 value not finite, the first nan at row 3, column 4 of channel 2"
     assert skip.reason == said
     stored = built.store[0]
     assert stored.array.dtype == np.float32 and stored.array.shape == (5, 32, 36)

@@ -54,6 +54,51 @@ def test_normalization_is_of_the_training_items_alone() -> None:
     assert (feed.inputs([other]) > 5).all()
 
 
+@pytest.mark.parametrize("unit", [1e-13, 1e-22])
+@pytest.mark.parametrize("normalize", ["train", "item"])
+def test_signals_in_a_large_unit_are_normalized_too(unit: float, normalize: str) -> None:
+    plain = readings([100] * 8)
+    small = [reading(r.array * np.float32(unit)) for r in plain]
+    options = {"normalize": normalize}
+    expected = SignalInputs.fitted(plain, options).inputs(plain)
+    found = SignalInputs.fitted(small, options).inputs(small)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_signals_of_more_channels_than_samples_are_doubted() -> None:
+    notes = SignalInputs.fitted(readings([9] * 4, channels=128), {}).notes()
+    assert [(note.code, note.severity) for note in notes] == [("axes", "warning")]
+    assert not SignalInputs.fitted(readings([9] * 4, channels=9), {}).notes()
+
+
+def test_sounds_below_the_floor_of_the_spectrogram_are_doubted() -> None:
+    noise = [RNG.normal(size=(1, 8000)) for _ in range(4)]
+    for level, codes in ((1e-6, ["faint"]), (1e-2, [])):
+        feed = SignalInputs.fitted([reading(level * x, 8000) for x in noise], {})
+        assert [note.code for note in feed.notes()] == codes
+    loud = SignalInputs.fitted([reading(1e-6 * x, 8000) for x in noise], {"input": "raw"})
+    assert not loud.notes()
+
+
+def test_bands_are_refused_where_there_is_no_spectrogram() -> None:
+    with pytest.raises(ArgumentError, match="bands=32: the inputs are the samples themselves"):
+        SignalInputs.fitted(readings([100] * 3), {"bands": 32})
+
+
+def test_a_rate_that_is_wrong_costs_its_item_and_no_memory() -> None:
+    feed = SignalInputs.fitted([reading(RNG.normal(size=(1, 800)), 8000.0)], {"input": "raw"})
+    with pytest.raises(UnreadableItem, match=r"0\.1 samples a second; at 8000"):
+        feed.inputs([reading(RNG.normal(size=(1, 8000)), 0.1)])
+
+
+def test_a_rate_far_below_is_reached_in_steps() -> None:
+    seconds = np.arange(4_000_000) / 20_000
+    slow = to_rate(np.cos(2 * np.pi * 0.05 * seconds)[None].astype(np.float32), 20_000, 2)
+    assert slow.shape == (1, 400)
+    expected = np.cos(2 * np.pi * 0.05 * np.arange(400) / 2)
+    np.testing.assert_allclose(slow[0, 20:-20], expected[20:-20], atol=0.01)
+
+
 def table(*columns: tuple[str, float]) -> Reading:
     """A table of noise around a value for each column."""
     rows = [RNG.normal(size=50) for _ in columns]

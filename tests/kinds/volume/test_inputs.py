@@ -164,3 +164,10 @@ def test_options_that_make_no_sense(
 def test_nothing_to_train_on() -> None:
     with pytest.raises(DataError, match="no volume"):
         fitted([])
+
+
+def test_a_spacing_for_volumes_whose_own_is_not_known_is_refused() -> None:
+    plain = [Reading(array=np.zeros((1, 8, 8, 8), np.float32), sha256="") for _ in range(3)]
+    with pytest.raises(ArgumentError, match="spacing=1 x 1 x 1: the volumes' own spacings"):
+        VolumeInputs.fitted(plain, {"spacing": (1, 1, 1)})
+    VolumeInputs.fitted(plain, {"spacing": "ignore"})

@@ -47,6 +47,19 @@ def test_sizes() -> None:
     assert size_at((1, 1, 1), (1.0, 1.0, 1.0), (9.0, 9.0, 9.0)) == (1, 1, 1)
 
 
+def test_where_the_middle_alone_is_kept_no_more_is_computed() -> None:
+    array = np.random.default_rng(0).normal(size=(2, 5, 4, 6)).astype(np.float32)
+    fill = np.zeros(2)
+    whole = centred(resampled(array, (90, 4, 61)), (8, 5, 7), fill)
+    near = resampled(array, (90, 4, 61), kept=(8, 5, 7))
+    assert near.shape == (2, 8, 4, 7)
+    np.testing.assert_allclose(centred(near, (8, 5, 7), fill), whole, atol=1e-6)
+    # A header in metres instead of millimetres, and one that says anything.
+    for had in (1000.0, 1e300):
+        space = size_at(array.shape[1:], (had,) * 3, (1.0,) * 3)
+        assert resampled(array, space, kept=(8, 8, 8)).shape == (2, 8, 8, 8)
+
+
 def test_the_middle_is_cut_or_filled() -> None:
     array = np.arange(2 * 4 * 2 * 3, dtype=np.float32).reshape(2, 4, 2, 3)
     got = centred(array, (2, 4, 3), np.array([-1.0, -2.0]))

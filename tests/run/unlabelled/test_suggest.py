@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from striate.data.layouts.layout import open_source
-from striate.errors import ArgumentError
+from striate.errors import OptionError
 from striate.run.unlabelled.page import suggest_page
 
 SHAPES = ("disc", "square", "stripes")
@@ -90,5 +90,5 @@ def test_more_than_there_are_and_none(probe_run, draw):
     result = probe_run.suggest(images, 9)
     assert len(result.items) == 3
     assert "only 3 of 9" in result.notes[-1]
-    with pytest.raises(ArgumentError, match="count=0"):
+    with pytest.raises(OptionError, match="count=0"):
         probe_run.suggest(images, 0)

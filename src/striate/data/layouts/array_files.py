@@ -34,6 +34,8 @@ NAMES: Final[tuple[tuple[str, str, SplitName | None], ...]] = (
 EXTRAS: Final = ("kind", "sample_rate", "spacing", "groups", "values")
 """Names of further arrays that say something of the items, in lower case."""
 
+NPZ: Final = ".npz"
+
 _Arrays = Mapping[str, Callable[[], NDArray[Any]]]
 """How each array of a file or a folder is read, by its name in lower case."""
 
@@ -53,6 +55,29 @@ def open_npz(path: str | Path, kind: Kind | None = None) -> Source:
     path = existing_path(Path(path))
     with refusing(path), opened_npz(path) as arrays:
         return _open_pairs(path, arrays, kind)
+
+
+def holds_pair(path: Path) -> bool:
+    """Whether an .npz file has items and answers under one of the pairs of `NAMES`."""
+    with refusing(path), opened_npz(path) as arrays:
+        return any(x in arrays and y in arrays for x, y, _ in NAMES)
+
+
+def items_of_npz(path: Path) -> list[NDArray[Any]]:
+    """The items of an .npz file, whatever their answers: under the names of `NAMES`, or the one array.
+
+    Raises:
+        DataError: There are no such arrays, or as `open_npz`.
+    """
+    with refusing(path), opened_npz(path) as arrays:
+        found = [x for x, _, _ in NAMES if x in arrays] or (
+            list(arrays) if len(arrays) == 1 else []
+        )
+        if not found:
+            raise DataError(
+                f"{path} has no items", why=f"its arrays are {', '.join(arrays)}", fix="name them X"
+            )
+        return [arrays[name]() for name in found]
 
 
 def open_npy_pair(path: str | Path, kind: Kind | None = None) -> Source:
@@ -128,7 +153,7 @@ LAYOUTS.add(
     "npz",
     Layout(
         "an .npz file with the arrays X and y",
-        lambda data: Path(data).suffix.lower() == ".npz" and not is_folder(data),
+        lambda data: Path(data).suffix.lower() == NPZ and not is_folder(data),
         open_npz,
         open_as=open_npz,
     ),

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from striate.data.folder_walk import class_notes
 from striate.data.names import known_labels
-from striate.data.readers.reader import ARRAYS, Arrays
+from striate.data.readers.reader import ARRAYS, ArrayKind, Arrays
 from striate.data.readers.tables.index_columns import counts_up
 from striate.data.source import Item, Listing, Note, Reading, Source, load_formats
 from striate.errors import DataError
@@ -73,7 +73,8 @@ class ArraySource(Source):
             for number in range(count)
         )
         remarks = [] if labels is None else class_notes(item.label for item in items)
-        self.listing = Listing(items=items, notes=(*_index_note(arrays), *remarks))
+        doubts = _axes_note(arrays, kind, arrays_of_kind)
+        self.listing = Listing(items=items, notes=(*doubts, *_index_note(arrays), *remarks))
 
     def read(self, item: Item, size: int | None = None) -> Reading:
         """Read the item at full size; raises UnreadableItem for NaN and Inf."""
@@ -81,6 +82,17 @@ class ArraySource(Source):
         reading = self._read(index)
         notes = self._notes.get(index)
         return reading if notes is None else replace(reading, notes=notes)
+
+
+def _axes_note(arrays: Arrays, kind: Kind, kind_of_arrays: ArrayKind) -> list[Note]:
+    """A warning where the axes of an array likely mean something else than they are taken for."""
+    if not isinstance(arrays, np.ndarray):
+        return []
+    doubt = kind_of_arrays.doubt(arrays.shape, arrays.dtype)
+    message = (
+        f"an array {arrays.shape} is taken for {kind}s of {' x '.join(map(str, arrays.shape[1:]))}"
+    )
+    return [Note(code="axes", message=message, advice=f"it may be {doubt}")] if doubt else []
 
 
 def _index_note(arrays: Arrays) -> list[Note]:

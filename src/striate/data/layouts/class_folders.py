@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,14 @@ from striate.errors import DataError
 from striate.typing import Kind
 
 LAYOUT: Final = "DATA/CLASS/IMAGE or DATA/train/CLASS/IMAGE with DATA/test/CLASS/IMAGE"
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    **dict.fromkeys((".hdr", ".mha", ".mhd", ".nrrd", ".mgz"), "convert scans to NIfTI (.nii.gz)"),
+    **dict.fromkeys((".m4a", ".aac", ".amr", ".wma"), "convert sounds to WAV or FLAC"),
+    **dict.fromkeys((".txt", ".dat", ".parquet", ".xlsx"), "save the table of a series as .csv"),
+    ".mat": "save arrays as .npy",
+}
+"""What to do with files that are not read, by their suffix, where a folder holds nothing else."""
 
 
 def open_folder(root: str | Path, kind: Kind | None = None) -> Source:
@@ -148,7 +156,11 @@ def _no_items(root: Path, found: Found, kind: Kind) -> DataError:
             fix=_table_hint(root, kind) or f"the layout is {LAYOUT}",
         )
     notes = "; ".join(note.message for note in walk_notes(found, kind))
-    return DataError(f"no {kind}s in {root}", why=notes, fix=f"the layout is {LAYOUT}")
+    remedies = dict.fromkeys(
+        _REMEDIES[end] for end in sorted(found.other_suffixes) if end in _REMEDIES
+    )
+    fix = "; ".join([*remedies, f"the layout is {LAYOUT}"])
+    return DataError(f"no {kind}s in {root}", why=notes, fix=fix)
 
 
 def _table_hint(root: Path, kind: Kind) -> str:

@@ -6,11 +6,13 @@ A new layout is one file in this folder that adds a `Layout` to `LAYOUTS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from striate.data.folder_walk import existing_path
+from striate.data.readers.reader import suffixes_of
 from striate.data.source import Source, load_formats
 from striate.errors import ArgumentError, DataError
 from striate.registry import Registry
@@ -38,6 +40,16 @@ class Layout:
 
 
 LAYOUTS: Registry[Layout] = Registry("layout")
+
+_TO_ARRAYS: Final = "save its items and answers as the arrays X and y in an .npz file"
+
+_INSTEAD: Final[Mapping[str, str]] = {
+    ".zip .tar .gz .tgz .bz2 .xz .7z .rar": "unpack it, and give the folder",
+    ".mat .h5 .hdf5 .nc .arff .pkl .pickle .joblib .pt .feather .tfrecord": _TO_ARRAYS,
+    ".xlsx .xls .ods .json .jsonl": "save its table as CSV or Parquet, with the columns path and label",
+    ".txt .dat": "if it is a table with the columns path and label, name it .csv",
+}
+"""What to do with files that are no data but hold some, by the ends of their names."""
 
 
 def layout_of(data: str) -> Layout | None:
@@ -67,6 +79,10 @@ def open_source(data: PathLike, kind: Kind | None = None) -> Source:
             "is the run, or save them as X and y in an .npz file",
         )
     name = str(data)
+    if not name.strip():
+        raise ArgumentError(
+            "the data have an empty name", fix="give the path of a folder or a file"
+        )
     held: set[Kind] = set()
     for layout in _in_order():
         if not layout.matches(name):
@@ -79,12 +95,20 @@ def open_source(data: PathLike, kind: Kind | None = None) -> Source:
         held.add(source.kind)
     if held:
         raise DataError(f"{name} holds {' or '.join(sorted(held))}s", why=f"{kind}s are wanted")
-    existing_path(Path(name))
-    raise DataError(
-        f"{name} is a file of no known kind",
-        why="data is one of",
-        fix=", ".join(layout.description for layout in _in_order()),
-    )
+    raise _of_no_layout(existing_path(Path(name)))
+
+
+def _of_no_layout(path: Path) -> DataError:
+    """The error of a file that is no data of any layout."""
+    suffix = path.suffix.lower()
+    known = next((what for ends, what in _INSTEAD.items() if suffix in ends.split()), None)
+    if known is None and any(path.name.lower().endswith(end) for end in suffixes_of()):
+        fix = f"give {LAYOUTS.get('folder').description}"
+        return DataError(f"{path} is one item", why="a fit learns from many", fix=fix)
+    what = f"{path} is a file of no known kind"
+    if known is not None:
+        return DataError(what, fix=known)
+    return DataError(what, why=f"data is {'; or '.join(one.description for one in _in_order())}")
 
 
 def _in_order() -> list[Layout]:

@@ -47,11 +47,11 @@ _MAGIC: Final = (
     b"ID3",
     b"FORM",
     b".snd",
-    b"\xff\xfb",
-    b"\xff\xf3",
     b"riff",
 )
-"""How files of sound begin."""
+"""How files of sound begin; an MP3 file without tags begins with a frame (`_is_sound`)."""
+
+_MPEG_SYNC: Final = 0xFFE0
 
 
 def read_sound(data: FileContent) -> Reading:
@@ -65,12 +65,24 @@ def read_sound(data: FileContent) -> Reading:
     sha256 = hashlib.sha256(content).hexdigest()
     wav = _is_wav(content)
     named_wav = isinstance(data, Path) and data.suffix.lower() in WAV_SUFFIXES
-    if named_wav and not wav and not content.startswith(_MAGIC):
+    if named_wav and not wav and not _is_sound(content[:4]):
         if content[4:8] == b"ftyp":
             raise UnreadableItem("MP4 sound (AAC) in a file named .wav; convert it to WAV")
         raise UnreadableItem("not a WAV file")
     array, rate = (_wav(content) if wav else None) or _by_soundfile(content)
     return signal_reading(array, sha256, rate)
+
+
+def _is_sound(head: bytes) -> bool:
+    r"""Whether a file that begins so is one of sound, by a signature or by the head of an MPEG frame.
+
+    >>> _is_sound(b"fLaC"), _is_sound(b"\xff\xe3\x18\xc4"), _is_sound(b"\xff\xfep\x00")
+    (True, True, False)
+    """
+    first = int.from_bytes(head[:2], "big")
+    version, layer = first >> 3 & 3, first >> 1 & 3
+    mpeg = first & _MPEG_SYNC == _MPEG_SYNC and version != 1 and layer in (1, 2)  # III and II
+    return mpeg or head.startswith(_MAGIC)
 
 
 def _is_wav(head: bytes) -> bool:
@@ -107,6 +119,7 @@ def _wav(content: bytes) -> tuple[NDArray[Any], float] | None:
     width = block // channels if channels else 0  # 12 bits take two bytes, 20 take three
     if (
         not 0 < rate <= MAX_RATE
+        or not block
         or block != channels * width
         or not 8 * width - 8 < bits <= 8 * width
     ):
@@ -202,7 +215,7 @@ READERS.add(
         "signal",
         WAV_SUFFIXES + OTHER_SUFFIXES,
         read_sound,
-        lambda data: head_of(data, 4).startswith(_MAGIC),
+        lambda data: _is_sound(head_of(data, 4)),
         isolated=True,
         plain=_is_plain,
     ),

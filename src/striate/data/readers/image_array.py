@@ -16,6 +16,7 @@ from PIL import Image
 
 from striate.data.readers.image import decode_image
 from striate.data.readers.image_values import (
+    GUESSED_RATIO,
     MAX_CHANNELS,
     OVERSHOOT,
     channel_axis,
@@ -232,6 +233,13 @@ def _is_ambiguous(shape: tuple[int, ...], channels: int, alone: bool) -> bool:
     return len(shape) == 3 and channels == 3 and shape[0] in first and shape[2] not in behind
 
 
+def _may_be_signals(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    """What (N, height, width) of numbers may be: signals whose channels are last, as in Keras."""
+    if len(shape) != 3 or dtype.kind != "f" or shape[1] < GUESSED_RATIO * shape[2]:
+        return ""
+    return f"signals of {shape[2]} channels; give those as (N, channels, samples)"
+
+
 ARRAYS.add(
     "image",
     ArrayKind(
@@ -243,5 +251,6 @@ ARRAYS.add(
         decide=_decide,
         is_item_as=_is_one_image,
         is_ambiguous=_is_ambiguous,
+        doubt=_may_be_signals,
     ),
 )

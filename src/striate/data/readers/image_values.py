@@ -17,6 +17,7 @@ from striate.data.readers.content import sha256_of
 from striate.data.readers.npy import read_npy, shape_of
 from striate.data.readers.reader import READERS, FileReader
 from striate.data.source import FileContent, Note, Reading, TooLargeItem, UnreadableItem
+from striate.progress import counted
 
 MAX_CHANNELS: Final = 32
 """The most channels of an image."""
@@ -137,7 +138,7 @@ def values_reading(
         if bad.any():
             channel, row, column = (int(index) for index in np.argwhere(bad)[0])
             raise UnreadableItem(
-                f"{int(bad.sum())} values that are not finite, the first "
+                f"{counted(int(bad.sum()), 'value')} not finite, the first "
                 f"{values[channel, row, column]} at row {row}, column {column} of channel "
                 f"{channel}{where}"
             )

@@ -106,6 +106,8 @@ class ArrayKind:
         is_ambiguous: Whether an array of this shape may be one item and may be several, where a
             network takes so many channels; the last argument says whether it is all that was
             given, and not one of a list.
+        doubt: What an array of this shape and type may be instead, where it is likely something else
+            than its axes suggest; empty where it is not.
     """
 
     claims: Callable[[tuple[int, ...], np.dtype[Any]], bool]
@@ -120,6 +122,7 @@ class ArrayKind:
     is_ambiguous: Callable[[tuple[int, ...], int, bool], bool] = lambda shape, channels, alone: (
         False
     )
+    doubt: Callable[[tuple[int, ...], np.dtype[Any]], str] = lambda shape, dtype: ""
 
 
 Arrays = NDArray[Any] | Sequence[NDArray[Any]]

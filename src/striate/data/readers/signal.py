@@ -32,6 +32,7 @@ from striate.data.readers.tables.index_columns import (
 )
 from striate.data.source import FileContent, Note, Reading, UnreadableItem
 from striate.errors import DataError
+from striate.progress import counted
 
 MAX_BYTES: Final = 2**30
 """The largest file that is read, and the largest signal that one expands to, in bytes."""
@@ -71,13 +72,15 @@ def signal_reading(
     """
     if array.size == 0:
         raise UnreadableItem("no samples")
-    signal = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # said below
+        signal = np.ascontiguousarray(array, dtype=np.float32)
     bad = ~np.isfinite(signal)
     if bad.any():
         channel, index = np.argwhere(bad)[0]
+        beyond = np.isfinite(array[channel, index])
         raise UnreadableItem(
-            f"{int(bad.sum())} values that are not finite, the first {signal[channel, index]} "
-            f"at index {index} of channel {channel}"
+            f"{counted(int(bad.sum()), 'value')} {'beyond float32' if beyond else 'not finite'}, "
+            f"the first {array[channel, index]:g} at index {index} of channel {channel}"
         )
     spacing = () if rate is None else (1 / rate,)
     return Reading(array=signal, sha256=sha256, spacing=spacing, notes=notes)

@@ -28,6 +28,11 @@ ONE_BY_ONE: Final = "store the others as files of their own, if they are to be l
 """What to do about a file of which one picture is used."""
 
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 258, 262, 270, 277
+_ORIENTATION: Final = 274
+_TURNS: Final = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True),
+                 8: (1, False)}  # fmt: skip
+"""Quarter turns to the left that make an image upright, and whether it is mirrored after them, by the
+tag Orientation."""
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _SUBFILE, _MAKE, _SUB_IFDS, _DNG_VERSION = 254, 271, 330, 50706
 _UNSIGNED, _SIGNED = 1, 2
@@ -108,6 +113,7 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
             array, axes = np.asarray(series.asarray()), str(series.axes)
             page = series.keyframe
             white_zero, bits = int(page.photometric) == 0, int(page.bitspersample)
+            turned = int(page.tags.valueof(_ORIENTATION, 1))
     except UnreadableItem:
         raise
     except Exception as error:  # a broken file raises nearly anything in tifffile and its codecs
@@ -118,9 +124,17 @@ def read_bands(content: bytes) -> tuple[NDArray[Any], list[Note]]:
             ) from None
         raise UnreadableItem(f"damaged TIFF file: {one_line(str(error))[:200]}") from error
     array, notes = _channels_first(array, axes)
+    array = _upright(array, turned)
     if white_zero and array.dtype.kind in "uif":
         return min_is_black(array, bits), [*notes, POLARITY]
     return array, notes
+
+
+def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """(channels, height, width) turned as the tag says, which tifffile leaves to its users."""
+    turns, mirrored = _TURNS.get(orientation, (0, False))
+    turned = np.rot90(array, turns, (1, 2))
+    return turned[:, :, ::-1] if mirrored else turned
 
 
 def _check_whole(series: Any) -> None:

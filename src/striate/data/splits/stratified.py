@@ -32,7 +32,7 @@ def split(
 ) -> NDArray[np.str_]:
     """(items,) "train", "val" or "test": grouped, stratified, the same for the same seed.
 
-    Every stratum is in training. A stratum of two items is also in the test split where no group
+    Every stratum is in training, and no split is empty where a group can be spared for it. A stratum of two items is also in the test split where no group
     forbids it, one of three or more in all splits. Items that may be in several strata are split
     by iterative stratification (see `iterative_parts`).
 
@@ -55,6 +55,7 @@ def split(
     deal.place_groups()
     deal.place_single_items()
     deal.train_every_class()
+    deal.fill_every_split()
     names: NDArray[np.str_] = np.array(SPLITS)[deal.assigned]
     return names
 
@@ -215,3 +216,21 @@ class _Deal:
             candidates = np.unique(self._group[self._strata == number])
             smallest = candidates[self._sizes[candidates].argmin()]
             self.assigned[self._group == smallest] = 0
+
+    def fill_every_split(self) -> None:
+        """Move the smallest group that training can spare to each split that got nothing."""
+        for place in (2, 1):
+            if not self._wanted[place].any() or (self.assigned == place).any():
+                continue
+            spare = [group for group in np.unique(self._group[self.assigned == 0])
+                     if self._is_spare(group)]  # fmt: skip
+            if spare:
+                smallest = min(spare, key=lambda group: int(self._sizes[group]))
+                self.assigned[self._group == smallest] = place
+
+    def _is_spare(self, group: int) -> bool:
+        """Whether training has every stratum without a group of it too."""
+        inside = self._group == group
+        return bool(
+            np.isin(self._strata[inside], self._strata[~inside & (self.assigned == 0)]).all()
+        )

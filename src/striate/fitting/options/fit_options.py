@@ -14,7 +14,7 @@ from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from striate.errors import OptionError, UnknownNameError
+from striate.errors import MAX_SEED, OptionError, UnknownNameError, check_whole
 from striate.fitting.options.option import (
     Scope,
     annotation_of,
@@ -24,6 +24,7 @@ from striate.fitting.options.option import (
     numbers_of,
     option,
     parse_time,
+    plain,
 )
 from striate.metrics.deciding.aim import Aim
 
@@ -259,7 +260,10 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
+            if declared.name != "out":
+                object.__setattr__(self, declared.name, plain(getattr(self, declared.name)))
             check_value(declared, getattr(self, declared.name))
+        check_whole("seed", self.seed, 0, MAX_SEED)
         seconds = parse_time(self.time)
         if not seconds >= 1:  # nor is NaN
             raise OptionError("time", self.time, why="it must be at least 1")

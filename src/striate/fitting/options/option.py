@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field
 from numbers import Integral, Real
+from os import PathLike, fspath
 from textwrap import fill
 from typing import Any, Final, Literal
 
@@ -103,6 +104,22 @@ def numbers_of(option: str, values: Mapping[str, Any]) -> dict[str, float]:
         return {str(name): float(value) for name, value in values.items()}
     except (AttributeError, TypeError, ValueError):
         raise OptionError(option, values, fix="give a number for the name of a class") from None
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON takes it: numbers of NumPy as Python's, and paths as text.
+
+    >>> from pathlib import PurePath
+    >>> plain({"size": (1, 2), "weights": PurePath("a.pt")})
+    {'size': (1, 2), 'weights': 'a.pt'}
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if isinstance(value, Mapping):
+        return {plain(name): plain(content) for name, content in value.items()}
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
 def default_of(declared: Field[Any]) -> Any:

@@ -115,7 +115,8 @@ class ImageInputs(Inputs[Tensor]):
         """
         for name in options:
             if name not in _OPTIONS:
-                raise UnknownNameError("option of images", name, _OPTIONS)
+                # The others are those of `fit` itself.
+                raise UnknownNameError("option of images", name, ["size"])
         survey = Survey()
         for reading in readings:
             survey.add(reading.array)

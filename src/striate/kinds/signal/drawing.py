@@ -60,7 +60,7 @@ def thumbnail(reading: Reading) -> str:
     lines = []
     for values in np.asarray(reading.array[:3], np.float64):
         shown = values[:: max(1, len(values) // width)]
-        low, span = shown.min(), max(float(np.ptp(shown)), 1e-12)
+        low, span = shown.min(), float(np.ptp(shown)) or 1.0
         across = np.linspace(0, width, len(shown))
         down = height - 4 - (height - 8) * (shown - low) / span
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))

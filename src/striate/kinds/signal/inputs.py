@@ -16,7 +16,7 @@ from striate.data.source import Note, Reading, UnreadableItem
 from striate.errors import ArgumentError
 from striate.kinds.inputs import Inputs, check_option_names, in_order_of, number_option
 from striate.kinds.signal.augment import DRAWS, SignalAugment, vary_signals, vary_spectrograms
-from striate.kinds.signal.survey import SOUND_RATE, Survey, mixed_down
+from striate.kinds.signal.survey import DOUBTFUL, SOUND_RATE, Survey, mixed_down
 from striate.kinds.signal.waveform import MelConfig, log_mel, to_length, to_rate
 from striate.models.catalog import find
 from striate.progress import counted
@@ -92,6 +92,9 @@ class SignalInputs(Inputs[Tensor]):
         for reading in readings:
             survey.add(reading)
         channels, rate, kind = survey.channels(), survey.rate(), survey.input()
+        if kind == "raw" and "bands" in options:
+            why = "the inputs are the samples themselves, and no spectrograms"
+            raise ArgumentError(f"bands={options['bands']!r}", why=why, fix="give input=mel too")
         length = length or survey.length()
         mean, std = survey.moments(kind)
         inputs = cls(
@@ -117,8 +120,13 @@ class SignalInputs(Inputs[Tensor]):
         return self.channels, self.bands, self._mel.num_frames(self.length)
 
     def notes(self) -> tuple[Note, ...]:
-        """What was cropped, filled up or resampled."""
-        return tuple(Note(code=code, message=text, severity="info") for code, text in self.remarks)
+        """What was cropped, filled up or resampled, and what is doubtful of the signals."""
+        return tuple(
+            Note(code=code, message=text, advice=DOUBTFUL[code])
+            if code in DOUBTFUL
+            else Note(code=code, message=text, severity="info")
+            for code, text in self.remarks
+        )
 
     def details(self) -> Mapping[str, str]:
         """The rate, and the mean and the deviation of the values over the training signals."""
@@ -177,8 +185,10 @@ class SignalInputs(Inputs[Tensor]):
         if sound and signal.ndim == 2 and self.channels == 1 < len(signal):
             signal = mixed_down(signal)
         if signal.ndim != 2 or len(signal) != self.channels:
+            swapped = signal.ndim == 2 and signal.shape[1] == self.channels
             raise UnreadableItem(
                 f"{counted(len(signal), 'channel')}, and the others have {self.channels}"
+                + "; if these are its samples, swap its axes" * swapped
             )
         if self.rate and reading.spacing:
             signal = to_rate(signal, 1 / reading.spacing[0], self.rate)
@@ -197,19 +207,20 @@ class SignalInputs(Inputs[Tensor]):
         if self.normalize == "none":
             return x
         if self.normalize == "item":
-            flat = x.flatten(2)
-            mean, std = flat.mean(-1), flat.std(-1, correction=0)
+            flat = x.flatten(2).double()  # the squares of small numbers are none in float32
+            mean, std = flat.mean(-1).to(x), flat.std(-1, correction=0).to(x)
         else:
             mean, std = torch.tensor(self.mean)[None], torch.tensor(self.std)[None]
         shape = (*mean.shape, *[1] * (x.ndim - 2))
         # What rounding leaves of a constant channel is no deviation.
-        varies = std > 1e-8 + 1e-6 * mean.abs()
+        varies = std > 1e-6 * mean.abs()
         return (x - mean.view(shape)) / torch.where(varies, std, 1.0).view(shape)
 
 
 def _relative(signals: Tensor, draws: NDArray[np.float64], augment: SignalAugment) -> Tensor:
     """Vary sounds, whose loudness is any: the noise follows each one's own deviation."""
-    std = signals.flatten(1).std(1, correction=0).clamp(min=1e-8)[:, None, None]
+    std = signals.flatten(1).double().std(1, correction=0)
+    std = torch.where(std > 0, std, 1.0).to(signals)[:, None, None]
     return vary_signals(signals / std, draws, augment) * std
 
 

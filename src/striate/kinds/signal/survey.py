@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -20,6 +21,14 @@ SOUND_RATE: Final = 4000
 LONGEST: Final = 1 << 19
 """Most samples of an input, unless the user asks for more."""
 
+FAINT: Final = 0.1
+"""The deviation of a spectrogram's values below which the sounds hardly rise above its floor."""
+
+DOUBTFUL: Final[Mapping[str, str]] = {
+    "axes": "a signal is (channels, samples): if it is the other way around, swap its axes",
+    "faint": "scale them to -1..1, or take the samples themselves (option input=raw)",
+}
+"""What to do about signals that are likely not what the user thinks, by the code of the remark."""
 
 _MIXED: Final = 0
 """Stands for the number of channels of sounds that are mixed down to one."""
@@ -151,7 +160,7 @@ class Survey:
 
     def remarks(self, length: int, lengths: str, rate: float) -> tuple[tuple[str, str], ...]:
         """What is done to the signals, as pairs of code and message."""
-        found = []
+        found = self._doubts()
         if self.is_mixed:
             table = _table(self._channels, "channels")
             found.append(("mixed-down", f"sounds are mixed down to one channel ({table})"))
@@ -176,6 +185,17 @@ class Survey:
             text = f"{sum(others.values())} training signals were resampled to {rate:g} a second: "
             found.append(("resampled", text + _table(Counter(others), "a second")))
         return tuple(found)
+
+    def _doubts(self) -> list[tuple[str, str]]:
+        """What is likely not as the user thinks, as pairs of code and message."""
+        found = []
+        channels, longest = self.channels(), max(self._lengths)
+        if channels > longest:
+            found.append(("axes", f"signals of {channels} channels and {longest} samples at most"))
+        if self.input() == "mel" and max(self.moments("mel")[1]) < FAINT:
+            text = "the sounds are so faint that their spectrograms hold next to nothing"
+            found.append(("faint", text))
+        return found
 
 
 def mixed_down(signal: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,8 +225,9 @@ class _Moments:
     def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         mean = np.atleast_1d(self._sum / self._count)
         variance = np.atleast_1d(self._squares / self._count) - mean**2
-        # What cancellation leaves of a constant channel is no deviation.
-        variance[variance < 1e-12 * np.maximum(mean**2, 1e-12)] = 0
+        # What cancellation leaves of a constant channel is no deviation; that of a channel in a large
+        # unit (tesla of a brain) is small, and one.
+        variance[variance < 1e-12 * mean**2] = 0
         std = np.sqrt(variance)
         return tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
 

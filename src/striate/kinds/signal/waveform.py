@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from striate.data.readers.npy import MAX_EXPANSION
+from striate.data.source import UnreadableItem
 from striate.errors import ArgumentError
 
 FLOOR: Final = 1e-6
@@ -29,6 +31,9 @@ HOP_SECONDS: Final = 0.01
 LARGEST_TERM: Final = 1000
 """Rates whose ratio is no fraction of terms up to this are taken as the nearest that is."""
 
+_MOST_SAMPLES: Final = 1 << 24
+"""Samples from which on a signal at another rate may have `MAX_EXPANSION` times as many, at most."""
+
 
 def to_rate(
     signal: Float32[np.ndarray, "c l"], rate: float, wanted: float
@@ -39,9 +44,20 @@ def to_rate(
         signal: Samples at `rate`.
         rate: Samples a second.
         wanted: Samples a second of the result.
+
+    Raises:
+        UnreadableItem: It would have beyond all reason more samples, as where its rate is wrong.
     """
     from scipy.signal import resample_poly
 
+    if rate > LARGEST_TERM * wanted:
+        steps = rate / LARGEST_TERM
+        return to_rate(to_rate(signal, rate, steps), steps, wanted)
+    count = signal.size * wanted / rate
+    if count > max(_MOST_SAMPLES, MAX_EXPANSION * signal.size):
+        raise UnreadableItem(
+            f"{rate:g} samples a second; at {wanted:g}, as of the others, there would be {count:.2g}"
+        )
     ratio = Fraction(wanted / rate).limit_denominator(LARGEST_TERM)
     if ratio == 1 or ratio == 0:
         return signal

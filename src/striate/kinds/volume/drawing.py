@@ -130,7 +130,7 @@ def orthogonal_slices(
 
 def _greys(volume: NDArray[np.floating]) -> UInt8[np.ndarray, "depth height width"]:
     low, high = np.percentile(volume[np.isfinite(volume)], (0.5, 99.5))
-    scaled = (volume - low) * (255 / max(float(high - low), 1e-12))
+    scaled = (volume - low) * (255 / (float(high - low) or 1.0))
     return np.asarray(np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8))
 
 

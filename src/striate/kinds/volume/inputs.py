@@ -19,7 +19,7 @@ from torch import Tensor
 
 from striate.data.randomness import Draws
 from striate.data.source import Note, Reading, UnreadableItem
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 from striate.kinds.inputs import Inputs
 from striate.kinds.volume.augment import NUM_DRAWS, VolumePolicy, augment_volumes
 from striate.kinds.volume.options import Fit, VolumeOptions, volume_options
@@ -155,7 +155,7 @@ class VolumeInputs(Inputs[Tensor]):
             if not reading.spacing:
                 raise UnreadableItem("no spacing, unlike the volumes trained on")
             space = size_at(space, reading.spacing, self.spacing)
-        return centred(resampled(array, space, window), self.size, window[:, 0])
+        return centred(resampled(array, space, window, self.size), self.size, window[:, 0])
 
     def _normalized(self, volumes: Sequence[NDArray[np.float32]]) -> Float[Tensor, "n c d h w"]:
         mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (self.mean, self.std))
@@ -202,6 +202,12 @@ def _one_channel_count(seen: Sequence[_Seen]) -> int:
 def _spacings(seen: Sequence[_Seen], chosen: VolumeOptions) -> NDArray[np.float64] | None:
     """(volumes, 3) in millimetres; None where they are not known or not wanted."""
     known = [one.spacing for one in seen if one.spacing]
+    if not known and isinstance(chosen.spacing, tuple):
+        raise ArgumentError(
+            f"spacing={_by(chosen.spacing)}",
+            why="the volumes' own spacings are not known",
+            fix="leave it out, or give size",
+        )
     if chosen.spacing == "ignore" or not known:
         return None
     if len(known) < len(seen):

@@ -16,15 +16,30 @@ from numpy.typing import NDArray
 _SLAB: Final = 1 << 24
 """Voxels converted at once, so that a volume on the disk is never in memory as a whole."""
 
+_FAR: Final = 8
+"""An axis that is resampled to more than so many times what is kept of it is resampled there alone: the
+spacing in a file's header may be wrong by any factor."""
 
-def resampling_weights(size: int, wanted: int) -> Float[np.ndarray, "wanted size"]:
+_MOST: Final = 2.0**31
+"""The most samples of an axis: beyond that the spacing in the header says nothing."""
+
+
+def resampling_weights(
+    size: int, wanted: int, rows: slice | None = None
+) -> Float[np.ndarray, "wanted size"]:
     """How much each of `size` samples gives to each of the samples wanted; rows sum to 1.
 
     Linear interpolation between sample centres; towards fewer samples the triangle is as wide as
     the step, so that nothing is left out (the antialiased filter of Pillow and torch).
+
+    Args:
+        size: Number of samples there are.
+        wanted: Number of samples wanted.
+        rows: Which of the samples wanted to give the rows of; all by default.
     """
     step = size / wanted
-    centres = (np.arange(wanted) + 0.5) * step - 0.5
+    places = np.arange(wanted) if rows is None else np.arange(rows.start, rows.stop)
+    centres = (places + 0.5) * step - 0.5
     away = np.abs(np.arange(size)[None] - np.clip(centres, 0, size - 1)[:, None])
     if step > 1:
         away = np.abs(np.arange(size)[None] - centres[:, None])
@@ -33,7 +48,10 @@ def resampling_weights(size: int, wanted: int) -> Float[np.ndarray, "wanted size
 
 
 def resampled(
-    array: NDArray[Any], wanted: Sequence[int], window: NDArray[np.float32] | None = None
+    array: NDArray[Any],
+    wanted: Sequence[int],
+    window: NDArray[np.float32] | None = None,
+    kept: Sequence[int] | None = None,
 ) -> Float[np.ndarray, "c d2 h2 w2"]:
     """The same field on a grid of other size that spans the same space.
 
@@ -41,10 +59,15 @@ def resampled(
         array: (channels, depth, height, width) of any number type; may be mapped from the disk.
         wanted: Sizes of the result's space.
         window: (channels, 2) bounds to which values are clipped first.
+        kept: Sizes of its middle, where no more is kept of it; an axis that is far larger then
+            comes at this size.
     """
     channels, depth = array.shape[:2]
     wanted = tuple(wanted)
-    weights = [resampling_weights(*sizes) for sizes in zip(array.shape[1:], wanted, strict=True)]
+    rows = [None if few * _FAR >= n else middle(n, few)
+            for n, few in zip(wanted, kept or wanted, strict=True)]  # fmt: skip
+    weights = [resampling_weights(*one) for one in zip(array.shape[1:], wanted, rows, strict=True)]
+    wanted = tuple(map(len, weights))
     step = max(1, _SLAB // max(1, array[:, :1].size))
     thin = np.empty((channels, depth, *wanted[1:]), np.float32)
     for start in range(0, depth, step):
@@ -73,7 +96,17 @@ def size_at(
     (25, 32, 32)
     """
     axes = zip(space, spacing, wanted, strict=True)
-    return tuple(max(1, math.floor(n * had / new + 0.5)) for n, had, new in axes)
+    return tuple(max(1, math.floor(min(n * had / new, _MOST) + 0.5)) for n, had, new in axes)
+
+
+def middle(size: int, kept: int) -> slice:
+    """The middle of an axis.
+
+    >>> middle(10, 4)
+    slice(3, 7, None)
+    """
+    start = (size - kept) // 2
+    return slice(start, start + kept)
 
 
 def centred(
@@ -87,7 +120,7 @@ def centred(
     source, target = [slice(None)], [slice(None)]
     for had, new in zip(array.shape[1:], wanted, strict=True):
         kept = min(had, new)
-        source.append(slice((had - kept) // 2, (had - kept) // 2 + kept))
-        target.append(slice((new - kept) // 2, (new - kept) // 2 + kept))
+        source.append(middle(had, kept))
+        target.append(middle(new, kept))
     out[tuple(target)] = array[tuple(source)]
     return out

@@ -62,7 +62,8 @@ class MiniRocketConfig(GridConfig):
         super().__post_init__()
         if self.input_size < KERNEL_SIZE:
             raise ArgumentError(
-                f"input_size={self.input_size}", why=f"a series has at least {KERNEL_SIZE} places"
+                f"input_size={self.input_size}",
+                why=f"a series needs {KERNEL_SIZE} samples at least",
             )
         if self.num_kernel_features < len(TRIPLES):
             raise ArgumentError(

@@ -53,7 +53,7 @@ class MultiRocketConfig(GridConfig):
         if self.input_size <= KERNEL_SIZE:
             raise ArgumentError(
                 f"input_size={self.input_size}",
-                why=f"a series has at least {KERNEL_SIZE + 1} places",
+                why=f"a series needs {KERNEL_SIZE + 1} samples at least",
             )
         if self.num_kernel_features < len(TRIPLES):
             raise ArgumentError(

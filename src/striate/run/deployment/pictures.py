@@ -91,7 +91,7 @@ def check_pictures(path: Path) -> None:
     """
     ours = path.with_name(PARITY).is_file()
     for name in (FILE, READER, PARITY):
-        check_output(path.with_name(name), [], "out", ours=ours)
+        check_output(path.with_name(name), [], "out", ours=ours, makes_folder=True)
 
 
 def write_pictures(run: Run, path: Path, card: dict[str, Any], *, force: bool) -> list[Path]:

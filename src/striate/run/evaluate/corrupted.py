@@ -12,7 +12,7 @@ from striate.data.layouts.layout import open_source
 from striate.data.randomness import permutation_keys
 from striate.data.snapshot import from_json
 from striate.data.source import Item, Reading, Skip, Source
-from striate.errors import DataError, RunError, one_line
+from striate.errors import MAX_SEED, DataError, RunError, check_whole, one_line
 from striate.kinds.corruption import NUM_SEVERITIES
 from striate.metrics.intervals import Estimate
 from striate.progress import ProgressLike, as_progress
@@ -149,7 +149,10 @@ def corrupted(
     Raises:
         RunError: The kind of the items has no corruptions.
         DataError: The data cannot be used, or have classes that the model does not know.
+        OptionError: A number is out of its range.
     """
+    check_whole("max_items", max_items, 1)
+    check_whole("seed", seed, 0, MAX_SEED)
     if not run.kind.corruptions:
         raise RunError(
             f"no corruption of {run.kind.nouns[1]} is known", why="only what has an axis has some"

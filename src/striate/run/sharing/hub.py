@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from striate.errors import (
+    ArgumentError,
     MachineError,
     MissingExtraError,
     OptionError,
@@ -117,6 +119,10 @@ def opened(path: PathLike) -> RunFolder:
         WeightsUnavailableError: The hub cannot be reached, and the run is not in the cache.
         MissingExtraError: The hub's client is not installed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(
+            f"the run is of type {type(path).__name__}", fix="give the path of its folder"
+        )
     text = path if isinstance(path, str) else Path(path).as_posix()
     if not text.startswith(SCHEME):
         return RunFolder.open(Path(path))

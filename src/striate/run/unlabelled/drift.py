@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from striate.data.source import Item, Reading
 from striate.data.unlabelled import Input
-from striate.errors import RunError, one_line
+from striate.errors import MAX_SEED, RunError, check_whole, one_line
 from striate.metrics.novelty import FALSE_ALARMS
 from striate.metrics.unlabelled.held_out import MAX_MEASURED, FeatureSample, HeldOutItems, drawn
 from striate.metrics.unlabelled.two_sample import classifier_test, holm
@@ -168,7 +168,9 @@ def drift(
     Raises:
         DataError: There is nothing to read, or the time cannot be.
         RunError: The run keeps no held-out items.
+        OptionError: The seed is none.
     """
+    check_whole("seed", seed, 0, MAX_SEED)
     held_out = run.held_out
     if held_out is None:
         raise RunError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from striate.data.snapshot import from_json
 from striate.data.source import Item, Reading
 from striate.data.unlabelled import Input
-from striate.errors import ArgumentError, StriateError, one_line
+from striate.errors import MAX_SEED, StriateError, check_whole, one_line
 from striate.files import csv_text
 from striate.metrics.unlabelled.diverse import (
     CHOICE,
@@ -160,11 +160,11 @@ def suggest(
         progress: Told of the work.
 
     Raises:
-        ArgumentError: `count` is less than 1.
+        ArgumentError: `count` is less than 1, or the seed is none.
         DataError: There is nothing to read.
     """
-    if count < 1:
-        raise ArgumentError(f"count={count}", why="it is 1 at least")
+    check_whole("count", count, 1)
+    check_whole("seed", seed, 0, MAX_SEED)
     source = run.open(inputs)
     known = _known(run)
     fresh: list[bool] = []

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from striate.data.dataset import Dataset
 from striate.data.duplicates import first_appearance
-from striate.data.source import Item
+from striate.data.folder_walk import few
+from striate.data.source import Item, Note
 from striate.data.target import Target
 from striate.errors import DataError
 from striate.metrics.regression import fit_prediction_interval
+from striate.progress import counted
 from striate.report import EvaluatedItems, RunFacts
 from striate.tasks.objective import Indices, Objective
 from striate.tasks.prediction import Calibration
@@ -30,6 +32,9 @@ UNIT: Final = "unit"
 """The further column of a manifest that names the unit of the targets."""
 
 _NUM_STRATA: Final = 5
+
+_FAR: Final = 50
+"""A number further from the median than so many interquartile ranges is likely a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,24 @@ class NumberTarget(Target):
     def text(self, index: int) -> str:
         """The number with all its digits."""
         return repr(float(self.values[index]))
+
+    def split_notes(self, items: Sequence[Item], splits: NDArray[np.str_]) -> tuple[Note, ...]:
+        """A warning of numbers so far from the others that they are likely none of them."""
+        low, middle, high = np.quantile(self.values, (0.25, 0.5, 0.75))
+        away = np.abs(self.values - middle)
+        far = np.flatnonzero(away > _FAR * (high - low))
+        if not len(far) or high == low:
+            return ()
+        order = sorted(far, key=lambda place: -away[place])
+        named = few([f"{items[place].id} ({self.values[place]:g})" for place in order])
+        message = f"{counted(len(order), 'number')} far from the others, of which half lie from "
+        message += f"{low:g} to {high:g}: {named}"
+        advice = (
+            "look whether they are mistakes, such as a wrong unit or -999 for a missing number: "
+        )
+        advice += "a few may spoil the model and its figures"
+        ids = tuple(items[place].id for place in order)
+        return (Note(code="far-target", message=message, ids=ids, advice=advice),)
 
     def overview(self) -> dict[str, Any]:
         """The smallest and the largest number."""

@@ -40,6 +40,15 @@ _MISSPELT: Final = 0.8
 _KEPT: Final = frozenset({*KNOWN_COLUMNS, LABELS, "id", "source"})
 """Columns that a layout reads by name: they are kept whatever they hold."""
 
+_LEFT_OUT: Final = "index-column"
+"""The code of the note on columns that were left out."""
+
+_LISTED: Final = 12
+"""Columns that a message lists, at most."""
+
+_NUMBERS: Final = 0.5
+"""The share of columns of numbers from which on a table holds series, and not the names of files."""
+
 _HEAD: Final = 1 << 16
 """The bytes in which the names of the columns are looked for."""
 
@@ -208,7 +217,14 @@ class Table:
         further = [name for name in self.columns if name and name not in KNOWN_COLUMNS]
         misspelt = any(get_close_matches(name, further, 1, _MISSPELT) for name in ANSWERS)
         answered = bool(set(ANSWERS) & set(self.columns)) or (further and not misspelt)
+        if item not in self.columns and self._holds_series():
+            fix = "if each row is a series, save them as X and y in an .npz file"
         self.check_columns([item] if answered else [item, "label"], fix)
+
+    def _holds_series(self) -> bool:
+        """Whether the table has many columns, most of them of numbers."""
+        numbers = [bool(fields) and are_numbers([fields[0]]) for fields in self.fields]
+        return len(numbers) > _LISTED and sum(numbers) > _NUMBERS * len(numbers)
 
     def refuse_empty(self, name: str, fields: Sequence[str], fix: str = "") -> None:
         """Refuse the table where a field of a column is empty.
@@ -237,7 +253,8 @@ class Table:
         near = [found for name in missing for found in nearest(name, self.columns, count=1)]
         raise DataError(
             f"{self.path} has no column {' and none '.join(missing)}",
-            why=f"its columns are {', '.join(self.header) or 'none'}"
+            why=f"its columns are {few(self.header, _LISTED) or 'none'}"
+            + "".join(f", and {note.message}" for note in self.notes if note.code == _LEFT_OUT)
             + (f" (is it {' and '.join(near)}?)" if near else ""),
             fix=fix or f"the first line must name {' and '.join(missing)}",
         )
@@ -334,7 +351,7 @@ def _without_indices(table: Table) -> Table:
     said = [f"{table.header[place] or 'one without a name'} ({reason})"
             for place, reason in reasons.items() if any(map(str.strip, table.fields[place]))]  # fmt: skip
     message = f"columns of {table.path.name} were left out: {few(said)}"
-    notes = (Note(code="index-column", message=message, severity="info"),) if said else ()
+    notes = (Note(code=_LEFT_OUT, message=message, severity="info"),) if said else ()
     return replace(
         table,
         header=tuple(table.header[place] for place in kept),
