@@ -58,10 +58,18 @@ _MEANINGS: Final = {
 MEASURED_ITEMS: Final = 64
 """Items after which it is known how long measuring all of them will take."""
 
-AGAINST_GIVEAWAY: Final = (
-    "unless new items will have it too, a model may learn this instead of what they show: make it "
-    "the same in all classes, or test on items of another origin"
-)
+_MENDED: Final = {
+    "border": "cut the borders off",
+    "brightness": "bring all classes to one brightness",
+    "depth": "bring all to one size",
+    "format": "store all in one format",
+    "height": "bring all to one size",
+    "length": "cut all to one length",
+    "level": "take off each item's mean",
+    "loudness": "bring all to one loudness",
+    "width": "bring all to one size",
+}
+"""What makes a figure the same in all classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +116,7 @@ class Findings:
                 {
                     "code": "gives-class-away",
                     "message": telling(one, dataset.classes),
-                    "advice": AGAINST_GIVEAWAY,
+                    "advice": against_giveaway(one),
                     "items": [],
                 }
                 for one in self.giveaways
@@ -118,7 +126,7 @@ class Findings:
     def lines(self, dataset: Dataset) -> list[str]:
         """The findings for a person, a line each, with what to do about it."""
         lines = [
-            f"warning: {telling(one, dataset.classes)}; {AGAINST_GIVEAWAY}"
+            f"warning: {telling(one, dataset.classes)}; {against_giveaway(one)}"
             for one in self.giveaways
         ]
         if self.label_errors:
@@ -180,6 +188,16 @@ def telling(one: GiveAway, classes: tuple[str, ...]) -> str:
     return (
         f"{meaning_of(one.trait)} alone tells the class {classes[one.label]} from the others "
         f"(balanced accuracy {one.accuracy:.0%}, where a guess has 50%)"
+    )
+
+
+def against_giveaway(one: GiveAway) -> str:
+    """What to do about a figure that tells a class, as a sentence without an end."""
+    mended = _MENDED.get(one.trait)
+    return (
+        "unless new items will have it too, a model may learn this instead of what they show: "
+        + (f"{mended}, or " if mended else "")
+        + "test on items of another origin"
     )
 
 
