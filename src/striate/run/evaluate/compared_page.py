@@ -27,10 +27,23 @@ MAX_TIMED: Final = 64
 
 _TURNS: Final = 3
 
+_NAMES: Final = {
+    "ece": "calibration error",
+    "macro_f1": "macro F1",
+    "mae": "MAE",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "roc_auc": "ROC AUC",
+}
+"""What figures are called whose names say too little."""
+
+_OTHERWISE: Final = ("ece",)
+"""Figures that a report frees from noise, so that their difference is not that of the reports."""
+
 _ABOUT_FIGURES: Final = (
     "Both runs are judged on the same draws of the items, so that hard items do not blur the "
-    "difference. An interval on one side of 0 speaks for a difference; of losses and errors (log "
-    "loss, Brier score, calibration error, distances) less is better."
+    "difference, which is the second's figure less the first's. An interval on one side of 0 speaks "
+    "for a difference. Less is better of log loss, calibration error and errors of numbers."
 )
 
 
@@ -72,8 +85,7 @@ def compared_page(first: Run, second: Run, result: Compared) -> str:
         {
             "title": one_line(f"{names[0]} and {names[1]}"),
             "version": version("striate"),
-            "headline": f"{result.num_items} test items of both; a difference is the second's "
-            "figure less the first's",
+            "headline": _headline(result),
             "verdict": _verdict(result),
             "points": [
                 one_line(f"{which}: {name}, {by}")
@@ -112,17 +124,23 @@ def _led(
     )
 
 
+def _headline(result: Compared) -> str:
+    better = {"first": result.first, "second": result.second, None: None}
+    name = better[result.result.clearly_better]
+    return one_line(f"{name} is clearly better" if name else "Neither is clearly better")
+
+
 def _verdict(result: Compared) -> str:
-    """Which one is better, in a sentence, and what to do."""
+    """What says so, in a sentence, and what to do."""
     found = result.result
-    counts = f"{found.better} on {found.first_better} items in the first and on {found.second_better} in the second; {found.test}, p = {found.p_value:.3g}"  # fmt: skip
-    if found.clearly_better:
-        best = result.first if found.clearly_better == "first" else result.second
-        return one_line(f"{best} is clearly better ({counts}). Use it, unless the other is faster and the difference below is smaller than you care about.")  # fmt: skip
-    return (
-        f"Neither is clearly better ({counts}, where {CLEAR:g} is asked for). Take the faster or "
-        "the simpler one; to tell smaller differences apart, test both on more items."
+    counts = (
+        f"Of {result.num_items} test items of both, the first is {found.better} on "
+        f"{found.first_better} and the second on {found.second_better} ({found.test}, "
+        f"p = {found.p_value:.3g}, where {CLEAR:g} or less is clear)."
     )
+    if found.clearly_better:
+        return f"{counts} Use it, unless the other is faster and the differences below do not matter to you."  # fmt: skip
+    return f"{counts} Take the faster or the simpler one; to tell smaller differences apart, test both on more items."  # fmt: skip
 
 
 def _heads(first: Run, second: Run, result: Compared) -> tuple[str, ...]:
@@ -147,9 +165,12 @@ def _rows(first: Run, second: Run, result: Compared) -> list[tuple[str, ...]]:
         return "–" if value is None else _number(value, found.digits, signed=signed)
 
     for name, difference in found.differences.items():
-        own = tuple(text(report.get(name)) for report in reports) if both else ()
+        own: tuple[str, ...] = ()
+        if both:
+            known = name not in _OTHERWISE
+            own = tuple(text(report.get(name) if known else None) for report in reports)
         limits = " to ".join(_number(v, found.digits, signed=True) for v in difference.ci95 or ())
-        label = name.replace("_", " ") + (f", {result.unit}" if result.unit and name in found.in_unit else "")  # fmt: skip
+        label = _NAMES.get(name, name.replace("_", " ")) + (f", {result.unit}" if result.unit and name in found.in_unit else "")  # fmt: skip
         rows.append((label, *own, text(difference, signed=True), limits or difference.reason))
     return rows
 
