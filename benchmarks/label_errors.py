@@ -45,7 +45,8 @@ from striate.fitting.options import FitOptions
 from striate.fitting.prepare import read_dataset
 from striate.fitting.steps import Steps
 from striate.kinds.kind import kind_named
-from striate.metrics.items.label_errors import doubtful_labels, label_doubts
+from striate.metrics.items.label_doubts import label_doubts
+from striate.metrics.items.label_errors import doubtful_labels
 from striate.progress import Progress
 from striate.run.folder import RunFolder
 from striate.tasks.classification.target import ClassTarget
@@ -160,12 +161,15 @@ def trials(
         patched = labels.copy()
         for one in listed:
             patched[items[one.item]] = one.likely
+        unsure = [items[one.item] for one in listed if not one.is_sure]
         yield [
             average_precision_score(wrong, scores),
             *(average_precision_score(wrong, theirs[method]) for method in METHODS),
             len(found) / wrong.sum(),
             float(right),
-            *(subject.accuracy(used, learnt, tested) for used in (labels, patched, truth)),
+            subject.accuracy(labels, learnt, tested),
+            subject.accuracy(patched, np.setdiff1d(learnt, unsure), tested),
+            subject.accuracy(truth, learnt, tested),
         ]
 
 

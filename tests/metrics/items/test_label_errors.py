@@ -31,7 +31,7 @@ def test_so_many_labels_are_in_doubt_as_are_wrong_among_the_clear_ones():
                 clear += 1
                 wrong += max(confident, key=lambda c: row[c]) != label
         expected += (labels == label).sum() * wrong / clear
-    doubts = label_doubts(probabilities, labels, expected / 200)
+    doubts = label_doubts(probabilities, labels)
     most_doubtful = np.argsort(-doubts, kind="stable")[: round(expected)].tolist()
     least = plain(probabilities, labels)
     found = doubtful_labels(probabilities, labels)
@@ -68,7 +68,7 @@ def test_a_label_is_compared_with_the_best_other_class_and_with_what_is_usual():
 def test_a_label_whose_probability_is_zero_is_most_doubtful():
     probabilities = np.array([[0.0, 1.0], [0.9, 0.1], [0.2, 0.8]])
     labels = np.array([0, 0, 1])
-    for doubts in (plain(probabilities, labels), label_doubts(probabilities, labels, 0.3)):
+    for doubts in (plain(probabilities, labels), label_doubts(probabilities, labels)):
         assert np.isfinite(doubts).all()
         assert doubts.argmax() == 0
 
@@ -99,7 +99,7 @@ def test_the_order_follows_what_tells_drawn_labels_in_the_data(margin_tells):
         own = probabilities[np.arange(len(labels)), labels]
         others = probabilities.copy()
         others[np.arange(len(labels)), labels] = -1
-        found = label_doubts(probabilities, labels, 0.05)
+        found = label_doubts(probabilities, labels)
         by_score = [average_precision_score(wrong, s) for s in (-own, others.max(1) - own)]
         leads.append(average_precision_score(wrong, found) - max(by_score))
         better.append(by_score[1] > by_score[0])
@@ -114,7 +114,7 @@ def test_of_many_items_and_classes_a_part_of_the_other_labels_is_drawn():
     probabilities[np.arange(4000), labels] += 1.0
     probabilities /= probabilities.sum(1, keepdims=True)
     labels[:20] = (labels[:20] + 1) % 40
-    found = label_doubts(probabilities, labels, 0.02)
+    found = label_doubts(probabilities, labels)
     assert set(np.argsort(-found)[:20].tolist()) == set(range(20))
 
 
@@ -124,7 +124,7 @@ def test_probabilities_that_know_nothing_of_the_labels_keep_the_plain_order():
     probabilities = draws.dirichlet(np.ones(3), 300)
     probabilities[np.arange(300), labels] *= 0.2  # worse than chance
     probabilities /= probabilities.sum(1, keepdims=True)
-    found = label_doubts(probabilities, labels, 0.1)
+    found = label_doubts(probabilities, labels)
     np.testing.assert_array_equal(np.argsort(-found), np.argsort(-plain(probabilities, labels)))
 
 

@@ -25,6 +25,7 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
 from striate.kinds.quality import Fault, Traits
 from striate.metrics.items.giveaway import GiveAway, giveaways
+from striate.metrics.items.label_errors import SURE
 from striate.metrics.items.outliers import odd_items
 from striate.progress import Progress, counted
 from striate.run.folder import RunFolder
@@ -80,6 +81,15 @@ class LabelError:
     label: str
     suggested: str
     score: float
+
+    @property
+    def patch_row(self) -> tuple[str, str, str, str]:
+        """The row of a patch: with the likely class where it is sure, else to leave the item out."""
+        is_sure = self.score >= SURE
+        reason = f"likely {self.suggested}, {self.score:.2f}"
+        if not is_sure:
+            reason += ", too unsure"
+        return self.item, self.suggested if is_sure else "", self.label, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +163,7 @@ class Findings:
         rows: dict[str, tuple[str, str, str, str]] = {}
         labels = {item.id: item.label or "" for item in dataset.items}
         for error in self.label_errors:
-            reason = f"likely {error.suggested}, {error.score:.2f}"
-            rows[error.item] = (error.item, error.suggested, error.label, reason)
+            rows[error.item] = error.patch_row
         for copies in copies_of(dataset):
             if copies["exact"] and len(set(copies["labels"])) == 1:
                 for item in copies["items"][1:]:

@@ -103,8 +103,8 @@ def _parts(
             "of difficult items.",
             "look at each, and correct those that are wrong by the rows below",
             [("", items)], len(found.label_errors),
-            rows=[(e.item, e.suggested, e.label, "likely wrong") for e in found.label_errors],
-            rows_do="correct these labels",
+            rows=[error.patch_row for error in found.label_errors],
+            rows_do="correct these labels, or leave the item out where the likely class is unsure",
         )  # fmt: skip
     groups = copies_of(dataset)
     if groups:

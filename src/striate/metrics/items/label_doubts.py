@@ -44,14 +44,13 @@ _RIDGE: Final = 1e-4
 
 
 def label_doubts(
-    probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], share: float
+    probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """How doubtful each label is, from 0 to 1: about the chance that it is wrong.
 
     Args:
         probabilities: Calibrated probabilities, each row of a model that has not seen the item.
         labels: Numbers of the classes that the labels name.
-        share: About the share of labels that are wrong.
     """
     usual = usual_probabilities(probabilities, labels)
     plain = np.log(plain_doubts(probabilities, labels, usual))
@@ -66,6 +65,7 @@ def label_doubts(
     if start[is_drawn].mean() <= plain.mean():  # the probabilities know nothing of the labels
         return _chance(plain)
     columns = np.column_stack([np.ones(len(start)), start, scaled])
+    share = num_errors(probabilities, labels, usual) / len(labels)
     share = min(max(share, _LEAST_WRONG), _MOST_WRONG)
     weights = np.where(is_drawn, share * len(labels) / len(drawn), 1.0)
     penalty = np.array([_RIDGE, _RIDGE, *[_PENALTY] * scaled.shape[1]])
@@ -98,6 +98,31 @@ def plain_doubts(
     compared = np.maximum(best_other, 1e-9) ** 0.25 * usual[labels] ** 0.5
     doubts: NDArray[np.float64] = compared / (own + PROBABILITY_FLOOR)
     return doubts
+
+
+def num_errors(
+    probabilities: Float[np.ndarray, "n c"],
+    labels: Int[np.ndarray, " n"],
+    usual: Float[np.ndarray, " c"],
+) -> float:
+    """About how many labels are wrong, as confident learning estimates it.
+
+    Among the items to which a model gives some class at least the probability that its own items
+    get on average, it is the share for which that is another class than the label's.
+
+    Args:
+        probabilities: Calibrated probabilities, each row of a model that has not seen the item.
+        labels: Numbers of the classes that the labels name.
+        usual: What `usual_probabilities` gives.
+
+    Source: Northcutt, Jiang and Chuang, JAIR 70, 2021, arXiv:1911.00068.
+    """
+    confident = np.where(probabilities >= usual, probabilities, -1.0)
+    clear, wrong = confident.max(1) >= 0, confident.argmax(1) != labels
+    of_class = labels[:, None] == np.unique(labels)
+    num_clear = (of_class & clear[:, None]).sum(0)
+    num_wrong = (of_class & (clear & wrong)[:, None]).sum(0)
+    return float((of_class.sum(0) * num_wrong / np.maximum(num_clear, 1)).sum())
 
 
 def usual_probabilities(

@@ -1,9 +1,7 @@
 """Items whose labels are likely wrong, by what models answer that have not seen them.
 
-How many labels of a class are wrong is estimated as in confident learning (Northcutt, Jiang and
-Chuang, JAIR 70, 2021, arXiv:1911.00068): among the items to which a model gives some class at least
-the probability that items labelled with that class get on average, the share for which it is another
-class than the label's. So many labels are in doubt, the most doubtful ones (`label_doubts`).
+As many are in doubt as are estimated to be wrong (`num_errors`), the most doubtful ones
+(`label_doubts`).
 """
 
 from __future__ import annotations
@@ -12,10 +10,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 
 from striate.metrics.items.label_doubts import (
     label_doubts,
+    num_errors,
     other_probabilities,
     plain_doubts,
     usual_probabilities,
@@ -26,6 +24,10 @@ MIN_DOUBT: Final = 3.0
 
 Where classes overlap, models are confidently wrong of many items between two of them, and the
 estimate of how many labels are wrong is too large."""
+
+
+SURE: Final = 0.5
+"""The least probability of another class at which a label is put to it; below, the item is left out."""
 
 
 class DoubtfulLabel(NamedTuple):
@@ -43,6 +45,11 @@ class DoubtfulLabel(NamedTuple):
     probability: float
     own_probability: float
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the likely class is probable enough to be the new label."""
+        return self.probability >= SURE
+
 
 def doubtful_labels(
     probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
@@ -59,9 +66,8 @@ def doubtful_labels(
     usual = usual_probabilities(probabilities, labels)
     others = other_probabilities(probabilities, labels, usual)
     plain = plain_doubts(probabilities, labels, usual)
-    count = _num_errors(probabilities, labels, usual)
-    doubts = label_doubts(probabilities, labels, count / max(len(labels), 1))
-    ranked = np.argsort(-doubts, kind="stable")[: round(count)]
+    doubts = label_doubts(probabilities, labels)
+    ranked = np.argsort(-doubts, kind="stable")[: round(num_errors(probabilities, labels, usual))]
     return [
         DoubtfulLabel(
             int(i),
@@ -72,15 +78,3 @@ def doubtful_labels(
         for i in ranked
         if plain[i] >= MIN_DOUBT
     ]
-
-
-def _num_errors(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], usual: NDArray[np.float64]
-) -> float:
-    """How many labels are wrong, by the share of wrong ones among the items that are clear."""
-    confident = np.where(probabilities >= usual, probabilities, -1.0)
-    clear, wrong = confident.max(1) >= 0, confident.argmax(1) != labels
-    of_class = labels[:, None] == np.unique(labels)
-    num_clear = (of_class & clear[:, None]).sum(0)
-    num_wrong = (of_class & (clear & wrong)[:, None]).sum(0)
-    return float((of_class.sum(0) * num_wrong / np.maximum(num_clear, 1)).sum())
