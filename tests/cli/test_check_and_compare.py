@@ -25,6 +25,13 @@ def test_compare(call, probe_run):
     assert json.loads(out)["p_value"] == 1
 
 
+def test_compare_writes_a_page(call, probe_run, tmp_path):
+    path, page = probe_run.folder.path, tmp_path / "compared.html"
+    code, _, err = call("compare", path, path, "--html", page)
+    assert (code, err) == (0, "")
+    assert "Neither is clearly better" in page.read_text()
+
+
 def test_a_line_break_in_the_name_of_a_class_breaks_no_line(call, photos, tmp_path):
     for name, shape in (("a\nb", "disc"), ("c", "stripes")):
         (tmp_path / name).mkdir()

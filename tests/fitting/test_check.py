@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 import striate
+from striate.data.layouts.layout import open_source
+from striate.data.readers.tables.patch import patched
 from striate.errors import DataError
 from striate.fitting.check import check, check_page
 
@@ -187,6 +189,24 @@ def test_a_row_of_the_page_leaves_an_item_out(examined, troubled):
     row = re.search(r"looks so:.*?</span>\n(.*)\n", check_page(examined)).group(1)
     item, label, _, _ = next(csv.reader([html.unescape(row)]))
     assert label == "" and (troubled / item).exists()
+
+
+def test_sections_offer_rows_to_paste_with_what_to_do(examined, troubled, tmp_path):
+    page = html.unescape(check_page(examined))
+    assert page.count("What to do: ") >= page.count("<section aria-labelledby=") - 2
+    rows = [
+        line
+        for block in re.findall(r"<pre tabindex=\"0\"><code>([^<]*)</code></pre>", page)
+        for line in block.splitlines()
+    ]
+    assert any(row.startswith('disc/stripes-7.png,stripes,disc,"likely stripes') for row in rows)
+    assert "disc/blank.png,,disc,blank" in rows
+    assert "square/copy.png,,square,copy" in rows
+    assert "cut the borders off" in page
+    table = tmp_path / "patch.csv"
+    table.write_text("\n".join(["id,label,was,reason", "disc/blank.png,,disc,blank"]))
+    source = patched(open_source(troubled), table)
+    assert "disc/blank.png" not in [item.id for item in source.listing.items]
 
 
 def test_a_fit_takes_the_patch(examined, troubled, tmp_path):

@@ -31,5 +31,6 @@ def test_wrong_labels_are_found_and_a_patch_puts_them_right(mixed_up, tmp_path):
 
     again = striate.fit(mixed_up, out=tmp_path / "second", patch=str(table), **options)
     (issue,) = (i for i in again.report.data_issues if i.code == "patched")
-    assert f"{len(rows)} labels corrected" in issue.message
+    corrected = sum(bool(row["label"]) for row in rows.values())
+    assert f"{corrected} labels corrected and {len(rows) - corrected} items left" in issue.message
     assert (mixed_up / "disc" / "stripes-7.png").exists()

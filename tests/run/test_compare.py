@@ -1,5 +1,7 @@
 """`compare` of two finished runs on their common test items."""
 
+import html
+import re
 import shutil
 
 import numpy as np
@@ -8,8 +10,9 @@ from PIL import Image
 from scipy.stats import binomtest
 
 import striate
-from striate.errors import RunError, RunWarning
+from striate.errors import DataError, RunError, RunWarning
 from striate.run.compare import compare
+from striate.run.evaluate.compared_page import compared_page
 
 
 def test_a_run_against_itself_differs_in_nothing(probe_run):
@@ -37,6 +40,29 @@ def test_two_methods_on_one_split(probe_run, tuned_run):
         assert result.differences[name].value == pytest.approx(difference, abs=1e-6)
     assert set(compared.as_json()["differences"]) == set(result.differences)
     assert "McNemar" in compared.as_text()
+
+
+def test_the_page_says_which_is_better_and_shows_where_they_disagree(probe_run, tuned_run):
+    compared = compare(probe_run, tuned_run)
+    page = html.unescape(compared_page(probe_run, tuned_run, compared))
+    assert re.search("is clearly better|Neither is clearly better", page)
+    result = compared.result
+    for run, count in ((probe_run, result.first_better), (tuned_run, result.second_better)):
+        assert (f"Right only in {run.folder.path}: {count}" in page) == (count > 0)
+    assert "How fast they are" in page and "log loss" in page
+    assert page.count("<figure>") == min(24, result.first_better) + min(24, result.second_better)
+    assert ("data:image/jpeg;base64," in page) == (result.first_better + result.second_better > 0)
+    assert "https://" not in page
+
+
+def test_the_page_of_runs_whose_data_are_gone(probe_run, tuned_run, monkeypatch):
+    def gone(data, kind):
+        raise DataError("file not found")
+
+    monkeypatch.setattr("striate.run.evaluate.compared_page.open_source", gone)
+    page = compared_page(probe_run, tuned_run, compare(probe_run, tuned_run))
+    assert "By how much" in page and "How fast they are" not in page
+    assert "data:image" not in page
 
 
 def test_other_classes_are_refused(probe_run, tmp_path):

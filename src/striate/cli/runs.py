@@ -186,12 +186,25 @@ def explain(
 def compare(
     first: RunPath,
     second: Annotated[Path, Argument(metavar="RUN", help="The run to compare it with.")],
+    html: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Write a page with the items on which they disagree."),
+    ] = None,
     json: AsJson = False,
 ) -> int:
     """Compare two runs on the test items that both have."""
+    from striate.files import check_output, write_atomic
     from striate.run.run import load
 
-    return print_result(load(first).compare(load(second)), json)
+    if html is not None:
+        check_output(html, [first, second], "html")
+    runs = load(first), load(second)
+    result = runs[0].compare(runs[1])
+    if html is not None:
+        from striate.run.evaluate.compared_page import compared_page
+
+        write_atomic(html, compared_page(*runs, result).encode())
+    return print_result(result, json)
 
 
 def card(

@@ -25,6 +25,7 @@ from striate.kinds.inputs import Inputs
 from striate.kinds.kind import Kind
 from striate.kinds.quality import Fault, Traits
 from striate.metrics.items.giveaway import GiveAway, giveaways
+from striate.metrics.items.label_errors import SURE
 from striate.metrics.items.outliers import odd_items
 from striate.progress import Progress, counted
 from striate.run.folder import RunFolder
@@ -58,10 +59,18 @@ _MEANINGS: Final = {
 MEASURED_ITEMS: Final = 64
 """Items after which it is known how long measuring all of them will take."""
 
-AGAINST_GIVEAWAY: Final = (
-    "unless new items will have it too, a model may learn this instead of what they show: make it "
-    "the same in all classes, or test on items of another origin"
-)
+_MENDED: Final = {
+    "border": "cut the borders off",
+    "brightness": "bring all classes to one brightness",
+    "depth": "bring all to one size",
+    "format": "store all in one format",
+    "height": "bring all to one size",
+    "length": "cut all to one length",
+    "level": "take off each item's mean",
+    "loudness": "bring all to one loudness",
+    "width": "bring all to one size",
+}
+"""What makes a figure the same in all classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +81,15 @@ class LabelError:
     label: str
     suggested: str
     score: float
+
+    @property
+    def patch_row(self) -> tuple[str, str, str, str]:
+        """The row of a patch: with the likely class where it is sure, else to leave the item out."""
+        is_sure = self.score >= SURE
+        reason = f"likely {self.suggested}, {self.score:.2f}"
+        if not is_sure:
+            reason += ", too unsure"
+        return self.item, self.suggested if is_sure else "", self.label, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +126,7 @@ class Findings:
                 {
                     "code": "gives-class-away",
                     "message": telling(one, dataset.classes),
-                    "advice": AGAINST_GIVEAWAY,
+                    "advice": against_giveaway(one),
                     "items": [],
                 }
                 for one in self.giveaways
@@ -118,7 +136,7 @@ class Findings:
     def lines(self, dataset: Dataset) -> list[str]:
         """The findings for a person, a line each, with what to do about it."""
         lines = [
-            f"warning: {telling(one, dataset.classes)}; {AGAINST_GIVEAWAY}"
+            f"warning: {telling(one, dataset.classes)}; {against_giveaway(one)}"
             for one in self.giveaways
         ]
         if self.label_errors:
@@ -145,8 +163,7 @@ class Findings:
         rows: dict[str, tuple[str, str, str, str]] = {}
         labels = {item.id: item.label or "" for item in dataset.items}
         for error in self.label_errors:
-            reason = f"likely {error.suggested}, {error.score:.2f}"
-            rows[error.item] = (error.item, error.suggested, error.label, reason)
+            rows[error.item] = error.patch_row
         for copies in copies_of(dataset):
             if copies["exact"] and len(set(copies["labels"])) == 1:
                 for item in copies["items"][1:]:
@@ -180,6 +197,16 @@ def telling(one: GiveAway, classes: tuple[str, ...]) -> str:
     return (
         f"{meaning_of(one.trait)} alone tells the class {classes[one.label]} from the others "
         f"(balanced accuracy {one.accuracy:.0%}, where a guess has 50%)"
+    )
+
+
+def against_giveaway(one: GiveAway) -> str:
+    """What to do about a figure that tells a class, as a sentence without an end."""
+    mended = _MENDED.get(one.trait)
+    return (
+        "unless new items will have it too, a model may learn this instead of what they show: "
+        + (f"{mended}, or " if mended else "")
+        + "test on items of another origin"
     )
 
 

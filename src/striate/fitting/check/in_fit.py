@@ -20,7 +20,7 @@ from striate.fitting.baseline import Baseline
 from striate.fitting.candidate import REFIT_ANYWAY, Candidate
 from striate.fitting.check.border import border_followed
 from striate.fitting.check.examine import (
-    AGAINST_GIVEAWAY,
+    against_giveaway,
     item_traits,
     odd_ones,
     sentence,
@@ -145,7 +145,7 @@ def _plain(context: FitContext, traits: Traits) -> list[Note]:
         Note(
             code="gives-class-away",
             message=sentence(telling(one, dataset.classes)),
-            advice=AGAINST_GIVEAWAY,
+            advice=against_giveaway(one),
         )
         for one in telling_figures(traits, context.objective, dataset, seed=context.options.seed)
     ]

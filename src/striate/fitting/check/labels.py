@@ -33,24 +33,25 @@ def check_labels(context: FitContext, held_out: HeldOut) -> tuple[Note, ...]:
     rows = [
         (
             ids[one.item],
-            dataset.classes[one.likely],
+            dataset.classes[one.likely] if one.is_sure else "",
             dataset.classes[labels[one.item]],
+            dataset.classes[one.likely],
             f"{one.probability:.4f}",
             f"{one.own_probability:.4f}",
         )
         for one in found
     ]
     context.folder.write_csv(
-        LABELS_TO_CHECK, ("id", "label", "was", "probability", "probability_was"), rows
+        LABELS_TO_CHECK, ("id", "label", "was", "likely", "probability", "probability_was"), rows
     )
-    name, likely, was, *_ = rows[0]
+    name, _, was, likely, *_ = rows[0]
     message = (
         f"{counted(len(rows), 'label')} may be wrong, by models that had not seen the items; the "
         f"most doubtful: {name} is labelled {was}, likely {likely}"
     )
     advice = (
         f"look through {context.folder.path / LABELS_TO_CHECK}, take out the rows whose labels are "
-        "right, and give it to the next fit as --patch"
+        "right, and give it to the next fit as --patch (an empty label leaves the item out)"
     )
     named = tuple(row[0] for row in rows)
     return (Note(code="doubtful-label", message=message, ids=named, advice=advice),)

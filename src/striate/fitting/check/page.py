@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from striate.data.source import Skip
 from striate.errors import one_line
 from striate.files import csv_text
 from striate.fitting.check.checked import Checked
-from striate.fitting.check.examine import AGAINST_GIVEAWAY, copies_of, sentence, telling
+from striate.fitting.check.examine import against_giveaway, copies_of, sentence, telling
 from striate.kinds.kind import Kind, kind_named
 from striate.progress import counted
 from striate.report.picture import data_url
@@ -24,6 +24,9 @@ MAX_SHOWN: Final = 24
 """Items or groups of a section that are shown."""
 
 _MAX_COPIES: Final = 6
+
+_MAX_ROWS: Final = 200
+"""Rows of a patch that a section offers, at most."""
 
 
 def check_page(checked: Checked) -> str:
@@ -84,7 +87,10 @@ def _parts(
     labels = {item.id: item.label or "" for item in dataset.items}
     for one in found.giveaways:
         text = sentence(telling(one, dataset.classes))
-        yield _part(f"giveaway-{one.trait}-{one.label}", "A class is given away", text, text + "; " + AGAINST_GIVEAWAY + ".", [], 0)  # fmt: skip
+        yield _part(
+            f"giveaway-{one.trait}-{one.label}", "A class is given away", text, f"{text}.",
+            against_giveaway(one), [], 0,
+        )  # fmt: skip
     if found.label_errors:
         count = counted(len(found.label_errors), "label")
         items = [
@@ -93,9 +99,12 @@ def _parts(
         ]
         yield _part(
             "labels", "Labels that are likely wrong", f"{count} may be wrong",
-            "By models that had not seen the items, the likeliest first. A patch puts each to the "
-            "likely class: look through it, and take out the rows whose labels are right.",
+            "Told by models that had not seen the items; the likeliest first. Some are right labels "
+            "of difficult items.",
+            "look at each, and correct those that are wrong by the rows below",
             [("", items)], len(found.label_errors),
+            rows=[error.patch_row for error in found.label_errors],
+            rows_do="correct these labels, or leave the item out where the likely class is unsure",
         )  # fmt: skip
     groups = copies_of(dataset)
     if groups:
@@ -106,10 +115,13 @@ def _parts(
         ]
         yield _part(
             "copies", "Copies", f"{len(groups)} groups of copies",
-            "Scaled, compressed anew, mirrored, brighter or cropped a little. They stay on one side "
-            "of a split that a fit makes. A patch leaves out exact copies; where copies have "
-            "several labels, put the labels right by hand.",
-            shown, len(groups),
+            "One thing stored several times; pictures also scaled, compressed anew, mirrored, brighter "
+            "or cropped a little. Copies with one label do no harm: they stay on one side of a split "
+            "that a fit makes.",
+            "where copies have several labels, give all of them the right one; where they lie on "
+            "several sides of your own split, leave those out that are in training",
+            shown, len(groups), rows=_rows_of_copies(groups, labels),
+            rows_do="keep one copy of each group with one label, and none of those with several",
         )  # fmt: skip
     for fault in found.faults:
         names = dataset.ids(np.flatnonzero(fault.found))
@@ -118,17 +130,21 @@ def _parts(
             draw(name, ", ".join(filter(None, (labels[name], why))))
             for name, why in zip(names[:MAX_SHOWN], whys, strict=False)
         ]
-        advice = sentence(fault.advice) + "."
+        says = f"{counted(len(names), 'item')} {fault.says}"
         yield _part(
-            fault.code, fault.code.replace("-", " ").capitalize(),
-            f"{counted(len(names), 'item')} {fault.says}", advice, [("", items)], len(names),
+            fault.code, fault.code.replace("-", " ").capitalize(), says, f"{says}.", fault.advice,
+            [("", items)], len(names),
+            rows=[(name, "", labels[name], fault.code) for name in names],
         )  # fmt: skip
     if found.outliers:
         items = [draw(name, labels[name]) for name, _ in found.outliers[:MAX_SHOWN]]
         yield _part(
             "odd", "Odd items", f"{counted(len(found.outliers), 'item')} unlike the rest of their class",
-            "The oddest first. Look whether they belong to the data; rare is not wrong.",
+            "The oddest first. Rare is not wrong.",
+            "look whether they show what their label says; leave out what does not belong there, and "
+            "keep what will be met again",
             [("", items)], len(found.outliers),
+            rows=[(name, "", labels[name], "odd") for name, _ in found.outliers],
         )  # fmt: skip
 
 
@@ -158,7 +174,7 @@ def _patch(checked: Checked) -> dict[str, str]:
         "holds": f"The table corrects {corrected} and leaves {left_out} out."
         if rows
         else "The table is empty so far.",
-        "example": one_line(csv_text(example, ()).strip()),
+        "example": _line(example),
     }
 
 
@@ -172,16 +188,38 @@ def _about(group: dict[str, Any]) -> str:
     return one_line("; ".join(about))
 
 
+def _rows_of_copies(
+    groups: Iterable[dict[str, Any]], labels: Mapping[str, str]
+) -> list[tuple[str, str, str, str]]:
+    """Rows that leave out all copies but the first, and all where they have several labels."""
+    return [
+        (name, "", labels[name], "copy")
+        for group in groups
+        for name in group["items"][len(set(group["labels"])) == 1 :]
+    ]
+
+
 def _part(
-    name: str, title: str, summary: str, advice: str,
-    groups: list[tuple[str, list[dict[str, Any]]]], count: int,
+    name: str, title: str, summary: str, about: str, advice: str,
+    groups: list[tuple[str, list[dict[str, Any]]]], count: int, *,
+    rows: Sequence[tuple[str, str, str, str]] = (), rows_do: str = "leave all of these out",
 ) -> dict[str, Any]:  # fmt: skip
     shown = sum(len(items) for _, items in groups) if len(groups) == 1 else len(groups)
     return {
         "id": name,
         "title": title,
         "summary": summary,
+        "about": about,
         "advice": advice,
-        "groups": [{"about": about, "items": items} for about, items in groups],
+        "groups": [{"about": which, "items": items} for which, items in groups],
         "more": f"{count - shown} more in striate check --json" if count > shown else "",
+        "rows": "\n".join(_line(row) for row in rows[:_MAX_ROWS]),
+        "rows_do": rows_do
+        if len(rows) <= _MAX_ROWS
+        else f"{rows_do} (the first {_MAX_ROWS} of {len(rows)})",
     }
+
+
+def _line(row: tuple[str, str, str, str]) -> str:
+    """A row of a patch."""
+    return one_line(csv_text(row, ()).strip())

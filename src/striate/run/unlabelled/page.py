@@ -41,9 +41,9 @@ def drift_page(run: Run, result: Drift) -> str:
             "points": [one_line(note) for note in result.notes],
             "parts": parts,
             "commands": [
-                "# how good the run is on some of the new items, once they have labels",
+                "# how good the run is on LABELLED, some of the new items, once they have labels",
                 f"striate eval {shlex.quote(result.run)} LABELLED",
-                "# which to label next",
+                "# which of DATA, the new items, to label next",
                 f"striate suggest {shlex.quote(result.run)} DATA --count 50 --out manifest.csv",
             ],
         },
