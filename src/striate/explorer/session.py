@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock, RLock
 from typing import Any, Final, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from striate.analysis import summary
 from striate.errors import ArgumentError, DataError, one_line
@@ -20,7 +20,7 @@ from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
 from striate.explorer.subjects.subject import Entry, Explored, Opened, Subject
-from striate.explorer.walked import Walked
+from striate.explorer.walked import Walked, logits_of
 from striate.nn.layout import channels_last
 from striate.transfer.features import prepare
 
@@ -37,11 +37,39 @@ MAX_NAME: Final = 120
 """Characters of a file's name that are shown."""
 
 
-@dataclass(eq=False)
 class _Visited:
-    opened: Opened
-    walked: Walked
-    marks: dict[str, Marks] = field(default_factory=dict)
+    """An item that was opened; its values at every layer are computed when they are asked for.
+
+    Args:
+        network: The network.
+        opened: The item.
+        lock: Held while the network computes.
+    """
+
+    def __init__(self, network: Explored, opened: Opened, lock: RLock) -> None:
+        self.opened = opened
+        self.marks: dict[str, Marks] = {}
+        self._network, self._lock = network, lock
+        self._walked: Walked | None = None
+        self._logits: Float[np.ndarray, " outputs"] | None = None
+
+    @property
+    def walked(self) -> Walked:
+        """The values at every layer."""
+        with self._lock:
+            if self._walked is None:
+                self._walked = Walked.through(self._network, self.opened.x)
+            return self._walked
+
+    @property
+    def logits(self) -> Float[np.ndarray, " outputs"]:
+        """What the network says, which is there sooner than what every layer makes."""
+        with self._lock:
+            if self._logits is None and self._walked is not None:
+                self._logits = self._walked.logits
+            elif self._logits is None:
+                self._logits = logits_of(self._network, self.opened.x)
+            return self._logits
 
 
 class Session:
@@ -167,7 +195,7 @@ class Session:
         visited = self._visit(item)
         found = evidence(self._marks(visited, method))
         best = self._best(visited)
-        return {**found, "class": best["class"], "outputs": len(visited.walked.logits)}
+        return {**found, "class": best["class"], "outputs": len(visited.logits)}
 
     def verdict(self, item: int, method: str = "") -> dict[str, Any]:
         """Whether the evidence of an item holds; see `verdict`, and `evidence` for the arguments."""
@@ -227,13 +255,12 @@ class Session:
         return number
 
     def _visit(self, number: int) -> _Visited:
-        """An item gone through the network, now or before."""
+        """An item, opened now or before."""
         self.checked(number)
         with self._lock:
             if number not in self._visited:
                 opened = self.subject.open(number)
-                walked = Walked.through(self.subject.network, opened.x)
-                self._visited[number] = _Visited(opened, walked)
+                self._visited[number] = _Visited(self.subject.network, opened, self._lock)
                 while len(self._visited) > KEPT:
                     self._visited.popitem(last=False)
             self._visited.move_to_end(number)
@@ -244,7 +271,7 @@ class Session:
 
         The exponentials are of the logits less the largest, as softmax is computed.
         """
-        logits = visited.walked.logits.astype(np.float64)
+        logits = visited.logits.astype(np.float64)
         powers = np.exp(logits - logits.max())
         shares = powers / powers.sum()
         calibrated = visited.opened.probabilities

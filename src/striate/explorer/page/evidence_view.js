@@ -38,17 +38,23 @@ class EvidenceView {
   }
 
   // First the marks of a quick method and whether they can be relied on; where they cannot, those of
-  // one that takes longer.
+  // one that takes longer, for which the rest of the page does not wait.
   async mark(item) {
     const first = await this.tried(item);
-    if (!first?.then) return;
-    const name = nameOf(first.then);
-    this.verdict.textContent = `Checked: no better than marks at random. ${capital(name)} is tried, which takes longer …`;
-    const second = await ask("evidence", { item, method: first.then });
-    const { faithful } = second.found ? await ask("verdict", { item, method: first.then }) : {};
+    if (first?.then) this.instead(item, first).catch((error) => item === this.item && this.judge(false, ` ${error.message}`));
+  }
+
+  async instead(item, { found, then }) {
+    const name = capital(nameOf(then));
+    this.verdict.textContent = `Checked: no better than marks at random. ${name} is tried, which takes longer …`;
+    const second = await ask("evidence", { item, method: then });
+    const { faithful } = second.found ? await ask("verdict", { item, method: then }) : {};
     if (item !== this.item) return;
-    if (!faithful) return this.judge(false, ` ${capital(name)} did not do better.`);
-    this.say(second, `${nameOf(first.found.method)} did no better than marks at random. `);
+    if (!faithful) {
+      this.judge(false, ` ${name} did not do better.`);
+      return;
+    }
+    this.say(second, `${capital(nameOf(found.method))} did no better than marks at random. `);
     this.draw(unpack(second.heat));
     this.judge(true);
   }
