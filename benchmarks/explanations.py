@@ -101,7 +101,7 @@ def main() -> None:
     for path in args.runs:
         run = striate.load(path, device="cpu")
         print(f"{path}: {run.kind.name}, {run.record.model.name}", flush=True)
-        before = Tried(run, "validation", args.validation, args.methods)
+        before = Tried(run, "val", args.validation, args.methods)
         after = Tried(run, "test", args.test, args.methods)
         for name in after.gains:
             print(
