@@ -3,14 +3,16 @@
     python benchmarks/helix.py [--seeds 10] [--items 240] [--helices 1]
 
 Features of volumes of sample:synthetic-volumes (the first of each of the six solids) are taken
-once; each seed draws a split, fits a linear probe on the tri-planar features to two thirds, and
-explains the first held-out helices that it names rightly as `striate explain` does, by `auto` and
-by Grad-CAM, with four points of the curves. What it printed is in docs/kinds/volumes.md.
+once; each seed draws a split, fits a linear probe on the tri-planar features to two thirds, has
+`auto` choose on some of the others as `striate explain` does on validation items, and explains the
+first helices that it names rightly among those that are left, by `auto` and by Grad-CAM, with four
+points of the curves. What it printed is in docs/kinds/volumes.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 
 import numpy as np
 import torch
@@ -25,7 +27,8 @@ from striate.kinds.kind import kind_named
 from striate.kinds.volume.inputs import VolumeInputs
 from striate.models import create_model
 from striate.nn.fuse import fold_batch_norm
-from striate.run.explain import PictureMaker, preferred
+from striate.run.explain import PictureMaker, in_order, measured_methods, preferred
+from striate.run.explain.best import MAX_ITEMS
 from striate.run.predictor import Predictor
 from striate.transfer.logistic_probe import fit_probe
 
@@ -56,16 +59,21 @@ class Probed:
                 found.append(self.network.pool(self.network.forward_features(batch)).flatten(1))
         self.features: Tensor = torch.cat(found).clone()
 
-    def helices(self, seed: int) -> tuple[float, NDArray[np.int64]]:
-        """Accuracy on the held-out third after a fit of the head, and the helices that are right."""
+    def helices(self, seed: int) -> tuple[float, list[tuple[Reading, int]], NDArray[np.int64]]:
+        """After a fit of the head the accuracy on the held-out third, its first items with what is
+        predicted, and the helices among the others that are right."""
         train, test = train_test_split(
             np.arange(len(self.labels)), test_size=1 / 3, stratify=self.labels, random_state=seed
         )
         head = fit_probe(self.features[train], torch.from_numpy(self.labels[train]), 6).as_head()
         self.network.classifier.load_state_dict(head.state_dict())
         with torch.inference_mode():
-            right = head(self.features[test]).argmax(1).numpy() == self.labels[test]
-        return float(right.mean()), test[right & (self.labels[test] == HELIX)]
+            told = head(self.features[test]).argmax(1).numpy()
+        right = told == self.labels[test]
+        half = MAX_ITEMS
+        judged = [(self.readings[i], int(k)) for i, k in zip(test[:half], told, strict=False)]
+        helix = right & (self.labels[test] == HELIX)
+        return float(right.mean()), judged, test[half:][helix[half:]]
 
 
 def main() -> None:
@@ -79,11 +87,13 @@ def main() -> None:
     passed: dict[str, list[bool]] = {"auto": [], "gradcam": []}
     chosen = []
     for seed in range(args.seeds):
-        accuracy, helices = probed.helices(seed)
+        accuracy, judged, helices = probed.helices(seed)
+        figures = measured_methods(predictor, judged, preferred(kind), seconds=math.inf)
+        print(", ".join(f"{one.method} {one.mean:.2f}" for one in figures), flush=True)
         for item in helices[: args.helices]:
             told = []
             for name, methods in (
-                ("auto", preferred(kind)),
+                ("auto", in_order(figures, kind)),
                 ("gradcam", ("gradcam",)),
             ):
                 draw = PictureMaker(kind, predictor, methods, steps=STEPS, choosy=True)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from striate.explain.fidelity import NUM_ORDERS, NUM_STEPS, _cells, beats_random, fidelity
+from striate.explain.fidelity import (
+    NUM_ORDERS,
+    NUM_STEPS,
+    _cells,
+    beats_random,
+    fidelities,
+    fidelity,
+)
 from striate.models import create_model
 
 
@@ -79,3 +86,12 @@ def test_any_network_is_checked():
     network = create_model("lenet5", in_channels=1, num_classes=3).eval()
     told = fidelity(network, torch.randn(1, 1, 28, 28), 2, np.random.rand(28, 28), steps=4)
     assert told.deletion.shape == told.insertion.shape == (4,)
+
+
+def test_several_maps_of_one_input_are_each_measured_as_one_alone():
+    x = torch.rand(1, 2, 16, 24)
+    heats = [x[0].sum(0).numpy(), np.random.default_rng(0).random((16, 24))]
+    for heat, told in zip(heats, fidelities(Sum(), x, 0, heats, steps=3), strict=True):
+        alone = fidelity(Sum(), x, 0, heat, steps=3)
+        assert told.gain == alone.gain
+        np.testing.assert_array_equal(told.random_gains, alone.random_gains)

@@ -47,7 +47,8 @@ def test_every_answer_is_that_of_the_session(small, saved):
     for address, answer in saved["answers"].items():
         name, _, query = address.removeprefix("api/").partition("?")
         given = dict(parse_qsl(query, keep_blank_values=True))
-        numbers = {key: int(value) for key, value in given.items() if key != "position"}
+        texts = ("position", "method")
+        numbers = {key: int(value) for key, value in given.items() if key not in texts}
         found = restored(answer, saved["arrays"])
         names.add(name)
         if name == "network":
@@ -58,7 +59,8 @@ def test_every_answer_is_that_of_the_session(small, saved):
         elif name in ("maps", "map"):
             assert found == getattr(small, name)(**numbers, depth=numbers.get("depth"))
         else:
-            assert found == getattr(small, name)(*numbers.values())
+            method = [given["method"]] if "method" in given else []
+            assert found == getattr(small, name)(*numbers.values(), *method)
     assert names == {
         "network",
         "item",

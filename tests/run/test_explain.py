@@ -1,5 +1,6 @@
 """Explanations of a run's inputs; files and their names."""
 
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,8 @@ from striate.models import create_model
 from striate.progress import Progress
 from striate.registry import load_package
 from striate.report import Picture
-from striate.run.explain import _Files, _stem, explain_inputs
+from striate.run.explain import explain_inputs, preferred
+from striate.run.explain.files import ExplanationFiles, stem_of
 from striate.run.predictor import Predictor
 from striate.tasks import Prediction, task_named
 
@@ -30,11 +32,11 @@ def reading(*shape, dtype=np.float32):
     [("a/b.c.png", "b.c"), ("caf\udce9.jpg", "caf"), ("../..", "item"), ("é" * 200, "é" * 40)],
 )
 def test_stems_are_fit_for_a_file(item, stem):
-    assert _stem(item) == stem
+    assert stem_of(item) == stem
 
 
 def test_names_are_given_once(tmp_path):
-    files = _Files(tmp_path, [])
+    files = ExplanationFiles(tmp_path, [])
     assert [files.path("a", ".png").name for _ in range(3)] == ["a.png", "a-2.png", "a-3.png"]
 
 
@@ -45,14 +47,21 @@ def test_explanations_never_lie_among_the_data(tmp_path, out):
     item.touch()
     for inputs, data in (([item], str(tmp_path / "data")), ([str(tmp_path / "data")], "")):
         with pytest.raises(OptionError, match="is a folder of the data"):
-            _Files(tmp_path / out, inputs, data)
+            ExplanationFiles(tmp_path / out, inputs, data)
 
 
 def test_a_new_folder_within_the_data_takes_explanations(tmp_path):
     (tmp_path / "x.npy").touch()
     for _ in range(2):
-        files = _Files(tmp_path / "explained", [tmp_path / "x.npy"], str(tmp_path))
+        files = ExplanationFiles(tmp_path / "explained", [tmp_path / "x.npy"], str(tmp_path))
         assert files.write("x", "<svg/>") == tmp_path / "explained" / "x.svg"
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch):
+    """No run is measured here: `auto` takes what suits the kind."""
+    inputs = import_module("striate.run.explain.inputs")
+    monkeypatch.setattr(inputs, "best_methods", lambda run, progress: preferred(run.kind))
 
 
 class SmallRun:

@@ -84,7 +84,8 @@ class Summary:
             places = " x ".join(map(str, stages[-1].space))
             lines.append(f"at {size} the last map has only {places} positions")
         if self.unknown:
-            lines.append(f"taken to see everything, having no rule: {', '.join(self.unknown)}")
+            names = ", ".join(name.removeprefix("aten.") for name in self.unknown)
+            lines.append(f"what {names} sees is not known here, and is taken to be the whole input")
         return tuple(line for line in lines if line)
 
     def _maps(self) -> list[Layer]:

@@ -158,7 +158,7 @@ def explain(
     method: Annotated[
         str,
         Option(
-            help="auto (the one recommended for the kind of data), gradcam, gradcam-plus-plus, "
+            help="auto (gradcam or occlusion, whichever holds better), gradcam, gradcam-plus-plus, "
             "layercam, eigencam, integrated-gradients, occlusion or saliency."
         ),
     ] = "auto",

@@ -10,7 +10,7 @@ Axes: c channels, m masks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Final
@@ -82,9 +82,37 @@ def fidelity(
         heat: Its explanation.
         steps: Points of a curve; each takes two passes, of the heat and of each random order.
     """
-    (deletion, insertion), *others = _curves(network, inputs, target, heat, steps)
-    gains = np.array([_gain(*curves) for curves in others])
-    return Fidelity(deletion=deletion, insertion=insertion, random_gains=gains)
+    return fidelities(network, inputs, target, [heat], steps=steps)[0]
+
+
+def fidelities(
+    network: GridExplainable,
+    inputs: Float[Tensor, "1 c *space"],
+    target: int,
+    heats: Sequence[Float[np.ndarray, " *space"]],
+    *,
+    steps: int = NUM_STEPS,
+) -> list[Fidelity]:
+    """`fidelity` of several explanations of one input, which share the random orders.
+
+    Args:
+        network: The network, in evaluation mode.
+        inputs: The normalized input.
+        target: Number of the output that is explained.
+        heats: Its explanations.
+        steps: Points of a curve; each takes two passes, of each heat and of each random order.
+    """
+    cell_of = _cells(heats[0].shape)
+
+    def curves(order: NDArray[np.int64]) -> Float[np.ndarray, "2 steps"]:
+        return _curves(network, inputs, target, cell_of, order, steps)
+
+    gains = np.array([_gain(*curves(order)) for order in _random_orders(cell_of)])
+    found = []
+    for heat in heats:
+        deletion, insertion = curves(_order(cell_of, heat))
+        found.append(Fidelity(deletion=deletion, insertion=insertion, random_gains=gains))
+    return found
 
 
 def beats_random(
@@ -106,11 +134,13 @@ def beats_random(
         heat: Its explanation.
         steps: Points of a curve; each takes two passes, of the heat and of each random order.
     """
-    found = _curves(network, inputs, target, heat, steps)
-    gain = _gain(*next(found))
+    cell_of = _cells(heat.shape)
+    orders = chain([_order(cell_of, heat)], _random_orders(cell_of))
+    gains = (_gain(*_curves(network, inputs, target, cell_of, each, steps)) for each in orders)
+    gain = next(gains)
     if gain <= 0:
         return False
-    squares = accumulate(_gain(*curves) ** 2 for curves in found)
+    squares = accumulate(each**2 for each in gains)
     return all(gain**2 > _FAR**2 * total / NUM_ORDERS for total in squares)
 
 
@@ -127,22 +157,28 @@ def _curves(
     network: GridExplainable,
     inputs: Float[Tensor, "1 c *space"],
     target: int,
-    heat: Float[np.ndarray, " *space"],
+    cell_of: Int64[np.ndarray, " *space"],
+    order: NDArray[np.int64],
     steps: int,
-) -> Iterator[Float[np.ndarray, "2 steps"]]:
-    """Deletion and insertion in the order of the heat, then in random orders of the same cells."""
-    cell_of = _cells(heat.shape)
-    num_cells = int(cell_of.max()) + 1
-    sizes = np.bincount(cell_of.ravel(), minlength=num_cells)
-    warmth = np.bincount(cell_of.ravel(), heat.ravel(), num_cells) / sizes
-    rng = np.random.default_rng(0)
-    orders = chain(
-        [np.argsort(-warmth, kind="stable")],
-        (rng.permutation(num_cells) for _ in range(NUM_ORDERS)),
-    )
-    for order in orders:
-        logits = _logits(network, inputs, target, _masks(order, steps), cell_of)
-        yield logits.reshape(2, steps)
+) -> Float[np.ndarray, "2 steps"]:
+    """Deletion and insertion of cells in an order."""
+    logits = _logits(network, inputs, target, _masks(order, steps), cell_of)
+    return logits.reshape(2, steps)
+
+
+def _order(
+    cell_of: Int64[np.ndarray, " *space"], heat: Float[np.ndarray, " *space"]
+) -> NDArray[np.int64]:
+    """The cells by their mean heat, the hottest first."""
+    sizes = np.bincount(cell_of.ravel())
+    warmth = np.bincount(cell_of.ravel(), heat.ravel(), len(sizes)) / sizes
+    return np.argsort(-warmth, kind="stable")
+
+
+def _random_orders(cell_of: Int64[np.ndarray, " *space"]) -> Iterator[NDArray[np.int64]]:
+    """The same cells in random orders."""
+    rng, num_cells = np.random.default_rng(0), int(cell_of.max()) + 1
+    return (rng.permutation(num_cells) for _ in range(NUM_ORDERS))
 
 
 def _gain(deletion: Float[np.ndarray, " steps"], insertion: Float[np.ndarray, " steps"]) -> float:

@@ -155,8 +155,8 @@ def _network_routes(session: Session, answer: Answer) -> list[Route]:
         Route("/api/tour", answer(lambda r: session.tour(_number(r, "item")))),
         Route("/api/exercises", answer(lambda r: _exercises(session, r))),
         Route("/api/effective", answer(lambda r: _effective(session, r))),
-        Route("/api/evidence", answer(lambda r: session.evidence(_number(r, "item")))),
-        Route("/api/verdict", answer(lambda r: session.verdict(_number(r, "item")))),
+        Route("/api/evidence", answer(lambda r: session.evidence(*_marks(r)))),
+        Route("/api/verdict", answer(lambda r: session.verdict(*_marks(r)))),
         Route("/api/cell", answer(lambda r: _cell(session, r))),
     ]
 
@@ -191,6 +191,10 @@ def _cell(session: Session, request: Request) -> dict[str, Any]:
 def _effective(session: Session, request: Request) -> dict[str, Any]:
     item, node = (_number(request, name) for name in ("item", "node"))
     return session.effective(item, node, _position(request))
+
+
+def _marks(request: Request) -> tuple[int, str]:
+    return _number(request, "item"), request.query_params.get("method", "")
 
 
 def _position(request: Request) -> list[int]:

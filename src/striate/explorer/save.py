@@ -186,12 +186,17 @@ class _Saving:
 
     def _keep_evidence(self) -> None:
         """Where the evidence lies, of networks for which a method can tell."""
+        method: str | None = ""
         try:
-            found = self.session.evidence(self.shown), self.session.verdict(self.shown)
+            while method is not None:
+                evidence = self.session.evidence(self.shown, method)
+                verdict = self.session.verdict(self.shown, method)
+                here = {"item": ITEM} | ({"method": method} if method else {})
+                self._keep("evidence", here, evidence)
+                self._keep("verdict", here, verdict)
+                method = verdict["then"]
         except ArgumentError:
             return
-        for name, answer in zip(("evidence", "verdict"), found, strict=True):
-            self._keep(name, {"item": ITEM}, answer)
 
     def _keep_look(self, number: int, channel: int, position: Sequence[int] | None) -> None:
         """One cell with its map."""

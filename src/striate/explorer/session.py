@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock, RLock
 from typing import Any, Final, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from striate.analysis import summary
 from striate.errors import ArgumentError, DataError, one_line
 from striate.explorer.document import network_document
-from striate.explorer.influence import Marks, effective, evidence, marked, verdict
+from striate.explorer.influence import METHODS, Marks, effective, evidence, marked, verdict
 from striate.explorer.learn import Looked, exercises, tour
 from striate.explorer.maps import one_map, picture, small_maps
 from striate.explorer.numbers import finite, packed
 from striate.explorer.subjects.subject import Entry, Explored, Opened, Subject
-from striate.explorer.walked import Walked
+from striate.explorer.walked import Walked, logits_of
 from striate.nn.layout import channels_last
 from striate.transfer.features import prepare
 
@@ -37,11 +37,39 @@ MAX_NAME: Final = 120
 """Characters of a file's name that are shown."""
 
 
-@dataclass(eq=False)
 class _Visited:
-    opened: Opened
-    walked: Walked
-    marks: Marks | None = None
+    """An item that was opened; its values at every layer are computed when they are asked for.
+
+    Args:
+        network: The network.
+        opened: The item.
+        lock: Held while the network computes.
+    """
+
+    def __init__(self, network: Explored, opened: Opened, lock: RLock) -> None:
+        self.opened = opened
+        self.marks: dict[str, Marks] = {}
+        self._network, self._lock = network, lock
+        self._walked: Walked | None = None
+        self._logits: Float[np.ndarray, " outputs"] | None = None
+
+    @property
+    def walked(self) -> Walked:
+        """The values at every layer."""
+        with self._lock:
+            if self._walked is None:
+                self._walked = Walked.through(self._network, self.opened.x)
+            return self._walked
+
+    @property
+    def logits(self) -> Float[np.ndarray, " outputs"]:
+        """What the network says, which is there sooner than what every layer makes."""
+        with self._lock:
+            if self._logits is None and self._walked is not None:
+                self._logits = self._walked.logits
+            elif self._logits is None:
+                self._logits = logits_of(self._network, self.opened.x)
+            return self._logits
 
 
 class Session:
@@ -154,35 +182,55 @@ class Session:
         with self._lock:  # hooks of the network are for one at a time
             return effective(self.subject.network, walked, node, position)
 
-    def evidence(self, item: int) -> dict[str, Any]:
-        """Where in an item the evidence for its answer lies; see `evidence`."""
+    def evidence(self, item: int, method: str = "") -> dict[str, Any]:
+        """Where in an item the evidence for its answer lies; see `evidence`.
+
+        Args:
+            item: Number of the item.
+            method: What `verdict` gave to be tried; empty for the first method that suits.
+
+        Raises:
+            ArgumentError: There is no such method, or none can explain this network.
+        """
         visited = self._visit(item)
-        found = evidence(self._marks(visited))
+        found = evidence(self._marks(visited, method))
         best = self._best(visited)
-        return {**found, "class": best["class"], "outputs": len(visited.walked.logits)}
+        return {**found, "class": best["class"], "outputs": len(visited.logits)}
 
-    def verdict(self, item: int) -> dict[str, Any]:
-        """Whether the evidence of an item holds; see `verdict`."""
+    def verdict(self, item: int, method: str = "") -> dict[str, Any]:
+        """Whether the evidence of an item holds; see `verdict`, and `evidence` for the arguments."""
         visited = self._visit(item)
-        marks = self._marks(visited)
-        with self._lock:  # so that no hook is copied with it
-            network = self._for_many_passes
+        marks = self._marks(visited, method)
         with self._checking:  # one after the other, while the page asks on
-            return verdict(network, channels_last(visited.opened.x), marks)
+            return verdict(self._for_many_passes, channels_last(visited.opened.x), marks)
 
-    @cached_property
+    @property
     def _for_many_passes(self) -> Explored:
         """A copy of the network that computes faster: batch norms folded, channels last."""
+        with self._lock:  # so that no hook is copied with it
+            return self._fast_copy
+
+    @cached_property
+    def _fast_copy(self) -> Explored:
         network, x = self.subject.network, self._visit(self.first).opened.x
         return cast("Explored", prepare(network, x, torch.float32))
 
-    def _marks(self, visited: _Visited) -> Marks:
+    def _marks(self, visited: _Visited, method: str) -> Marks:
         """Where the evidence for the answer lies, found now or before."""
-        with self._lock:
-            if visited.marks is None:
-                number = self._best(visited)["number"]
-                visited.marks = marked(self.subject.network, visited.opened.x, number)
-            return visited.marks
+        if method not in ("", *METHODS):
+            raise ArgumentError(f"method={method[:20]!r}", why=f"there are {', '.join(METHODS)}")
+        number, x = self._best(visited)["number"], visited.opened.x
+        if not method:
+            with self._lock:
+                if method not in visited.marks:
+                    visited.marks[""] = marked(self.subject.network, x, number)
+        else:
+            with self._checking:  # it takes many passes, while the page asks on
+                if method not in visited.marks:
+                    network = self._for_many_passes
+                    found = marked(network, channels_last(x), number, (method,))
+                    visited.marks[method] = found
+        return visited.marks[method]
 
     def _best(self, visited: _Visited) -> dict[str, Any]:
         """The output that is the answer: the most probable where there are probabilities."""
@@ -207,13 +255,12 @@ class Session:
         return number
 
     def _visit(self, number: int) -> _Visited:
-        """An item gone through the network, now or before."""
+        """An item, opened now or before."""
         self.checked(number)
         with self._lock:
             if number not in self._visited:
                 opened = self.subject.open(number)
-                walked = Walked.through(self.subject.network, opened.x)
-                self._visited[number] = _Visited(opened, walked)
+                self._visited[number] = _Visited(self.subject.network, opened, self._lock)
                 while len(self._visited) > KEPT:
                     self._visited.popitem(last=False)
             self._visited.move_to_end(number)
@@ -224,7 +271,7 @@ class Session:
 
         The exponentials are of the logits less the largest, as softmax is computed.
         """
-        logits = visited.walked.logits.astype(np.float64)
+        logits = visited.logits.astype(np.float64)
         powers = np.exp(logits - logits.max())
         shares = powers / powers.sum()
         calibrated = visited.opened.probabilities

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from striate.nn.blocks import ChannelNorm, StochasticDepth
 from striate.nn.heads import GlobalAveragePool, GlobalMaxPool
 from striate.nn.kernel_head import KernelHead
 from striate.nn.ranks import BATCH_NORM_TYPES, CONV_TYPES, layers
+from striate.ops.depthwise_convolution import left_to_torch
 
 INPUT: Final = -1
 """Number of the item itself among the layers."""
@@ -221,6 +223,17 @@ class Walked:
         if isinstance(module, WithConstant):
             return pointwise.with_constant(calculation, module, place)
         return _of_one_place(calculation, module, channel, place)
+
+
+def logits_of(network: nn.Module, x: Tensor) -> Float[np.ndarray, " outputs"]:
+    """What a network says of an item, computed as `Walked` computes it, but keeping no layer.
+
+    Args:
+        network: The network, in evaluation mode.
+        x: (1, channels, *space) The item as the network takes it.
+    """
+    with torch.no_grad(), left_to_torch():
+        return values_of(network(x)).reshape(-1)
 
 
 def _of_one_place(

@@ -180,7 +180,8 @@ class Run(OpenedRun):
         Args:
             inputs: What `predict` takes.
             method: Name of a method in `striate.explain.EXPLANATIONS`, such as "gradcam" or
-                "occlusion"; "auto" takes the one that suits the kind of data.
+                "occlusion"; "auto" takes the one of these two that holds better on validation
+                items of the run, which is found out once.
             target: The class to explain; by default the predicted one of each input.
             out: Folder to write the pictures to; without it nothing is written.
             progress: Told of what cannot be read.

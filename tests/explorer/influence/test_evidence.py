@@ -1,10 +1,13 @@
 """Where the evidence lies is what `striate.explain` finds, and its check is the one of `explain`."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
 from tests.explorer.conftest import session_of
 
+from striate.errors import ArgumentError
 from striate.explain import explain
 from striate.explain.fidelity import fidelity
 from striate.explorer.influence.evidence import STEPS
@@ -31,7 +34,8 @@ def test_it_is_what_explain_finds(name, shape):
     assert (found["class"], found["outputs"]) == (outputs[0]["class"], len(outputs))
     checked = fidelity(session.subject.network, x, int(target), heat, steps=STEPS)
     expected = checked.beats_random if heat.any() else None
-    assert session.verdict(0) == {"faithful": expected}
+    then = "occlusion" if expected is False and found["method"] == "gradcam" else None
+    assert session.verdict(0) == {"faithful": expected, "then": then}
 
 
 def test_a_mark_that_counts_is_told_from_one_that_does_not():
@@ -43,3 +47,16 @@ def test_a_mark_that_counts_is_told_from_one_that_does_not():
             parameter.fill_(1.0 if name.endswith("weight") else 0.0)
     network.head.linear.weight.data[1] = -1
     assert session.verdict(0)["faithful"] is True
+
+
+def test_where_the_first_marks_do_not_hold_another_method_can_be_tried(monkeypatch):
+    session = session_of("conv6-relu-gap-fc3", (1, 16, 16))
+    first = session.evidence(0)
+    module = import_module("striate.explorer.influence.evidence")
+    monkeypatch.setattr(module, "checked", lambda *_: (True, False))
+    assert session.verdict(0) == {"faithful": False, "then": "occlusion"}
+    second = session.evidence(0, "occlusion")
+    assert (first["method"], second["method"]) == ("gradcam", "occlusion")
+    assert session.verdict(0, "occlusion") == {"faithful": False, "then": None}
+    with pytest.raises(ArgumentError, match="there are gradcam, occlusion"):
+        session.evidence(0, "eigencam")

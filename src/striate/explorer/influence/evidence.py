@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from striate.explorer.numbers import packed
 from striate.explorer.subjects.subject import Explored
 
 METHODS: Final = ("gradcam", "occlusion")
-"""Methods of explanation, the first that suits the network and finds anything."""
+"""Methods of explanation: the first, which is quick, and what is tried where it does not hold."""
 
 STEPS: Final = 2
 """Points of the curves by which the evidence is checked: at most 20 passes of the network.
@@ -33,11 +34,13 @@ class Marks:
         target: The output that is explained.
         method: Name of the method.
         heat: (*space) The evidence at each place.
+        others: Methods that were not tried yet.
     """
 
     target: int
     method: str
     heat: NDArray[np.float32]
+    others: tuple[str, ...] = ()
 
 
 def evidence(marks: Marks) -> dict[str, Any]:
@@ -65,31 +68,37 @@ def verdict(network: Explored, x: torch.Tensor, marks: Marks) -> dict[str, Any]:
         marks: What `marked` found.
 
     Returns:
-        `faithful`; null where no evidence was found that could be checked.
+        `faithful`; null where no evidence was found that could be checked. `then`, the method to
+        try where it is not; null where there is none.
     """
     _, faithful = checked(network, x, marks.target, marks.heat, STEPS)
-    return {"faithful": faithful}
+    then = marks.others[0] if faithful is False and marks.others else None
+    return {"faithful": faithful, "then": then}
 
 
-def marked(network: Explored, x: torch.Tensor, target: int) -> Marks:
+def marked(
+    network: Explored, x: torch.Tensor, target: int, methods: Sequence[str] = METHODS
+) -> Marks:
     """What the first method marks that suits the network and finds any evidence.
 
     Args:
         network: The network, in evaluation mode.
         x: (1, channels, *space) The item as the network takes it.
         target: The output that is explained.
+        methods: Names of the methods.
 
     Raises:
         ArgumentError: No method can explain this network.
     """
     why = ""
-    for method in METHODS:
+    for number, method in enumerate(methods, 1):
         try:
             found = explain(network, x, torch.tensor([target]), method)
         except (ArgumentError, RuntimeError, ValueError) as error:
             why = str(error).partition("\n")[0]
             continue
         heat: NDArray[np.float32] = found.heat[0].numpy()
-        if heat.any() or method == METHODS[-1]:
-            return Marks(target=target, method=told_as(method, network), heat=heat)
+        if heat.any() or number == len(methods):
+            told, others = told_as(method, network), tuple(methods[number:])
+            return Marks(target=target, method=told, heat=heat, others=others)
     raise ArgumentError("the evidence of this network", why=why)

@@ -7,6 +7,8 @@ import { network } from "./network.js";
 import { ask } from "./source.js";
 
 const NAMES = { gradcam: "Grad-CAM", occlusion: "occlusion" };
+const nameOf = (method) => NAMES[method] ?? method;
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 class EvidenceView {
   constructor() {
@@ -22,6 +24,7 @@ class EvidenceView {
     if (!this.view || item === this.item || byId("evidence").hidden) return;
     this.item = item;
     this.verdict.textContent = "";
+    this.verdict.classList.remove("doubt");
     this.words.textContent = "Looking for the evidence.";
     this.heat.hidden = true;
     const [opened] = await Promise.all([ask("item", { item }), this.view.show(item), this.plain.show(item)]);
@@ -34,22 +37,54 @@ class EvidenceView {
     }
   }
 
-  // First the marks, which are soon there, and then whether they can be relied on.
+  // First the marks of a quick method and whether they can be relied on; where they cannot, those of
+  // one that takes longer, for which the rest of the page does not wait.
   async mark(item) {
-    const found = await ask("evidence", { item });
+    const first = await this.tried(item);
+    if (first?.then) this.instead(item, first).catch((error) => item === this.item && this.judge(false, ` ${error.message}`));
+  }
+
+  async instead(item, { found, then }) {
+    const name = capital(nameOf(then));
+    this.verdict.textContent = `Checked: no better than marks at random. ${name} is tried, which takes longer …`;
+    const second = await ask("evidence", { item, method: then });
+    const { faithful } = second.found ? await ask("verdict", { item, method: then }) : {};
     if (item !== this.item) return;
-    const evidence = found.outputs > 1 ? `“${found.class}”` : "a higher number";
-    this.words.textContent = found.found
-      ? `Marked is where ${NAMES[found.method] ?? found.method} finds evidence for ${evidence}: the stronger, the more.`
-      : `${NAMES[found.method] ?? found.method} finds no evidence for ${evidence} in this item.`;
-    if (!found.found) return;
+    if (!faithful) {
+      this.judge(false, ` ${name} did not do better.`);
+      return;
+    }
+    this.say(second, `${capital(nameOf(found.method))} did no better than marks at random. `);
+    this.draw(unpack(second.heat));
+    this.judge(true);
+  }
+
+  // What the first method finds, and the verdict on it; nothing where another item is looked at.
+  async tried(item) {
+    const found = await ask("evidence", { item });
+    if (item !== this.item) return null;
+    this.say(found);
+    if (!found.found) return null;
     this.draw(unpack(found.heat));
     this.verdict.textContent = "It is being checked …";
-    const { faithful } = await ask("verdict", { item });
-    if (item !== this.item) return;
+    const { faithful, then } = await ask("verdict", { item });
+    if (item !== this.item) return null;
+    this.judge(faithful);
+    return { found, then };
+  }
+
+  say(found, before = "") {
+    const name = nameOf(found.method);
+    const evidence = found.outputs > 1 ? `“${found.class}”` : "a higher number";
+    this.words.textContent = found.found
+      ? `${before}Marked is where ${name} finds evidence for ${evidence}: the stronger, the more.`
+      : `${capital(name)} finds no evidence for ${evidence} in this item.`;
+  }
+
+  judge(faithful, more = "") {
     this.verdict.textContent = faithful
       ? "Checked: blanking what is marked counts more than blanking at random."
-      : "Checked: no better than marks at random. Do not rely on it.";
+      : `Checked: no better than marks at random. Do not rely on it.${more}`;
     this.verdict.classList.toggle("doubt", !faithful);
   }
 

@@ -167,11 +167,13 @@ function looks(node) {
 
 async function changeItem(item) {
   chosen.item = item;
-  // What is looked at comes first: the rest of the page waits for the same processor.
-  const seen = byId("evidence").hidden ? null : attempt(() => evidenceView.changeItem(item));
   byId("item").value = String(item);
   byId("before").disabled = item === 0;
   byId("after").disabled = item === network().items.length - 1;
+  // What is looked at comes first: the rest of the page waits for the same processor.
+  const seen = byId("evidence").hidden ? null : attempt(() => evidenceView.changeItem(item));
+  await seen;
+  if (item !== chosen.item) return;
   await Promise.all([
     picture.show(item), buildStrip(item, (n) => attempt(() => open(n))),
     open(chosen.node, chosen.channel, chosen.position.length ? chosen.position : null),

@@ -50,9 +50,9 @@ class ModelSubject(Subject):
         self.network.eval()
         self.shape = shape or _usual_shape(name, self.network)
         self.classes = imagenet_names() if self.trained and _answers(name) == NUM_CLASSES else ()
-        # As the network takes them they are small; a process to decode one takes long to start.
+        # As the network takes them they are small.
         self._raw = [
-            *(read_item(existing_path(path), self.shape) for path in files),
+            *(read_item(existing_path(path), self.shape, self.decoder) for path in files),
             sample(self.shape),
         ]
         names = [*(path.name for path in files), NAMES[len(self.shape) - 1]]
@@ -67,7 +67,7 @@ class ModelSubject(Subject):
 
     def add(self, name: str, content: bytes) -> None:
         """Take the content of a file as one more item."""
-        self._raw.append(read_item(content, self.shape))
+        self._raw.append(read_item(content, self.shape, self.decoder))
         self.entries.append(Entry(name=name))
 
     def _prepared(self, raw: NDArray[Any]) -> Opened:

@@ -100,8 +100,8 @@ class OnnxSubject(Subject):
     def _read(self, given: Input) -> NDArray[Any]:
         """A file or its content, as the file's card wants it, or brought to the network's shape."""
         if self._pictures is None:
-            return read_item(given, self.shape)
-        reading = read_whole(given, self.shape, self._pictures.read_size)
+            return read_item(given, self.shape, self.decoder)
+        reading = read_whole(given, self.shape, self.decoder, self._pictures.read_size)
         try:
             return self._pictures.checked(reading).array
         except UnreadableItem as error:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.data.sandbox import read_all
-from striate.data.source import Reading, Skip
+from striate.data.sandbox import read_item as read_by
+from striate.data.source import Reading
 from striate.data.stores.resizing import resize_shorter, viewable
 from striate.data.unlabelled import Input, open_inputs
-from striate.errors import DataError
+from striate.explorer.subjects.decoder import KeptDecoder
 from striate.explorer.subjects.sample_items import planes
 from striate.typing import Kind
 
@@ -21,12 +21,13 @@ _KINDS: Final[dict[int, Kind]] = {1: "signal", 2: "image", 3: "volume"}
 """What items are, by their number of axes."""
 
 
-def read_item(given: Input, shape: Sequence[int]) -> NDArray[Any]:
+def read_item(given: Input, shape: Sequence[int], decoder: KeptDecoder) -> NDArray[Any]:
     """A file or its content, brought to a shape: of a picture the middle, of others all resampled.
 
     Args:
         given: The file or its content.
         shape: (channels, *space).
+        decoder: Decodes it.
 
     Returns:
         An array of that shape, as `sample` gives it.
@@ -35,7 +36,7 @@ def read_item(given: Input, shape: Sequence[int]) -> NDArray[Any]:
         DataError: It cannot be read.
     """
     channels, *space = shape
-    array = read_whole(given, shape).array
+    array = read_whole(given, shape, decoder).array
     if len(space) == 2:
         whole = resize_shorter(viewable(array), max(space))
         return planes(_middle(whole, space), channels)
@@ -46,22 +47,23 @@ def read_item(given: Input, shape: Sequence[int]) -> NDArray[Any]:
     return planes(spread.numpy(), channels)
 
 
-def read_whole(given: Input, shape: Sequence[int], size: int | None = None) -> Reading:
+def read_whole(
+    given: Input, shape: Sequence[int], decoder: KeptDecoder, size: int | None = None
+) -> Reading:
     """A file or its content as it is.
 
     Args:
         given: The file or its content.
         shape: (channels, *space) of what is to be made of it.
+        decoder: Decodes it.
         size: Shorter side in pixels that is wanted of a picture; None for all.
 
     Raises:
         DataError: It cannot be read.
     """
     source = open_inputs([given], _KINDS[len(shape) - 1], shape[0])
-    ((item, reading),) = read_all(source, source.listing.items[:1], size, workers=1)
-    if isinstance(reading, Skip):
-        raise DataError(f"cannot read {item.id}", why=reading.reason)
-    return reading
+    item = source.listing.items[0]
+    return decoder.read(item, lambda pool: read_by(source, item, size, pool))
 
 
 def _middle(array: NDArray[Any], space: Sequence[int]) -> NDArray[Any]:

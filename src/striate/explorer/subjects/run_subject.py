@@ -11,8 +11,8 @@ import torch
 
 from striate.data.layouts.layout import open_source
 from striate.data.snapshot import from_json
-from striate.data.source import Item, Reading, Skip, Source
-from striate.errors import ArgumentError, DataError, StriateError
+from striate.data.source import Item, Reading, Source
+from striate.errors import ArgumentError, StriateError
 from striate.explorer.subjects.sample_items import NAMES, sample, standardized
 from striate.explorer.subjects.subject import Entry, Opened, Subject
 from striate.models import Network
@@ -124,17 +124,14 @@ class RunSubject(Subject):
         return None if found is None else (found[1], self._kept(number, found))
 
     def _kept(self, number: int, found: tuple[Source, Item]) -> Reading:
-        """What is read of an item; of the last one it is kept, for a process to decode starts slowly."""
+        """What is read of an item; of the last one it is kept, which is asked for more than once."""
         last = self._last
         if last is None or last[0] != number:
             last = self._last = number, self._read(*found)
         return last[1]
 
     def _read(self, source: Source, item: Item) -> Reading:
-        ((_, reading),) = self.run.read(source, [item])
-        if isinstance(reading, Skip):
-            raise DataError(f"cannot read {item.id}", why=reading.reason)
-        return reading
+        return self.decoder.read(item, lambda pool: self.run.read_one(source, item, pool))
 
     def _opened(self, item: Item, reading: Reading) -> Opened:
         inputs = self.run.predictor.inputs

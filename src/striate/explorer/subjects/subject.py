@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from striate.data.source import Item, Reading
 from striate.explorer.onnx.network import OnnxNetwork
+from striate.explorer.subjects.decoder import KeptDecoder
 from striate.models import Network
 
 Explored: TypeAlias = Network | OnnxNetwork
@@ -68,6 +70,11 @@ class Subject(ABC):
     entries: list[Entry]
     notes: Sequence[str]
     trained: bool = True
+
+    @cached_property
+    def decoder(self) -> KeptDecoder:
+        """Reads the items."""
+        return KeptDecoder()
 
     @abstractmethod
     def open(self, number: int) -> Opened:
