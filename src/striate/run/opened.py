@@ -195,7 +195,9 @@ class OpenedRun:
 
     @cached_property
     def chosen_engine(self) -> str:
-        """The engine's name; of "auto" that of the fastest, which answers for many items alone."""
+        """The engine's name; of "auto" that of the fastest, or torch in bfloat16 where the answers
+        bear it, which answers for many items alone.
+        """
         if self.engine != "auto":
             return self.engine
         from striate.run.engines.measure import fastest
@@ -208,7 +210,10 @@ class OpenedRun:
         if self.chosen_engine == "torch":
             return self.predictor
         from striate.run.engines.files import EngineFile
+        from striate.run.engines.narrow import NARROW, torch_session
 
+        if self.chosen_engine == NARROW:
+            return replace(self.predictor, engine=lambda: torch_session(self, torch.bfloat16))
         quiet = Progress(quiet=True)
         session = EngineFile.of(self, self.chosen_engine).session
         always = self.engine != "auto"
