@@ -20,7 +20,7 @@ from striate.errors import ArgumentError, RunError, StriateError, UnknownNameErr
 from striate.progress import Progress
 from striate.run.engines.files import ENGINES
 from striate.run.engines.measure import measure, measured
-from striate.run.engines.narrow import suits
+from striate.run.engines.narrow import suiting
 from striate.run.folder import MODEL, RUN
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
@@ -30,7 +30,7 @@ MEASURE_SECONDS: Final = 45.0
 
 LOG: Final = logging.getLogger("striate.serving")
 
-_TRIALS: Final = 3
+_TRIALS: Final = 5
 """Times that one item and one batch are computed to see how long they take; the best counts."""
 
 
@@ -120,8 +120,10 @@ def loaded(name: str, path: Path, settings: Settings) -> Hosted:
         if not is_finite(example):
             raise RunError(f"cannot serve {str(path)!r}", why="its answers are not finite numbers")
         if together:
-            alone = _seconds(lambda: run.predicted(items, readings))
-            filled = _seconds(lambda: run.predicted(items, readings, together=True))
+            alone, filled = _seconds(
+                lambda: run.predicted(items, readings),
+                lambda: run.predicted(items, readings, together=True),
+            )
             worthwhile = max(2, math.ceil(filled / alone))
     return Hosted(
         name=name,
@@ -138,7 +140,7 @@ def _measure_engines(name: str, run: Run) -> None:
     if run.engine != "auto" or run.device.type != "cpu" or measured(run) is not None:
         return
     installed = [engine for engine in map(load_engines().get, ENGINES) if not engine.missing()]
-    if not (installed or suits(run)):
+    if not (installed or suiting(run)):
         return
     LOG.info("%s: measuring once on this machine which engine is the fastest", name)
     try:
@@ -186,14 +188,17 @@ def _noise(run: Run) -> Reading | None:
     return None
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    work()
-    taken = []
-    for _ in range(_TRIALS):
-        start = time.perf_counter()
+def _seconds(*works: Callable[[], object]) -> list[float]:
+    """How long each takes, at best, in turns, so that other work disturbs all alike."""
+    for work in works:
         work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(_TRIALS):
+        for work, seconds in zip(works, taken, strict=True):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+    return list(map(min, taken))
 
 
 class Hosts:

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,10 +26,15 @@ from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.deployment.answering import deployment_of
 from striate.run.deployment.check import Check
 from striate.run.engines.files import ENGINES, FOLDER, EngineFile, digest, identity, versions
-from striate.run.engines.narrow import NARROW, compared, suits, torch_session
+from striate.run.engines.narrow import (
+    NARROW,
+    TORCH,
+    compared,
+    narrow_session,
+    suiting,
+    torch_session,
+)
 from striate.run.opened import OpenedRun
-
-TORCH: Final = "torch"
 
 BATCHES: Final = (1, 16)
 """Numbers of items that are answered together."""
@@ -39,6 +44,9 @@ WARM_UP: Final = 3
 
 MIN_CALLS: Final = 15
 """Timed calls of each engine, at least."""
+
+HASTY_CALLS: Final = 5
+"""The same where there is no time for more."""
 
 MAX_CALLS: Final = 200
 """Timed calls of each engine, at most."""
@@ -78,7 +86,7 @@ class EngineTimes(_Document):
     """What was measured of an engine.
 
     Attributes:
-        name: Name of the engine, or `NARROW`.
+        name: Name of the engine, or one of `NARROW`.
         timings: One for each number of items; none where it was not measured.
         memory_mb: Megabytes by which the process grew until the engine had answered; None where
             the system does not tell.
@@ -119,7 +127,7 @@ class EnginesMeasured(_Document):
         faster.
         """
         torchs = next(e for e in self.engines if e.name == TORCH).items_per_second(batch)
-        others = [e for e in self.engines if e.name in (*ENGINES, NARROW) and e.agrees]
+        others = [e for e in self.engines if e.name in (*ENGINES, *NARROW) and e.agrees]
         best = max(others, key=lambda e: e.items_per_second(batch), default=None)
         if best is None or best.items_per_second(batch) < MARGIN * torchs:
             return TORCH
@@ -175,8 +183,7 @@ def measure(
     Args:
         run: The run, on the device that it is to be used on; other engines than torch answer on
             the CPU.
-        seconds: After these no further engine is made ready, nor a further round timed than those
-            that a figure needs.
+        seconds: After these no further engine is made ready, and each is timed `HASTY_CALLS` times.
         progress: Told of the work.
 
     Raises:
@@ -265,12 +272,13 @@ def times(
     Args:
         answers: What is called, by name.
         inputs: What it is given.
-        latest: When it is to end, by `time.monotonic`; `MIN_CALLS` are made all the same.
+        latest: When it is to end, by `time.monotonic`; `HASTY_CALLS` are made all the same.
     """
     taken: dict[str, list[float]] = {name: [] for name in answers}
-    end = min(latest, time.monotonic() + SECONDS)
+    end = time.monotonic() + SECONDS
     for call in range(MAX_CALLS):
-        if call >= MIN_CALLS and time.monotonic() > end:
+        now = time.monotonic()
+        if (call >= MIN_CALLS and now > end) or (call >= HASTY_CALLS and now > latest):
             break
         for name, answer in answers.items():
             began = time.perf_counter()
@@ -300,9 +308,9 @@ def _candidates(
     for name in ENGINES:
         file = EngineFile.of(run, name)
         found[name] = file.loaded, partial(file.written, progress)
-    if suits(run):
-        narrow = torch_session(run, torch.bfloat16)
-        found[NARROW] = (lambda: narrow), partial(compared, narrow, run, example, progress)
+    for name in suiting(run):
+        ready = cache(partial(narrow_session, run, name, progress))
+        found[name] = ready, partial(compared, ready, run, example, progress)
     return found
 
 
