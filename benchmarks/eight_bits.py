@@ -35,7 +35,8 @@ from striate.engines import Deployment, load_engines
 from striate.models import create_model
 from striate.models.kernel_machine import ScaleFeatures
 from striate.nn.fuse import fold_batch_norm
-from striate.transfer.probe import ProbeConfig, fit_probe
+from striate.transfer.logistic_probe import fit_probe
+from striate.transfer.probe import ProbeConfig
 
 NETWORK: Final = "efficientnet_lite0"
 QUANTIZERS: Final = ("onnxruntime", "nncf")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import striate
 from striate.errors import EngineError, UnknownNameError
 from striate.run.engines import measure
 from striate.run.engines.files import EngineFile
+from striate.serving import hosted as hosted_module
 from striate.serving.hosted import Hosts, Settings, loaded, named_folders
 from striate.web.policy import Limits
 
@@ -312,6 +314,27 @@ def test_auto_takes_the_engine_that_was_measured_to_be_fastest(series, monkeypat
     hosted = loaded("run", run.folder.path, Settings(device="cpu"))
     assert hosted.run.chosen_engine == "openvino"
     assert hosted.run.predictor.engine is None and hosted.run._answering._session is not None
+
+
+def test_engines_are_measured_before_the_server_is_ready_unless_they_were(series, monkeypatch):
+    run, _ = series
+    asked, found = [], [None]
+
+    def noted(run, *, seconds, progress):
+        asked.append(seconds)
+        raise EngineError("no other engine takes it")
+
+    monkeypatch.setattr(hosted_module, "measure", noted)
+    monkeypatch.setattr(hosted_module, "measured", lambda run: found[0])
+    wanted = Settings(device="cpu", measure=True)
+    assert loaded("run", run.folder.path, wanted).run.chosen_engine == "torch"
+    assert asked == [hosted_module.MEASURE_SECONDS]
+    found[0] = "known"
+    loaded("run", run.folder.path, wanted)
+    found[0] = None
+    loaded("run", run.folder.path, replace(wanted, engine="torch"))
+    loaded("run", run.folder.path, replace(wanted, one_by_one=True))
+    assert len(asked) == 1
 
 
 def test_an_engine_that_answers_otherwise_is_told_before_the_first_request(series, monkeypatch):

@@ -73,6 +73,6 @@ def serve(
         capacity=queue,
         deadline_seconds=deadline,
         explain_seconds=explain_deadline,
-        settings=Settings(device=device, engine=engine, one_by_one=one_by_one),
+        settings=Settings(device=device, engine=engine, one_by_one=one_by_one, measure=True),
     )
     return run(options, announce=lambda url: print(url, flush=True))

@@ -107,6 +107,14 @@ class Engine(ABC):
             EngineError: The file cannot be read.
         """
 
+    def load_narrow(self, path: Path) -> Session:
+        """The file, ready to answer on the CPU in bfloat16.
+
+        Raises:
+            EngineError: The file cannot be read, or the engine does not compute so.
+        """
+        raise EngineError(f"{self.reader} does not compute in bfloat16")
+
 
 ENGINES: Registry[Engine] = Registry("engine")
 """Every engine by name, once `load_engines` has run."""

@@ -195,7 +195,9 @@ class OpenedRun:
 
     @cached_property
     def chosen_engine(self) -> str:
-        """The engine's name; of "auto" that of the fastest, which answers for many items alone."""
+        """The engine's name; of "auto" that of the fastest, maybe in bfloat16, which answers
+        for many items alone.
+        """
         if self.engine != "auto":
             return self.engine
         from striate.run.engines.measure import fastest
@@ -208,9 +210,12 @@ class OpenedRun:
         if self.chosen_engine == "torch":
             return self.predictor
         from striate.run.engines.files import EngineFile
+        from striate.run.engines.narrow import NARROW, narrow_session
 
-        quiet = Progress(quiet=True)
-        session = EngineFile.of(self, self.chosen_engine).session
+        quiet, name = Progress(quiet=True), self.chosen_engine
+        if name in NARROW:
+            return replace(self.predictor, engine=lambda: narrow_session(self, name, quiet))
+        session = EngineFile.of(self, name).session
         always = self.engine != "auto"
         return replace(self.predictor, engine=lambda: session(quiet), engine_for_few=always)
 

@@ -10,7 +10,6 @@ that takes less time, in the same filled batches.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -24,10 +23,8 @@ from typing import Final
 from striate.data.source import Item, Reading
 from striate.device import give_back_freed_memory
 from striate.serving.failure import Failure
-from striate.serving.hosted import Hosted, is_finite
+from striate.serving.hosted import LOG, Hosted, is_finite
 from striate.tasks.prediction import Prediction
-
-LOG: Final = logging.getLogger("striate.serving")
 
 QUIET_SECONDS: Final = 5.0
 """After so long without an item at work the memory that was freed goes back to the system."""

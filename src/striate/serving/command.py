@@ -14,8 +14,7 @@ from striate.errors import OptionError
 from striate.run.engines.measure import measured
 from striate.run.folder import RunFolder
 from striate.serving.app import OPEN_PATHS, Server
-from striate.serving.batching import LOG
-from striate.serving.hosted import Hosted, Hosts, Settings, named_folders
+from striate.serving.hosted import LOG, Hosted, Hosts, Settings, named_folders
 from striate.serving.metrics import Metrics
 from striate.serving.service import Service
 from striate.web.guard import Guard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -14,12 +15,22 @@ import numpy as np
 
 from striate.data.readers.reader import ARRAYS, TEXTS, suffixes_of
 from striate.data.source import Item, Reading, UnreadableItem, load_formats
+from striate.engines import load_engines
 from striate.errors import ArgumentError, RunError, StriateError, UnknownNameError
+from striate.progress import Progress
+from striate.run.engines.files import ENGINES
+from striate.run.engines.measure import measure, measured
+from striate.run.engines.narrow import suiting
 from striate.run.folder import MODEL, RUN
 from striate.run.run import Run
 from striate.tasks.prediction import Prediction
 
-_TRIALS: Final = 3
+MEASURE_SECONDS: Final = 45.0
+"""After these no further engine is tried before the server is ready."""
+
+LOG: Final = logging.getLogger("striate.serving")
+
+_TRIALS: Final = 5
 """Times that one item and one batch are computed to see how long they take; the best counts."""
 
 
@@ -64,11 +75,13 @@ class Settings:
         device: Where to compute: "auto", "cpu" or "cuda".
         engine: What answers: "auto", "torch", "onnx" or "openvino"; see `Run`.
         one_by_one: Whether items are never computed together.
+        measure: Whether engines that were not measured yet are, where the fastest is to answer.
     """
 
     device: str = "auto"
     engine: str = "auto"
     one_by_one: bool = False
+    measure: bool = False
 
 
 def loaded(name: str, path: Path, settings: Settings) -> Hosted:
@@ -97,6 +110,8 @@ def loaded(name: str, path: Path, settings: Settings) -> Hosted:
         )
     batch_size = run.predictor.inputs.batch_size or 1
     together = batch_size > 1 and not settings.one_by_one
+    if settings.measure and together:
+        _measure_engines(name, run)
     run.make_ready()
     reading, example, worthwhile = _noise(run), None, 2
     if reading is not None:
@@ -105,8 +120,10 @@ def loaded(name: str, path: Path, settings: Settings) -> Hosted:
         if not is_finite(example):
             raise RunError(f"cannot serve {str(path)!r}", why="its answers are not finite numbers")
         if together:
-            alone = _seconds(lambda: run.predicted(items, readings))
-            filled = _seconds(lambda: run.predicted(items, readings, together=True))
+            alone, filled = _seconds(
+                lambda: run.predicted(items, readings),
+                lambda: run.predicted(items, readings, together=True),
+            )
             worthwhile = max(2, math.ceil(filled / alone))
     return Hosted(
         name=name,
@@ -116,6 +133,20 @@ def loaded(name: str, path: Path, settings: Settings) -> Hosted:
         worthwhile=worthwhile,
         example=example,
     )
+
+
+def _measure_engines(name: str, run: Run) -> None:
+    """Find the fastest engine, unless it is known or another is asked for."""
+    if run.engine != "auto" or run.device.type != "cpu" or measured(run) is not None:
+        return
+    installed = [engine for engine in map(load_engines().get, ENGINES) if not engine.missing()]
+    if not (installed or suiting(run)):
+        return
+    LOG.info("%s: measuring once on this machine which engine is the fastest", name)
+    try:
+        measure(run, seconds=MEASURE_SECONDS, progress=Progress(quiet=True))
+    except StriateError as error:  # of graphs, for one, whose networks no other engine takes
+        LOG.info("%s: torch answers, for engines cannot be measured: %s", name, error)
 
 
 def reloaded(hosted: Hosted, settings: Settings) -> Hosted:
@@ -157,14 +188,17 @@ def _noise(run: Run) -> Reading | None:
     return None
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    work()
-    taken = []
-    for _ in range(_TRIALS):
-        start = time.perf_counter()
+def _seconds(*works: Callable[[], object]) -> list[float]:
+    """How long each takes, at best, in turns, so that other work disturbs all alike."""
+    for work in works:
         work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(_TRIALS):
+        for work, seconds in zip(works, taken, strict=True):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+    return list(map(min, taken))
 
 
 class Hosts:

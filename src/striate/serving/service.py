@@ -13,10 +13,10 @@ from striate.data.sandbox import DecoderPool, available_cores
 from striate.data.source import Item, Reading, Source, UnreadableItem
 from striate.errors import DataError, MachineError
 from striate.run.predictor import FEW
-from striate.serving.batching import LOG, Batcher, Job
+from striate.serving.batching import Batcher, Job
 from striate.serving.explaining import Explainer, Explanation
 from striate.serving.failure import STATUS_OF, Failure
-from striate.serving.hosted import Hosted
+from striate.serving.hosted import LOG, Hosted
 from striate.serving.metrics import Metrics
 from striate.serving.sent import Sent
 from striate.tasks.prediction import Prediction

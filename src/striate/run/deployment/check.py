@@ -41,6 +41,7 @@ deviations of known items, so that below it a verdict can differ only at the thr
 MOST_CHECKED: Final = 512
 """Test items that are answered by both, spread over all."""
 
+TEST_ITEMS: Final = "test items"
 
 Decided: TypeAlias = "tuple[str | None, bool | None, list[str] | None]"
 """The class that an item is taken for, whether that is too unsure, and its labels of several."""
@@ -82,7 +83,7 @@ class Check:
     """How a file's answers compare with the run's.
 
     Attributes:
-        items: What was answered by both: "test items", or "random inputs".
+        items: What was answered by both: `TEST_ITEMS`, or "random inputs".
         count: How many.
         same: With the same class or labels; of numbers, those that differ by no more than
             `TOLERANCE`.
@@ -144,7 +145,7 @@ def compare_answers(
         beside: Names of the outputs after the answers that are judged too.
     """
     batches = _test_batches(trained, progress)
-    items, pairs = "test items", _answered(session, trained, batches, beside)
+    items, pairs = TEST_ITEMS, _answered(session, trained, batches, beside)
     if not pairs:
         progress.say("random inputs take the place of the test items")
         items, pairs = "random inputs", _answered(session, trained, _noise(example), beside)

@@ -6,33 +6,35 @@ takes as long whichever engine answers.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from striate.device import fast_dtype, processor_name
-from striate.engines import Session
+from striate.device import processor_name
 from striate.errors import EngineError, MissingExtraError, one_line
 from striate.files import read_sealed_json, sealed_json, user_cache_folder, write_atomic
-from striate.models import Network
-from striate.nn.layout import channels_last, placed
 from striate.progress import Progress, ProgressLike, as_progress
 from striate.run.deployment.answering import deployment_of
-from striate.run.deployment.check import Check, compare_answers
+from striate.run.deployment.check import Check
 from striate.run.engines.files import ENGINES, FOLDER, EngineFile, digest, identity, versions
+from striate.run.engines.narrow import (
+    NARROW,
+    TORCH,
+    compared,
+    narrow_session,
+    suiting,
+    torch_session,
+)
 from striate.run.opened import OpenedRun
-from striate.run.predictor import averaged
-from striate.transfer.features import prepare
-
-TORCH: Final = "torch"
 
 BATCHES: Final = (1, 16)
 """Numbers of items that are answered together."""
@@ -42,6 +44,9 @@ WARM_UP: Final = 3
 
 MIN_CALLS: Final = 15
 """Timed calls of each engine, at least."""
+
+HASTY_CALLS: Final = 5
+"""The same where there is no time for more."""
 
 MAX_CALLS: Final = 200
 """Timed calls of each engine, at most."""
@@ -81,7 +86,7 @@ class EngineTimes(_Document):
     """What was measured of an engine.
 
     Attributes:
-        name: Name of the engine; "torch bfloat16" is for comparison alone.
+        name: Name of the engine, or one of `NARROW`.
         timings: One for each number of items; none where it was not measured.
         memory_mb: Megabytes by which the process grew until the engine had answered; None where
             the system does not tell.
@@ -118,9 +123,11 @@ class EnginesMeasured(_Document):
     engines: tuple[EngineTimes, ...]
 
     def fastest(self, batch: int) -> str:
-        """The engine to use for batches of a size: torch unless another that agrees is faster."""
+        """The engine to use for batches of a size: torch in float32 unless another that agrees is
+        faster.
+        """
         torchs = next(e for e in self.engines if e.name == TORCH).items_per_second(batch)
-        others = [e for e in self.engines if e.name in ENGINES and e.agrees]
+        others = [e for e in self.engines if e.name in (*ENGINES, *NARROW) and e.agrees]
         best = max(others, key=lambda e: e.items_per_second(batch), default=None)
         if best is None or best.items_per_second(batch) < MARGIN * torchs:
             return TORCH
@@ -149,7 +156,7 @@ class EnginesMeasured(_Document):
         lines.append("")
         lines += [f"{e.name}: {e.why_not}" for e in self.engines if e.why_not]
         lines += [
-            f"{engine.name}: {engine.agreement}"
+            f"{engine.name} is not used: {engine.agreement}"
             for engine in self.engines
             if engine.agreement and not engine.agrees
         ]
@@ -168,12 +175,15 @@ def _rows(engine: EngineTimes) -> Iterator[tuple[str, ...]]:
         yield engine.name, str(timing.batch), *times, memory, agrees
 
 
-def measure(run: OpenedRun, *, progress: ProgressLike = None) -> EnginesMeasured:
+def measure(
+    run: OpenedRun, *, seconds: float = math.inf, progress: ProgressLike = None
+) -> EnginesMeasured:
     """Measure the engines that are installed, in turns, and keep the result in the cache.
 
     Args:
         run: The run, on the device that it is to be used on; other engines than torch answer on
             the CPU.
+        seconds: After these no further engine is made ready, and each is timed `HASTY_CALLS` times.
         progress: Told of the work.
 
     Raises:
@@ -186,7 +196,11 @@ def measure(run: OpenedRun, *, progress: ProgressLike = None) -> EnginesMeasured
     found: dict[str, EngineTimes] = {TORCH: EngineTimes(name=TORCH, agrees=True)}
     sessions: dict[str, tuple[Answer, float | None]] = {}
     inputs = {batch: _inputs(example, batch) for batch in BATCHES}
+    end = time.monotonic() + seconds
     for name, (make, check) in _candidates(run, example, progress).items():
+        if name != TORCH and time.monotonic() > end:
+            found[name] = EngineTimes(name=name, why_not="it was not tried for want of time")
+            continue
         before = _resident_mb()
         try:
             agreement = check()
@@ -207,7 +221,7 @@ def measure(run: OpenedRun, *, progress: ProgressLike = None) -> EnginesMeasured
         )
     progress.say(f"timing {', '.join(sessions)}")
     answers = {name: answer for name, (answer, _) in sessions.items()}
-    timed = {batch: times(answers, inputs[batch]) for batch in BATCHES}
+    timed = {batch: times(answers, inputs[batch], end) for batch in BATCHES}
     for name, (_, grown) in sessions.items():
         timings = tuple(_timing(batch, timed[batch][name]) for batch in BATCHES)
         found[name] = found[name].model_copy(update={"timings": timings, "memory_mb": grown})
@@ -250,17 +264,21 @@ def machine(run: OpenedRun) -> dict[str, str]:
     }
 
 
-def times(answers: dict[str, Answer], inputs: NDArray[Any]) -> dict[str, list[float]]:
+def times(
+    answers: dict[str, Answer], inputs: NDArray[Any], latest: float = math.inf
+) -> dict[str, list[float]]:
     """Milliseconds of each call, taken in turns, so that other work disturbs all alike.
 
     Args:
         answers: What is called, by name.
         inputs: What it is given.
+        latest: When it is to end, by `time.monotonic`; `HASTY_CALLS` are made all the same.
     """
     taken: dict[str, list[float]] = {name: [] for name in answers}
     end = time.monotonic() + SECONDS
     for call in range(MAX_CALLS):
-        if call >= MIN_CALLS and time.monotonic() > end:
+        now = time.monotonic()
+        if (call >= MIN_CALLS and now > end) or (call >= HASTY_CALLS and now > latest):
             break
         for name, answer in answers.items():
             began = time.perf_counter()
@@ -287,42 +305,13 @@ def _candidates(
     found: dict[str, tuple[Callable[[], Answer], Callable[[], Check | None]]] = {
         TORCH: (lambda: torch_session(run, torch.float32), lambda: None)
     }
-    if run.predictor.inputs.folds and fast_dtype(run.device.type) == torch.bfloat16:
-        narrow = torch_session(run, torch.bfloat16)
-        found[f"{TORCH} bfloat16"] = (
-            lambda: narrow,
-            lambda: compare_answers(narrow, run, example, progress),
-        )
     for name in ENGINES:
         file = EngineFile.of(run, name)
         found[name] = file.loaded, partial(file.written, progress)
+    for name in suiting(run):
+        ready = cache(partial(narrow_session, run, name, progress))
+        found[name] = ready, partial(compared, ready, run, example, progress)
     return found
-
-
-def torch_session(run: OpenedRun, dtype: torch.dtype) -> Session:
-    """torch itself, as other engines are called.
-
-    Args:
-        run: The run.
-        dtype: Precision of the network; of another than float32 its batch norms are folded too.
-    """
-    predictor = run.predictor
-    inputs = predictor.inputs
-    ready = None if dtype == torch.float32 else prepare(predictor.network, predictor.example, dtype)
-
-    def answer(given: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        tensor = torch.from_numpy(given)
-        with torch.inference_mode():
-            if ready is None:
-                outputs = predictor.answers(tensor)
-            else:
-                views = inputs.views(inputs.normalized(placed(tensor, run.device)))
-                narrow = (channels_last(view.to(dtype)) for view in views)
-                outputs = averaged(cast("Network", ready), narrow).outputs
-            found = outputs.float().cpu().numpy()
-        return found, run.calibration.answers(found)
-
-    return answer
 
 
 def _inputs(example: torch.Tensor, batch: int) -> NDArray[Any]:
