@@ -56,6 +56,8 @@ class NumberTarget(Target):
 
     def split_notes(self, items: Sequence[Item], splits: NDArray[np.str_]) -> tuple[Note, ...]:
         """A warning of numbers so far from the others that they are likely none of them."""
+        if not len(self.values):
+            return ()
         low, middle, high = np.quantile(self.values, (0.25, 0.5, 0.75))
         away = np.abs(self.values - middle)
         far = np.flatnonzero(away > _FAR * (high - low)).tolist()
