@@ -20,5 +20,6 @@ def test_numbers_far_from_the_others_are_told(far: list[float], expected: list[s
 
 
 def test_numbers_of_which_most_are_alike_are_not_far() -> None:
+    assert not NumberTarget.of([]).split_notes([], np.array([], str))
     items = [Item(id=str(place), target=float(place > 30)) for place in range(40)]
     assert not NumberTarget.of(items).split_notes(items, np.array(["train"] * 40))

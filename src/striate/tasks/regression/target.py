@@ -56,10 +56,12 @@ class NumberTarget(Target):
 
     def split_notes(self, items: Sequence[Item], splits: NDArray[np.str_]) -> tuple[Note, ...]:
         """A warning of numbers so far from the others that they are likely none of them."""
+        if not len(self.values):
+            return ()
         low, middle, high = np.quantile(self.values, (0.25, 0.5, 0.75))
         away = np.abs(self.values - middle)
-        far = np.flatnonzero(away > _FAR * (high - low))
-        if not len(far) or high == low:
+        far = np.flatnonzero(away > _FAR * (high - low)).tolist()
+        if not far or high == low:
             return ()
         order = sorted(far.tolist(), key=lambda place: -away[place])
         named = few([f"{items[place].id} ({self.values[place]:g})" for place in order])
