@@ -21,7 +21,7 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 
 _SIDE: Final = 128
 _BLANK: Final = 0.02
-_DARK: Final = 0.3
+_DARK: Final = 0.25
 _BRIGHT: Final = 0.85
 _BLURRED: Final = 0.14
 _STEEP: Final = 0.3
