@@ -100,6 +100,7 @@ class FieldsView {
     if (!this.told.textContent) this.told.textContent = "Computing.";
     this.effect.scrollIntoView({ block: "nearest" });
     try {
+      if (!node.space.length) throw new Error("This layer has no map any more: each of its numbers sees the whole item.");
       const found = await ask("effective", { item, node: number, position: unit.join(",") });
       if (mine !== this.turn) return;
       this.drawHeat(unpack(found.levels));
