@@ -189,7 +189,7 @@ async function go({ view, node, channel, position, part, values }) {
   chooseView(view);
   if (view === "network") {
     await open(node, channel, position);
-    const then = part === "then" ? byId("cell").querySelector(".step") : null;
+    const then = part === "then" ? byId("cell").querySelector(".then") : null;
     (then ?? (part === "layer" ? byId("work") : byId("cell"))).scrollIntoView({ block: "start" });
     return;
   }
