@@ -7,7 +7,6 @@ method, and checked by deletion and insertion as `striate explain` does. A row a
 (how far the logit follows the marks, beyond 0 for random ones) and the share of items whose check it
 passes, on validation items and on test items. Then what three rules for one method reach on the test
 items: the kind's own, the highest mean gain on the validation items, and the best for each test item.
-What it printed is in docs/command-line.md.
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ def _step(
 
 
 def _at(number: int, channel: int, position: Sequence[int], part: str = "cell") -> dict[str, Any]:
-    """A cell in the view of the network; `part` is where to look there, its "layer" or "cell"."""
+    """A cell in the view of the network; `part` is where to look there, its "layer" or "cell", or
+    "then", what is made of the cell's number.
+    """
     where = {"node": number, "channel": channel, "position": list(position), "part": part}
     return {"view": "network", **where}
 
@@ -179,7 +181,8 @@ def _activation(followed: _Followed) -> dict[str, Any]:
             )
         facts.append((f"after {name}", step["value"]))
     text = " ".join(sentences)
-    return _step(heading, text, facts, _at(cell["node"], cell["channel"], cell["position"]))
+    look = _at(cell["node"], cell["channel"], cell["position"], "then")
+    return _step(heading, text, facts, look)
 
 
 def _map(followed: _Followed) -> dict[str, Any]:

@@ -29,13 +29,13 @@ class FieldsView {
     this.draw();
   }
 
-  // One layer for each size of field, the last of those that are alike; no function such as an addition,
-  // whose effective field cannot be computed.
+  // One layer for each size of field, the last of those that are alike, as far as there are maps; no
+  // function such as an addition, whose effective field cannot be computed.
   get layers() {
     const found = new Map();
     network().nodes.forEach((node, number) => {
       if (node.kind === node.kind.toLowerCase() && node.followers.length) return;
-      if (node.fields && node.fields.every((field) => field !== null)) {
+      if (node.space.length && node.fields && node.fields.every((field) => field !== null)) {
         found.set(node.fields.map((f) => `${f.size}/${f.jump}`).join(), { node, number });
       }
     });

@@ -189,7 +189,8 @@ async function go({ view, node, channel, position, part, values }) {
   chooseView(view);
   if (view === "network") {
     await open(node, channel, position);
-    (part === "cell" ? byId("cell") : byId("work")).scrollIntoView({ block: "start" });
+    const then = part === "then" ? byId("cell").querySelector(".then") : null;
+    (then ?? (part === "layer" ? byId("work") : byId("cell"))).scrollIntoView({ block: "start" });
     return;
   }
   if (view === "fields") {

@@ -21,7 +21,7 @@ export function cellView(cell, { open, outputs, slide }) {
   );
   for (const next of cell.then ?? []) {
     const after = nodeOf(next.node);
-    const made = element("div", { class: "step" }, element("h3", {}, `then ${titleOf(after)}`));
+    const made = element("div", { class: "step then" }, element("h3", {}, `then ${titleOf(after)}`));
     made.append(...step(next, after, open));
     box.append(made);
   }
