@@ -53,7 +53,7 @@ class Process:
 @pytest.fixture
 def process(probe_run, tmp_path):
     folder = shutil.copytree(probe_run.folder.path, tmp_path / "run")
-    found = Process(folder, "--device", "cpu")
+    found = Process(folder, "--device", "cpu", "--engine", "torch")
     found.folder = folder
     yield found
     found.popen.kill()
