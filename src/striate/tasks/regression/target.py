@@ -63,7 +63,7 @@ class NumberTarget(Target):
         far = np.flatnonzero(away > _FAR * (high - low)).tolist()
         if not far or high == low:
             return ()
-        order = sorted(far.tolist(), key=lambda place: -away[place])
+        order = sorted(far, key=lambda place: -away[place])
         named = few([f"{items[place].id} ({self.values[place]:g})" for place in order])
         message = f"{counted(len(order), 'number')} far from the others, of which half lie from "
         message += f"{low:g} to {high:g}: {named}"
