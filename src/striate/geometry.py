@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, prod
-from numbers import Integral
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from striate.errors import ArgumentError, UnknownNameError
 
@@ -426,8 +425,9 @@ def _padding_per_axis(padding: Padding, rank: int) -> tuple[AxisPadding, ...]:
     return tuple(axis if isinstance(axis, (str, int)) else (axis[0], axis[1]) for axis in padding)
 
 
-def _require_positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
+def _require_positive(name: str, value: Any) -> None:
+    # Sizes of a network that is being compiled are numbers that are not known yet.
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ArgumentError(f"{name}={value!r}", why="it must be a whole number")
-    if int(value) < 1:
+    if value < 1:
         raise ArgumentError(f"{name}={value}", why="it must be at least 1")

@@ -71,7 +71,9 @@ def test_what_breaks_the_promise_is_told(fuzz, tmp_path, monkeypatch):
     def read(source, item, size, pool):
         if Path(item.id).name == "b.npy":
             raise ZeroDivisionError("no")
-        raise UnreadableItem("one\ntwo")
+        error = UnreadableItem("no")
+        error.reason = "one\ntwo"
+        raise error
 
     monkeypatch.setattr("striate.data.sandbox.read_item", read)
     result = fuzz.read_one_by_one(paths, "volume", tmp_path / "begun")
