@@ -316,9 +316,12 @@ def test_auto_takes_the_engine_that_was_measured_to_be_fastest(series, monkeypat
     assert hosted.run.predictor.engine is None and hosted.run._answering._session is not None
 
 
-def test_engines_are_measured_before_the_server_is_ready_unless_they_were(series, monkeypatch):
+def test_engines_are_measured_before_the_server_is_ready_unless_they_were(
+    series, tmp_path, monkeypatch
+):
     run, _ = series
     asked, found = [], [None]
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))  # other tests measure engines too
 
     def noted(run, *, seconds, progress):
         asked.append(seconds)
