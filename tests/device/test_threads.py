@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from striate.device.threads import SECONDS, SECONDS_IN_DOUBT, FreeCores
@@ -30,8 +31,7 @@ def test_threads_of_cores_that_others_use_are_left_out_and_taken_back(cores, bus
     assert threads.look(0.0 + SECONDS) == cores  # one look is not believed
     assert threads.look(SECONDS + SECONDS_IN_DOUBT) == free
     machine.busy = 0
-    assert threads.look(2 * SECONDS) == free  # not looked at yet
-    threads.look(3 * SECONDS)
+    assert threads.look(3 * SECONDS) == free
     assert threads.look(3 * SECONDS + SECONDS_IN_DOUBT) == cores
 
 
@@ -46,13 +46,17 @@ def test_a_disturbance_that_is_over_changes_nothing():
     assert threads.look(2 * SECONDS) == 2
 
 
-def test_threads_are_timed_now_and_then_only():
+def test_threads_are_timed_soon_and_then_now_and_then():
     machine = Machine(2)
     threads = FreeCores(2, machine.seconds_with)
-    threads.look(0.0)
-    timed = machine.timed
-    assert [threads.look(SECONDS * part / 10) for part in range(1, 10)] == [2] * 9
-    assert machine.timed == timed > 0
+    looks = []
+    for tenths in range(600):
+        timed = machine.timed
+        threads.look(tenths / 10)
+        if machine.timed > timed:
+            looks.append(tenths / 10)
+    assert np.allclose(looks[:3], [0, 0.4, 1.2], atol=0.11)
+    assert np.allclose(np.diff(looks[5:]), SECONDS) and len(looks) == 15
     one = Machine(1)
     assert FreeCores(1, one.seconds_with).look(0.0) == 1
     assert one.timed == 0

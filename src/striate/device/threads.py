@@ -19,13 +19,13 @@ from typing import Final
 import torch
 
 SECONDS: Final = 5.0
-"""Seconds from one look at the threads to the next."""
+"""Seconds from one look at the threads to the next, at most: the first ones come sooner."""
 SECONDS_IN_DOUBT: Final = 0.2
 """Seconds until what a look has found is looked at again; both must find it."""
 ROUNDS: Final = 5
 """Turns in which numbers of threads are timed; the median counts."""
-GAIN: Final = 1.25
-"""Times as fast as now that fewer threads must be; of more it is enough that they are faster."""
+NEARLY: Final = 1.1
+"""Times as long as with the best number that more threads may take to be preferred."""
 OPERATIONS: Final = 4
 """Operations that are timed together: the threads are awake for all but the first."""
 CHUNK: Final = 1 << 15
@@ -44,7 +44,7 @@ class FreeCores:
     def __init__(self, most: int, seconds_with: Callable[[int], float]) -> None:
         self.most, self.threads = most, most
         self._seconds_with = seconds_with
-        self._next_look = -1.0
+        self._next_look, self._seconds = -1.0, SECONDS_IN_DOUBT
         self._suspected: int | None = None
 
     def look(self, now: float) -> int:
@@ -52,26 +52,25 @@ class FreeCores:
         if self.most == 1 or now < self._next_look:
             return self.threads
         found = self._fastest()
-        if found == self.threads:
-            self._suspected, self._next_look = None, now + SECONDS
-        elif self._suspected is None:
+        if found != self.threads and self._suspected is None:
             self._suspected, self._next_look = found, now + SECONDS_IN_DOUBT
-        else:
-            self.threads = found
-            self._suspected, self._next_look = None, now + SECONDS
+            return self.threads
+        self.threads, self._suspected = found, None
+        self._seconds = min(SECONDS, 2 * self._seconds)
+        self._next_look = now + self._seconds
         return self.threads
 
     def _fastest(self) -> int:
-        """The number that is faster than the present one, or that one."""
+        """The largest number that is, but for little, as fast as any."""
         if self.threads == self.most:
             present, one = self._times([self.most, 1])
             if present <= one:
                 return self.threads
         numbers = sorted({self.threads, *_candidates(self.most)}, reverse=True)
-        times = dict(zip(numbers, self._times(numbers), strict=True))
-        best = min(numbers, key=times.__getitem__)
-        gain = 1 if best > self.threads else GAIN
-        return best if times[best] * gain < times[self.threads] else self.threads
+        times = self._times(numbers)
+        return next(
+            n for n, time in zip(numbers, times, strict=True) if time <= NEARLY * min(times)
+        )
 
     def _times(self, numbers: Iterable[int]) -> list[float]:
         """The median seconds with each number of threads, taken in turns."""
