@@ -38,7 +38,7 @@ MAX_NAME: Final = 120
 
 
 class _Visited:
-    """An item that was opened; its values at every layer are computed when they are asked for.
+    """An item that was opened; its values at every layer are computed when they are needed.
 
     Args:
         network: The network.

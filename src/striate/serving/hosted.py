@@ -136,7 +136,7 @@ def loaded(name: str, path: Path, settings: Settings) -> Hosted:
 
 
 def _measure_engines(name: str, run: Run) -> None:
-    """Find the fastest engine, unless it is known or another is asked for."""
+    """Find the fastest engine, unless it is known or the user has named one."""
     if run.engine != "auto" or run.device.type != "cpu" or measured(run) is not None:
         return
     installed = [engine for engine in map(load_engines().get, ENGINES) if not engine.missing()]

@@ -124,7 +124,7 @@ class RunSubject(Subject):
         return None if found is None else (found[1], self._kept(number, found))
 
     def _kept(self, number: int, found: tuple[Source, Item]) -> Reading:
-        """What is read of an item; of the last one it is kept, which is asked for more than once."""
+        """What is read of an item; of the last one it is kept, which is needed more than once."""
         last = self._last
         if last is None or last[0] != number:
             last = self._last = number, self._read(*found)
